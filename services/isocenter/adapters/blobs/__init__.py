@@ -1,0 +1,1 @@
+"""The object store: files, and in memory for tests."""

@@ -1,0 +1,1 @@
+"""The log: embedded (SQLite), and in memory for tests."""

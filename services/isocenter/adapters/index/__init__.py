@@ -1,0 +1,1 @@
+"""The search index and the audit trail's index: SQLite."""

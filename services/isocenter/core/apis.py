@@ -1,0 +1,297 @@
+"""What the services offer each other, as protocols.
+
+`app.py` hands a role either the local service object or its gRPC client; the caller cannot tell.
+All of them raise `core.errors`, whatever the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from isocenter.core.events import AuditEvent, Source
+from isocenter.core.identity import InstanceName
+from isocenter.core.matching import Search
+from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match
+
+# --- ingest --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the protocol says about an object before its data set arrives.
+
+    Empty UIDs are not announced and are taken from the data set; others must agree with it
+    (`Mismatch`).
+    """
+
+    source: Source
+    transfer_syntax: str
+    sop_class: str = ""
+    instance: str = ""
+    study: str = ""  # STOW-RS to a study's address
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that is durable and announced."""
+
+    name: InstanceName
+    sop_class: str
+    transfer_syntax: str
+    digest: str
+    size: int  # of the Part 10 file, bytes
+
+
+class Ingest(Protocol):
+    """Admission and announcement."""
+
+    async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
+        """Take in one data set, encoded in the announced transfer syntax, without File Meta
+        Information. Each buffer may be reused as soon as the next one is asked for.
+
+        Returns only when the object and its event are durable. An identical object is a success.
+        If the iterable raises (the sender vanished), nothing is kept and the error goes on.
+        Errors: `Unprocessable`, `Mismatch`, `Conflict`, `Refused`, `OutOfResources`,
+        `Unavailable`.
+        """
+        ...
+
+
+# --- storage -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """The current version of an instance, as retrieval needs it."""
+
+    name: InstanceName
+    digest: str
+    key: str
+    size: int  # of the Part 10 file, bytes
+    sop_class: str
+    transfer_syntax: str
+    data_set_offset: int  # of the data set in the Part 10 file, bytes
+    number_of_frames: int  # 0: no pixel data
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """What a decoder must know about pixel data besides the transfer syntax (PS3.3 C.7.6.3)."""
+
+    rows: int
+    columns: int
+    samples_per_pixel: int
+    bits_allocated: int
+    bits_stored: int
+    pixel_representation: int
+    photometric_interpretation: str
+    planar_configuration: int
+    window_center: float | None = None
+    window_width: float | None = None
+    rescale_slope: float = 1.0
+    rescale_intercept: float = 0.0
+    palette: tuple[bytes, bytes, bytes] | None = None  # 8-bit red, green, blue look-up tables
+    palette_first: int = 0
+    voi_lut_function: str = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as stored: native bytes of a frame, or one encapsulated codestream."""
+
+    number: int  # from 1
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What re-reading one object found."""
+
+    key: str
+    ok: bool
+    problem: str = ""
+
+
+class Upload(Protocol):
+    """An object being streamed to storage. Leaving the context without `commit` discards it."""
+
+    async def write(self, data: Buffer) -> None:
+        """Add bytes at the end. The buffer may be reused as soon as this returns."""
+        ...
+
+    async def commit(self, key: str, digest: str) -> None:
+        """Durable and visible under `key` on return, after checking its SHA-256."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Storage(Protocol):
+    """Custody of objects and of what is derived from them."""
+
+    async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
+        """Keep a complete small object. Refuses with `OutOfResources` before the disk is full."""
+        ...
+
+    async def stage(self) -> Upload:
+        """Begin a large object. Refuses with `OutOfResources` before the disk is full."""
+        ...
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Raises `NotFound`."""
+        ...
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """A range of what is kept under a key, in bounded chunks."""
+        ...
+
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+        """What is kept below a prefix, in key order."""
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Remove a derived blob (a pack that was compacted). Never an object: `Refused`."""
+        ...
+
+    def instances(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[StoredInstance]:
+        """The current version of every instance at or below this level, by series and
+        SOP Instance UID. Complete as of now: found in the object store, not in the index."""
+        ...
+
+    def metadata(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The DICOM JSON Model of the same instances in the same order, one UTF-8 JSON object
+        each, without bulk data. Every BulkDataURI starts with `core.packs.BULK_BASE`, to be
+        replaced by the edge's own DICOMweb root."""
+        ...
+
+    def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+        """The data set as stored, without File Meta Information; read against the digest:
+        raises `Corrupted` at the latest in place of the last chunk."""
+        ...
+
+    async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
+        """Raises `NotFound` if there is no pixel data."""
+        ...
+
+    def frames(self, instance: StoredInstance, numbers: Sequence[int]) -> AsyncIterator[Frame]:
+        """These frames, in the order asked for. Raises `NotFound` for a number out of range."""
+        ...
+
+    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+        """The value of a bulk data element: `path` is what follows `/bulkdata/` in its URI.
+        Raises `NotFound`."""
+        ...
+
+    def verify(self, prefix: str) -> AsyncIterator[Verification]:
+        """Re-read every object below a prefix and compare it with the digest in its name."""
+        ...
+
+
+# --- query ---------------------------------------------------------------------------------------
+
+
+class Query(Protocol):
+    """DICOM matching (PS3.4 C.2.2.2) over the index."""
+
+    def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """Answers in batches, in a stable order. Closing the iterator stops the work."""
+        ...
+
+    async def count(self, search: Search) -> int:
+        """How many answers there are without limit and offset."""
+        ...
+
+
+# --- transcoding ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How a frame is drawn. The object's own window unless one is given."""
+
+    media_type: str  # "image/jpeg" or "image/png"
+    quality: int = 90
+    window_center: float | None = None
+    window_width: float | None = None
+    columns: int = 0  # viewport; 0: as stored
+    rows: int = 0
+
+
+class Transcoding(Protocol):
+    """Codecs. Knows pixels, not where they are kept."""
+
+    async def decode(self, frame: bytes, transfer_syntax: str, pixels: PixelFormat) -> bytes:
+        """One frame as native little endian bytes, interleaved by pixel where the pixel format
+        says planar configuration 0. Raises `Unsupported` or `Unprocessable`."""
+        ...
+
+    def data_set(
+        self,
+        data_set: AsyncIterable[Buffer],
+        transfer_syntax: str,
+        target: str,
+    ) -> AsyncIterator[bytes]:
+        """The same data set in another transfer syntax, in bounded memory per frame."""
+        ...
+
+    def targets(self, transfer_syntax: str) -> Sequence[str]:
+        """Transfer syntaxes that `data_set` can produce from this one, best first."""
+        ...
+
+    async def render(
+        self, frame: bytes, transfer_syntax: str, pixels: PixelFormat, how: Rendering
+    ) -> bytes:
+        """One frame as an image file."""
+        ...
+
+
+# --- audit ---------------------------------------------------------------------------------------
+
+
+class AuditTrail(Protocol):
+    """Reading the trail. Writing goes through the log (`runtime.audit_log`)."""
+
+    async def search(
+        self, which: AuditFilter, limit: int, before: str = ""
+    ) -> Sequence[AuditEvent]:
+        """Newest first; `before` is the id of the last record of the page before."""
+        ...
+
+    async def count(self, which: AuditFilter) -> int:
+        """How many records there are."""
+        ...
+
+
+# --- indexing ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildProgress:
+    """How far a rebuild is."""
+
+    studies: int
+    instances: int
+    problems: Mapping[str, str]  # key of an object that could not be read -> why
+    done: bool
+
+
+class Indexing(Protocol):
+    """Administration of the index."""
+
+    def rebuild(self) -> AsyncIterator[RebuildProgress]:
+        """Fill a new index from the objects alone while the old one answers, then switch."""
+        ...

@@ -1,0 +1,123 @@
+"""The one tree of errors.
+
+Adapters wrap library errors in these; each protocol edge holds one table from `Code` to its own
+form (DIMSE status, HTTP status, gRPC status). A message says what is wrong and where, `fix` what
+to do about it. Neither ever holds a patient's name, ID or other attribute values.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Code(Enum):
+    """What kind of failure it is, from the caller's point of view."""
+
+    INVALID = "invalid"  # the request is malformed: the same request can never succeed
+    MISMATCH = "mismatch"  # the object contradicts what was announced about it
+    UNPROCESSABLE = "unprocessable"  # the object cannot be understood
+    NOT_FOUND = "not-found"
+    CONFLICT = "conflict"  # it contradicts what is already kept
+    REFUSED = "refused"  # the caller is not allowed to
+    UNSUPPORTED = "unsupported"  # well-formed, but nothing here can do it
+    OUT_OF_RESOURCES = "out-of-resources"  # disk, memory or a limit: later may succeed
+    UNAVAILABLE = "unavailable"  # something this depends on is down: later may succeed
+    CORRUPTED = "corrupted"  # what was kept is no longer what was given
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    INTERNAL = "internal"
+
+
+class IsocenterError(Exception):
+    """Base of every error that crosses a layer."""
+
+    code = Code.INTERNAL
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.fix}" if self.fix else self.message
+
+
+class Invalid(IsocenterError):
+    """The request is malformed."""
+
+    code = Code.INVALID
+
+
+class Mismatch(IsocenterError):
+    """The data set contradicts the command or the address it was sent to."""
+
+    code = Code.MISMATCH
+
+
+class Unprocessable(IsocenterError):
+    """The data set cannot be read, or is not a storable composite instance."""
+
+    code = Code.UNPROCESSABLE
+
+
+class NotFound(IsocenterError):
+    """Nothing is kept under this name."""
+
+    code = Code.NOT_FOUND
+
+
+class Conflict(IsocenterError):
+    """Another object is kept under this name and the policy keeps only one."""
+
+    code = Code.CONFLICT
+
+
+class Refused(IsocenterError):
+    """The caller may not do this."""
+
+    code = Code.REFUSED
+
+
+class Unsupported(IsocenterError):
+    """Understood, but nothing here can do it."""
+
+    code = Code.UNSUPPORTED
+
+
+class OutOfResources(IsocenterError):
+    """No room: the disk reserve is reached or a limit is exceeded."""
+
+    code = Code.OUT_OF_RESOURCES
+
+
+class Unavailable(IsocenterError):
+    """Something this depends on does not answer; the caller may try again."""
+
+    code = Code.UNAVAILABLE
+
+
+class Corrupted(IsocenterError):
+    """A kept object no longer has the digest in its name, or a record cannot be read back."""
+
+    code = Code.CORRUPTED
+
+
+class Cancelled(IsocenterError):
+    """The caller withdrew the request."""
+
+    code = Code.CANCELLED
+
+
+class DeadlineExceeded(IsocenterError):
+    """It took longer than the caller allowed."""
+
+    code = Code.DEADLINE
+
+
+BY_CODE: dict[Code, type[IsocenterError]] = {
+    kind.code: kind
+    for kind in (
+        Invalid, Mismatch, Unprocessable, NotFound, Conflict, Refused, Unsupported,
+        OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded, IsocenterError,
+    )
+}  # fmt: skip

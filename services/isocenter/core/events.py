@@ -1,0 +1,165 @@
+"""Facts that the log carries: what happened to instances and studies, and the audit trail.
+
+Plain records; `runtime.event_codec` turns them into CloudEvents with protobuf data and back.
+Events never hold pixels. Fields are only ever added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from isocenter.core.identity import InstanceName
+
+TOPIC_INSTANCES = "isocenter.instances"
+TOPIC_STUDIES = "isocenter.studies"
+TOPIC_AUDIT = "isocenter.audit"
+TOPICS = (TOPIC_INSTANCES, TOPIC_STUDIES, TOPIC_AUDIT)
+DEAD_SUFFIX = ".dead"
+
+# A header longer than this is read from the object instead of being carried by the event.
+MAX_INLINE_HEADER = 256 * 1024
+
+
+class ConflictPolicy(Enum):
+    """What to do with another object under the name of one that is kept already."""
+
+    KEEP_FIRST = "keep-first"
+    KEEP_LATEST = "keep-latest"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who brought an object or asked for something, as far as the protocol tells."""
+
+    protocol: str  # "DIMSE", "DICOMweb", "gRPC" or "CLI"
+    host: str = ""  # address of the peer, without the port
+    ae_title: str = ""  # calling AE title
+    called_ae_title: str = ""
+    user: str = ""
+    tls_subject: str = ""
+    known: bool = True  # False: admitted from loopback without being in the settings
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStored:
+    """An object is durable. Announced at least once for every acknowledged store."""
+
+    name: InstanceName
+    sop_class: str
+    transfer_syntax: str
+    key: str  # of the object in the blob store
+    digest: str  # SHA-256 of the Part 10 file, lower-case hexadecimal
+    size: int  # of the Part 10 file, bytes
+    data_set_offset: int  # of the data set in the Part 10 file, bytes
+    header_length: int  # bytes of the data set before Pixel Data (all of it, if it has none)
+    header: bytes | None  # these bytes; None when longer than MAX_INLINE_HEADER: read the object
+    source: Source
+    received_at: datetime  # UTC
+    policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConflict:
+    """Another object arrived under the same name; both are kept, one is current."""
+
+    name: InstanceName
+    current_digest: str
+    other_digest: str
+    policy: ConflictPolicy
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRejected:
+    """An object was refused by policy and not kept."""
+
+    name: InstanceName
+    digest: str
+    reason: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDeleted:
+    """A version of an instance was removed."""
+
+    name: InstanceName
+    digest: str
+    reason: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class StudyChanged:
+    """The index now answers with this content of a study."""
+
+    partition: str
+    study: str
+    series_count: int
+    instance_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuiet:
+    """Nothing has been added to the study for the settled time."""
+
+    partition: str
+    study: str
+    series_count: int
+    instance_count: int
+
+
+class AuditAction(Enum):
+    """What was done; each maps to an event of PS3.15 A.5.3."""
+
+    STORE = "store"
+    QUERY = "query"
+    RETRIEVE = "retrieve"
+    EXPORT = "export"
+    DELETE = "delete"
+    CONFLICT = "conflict"
+    START = "start"
+    STOP = "stop"
+    SECURITY = "security"
+
+
+class AuditOutcome(Enum):
+    """How it ended (PS3.15 A.5.1 EventOutcomeIndicator 0, 4 and 8)."""
+
+    SUCCESS = "success"
+    MINOR_FAILURE = "minor-failure"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One record of the audit trail: who, from where, what, when, outcome."""
+
+    action: AuditAction
+    outcome: AuditOutcome
+    source: Source
+    at: datetime  # UTC
+    id: str  # unique; the same record delivered twice is one record
+    partition: str = ""
+    patient_ids: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()  # at most a handful; `instance_count` counts all
+    instance_count: int = 0
+    detail: str = ""  # the verb and what it asked for: "C-FIND STUDY PatientID", "WADO-RS frames"
+    destination: str = ""  # who receives, for an export
+    error: str = ""
+
+
+Event = (
+    InstanceStored
+    | InstanceConflict
+    | InstanceRejected
+    | InstanceDeleted
+    | StudyChanged
+    | StudyQuiet
+    | AuditEvent
+)

@@ -1,0 +1,1 @@
+"""Role: the DIMSE gateway. One thin file per verb."""

@@ -1,0 +1,1 @@
+"""Role: turns events into the search index and the metadata packs."""

@@ -1,0 +1,1 @@
+"""Role: admission and announcement of objects."""

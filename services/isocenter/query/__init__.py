@@ -1,0 +1,1 @@
+"""Role: DICOM matching over the index."""

@@ -1,0 +1,1 @@
+"""Role: custody of objects and of what is derived from them."""

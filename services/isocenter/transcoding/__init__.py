@@ -1,0 +1,1 @@
+"""Role: codecs, frames, rendering."""

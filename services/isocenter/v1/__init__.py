@@ -1,0 +1,1 @@
+"""Generated from protos/isocenter/v1 by `make protos`; never edited."""

@@ -1,0 +1,1 @@
+"""Role: DICOMweb, health and the viewer over HTTP."""
