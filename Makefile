@@ -1,1 +1,48 @@
-PYTHON ?= python3
+# The two commands of the README: `make up` and `make test`.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+DATA ?= data
+VENV := .venv
+BIN := $(VENV)/bin
+VIEWER := .cache/viewer
+STAMP := $(VENV)/.installed
+WORKERS ?= auto
+
+.PHONY: help setup viewer up test lint protos bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@infra/setup/python.sh $(VENV) requirements-dev.lock
+	@touch $@
+
+setup: $(STAMP) ## Make .venv and install everything that is pinned
+
+viewer: ## Fetch the OHIF viewer into .cache/viewer
+	@infra/viewer/fetch.sh $(VIEWER)
+
+up: setup viewer ## Run Isocenter on this machine with the demo studies (DATA=folder)
+	@exec $(BIN)/isocenter up --data $(DATA) --demo --set web.viewer=$(VIEWER)
+
+test: setup viewer ## Set up and pass every test
+	@infra/setup/test-tools.sh
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+lint: setup ## ruff, mypy, import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+protos: setup ## Generate services/isocenter/v1 from protos/
+	@$(BIN)/python protos/generate.py
+
+bench: setup ## Measure side by side with Orthanc and dcmtk; writes bench/results/
+	@$(BIN)/python -m bench
+
+clean: ## Remove what setup made (data stay)
+	rm -rf $(VENV) .cache

@@ -1,0 +1,87 @@
+"""`isocenter audit`: reading the trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from isocenter.cli.common import out, process
+from isocenter.core.errors import Invalid
+from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
+from isocenter.core.ports import AuditFilter
+from isocenter.settings import Settings
+
+STYLES = {
+    AuditOutcome.SUCCESS: "green",
+    AuditOutcome.MINOR_FAILURE: "yellow",
+    AuditOutcome.FAILURE: "red",
+}
+
+
+async def list_records(
+    settings: Settings,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    actions: Sequence[str],
+    who: str,
+    study: str,
+    patient: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Print the newest records that pass the filter."""
+    which = AuditFilter(
+        since=since and since.replace(tzinfo=UTC),
+        until=until and until.replace(tzinfo=UTC),
+        actions=tuple(_action(name) for name in actions),
+        who=who,
+        study=study,
+        patient_id=patient,
+    )
+    async with process(settings) as env:
+        trail = await env.audit_trail()
+        records = await trail.search(which, limit)
+        total = await trail.count(which)
+    if as_json:
+        for record in records:
+            out.print(json.dumps(asdict(record), default=_plain), markup=False)
+        return
+    out.print(_table(records))
+    out.print(f"{len(records):,} of {total:,} records")
+
+
+def _action(name: str) -> AuditAction:
+    try:
+        return AuditAction(name)
+    except ValueError:
+        known = ", ".join(action.value for action in AuditAction)
+        raise Invalid(f"no action named {name!r}", fix=f"actions are: {known}") from None
+
+
+def _plain(value: object) -> Any:
+    return value.value if isinstance(value, Enum) else str(value)
+
+
+def _table(records: Sequence[AuditEvent]) -> Table:
+    table = Table("when (UTC)", "who", "from", "what", "outcome", "instances", "detail", box=None)
+    for record in records:
+        source = record.source
+        outcome = record.outcome
+        table.add_row(
+            f"{record.at:%Y-%m-%d %H:%M:%S}",
+            escape(source.user or source.ae_title or source.protocol),
+            escape(source.host),
+            record.action.value,
+            f"[{STYLES[outcome]}]{outcome.value}[/]",
+            str(record.instance_count or ""),
+            escape(" ".join(filter(None, (record.detail, record.destination, record.error)))),
+        )
+    return table

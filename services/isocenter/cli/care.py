@@ -1,0 +1,86 @@
+"""`isocenter import`, `verify` and `rebuild`: work on a data directory, served or not."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from isocenter.cli.common import err, out, process
+from isocenter.cli.progress import Tally
+from isocenter.cli.sources import SourceFile, find
+from isocenter.core import part10
+from isocenter.core.apis import Announcement, Ingest
+from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Unavailable
+from isocenter.core.events import Source
+from isocenter.core.identity import is_uid, objects_prefix
+from isocenter.settings import Settings
+
+
+async def import_files(settings: Settings, paths: Sequence[Path]) -> int:
+    """Store every file; 0 when none was refused."""
+    source = Source(protocol="CLI", host=socket.gethostname(), user=getpass.getuser())
+    files = list(find(paths))
+    async with process(settings) as env:
+        ingest = await env.ingest()
+        with Tally(err, "imported", len(files)) as tally:
+            for file in files:
+                try:
+                    tally.add(await _import_file(ingest, source, file))
+                except (OutOfResources, Unavailable):
+                    raise  # the next file would fare no better
+                except IsocenterError as error:
+                    tally.refuse(file.label, str(error))
+    tally.summary("instances")
+    return 1 if tally.refused else 0
+
+
+async def _import_file(ingest: Ingest, source: Source, file: SourceFile) -> int:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in file.chunks():
+            yield chunk
+
+    meta, data_set = await part10.split(chunks())
+    announcement = Announcement(
+        source=source,
+        transfer_syntax=meta.transfer_syntax,
+        sop_class=meta.sop_class,
+        instance=meta.instance,
+    )
+    stored = await ingest.store(announcement, data_set)
+    return stored.size
+
+
+async def verify(settings: Settings, study: str) -> int:
+    """Re-read all objects, or those of one study; 0 when all are as they were stored."""
+    if study and not is_uid(study):
+        raise Invalid(f"--study {study}: not a UID", fix="give a Study Instance UID")
+    async with process(settings) as env:
+        storage = await env.storage()
+        with Tally(err, "verified") as tally:
+            prefix = objects_prefix(settings.ingest.partition, study)
+            async for result in storage.verify(prefix):
+                if result.ok:
+                    tally.add()
+                else:
+                    tally.refuse(result.key, result.problem)
+    tally.summary("objects")
+    return 1 if tally.refused else 0
+
+
+async def rebuild(settings: Settings) -> int:
+    """Fill a new index and switch to it; 0 when every object could be read."""
+    problems: dict[str, str] = {}
+    async with process(settings) as env:
+        indexing = await env.indexing()
+        with Tally(err, "indexed") as tally:
+            async for step in indexing.rebuild():
+                tally.add(count=step.instances - tally.done)
+                for key, problem in step.problems.items():
+                    if key not in problems:
+                        tally.refuse(key, problem)
+                problems.update(step.problems)
+    tally.summary("instances")
+    out.print("the new index answers")
+    return 1 if problems else 0

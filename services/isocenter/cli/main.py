@@ -1,0 +1,211 @@
+"""The verbs of `isocenter`, their options and help."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isocenter import __version__
+from isocenter.cli.common import (
+    ConfigOption,
+    DataOption,
+    SetOption,
+    err,
+    out,
+    require_data,
+    run_async,
+    settings_of,
+)
+from isocenter.core.errors import IsocenterError
+
+app = typer.Typer(
+    name="isocenter",
+    help="A PACS: takes images from scanners, keeps them safely, finds them and shows them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RUN, MOVE, CARE, TELL = "Run", "Bring in and send", "Take care", "Tell"
+
+PathsArgument = Annotated[
+    list[Path], typer.Argument(help="Files, folders, ZIP archives or DICOMDIRs.")
+]
+
+
+@app.command(rich_help_panel=RUN)
+def up(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Load the demo studies once everything runs.")
+    ] = False,
+) -> None:
+    """Run everything on this machine, on one data directory. Ctrl-C drains and stops."""
+    from isocenter.cli.up import up as run_up
+
+    settings = settings_of(data, config, assignments)
+    raise typer.Exit(run_async(run_up(settings, config, assignments or [], demo=demo)))
+
+
+@app.command(rich_help_panel=RUN)
+def run(
+    role: Annotated[list[str], typer.Argument(help="Roles; `isocenter roles` lists them.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    supervisor_fd: Annotated[int, typer.Option(hidden=True)] = -1,
+) -> None:
+    """Run one or several roles in this process."""
+    from isocenter.cli.run import run_roles
+
+    settings = settings_of(data, config, assignments)
+    raise typer.Exit(run_async(run_roles(settings, role, supervisor_fd)))
+
+
+@app.command(rich_help_panel=RUN)
+def roles() -> None:
+    """List the roles: what each does, where it listens, what it consumes and announces."""
+    from isocenter.cli.run import print_roles
+
+    print_roles()
+
+
+@app.command(rich_help_panel=RUN)
+def check(
+    data: DataOption = None, config: ConfigOption = None, assignments: SetOption = None
+) -> None:
+    """Look at settings, ports, disk and dependencies: what is wrong and what to do."""
+    from isocenter.cli.check import check as run_check
+
+    raise typer.Exit(run_check(settings_of(data, config, assignments)))
+
+
+@app.command(rich_help_panel=MOVE)
+def send(
+    paths: PathsArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="dicom://AE_TITLE@host:port for C-STORE, http(s)://host:port/dicomweb for STOW-RS.",
+        ),
+    ],
+    calling: Annotated[
+        str, typer.Option(help="Our AE title, for C-STORE.")
+    ] = "ISOCENTER-SEND",
+    parallel: Annotated[
+        int, typer.Option(min=1, max=32, help="Associations or requests at the same time.")
+    ] = 1,
+) -> None:
+    """Send files to any peer, over C-STORE or STOW-RS."""
+    from isocenter.cli.send import send as run_send
+
+    raise typer.Exit(run_async(run_send(paths, to, calling=calling, parallel=parallel)))
+
+
+@app.command("import", rich_help_panel=MOVE)
+def import_(
+    paths: PathsArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Take files straight into a data directory, whether it is being served or not."""
+    from isocenter.cli.care import import_files
+
+    settings = settings_of(data, config, assignments)
+    raise typer.Exit(run_async(import_files(settings, paths)))
+
+
+@app.command(rich_help_panel=CARE)
+def verify(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    study: Annotated[str, typer.Option(help="Only this Study Instance UID.")] = "",
+) -> None:
+    """Re-read every object and compare it with the digest in its name."""
+    from isocenter.cli.care import verify as run_verify
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_verify(settings, study)))
+
+
+@app.command(rich_help_panel=CARE)
+def rebuild(
+    data: DataOption = None, config: ConfigOption = None, assignments: SetOption = None
+) -> None:
+    """Build the search index anew from the objects alone, also while everything runs."""
+    from isocenter.cli.care import rebuild as run_rebuild
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_rebuild(settings)))
+
+
+audit = typer.Typer(
+    help="The audit trail.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False
+)
+app.add_typer(audit, name="audit", rich_help_panel=TELL)
+
+
+@audit.command("list")
+def audit_list(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    since: Annotated[datetime | None, typer.Option(help="Not before (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before (UTC).")] = None,
+    action: Annotated[
+        list[str] | None, typer.Option(help="store, query, retrieve, export, ... (repeat).")
+    ] = None,
+    who: Annotated[str, typer.Option(help="AE title, user or address.")] = "",
+    study: Annotated[str, typer.Option(help="Study Instance UID.")] = "",
+    patient: Annotated[str, typer.Option(help="Patient ID.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Who stored, searched, retrieved or sent what, when, and how it ended."""
+    from isocenter.cli.audit import list_records
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    run_async(
+        list_records(
+            settings,
+            since=since,
+            until=until,
+            actions=action or [],
+            who=who,
+            study=study,
+            patient=patient,
+            limit=limit,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(rich_help_panel=TELL)
+def version() -> None:
+    """Print the version."""
+    out.print(f"isocenter {__version__}")
+
+
+def main() -> None:
+    """Run a verb; errors are sentences on the error stream, the exit code is 1."""
+    try:
+        app()
+    except IsocenterError as error:
+        err.print(f"[red]error:[/red] {error}", markup=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

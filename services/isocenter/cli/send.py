@@ -1,0 +1,237 @@
+"""`isocenter send`: C-STORE or STOW-RS of files to any peer."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from isocenter.cli.common import err
+from isocenter.cli.progress import Tally
+from isocenter.cli.sources import SourceFile, find
+from isocenter.core import part10
+from isocenter.core.errors import Invalid, IsocenterError, Unavailable, Unsupported
+from isocenter.core.identity import is_ae_title
+from isocenter.dimse import requestor
+from isocenter.dimse.association import Association, PresentationContext
+from isocenter.dimse.requestor import ProposedContext
+from isocenter.runtime import listen
+
+# PS3.8 9.3.2.2: presentation context IDs are the odd numbers from 1 to 255.
+MAX_CONTEXTS = 128
+HTTP_TIMEOUT = httpx.Timeout(30, read=300)
+STOW_BATCH = 50  # instances in one request: few enough to report progress, enough to stream
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to send and what its File Meta Information says."""
+
+    file: SourceFile
+    meta: part10.FileMeta
+
+
+@dataclass(frozen=True, slots=True)
+class DicomPeer:
+    """`dicom://AE_TITLE@host:port`."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+def parse_peer(text: str) -> DicomPeer | str:
+    """A DICOM peer, or the URL of a DICOMweb root. Raises `Invalid`."""
+    url = urlsplit(text)
+    if url.scheme in ("http", "https") and url.netloc:
+        return text.rstrip("/")
+    if url.scheme == "dicom" and url.hostname and url.username and is_ae_title(url.username):
+        return DicomPeer(url.username, url.hostname, url.port or listen.DICOM_PORT)
+    raise Invalid(
+        f"--to {text}: not a peer",
+        fix="write dicom://AE_TITLE@host:port or http://host:port/dicomweb",
+    )
+
+
+async def send(paths: Sequence[Path], to: str, *, calling: str, parallel: int) -> int:
+    """Send everything found; 0 when the peer took it all."""
+    peer = parse_peer(to)
+    files = list(find(paths))
+    with Tally(err, "sent", len(files)) as tally:
+        items = [item async for item in _items(files, tally)]
+        queue = iter(_batches(items))
+        if isinstance(peer, DicomPeer):
+            workers = [_c_store(peer, calling, queue, tally) for _ in range(parallel)]
+        else:
+            workers = [_stow(peer, queue, tally) for _ in range(parallel)]
+        await asyncio.gather(*workers)
+    tally.summary("instances")
+    return 1 if tally.refused else 0
+
+
+async def _items(files: Sequence[SourceFile], tally: Tally) -> AsyncIterator[Item]:
+    for file in files:
+        try:
+            meta, _ = await part10.split(_chunks(file))
+        except IsocenterError as error:
+            tally.refuse(file.label, str(error))
+        else:
+            yield Item(file, meta)
+
+
+async def _chunks(file: SourceFile) -> AsyncIterator[bytes]:
+    for chunk in file.chunks():
+        yield chunk
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Runs of items that fit into one request or one association's presentation contexts."""
+    batch: list[Item] = []
+    contexts: set[tuple[str, str]] = set()
+    for item in items:
+        context = (item.meta.sop_class, item.meta.transfer_syntax)
+        full = len(contexts | {context}) > MAX_CONTEXTS
+        if batch and (full or len(batch) >= STOW_BATCH):
+            yield batch
+            batch, contexts = [], set()
+        batch.append(item)
+        contexts.add(context)
+    if batch:
+        yield batch
+
+
+# --- C-STORE -------------------------------------------------------------------------------------
+
+
+async def _c_store(
+    peer: DicomPeer, calling: str, queue: Iterator[list[Item]], tally: Tally
+) -> None:
+    """One association after another; kept open while the next batch needs no other contexts."""
+    association: Association | None = None
+    try:
+        for batch in queue:
+            needed = {(item.meta.sop_class, item.meta.transfer_syntax) for item in batch}
+            if association is None or not needed <= _accepted(association).keys():
+                if association is not None:
+                    await association.release()
+                association = await _associate(peer, calling, needed)
+            for item in batch:
+                await _c_store_one(association, item, tally)
+    finally:
+        if association is not None:
+            await association.release()
+
+
+async def _associate(
+    peer: DicomPeer, calling: str, needed: set[tuple[str, str]]
+) -> Association:
+    return await requestor.associate(
+        peer.host,
+        peer.port,
+        calling_ae_title=calling,
+        called_ae_title=peer.ae_title,
+        contexts=[ProposedContext(sop_class, (syntax,)) for sop_class, syntax in sorted(needed)],
+    )
+
+
+def _accepted(association: Association) -> dict[tuple[str, str], PresentationContext]:
+    return {
+        (context.abstract_syntax, context.transfer_syntax): context
+        for context in association.contexts.values()
+    }
+
+
+async def _c_store_one(association: Association, item: Item, tally: Tally) -> None:
+    meta = item.meta
+    context = _accepted(association).get((meta.sop_class, meta.transfer_syntax))
+    if context is None:
+        tally.refuse(
+            item.file.label,
+            f"the peer does not accept SOP class {meta.sop_class} "
+            f"in transfer syntax {meta.transfer_syntax}",
+        )
+        return
+    _, data_set = await part10.split(_chunks(item.file))
+    counter = _Counter(data_set)
+    response = await association.c_store(context, meta.sop_class, meta.instance, counter.chunks())
+    if response.status == 0 or response.status & 0xF000 == 0xB000:  # noqa: PLR2004 - PS3.7 C: warnings
+        tally.add(counter.bytes)
+    else:
+        comment = f" ({response.error_comment})" if response.error_comment else ""
+        tally.refuse(item.file.label, f"status 0x{response.status:04X}{comment}")
+
+
+class _Counter:
+    """Counts the bytes of a stream."""
+
+    def __init__(self, data: AsyncIterator[bytes | bytearray | memoryview]) -> None:
+        self._data = data
+        self.bytes = 0
+
+    async def chunks(self) -> AsyncIterator[bytes | bytearray | memoryview]:
+        async for chunk in self._data:
+            self.bytes += len(chunk)
+            yield chunk
+
+
+# --- STOW-RS -------------------------------------------------------------------------------------
+
+
+async def _stow(root: str, queue: Iterator[list[Item]], tally: Tally) -> None:
+    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT) as client:
+        for batch in queue:
+            await _stow_batch(client, root, batch, tally)
+
+
+async def _stow_batch(
+    client: httpx.AsyncClient, root: str, batch: Sequence[Item], tally: Tally
+) -> None:
+    boundary = uuid.uuid4().hex
+    sent = {item.meta.instance: item for item in batch}
+    sizes: dict[str, int] = {}
+
+    async def body() -> AsyncIterator[bytes]:
+        for item in batch:
+            yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+            for chunk in item.file.chunks():
+                sizes[item.meta.instance] = sizes.get(item.meta.instance, 0) + len(chunk)
+                yield chunk
+            yield b"\r\n"
+        yield f"--{boundary}--\r\n".encode()
+
+    try:
+        response = await client.post(
+            f"{root}/studies",
+            content=body(),
+            headers={
+                "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+                "Accept": "application/dicom+json",
+            },
+        )
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            f"{root} does not answer: {error or type(error).__name__}",
+            fix="check the address and that the peer runs",
+        ) from error
+    if response.status_code not in (200, 202, 409):
+        raise Unsupported(f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}")
+    for uid, reason in _failures(response).items():
+        item = sent.pop(uid, None)
+        tally.refuse(item.file.label if item else uid, f"failure reason 0x{reason:04X}")
+    for uid in sent:
+        tally.add(sizes[uid])
+
+
+def _failures(response: httpx.Response) -> dict[str, int]:
+    """SOP Instance UID -> Failure Reason of the Failed SOP Sequence (PS3.18 10.5.3.2)."""
+    failed = response.json().get("00081198", {}).get("Value", [])
+    return {
+        item["00081155"]["Value"][0]: item["00081197"]["Value"][0]
+        for item in failed
+        if "00081155" in item
+    }

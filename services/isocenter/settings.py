@@ -1,0 +1,245 @@
+"""Root settings: composes the sections that each package owns.
+
+Sources, the strongest first: flags, environment (`ISOCENTER_GATEWAY__PORT=11113`), one TOML file,
+defaults. Everything is validated before anything is opened; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from isocenter.audit.settings import AuditSettings
+from isocenter.core.errors import Invalid
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.indexing.settings import IndexingSettings
+from isocenter.ingest.settings import IngestSettings
+from isocenter.query.settings import QuerySettings
+from isocenter.runtime import listen
+from isocenter.storage.settings import StorageSettings
+from isocenter.transcoding.settings import TranscodingSettings
+from isocenter.web.settings import WebSettings
+
+PREFIX = "ISOCENTER_"
+NESTED = "__"
+CONFIG_VARIABLE = "ISOCENTER_CONFIG"
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class RpcSettings(BaseModel):
+    """gRPC between processes. A role without an address is called inside the process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(listen.LOOPBACK, description="Address the gRPC server listens on.")
+    port: int = Field(
+        0, ge=0, le=65535, description="Port of this process's gRPC server; 0: no gRPC server."
+    )
+    ingest: str = Field("", description="`host:port` of the ingest role.")
+    storage: str = Field("", description="`host:port` of the storage role.")
+    query: str = Field("", description="`host:port` of the query role.")
+    indexing: str = Field("", description="`host:port` of the indexing role.")
+    transcoding: str = Field("", description="`host:port` of the transcoding role.")
+    audit: str = Field("", description="`host:port` of the audit role.")
+
+
+class LogSettings(BaseModel):
+    """Logging of every process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is written."
+    )
+    format: Literal["text", "json"] = Field("text", description="For people or for collectors.")
+
+
+class ProcessSettings(BaseModel):
+    """How `isocenter up` spreads over the machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(
+        0, ge=0, le=256, description="Processes that serve requests; 0: one per core."
+    )
+    drain_seconds: float = Field(
+        30, gt=0, description="How long work under way may take after SIGTERM."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of one process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, extra="forbid", frozen=True
+    )
+
+    data: Path = Field(Path("isocenter-data"), description="Data directory of the embedded parts.")
+    bus: str = Field("log:", description="URL of the log. `log:` is embedded, below `data`.")
+    blobs: str = Field("file:", description="URL of the object store. `file:` is below `data`.")
+    index: str = Field("sqlite:", description="URL of the search index. `sqlite:` is below `data`.")
+    gateway: GatewaySettings = GatewaySettings()
+    web: WebSettings = WebSettings()
+    ingest: IngestSettings = IngestSettings()
+    storage: StorageSettings = StorageSettings()
+    indexing: IndexingSettings = IndexingSettings()
+    query: QuerySettings = QuerySettings()
+    transcoding: TranscodingSettings = TranscodingSettings()
+    audit: AuditSettings = AuditSettings()
+    rpc: RpcSettings = RpcSettings()
+    log: LogSettings = LogSettings()
+    process: ProcessSettings = ProcessSettings()
+
+    def section(self, kind: type[S]) -> S:
+        """The section of this type."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, kind):
+                return value
+        raise TypeError(f"no settings section of type {kind.__name__}")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment; `load` adds the file below them as `_file`."""
+        del dotenv_settings, file_secret_settings
+        assert isinstance(init_settings, InitSettingsSource)
+        flags = dict(init_settings.init_kwargs)
+        file = flags.pop("_file", {})
+        return (
+            InitSettingsSource(settings_cls, flags),
+            env_settings,
+            InitSettingsSource(settings_cls, file),
+        )
+
+
+def load(
+    *, config: Path | None = None, flags: Mapping[str, str] | None = None, data: Path | None = None
+) -> Settings:
+    """Read and validate the settings.
+
+    `flags` maps dotted keys to texts (`{"gateway.port": "11113"}`). Raises `Invalid` with one
+    line per mistake: the key, where it was set, what is wrong and what would be right.
+    """
+    file, file_name = _read_file(config)
+    values: dict[str, Any] = {}
+    for key, text in (flags or {}).items():
+        _set_nested(values, key.split("."), text)
+    if data is not None:
+        values["data"] = data
+    problems = _unknown_variables(os.environ)
+    try:
+        settings = Settings(**values, _file=file)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems += [
+            _describe(entry["loc"], entry["msg"], entry["type"], flags or {}, file, file_name)
+            for entry in error.errors(include_url=False, include_context=False)
+        ]
+    else:
+        if not problems:
+            return settings
+    raise Invalid("the settings are not valid:\n  " + "\n  ".join(problems))
+
+
+def _read_file(config: Path | None) -> tuple[dict[str, Any], str]:
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    if named is None:
+        return {}, ""
+    try:
+        return tomllib.loads(named.read_text(encoding="utf-8")), str(named)
+    except FileNotFoundError as error:
+        raise Invalid(
+            f"settings file {named} does not exist", fix="create it or name another with --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise Invalid(
+            f"settings file {named} cannot be read: {error}", fix="mend the TOML syntax"
+        ) from error
+
+
+def _set_nested(values: dict[str, Any], path: Sequence[str], text: str) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+    values[path[-1]] = text
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    known = {name.upper() for name in Settings.model_fields}
+    problems = []
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        first = name.removeprefix(PREFIX).split(NESTED)[0].upper()
+        if first not in known:
+            problems.append(
+                f"environment variable {name} is no setting{_suggest(first, known, PREFIX)}"
+            )
+    return problems
+
+
+def _suggest(word: str, known: Sequence[str] | set[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _describe(
+    location: tuple[int | str, ...],
+    message: str,
+    kind: str,
+    flags: Mapping[str, str],
+    file: Mapping[str, Any],
+    file_name: str,
+) -> str:
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        message = "unknown key" + _suggest(str(location[-1]), _names_beside(location))
+    return f"{key}: {message} ({_origin(key, location, flags, file, file_name)})"
+
+
+def _names_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _origin(
+    key: str,
+    location: tuple[int | str, ...],
+    flags: Mapping[str, str],
+    file: Mapping[str, Any],
+    file_name: str,
+) -> str:
+    """Where the offending value came from, the strongest source first."""
+    if any(key == flag or key.startswith(flag + ".") for flag in flags):
+        return f"set by --set {key}"
+    names = [str(part) for part in location if isinstance(part, str)]
+    for length in range(len(names), 0, -1):
+        variable = PREFIX + NESTED.join(names[:length]).upper()
+        if variable in os.environ:
+            return f"set by environment variable {variable}"
+    if names and names[0] in file:
+        return f"set in {file_name}"
+    return f"set it with --set {key}=VALUE, {PREFIX}{NESTED.join(names).upper()} or in the file"
