@@ -10,7 +10,7 @@ VIEWER := .cache/viewer
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: help setup viewer up test lint protos bench clean
+.PHONY: help setup viewer up test lint lock protos docs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,11 +38,22 @@ lint: setup ## ruff, mypy, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+lock: setup ## Pin all dependencies anew
+	@$(BIN)/python -m pip install --quiet uv
+	@for lock in requirements.lock "requirements-dev.lock --extra dev"; do \
+	    set -- $$lock; file=$$1; shift; \
+	    $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	        --no-header --no-annotate --upgrade "$$@" pyproject.toml -o $$file; \
+	done
+
 protos: setup ## Generate services/isocenter/v1 from protos/
 	@$(BIN)/python protos/generate.py
 
 bench: setup ## Measure side by side with Orthanc and dcmtk; writes bench/results/
 	@$(BIN)/python -m bench
+
+docs: setup ## Write the pages that come from the code
+	@$(BIN)/python infra/docs/settings.py > docs/settings.md
 
 clean: ## Remove what setup made (data stay)
 	rm -rf $(VENV) .cache

@@ -13,18 +13,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Protocol, cast
 
 import grpc.aio
 
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
-from isocenter.core.errors import Invalid
+from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role, Section
+from isocenter.runtime.rpc_channel import open_channel
 from isocenter.settings import Settings
 
-T = TypeVar("T")
+
+class Closable(Protocol):
+    """What every adapter has, whatever its port."""
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +45,9 @@ class RoleInfo:
     consumes: str = ""
     announces: str = ""
 
-    @property
-    def module(self) -> str:
-        """The module with the role's `build`."""
-        return f"isocenter.{self.name}.role"
+    def package(self, module: str) -> ModuleType:
+        """A module of the role's package, imported when first used."""
+        return importlib.import_module(f"isocenter.{self.name}.{module}")
 
 
 ROLES: Mapping[str, RoleInfo] = {
@@ -64,9 +71,7 @@ ROLES: Mapping[str, RoleInfo] = {
             consumes="isocenter.instances",
             announces="InstanceConflict, StudyChanged, StudyQuiet",
         ),
-        RoleInfo(
-            "audit", "keeps the audit trail", listens="gRPC", consumes="isocenter.audit"
-        ),
+        RoleInfo("audit", "keeps the audit trail", listens="gRPC", consumes="isocenter.audit"),
     )
 }
 
@@ -74,37 +79,27 @@ REQUEST_ROLES = ("gateway", "web", "ingest", "storage", "query", "transcoding")
 CONSUMER_ROLES = ("indexing", "audit")
 
 
-async def _log_bus(path: Path) -> EventBus:
-    from isocenter.adapters.bus.log import LogBus
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Where an adapter is, imported when first used, and its folder below the data directory."""
 
-    return await LogBus.open(path)
+    module: str
+    name: str
+    folder: str
 
-
-async def _file_blobs(path: Path) -> BlobStore:
-    from isocenter.adapters.blobs.files import FileBlobs
-
-    return await FileBlobs.open(path)
-
-
-async def _sqlite_index(path: Path) -> StudyIndex:
-    from isocenter.adapters.index.sqlite import SqliteIndex
-
-    return await SqliteIndex.open(path)
+    async def open(self, path: Path) -> Closable:
+        """Open the adapter on a folder."""
+        opened: Closable = await getattr(importlib.import_module(self.module), self.name).open(path)
+        return opened
 
 
-async def _sqlite_audit_index(path: Path) -> AuditIndex:
-    from isocenter.adapters.index.sqlite_audit import SqliteAuditIndex
-
-    return await SqliteAuditIndex.open(path)
-
-
-Opener = Callable[[Path], Awaitable[Any]]
-
-# Adapter by URL scheme, and the folder below the data directory if the URL names none.
-BUSES: Mapping[str, tuple[Opener, str]] = {"log": (_log_bus, "log")}
-BLOBS: Mapping[str, tuple[Opener, str]] = {"file": (_file_blobs, "blobs")}
-INDEXES: Mapping[str, tuple[Opener, str]] = {"sqlite": (_sqlite_index, "index")}
-AUDIT_INDEXES: Mapping[str, tuple[Opener, str]] = {"sqlite": (_sqlite_audit_index, "audit")}
+# By URL scheme.
+BUSES = {"log": Adapter("isocenter.adapters.bus.log", "LogBus", "log")}
+BLOBS = {"file": Adapter("isocenter.adapters.blobs.files", "FileBlobs", "blobs")}
+INDEXES = {"sqlite": Adapter("isocenter.adapters.index.sqlite", "SqliteIndex", "index")}
+AUDIT_INDEXES = {
+    "sqlite": Adapter("isocenter.adapters.index.sqlite_audit", "SqliteAuditIndex", "audit")
+}
 
 
 class Process(Env):
@@ -119,7 +114,8 @@ class Process(Env):
         self.settings = settings
         self.role_names = tuple(roles)
         self.roles: list[Role] = []
-        self._opened: dict[str, asyncio.Future[Any]] = {}
+        self._opening: dict[str, asyncio.Future[object]] = {}
+        self._opened: dict[str, object] = {}
         self._closing = AsyncExitStack()
 
     @property
@@ -143,8 +139,7 @@ class Process(Env):
     async def build(self) -> list[Role]:
         """Build the roles of this process, in the order they were named."""
         for name in self.role_names:
-            module = importlib.import_module(ROLES[name].module)
-            self.roles.append(await module.build(self))
+            self.roles.append(await ROLES[name].package("role").build(self))
         return self.roles
 
     async def close(self) -> None:
@@ -155,31 +150,31 @@ class Process(Env):
 
     async def bus(self) -> EventBus:
         """The log."""
-        return await self._once("bus", lambda: self._open("bus", self.settings.bus, BUSES))
+        return cast(EventBus, await self._adapter("bus", self.settings.bus, BUSES))
 
     async def blobs(self) -> BlobStore:
         """The object store."""
-        return await self._once("blobs", lambda: self._open("blobs", self.settings.blobs, BLOBS))
+        return cast(BlobStore, await self._adapter("blobs", self.settings.blobs, BLOBS))
 
     async def index(self) -> StudyIndex:
         """The search index."""
-        return await self._once("index", lambda: self._open("index", self.settings.index, INDEXES))
+        return cast(StudyIndex, await self._adapter("index", self.settings.index, INDEXES))
 
     async def audit_index(self) -> AuditIndex:
-        """The audit trail's index; it lives beside the search index."""
-        return await self._once(
-            "audit index", lambda: self._open("index", self.settings.index, AUDIT_INDEXES)
-        )
+        """The audit trail's index; it is kept where the search index is."""
+        url = self.settings.index
+        return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES))
 
-    async def _open(self, setting: str, url: str, adapters: Mapping[str, tuple[Opener, str]]) -> Any:
+    async def _adapter(self, setting: str, url: str, adapters: Mapping[str, Adapter]) -> object:
         scheme, _, rest = url.partition(":")
-        if scheme not in adapters:
+        adapter = adapters.get(scheme)
+        if adapter is None:
             raise Invalid(
                 f"{setting}: no adapter for {url!r}",
                 fix=f"schemes that are known: {', '.join(sorted(adapters))}",
             )
-        opener, folder = adapters[scheme]
-        return await opener(Path(rest.removeprefix("//")) if rest else self.data / folder)
+        path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
+        return await self._once(adapter.name, lambda: adapter.open(path))
 
     # --- services: the local object, or the client of another process ---
 
@@ -189,94 +184,63 @@ class Process(Env):
         async def make() -> AuditLog:
             return AuditLog(await self.bus(), self.instance)
 
-        return await self._once("audit log", make)
+        return cast(AuditLog, await self._once("audit log", make))
 
     async def ingest(self) -> Ingest:
         """Admission and announcement."""
-
-        async def local() -> Ingest:
-            from isocenter.ingest.service import create
-
-            return await create(self)
-
-        return await self._service("ingest", local)
+        return cast(Ingest, await self._service("ingest"))
 
     async def storage(self) -> Storage:
         """Custody."""
-
-        async def local() -> Storage:
-            from isocenter.storage.service import create
-
-            return await create(self)
-
-        return await self._service("storage", local)
+        return cast(Storage, await self._service("storage"))
 
     async def query(self) -> Query:
         """Matching."""
-
-        async def local() -> Query:
-            from isocenter.query.service import create
-
-            return await create(self)
-
-        return await self._service("query", local)
+        return cast(Query, await self._service("query"))
 
     async def transcoding(self) -> Transcoding:
         """Codecs."""
-
-        async def local() -> Transcoding:
-            from isocenter.transcoding.service import create
-
-            return await create(self)
-
-        return await self._service("transcoding", local)
+        return cast(Transcoding, await self._service("transcoding"))
 
     async def indexing(self) -> Indexing:
         """Administration of the index."""
-
-        async def local() -> Indexing:
-            from isocenter.indexing.service import create
-
-            return await create(self)
-
-        return await self._service("indexing", local)
+        return cast(Indexing, await self._service("indexing"))
 
     async def audit_trail(self) -> AuditTrail:
         """The reading side of the audit trail."""
+        return cast(AuditTrail, await self._service("audit"))
 
-        async def local() -> AuditTrail:
-            from isocenter.audit.service import create
-
-            return await create(self)
-
-        return await self._service("audit", local)
-
-    async def _service(self, role: str, local: Callable[[], Awaitable[T]]) -> T:
+    async def _service(self, role: str) -> object:
         address: str = getattr(self.settings.rpc, role)
-        if role in self.role_names or not address:
-            return await self._once(role, local)
 
-        async def client() -> Any:
-            module = importlib.import_module(f"isocenter.{role}.rpc")
-            return module.client(await self._channel(address))
+        async def make() -> object:
+            if role in self.role_names or not address:
+                service: object = await ROLES[role].package("service").create(self)
+            else:
+                channel = cast(grpc.aio.Channel, await self._channel(address))
+                service = ROLES[role].package("rpc").client(channel)
+            return service
 
-        return await self._once(role, client)
+        return await self._once(role, make)
 
-    async def _channel(self, address: str) -> grpc.aio.Channel:
-        from isocenter.runtime.rpc_channel import open_channel
-
-        async def make() -> grpc.aio.Channel:
+    async def _channel(self, address: str) -> object:
+        async def make() -> object:
             return open_channel(address)
 
         return await self._once(f"channel {address}", make)
 
-    async def _once(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
+    async def _once(self, name: str, make: Callable[[], Awaitable[object]]) -> object:
         """The object of this name, made at the first call; callers at the same time share it."""
+        if name not in self._opening:
+            self._opening[name] = asyncio.ensure_future(make())
+        try:
+            opened = await asyncio.shield(self._opening[name])
+        except IsocenterError:
+            self._opening.pop(name, None)  # the next caller tries again
+            raise
         if name not in self._opened:
-            self._opened[name] = asyncio.ensure_future(make())
-            made = await asyncio.shield(self._opened[name])
-            close = getattr(made, "close", None)
+            self._opened[name] = opened
+            close = getattr(opened, "close", None)
             if close is not None:
                 self._closing.push_async_callback(close)
-        result: T = await asyncio.shield(self._opened[name])
-        return result
+        return opened

@@ -1,4 +1,4 @@
-"""A running Isocenter for tests: real processes, in both shapes, on free ports and a scratch folder."""
+"""A running Isocenter for tests: real processes, in both shapes, on free ports."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ class Isocenter:
             **(settings or {}),
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.destination_port = 0  # of the C-MOVE destination DESTINATION, where a test set one
         self.log = data.parent / f"{data.name}.log"
 
     @property

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -66,7 +65,7 @@ def _action(name: str) -> AuditAction:
         raise Invalid(f"no action named {name!r}", fix=f"actions are: {known}") from None
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else str(value)
 
 

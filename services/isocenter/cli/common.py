@@ -41,7 +41,9 @@ def settings_of(data: Path | None, config: Path | None, assignments: list[str] |
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise Invalid(f"--set {assignment}: not KEY=VALUE", fix="write --set gateway.port=11113")
+            raise Invalid(
+                f"--set {assignment}: not KEY=VALUE", fix="write --set gateway.port=11113"
+            )
         flags[key] = value
     return load(config=config, flags=flags, data=data)
 
@@ -69,5 +71,3 @@ def require_data(settings: Settings) -> None:
             f"data directory {settings.data} does not exist",
             fix="name it with --data, or start one with `isocenter up`",
         )
-
-

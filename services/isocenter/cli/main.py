@@ -95,12 +95,10 @@ def send(
         str,
         typer.Option(
             "--to",
-            help="dicom://AE_TITLE@host:port for C-STORE, http(s)://host:port/dicomweb for STOW-RS.",
+            help="dicom://AE_TITLE@host:port (C-STORE), http(s)://host:port/dicomweb (STOW-RS).",
         ),
     ],
-    calling: Annotated[
-        str, typer.Option(help="Our AE title, for C-STORE.")
-    ] = "ISOCENTER-SEND",
+    calling: Annotated[str, typer.Option(help="Our AE title, for C-STORE.")] = "ISOCENTER-SEND",
     parallel: Annotated[
         int, typer.Option(min=1, max=32, help="Associations or requests at the same time.")
     ] = 1,

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with a rate while it runs, a summary of what went wrong at the end."""
+"""Progress of long work: a bar with a rate while it runs, a summary at the end."""
 
 from __future__ import annotations
 
@@ -93,8 +93,6 @@ class Tally:
             return
         self._console.print(f"[red]refused: {self.refused:,}[/red]", highlight=False)
         for reason, count in self._reasons.most_common(MAX_EXAMPLES):
-            self._console.print(
-                f"  {count:,} x {escape(reason)}\n      for example {escape(self._examples[reason])}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            example = escape(self._examples[reason])
+            self._console.print(f"  {count:,} x {escape(reason)}", highlight=False)
+            self._console.print(f"      for example {example}", highlight=False)

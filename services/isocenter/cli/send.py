@@ -127,9 +127,7 @@ async def _c_store(
             await association.release()
 
 
-async def _associate(
-    peer: DicomPeer, calling: str, needed: set[tuple[str, str]]
-) -> Association:
+async def _associate(peer: DicomPeer, calling: str, needed: set[tuple[str, str]]) -> Association:
     return await requestor.associate(
         peer.host,
         peer.port,
@@ -159,7 +157,7 @@ async def _c_store_one(association: Association, item: Item, tally: Tally) -> No
     _, data_set = await part10.split(_chunks(item.file))
     counter = _Counter(data_set)
     response = await association.c_store(context, meta.sop_class, meta.instance, counter.chunks())
-    if response.status == 0 or response.status & 0xF000 == 0xB000:  # noqa: PLR2004 - PS3.7 C: warnings
+    if response.status == 0 or response.status & 0xF000 == 0xB000:
         tally.add(counter.bytes)
     else:
         comment = f" ({response.error_comment})" if response.error_comment else ""
@@ -219,7 +217,9 @@ async def _stow_batch(
             fix="check the address and that the peer runs",
         ) from error
     if response.status_code not in (200, 202, 409):
-        raise Unsupported(f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}")
+        raise Unsupported(
+            f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}"
+        )
     for uid, reason in _failures(response).items():
         item = sent.pop(uid, None)
         tally.refuse(item.file.label if item else uid, f"failure reason 0x{reason:04X}")

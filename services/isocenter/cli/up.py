@@ -75,9 +75,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
     err.print("draining...")
 
 
-def _children(
-    settings: Settings, config: Path | None, assignments: Sequence[str]
-) -> list[Child]:
+def _children(settings: Settings, config: Path | None, assignments: Sequence[str]) -> list[Child]:
     """One process per worker for the request path, and one for the consumers."""
     common = ["--data", str(settings.data), "--supervisor-fd", "{fd}"]
     if config is not None:

@@ -1,0 +1,102 @@
+"""Writes docs/settings.md, on the standard output, from the settings models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from typing import get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from isocenter.settings import NESTED, PREFIX, Settings
+
+HEAD = f"""# Settings
+
+Written by `make docs` from the code; do not edit.
+
+Every setting can be given in three ways, the strongest first:
+
+- a flag: `--set gateway.port=11113`
+- the environment: `{PREFIX}GATEWAY{NESTED}PORT=11113`
+- a TOML file named with `--config` or `{PREFIX}CONFIG`:
+
+  ```toml
+  [gateway]
+  port = 11113
+  ```
+
+Lists and tables are written as JSON in flags and in the environment. An unknown key or a wrong value
+stops the start with a message that names the key, where it was set, and what would be right.
+"""
+
+
+def main() -> None:
+    """Write the page to the standard output."""
+    sys.stdout.write(page())
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    top = {name: field for name, field in Settings.model_fields.items() if _section(field) is None}
+    parts.append("## Top level\n\n" + _table("", top))
+    for name, field in Settings.model_fields.items():
+        section = _section(field)
+        if section is not None:
+            summary = (section.__doc__ or "").strip()
+            parts.append(f"## `[{name}]`\n\n{summary}\n\n" + _table(name, section.model_fields))
+    return "\n".join(parts)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _table(section: str, fields: dict[str, FieldInfo]) -> str:
+    return "".join(_rows(section, fields))
+
+
+def _rows(section: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
+    yield "| key | type | default | what it does |\n|---|---|---|---|\n"
+    for name, field in fields.items():
+        key = f"{section}.{name}" if section else name
+        yield (
+            f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {field.description or ''} |\n"
+        )
+
+
+def _kind(annotation: object) -> str:
+    if annotation is type(None):
+        return "none"
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        if issubclass(annotation, Enum):
+            return " or ".join(f"`{member.value}`" for member in annotation)
+        if issubclass(annotation, BaseModel):
+            return "table of " + ", ".join(f"`{name}`" for name in annotation.model_fields)
+        return {"str": "text", "bool": "true or false", "Path": "path"}.get(
+            annotation.__name__, annotation.__name__
+        )
+    arguments = [item for item in get_args(annotation) if item is not Ellipsis]
+    if get_origin(annotation) in (tuple, list):
+        return f"list of {_kind(arguments[0])}"
+    return " or ".join(
+        _kind(item) if isinstance(item, type) or get_origin(item) else f"`{item}`"
+        for item in arguments
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "(needed)"
+    if isinstance(value, Enum):
+        value = value.value
+    return f"`{value}`" if value not in ("", (), None) else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Settings come from flags, environment and file in this order, and every mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isocenter.core.errors import Invalid
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.settings import load
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "isocenter.toml"
+    path.write_text('data = "from-file"\n[gateway]\nport = 4101\nae_title = "FILE"\n')
+    return path
+
+
+def test_flags_win_over_environment_over_file_over_defaults(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_GATEWAY__PORT", "4102")
+    settings = load(config=file, flags={"web.port": "4103"})
+    assert settings.gateway.port == 4102
+    assert settings.gateway.ae_title == "FILE"
+    assert settings.web.port == 4103
+    assert settings.data == Path("from-file")
+    assert load(config=file, flags={"gateway.port": "4104"}).gateway.port == 4104
+    assert settings.section(GatewaySettings) is settings.gateway
+
+
+def test_the_file_may_be_named_by_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_CONFIG", str(file))
+    assert load().gateway.port == 4101
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"gateway.prot": "1"}, "gateway.prot: unknown key; did you mean port?"),
+        ({"gatway.port": "1"}, "gatway: unknown key; did you mean gateway?"),
+        ({"gateway.port": "many"}, "gateway.port"),
+        ({"gateway.port": "70000"}, "gateway.port"),
+    ],
+)
+def test_a_wrong_flag_is_named(flags: dict[str, str], expected: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        load(flags=flags)
+    assert expected in str(caught.value)
+    assert "--set" in str(caught.value)
+
+
+def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOCENTER_WEB__PORT", "none")
+    with pytest.raises(Invalid, match="ISOCENTER_WEB__PORT"):
+        load()
+
+
+def test_an_unknown_environment_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOCENTER_GATEWEY__PORT", "1")
+    with pytest.raises(Invalid, match=r"ISOCENTER_GATEWEY__PORT.*did you mean ISOCENTER_GATEWAY"):
+        load()
+
+
+def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('[gateway]\nport = "x"\n[web]\ncolour = 1\n')
+    with pytest.raises(Invalid) as caught:
+        load(config=path)
+    text = str(caught.value)
+    assert "gateway.port" in text
+    assert "web.colour: unknown key" in text
+    assert str(path) in text
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="does not exist"):
+        load(config=tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[gateway\n")
+    with pytest.raises(Invalid, match=r"broken\.toml cannot be read"):
+        load(config=broken)
