@@ -12,7 +12,7 @@ from support.harness import Isocenter, running
 @pytest.fixture(scope="module")
 def isocenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isocenter]:
     """A running installation with short timeouts."""
-    settings = {"gateway.artim_seconds": 1, "process.workers": 1}
+    settings = {"gateway.association_timeout": 1, "process.workers": 1}
     with running(tmp_path_factory.mktemp("faults") / "data", settings=settings) as installation:
         yield installation
 

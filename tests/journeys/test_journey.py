@@ -258,7 +258,7 @@ def test_another_content_under_the_same_uid_is_kept_and_reported(
 def test_the_same_sop_instance_uid_in_two_studies_is_two_instances(
     isocenter: Isocenter, stored: Series, tmp_path: Path
 ) -> None:
-    uid, path = next(iter(stored.files.items()))
+    path = next(iter(stored.files.values()))
     copy = pydicom.dcmread(path)
     copy.StudyInstanceUID, copy.SeriesInstanceUID = generate_uid(), generate_uid()
     copy.ImageComments = "in another study"
