@@ -1,0 +1,179 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from isocenter.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ConflictPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONFLICT_POLICY_UNSPECIFIED: _ClassVar[ConflictPolicy]
+    CONFLICT_POLICY_KEEP_FIRST: _ClassVar[ConflictPolicy]
+    CONFLICT_POLICY_KEEP_LATEST: _ClassVar[ConflictPolicy]
+    CONFLICT_POLICY_REJECT: _ClassVar[ConflictPolicy]
+
+class AuditAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUDIT_ACTION_UNSPECIFIED: _ClassVar[AuditAction]
+    AUDIT_ACTION_STORE: _ClassVar[AuditAction]
+    AUDIT_ACTION_QUERY: _ClassVar[AuditAction]
+    AUDIT_ACTION_RETRIEVE: _ClassVar[AuditAction]
+    AUDIT_ACTION_EXPORT: _ClassVar[AuditAction]
+    AUDIT_ACTION_DELETE: _ClassVar[AuditAction]
+    AUDIT_ACTION_CONFLICT: _ClassVar[AuditAction]
+    AUDIT_ACTION_START: _ClassVar[AuditAction]
+    AUDIT_ACTION_STOP: _ClassVar[AuditAction]
+    AUDIT_ACTION_SECURITY: _ClassVar[AuditAction]
+
+class AuditOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUDIT_OUTCOME_UNSPECIFIED: _ClassVar[AuditOutcome]
+    AUDIT_OUTCOME_SUCCESS: _ClassVar[AuditOutcome]
+    AUDIT_OUTCOME_MINOR_FAILURE: _ClassVar[AuditOutcome]
+    AUDIT_OUTCOME_FAILURE: _ClassVar[AuditOutcome]
+CONFLICT_POLICY_UNSPECIFIED: ConflictPolicy
+CONFLICT_POLICY_KEEP_FIRST: ConflictPolicy
+CONFLICT_POLICY_KEEP_LATEST: ConflictPolicy
+CONFLICT_POLICY_REJECT: ConflictPolicy
+AUDIT_ACTION_UNSPECIFIED: AuditAction
+AUDIT_ACTION_STORE: AuditAction
+AUDIT_ACTION_QUERY: AuditAction
+AUDIT_ACTION_RETRIEVE: AuditAction
+AUDIT_ACTION_EXPORT: AuditAction
+AUDIT_ACTION_DELETE: AuditAction
+AUDIT_ACTION_CONFLICT: AuditAction
+AUDIT_ACTION_START: AuditAction
+AUDIT_ACTION_STOP: AuditAction
+AUDIT_ACTION_SECURITY: AuditAction
+AUDIT_OUTCOME_UNSPECIFIED: AuditOutcome
+AUDIT_OUTCOME_SUCCESS: AuditOutcome
+AUDIT_OUTCOME_MINOR_FAILURE: AuditOutcome
+AUDIT_OUTCOME_FAILURE: AuditOutcome
+
+class InstanceStored(_message.Message):
+    __slots__ = ("name", "sop_class", "transfer_syntax", "key", "digest", "size", "data_set_offset", "header_length", "header", "source", "received_at", "policy")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DATA_SET_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HEADER_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    name: _common_pb2.InstanceName
+    sop_class: str
+    transfer_syntax: str
+    key: str
+    digest: str
+    size: int
+    data_set_offset: int
+    header_length: int
+    header: bytes
+    source: _common_pb2.Source
+    received_at: _timestamp_pb2.Timestamp
+    policy: ConflictPolicy
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., key: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., data_set_offset: _Optional[int] = ..., header_length: _Optional[int] = ..., header: _Optional[bytes] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy: _Optional[_Union[ConflictPolicy, str]] = ...) -> None: ...
+
+class InstanceConflict(_message.Message):
+    __slots__ = ("name", "current_digest", "other_digest", "policy", "source")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OTHER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    name: _common_pb2.InstanceName
+    current_digest: str
+    other_digest: str
+    policy: ConflictPolicy
+    source: _common_pb2.Source
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., current_digest: _Optional[str] = ..., other_digest: _Optional[str] = ..., policy: _Optional[_Union[ConflictPolicy, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
+
+class InstanceRejected(_message.Message):
+    __slots__ = ("name", "digest", "reason", "source")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    name: _common_pb2.InstanceName
+    digest: str
+    reason: str
+    source: _common_pb2.Source
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
+
+class InstanceDeleted(_message.Message):
+    __slots__ = ("name", "digest", "reason", "source")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    name: _common_pb2.InstanceName
+    digest: str
+    reason: str
+    source: _common_pb2.Source
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
+
+class StudyChanged(_message.Message):
+    __slots__ = ("partition", "study", "series_count", "instance_count")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    SERIES_COUNT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    partition: str
+    study: str
+    series_count: int
+    instance_count: int
+    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series_count: _Optional[int] = ..., instance_count: _Optional[int] = ...) -> None: ...
+
+class StudyQuiet(_message.Message):
+    __slots__ = ("partition", "study", "series_count", "instance_count")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    SERIES_COUNT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    partition: str
+    study: str
+    series_count: int
+    instance_count: int
+    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series_count: _Optional[int] = ..., instance_count: _Optional[int] = ...) -> None: ...
+
+class AuditEvent(_message.Message):
+    __slots__ = ("action", "outcome", "source", "at", "id", "partition", "patient_ids", "studies", "series", "instances", "instance_count", "detail", "destination", "error")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    STUDIES_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    action: AuditAction
+    outcome: AuditOutcome
+    source: _common_pb2.Source
+    at: _timestamp_pb2.Timestamp
+    id: str
+    partition: str
+    patient_ids: _containers.RepeatedScalarFieldContainer[str]
+    studies: _containers.RepeatedScalarFieldContainer[str]
+    series: _containers.RepeatedScalarFieldContainer[str]
+    instances: _containers.RepeatedScalarFieldContainer[str]
+    instance_count: int
+    detail: str
+    destination: str
+    error: str
+    def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., id: _Optional[str] = ..., partition: _Optional[str] = ..., patient_ids: _Optional[_Iterable[str]] = ..., studies: _Optional[_Iterable[str]] = ..., series: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., instance_count: _Optional[int] = ..., detail: _Optional[str] = ..., destination: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...

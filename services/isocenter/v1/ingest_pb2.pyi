@@ -1,0 +1,45 @@
+from isocenter.v1 import common_pb2 as _common_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StoreRequest(_message.Message):
+    __slots__ = ("announcement", "data", "complete")
+    ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    announcement: Announcement
+    data: bytes
+    complete: bool
+    def __init__(self, announcement: _Optional[_Union[Announcement, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+
+class Announcement(_message.Message):
+    __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
+    SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    source: _common_pb2.Source
+    transfer_syntax: str
+    sop_class: str
+    instance: str
+    study: str
+    def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ...) -> None: ...
+
+class StoreResponse(_message.Message):
+    __slots__ = ("name", "sop_class", "transfer_syntax", "digest", "size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: _common_pb2.InstanceName
+    sop_class: str
+    transfer_syntax: str
+    digest: str
+    size: int
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
