@@ -1,0 +1,240 @@
+"""The searchable attributes of each level, and how a level's values follow from its instances.
+
+One table: the required and optional keys of PS3.4 C.6.1.1 and C.6.2.1, and what PS3.18
+tables 10.6.1-5 and 10.6.3-3 to 10.6.3-5 ask a search to match and to answer with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from isocenter.core.matching import JsonAttributes, Level
+
+
+class Derivation(Enum):
+    """Where the value of a level comes from."""
+
+    VALUE = "value"  # one of the instances' values, the best in the order of `_rank`
+    SET = "set"  # the distinct values of another attribute of all instances
+    COUNT = "count"  # counted by the index; answered, never matched
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One row of the table."""
+
+    tag: str  # eight upper-case hexadecimal digits
+    keyword: str
+    vr: str
+    level: Level
+    default: bool = False  # answered without being asked for
+    derivation: Derivation = Derivation.VALUE
+    of: str = ""  # SET: the tag of the instances' attribute
+    items: tuple[str, ...] = ()  # SQ: the tags kept of each item
+
+    @property
+    def matched(self) -> bool:
+        """Whether a key of this attribute narrows a search."""
+        return self.derivation is not Derivation.COUNT
+
+
+_P, _ST, _SE, _I = Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE
+_SET, _COUNT = Derivation.SET, Derivation.COUNT
+
+TABLE: tuple[Attribute, ...] = (
+    Attribute("00100010", "PatientName", "PN", _P, True),
+    Attribute("00100020", "PatientID", "LO", _P, True),
+    Attribute("00100021", "IssuerOfPatientID", "LO", _P, True),
+    Attribute("00100030", "PatientBirthDate", "DA", _P, True),
+    Attribute("00100032", "PatientBirthTime", "TM", _P),
+    Attribute("00100040", "PatientSex", "CS", _P, True),
+    Attribute("00101000", "OtherPatientIDs", "LO", _P),
+    Attribute("00101001", "OtherPatientNames", "PN", _P),
+    Attribute("00102160", "EthnicGroup", "SH", _P),
+    Attribute("00104000", "PatientComments", "LT", _P),
+    Attribute("00201200", "NumberOfPatientRelatedStudies", "IS", _P, True, _COUNT),
+    Attribute("00201202", "NumberOfPatientRelatedSeries", "IS", _P, True, _COUNT),
+    Attribute("00201204", "NumberOfPatientRelatedInstances", "IS", _P, True, _COUNT),
+    Attribute("0020000D", "StudyInstanceUID", "UI", _ST, True),
+    Attribute("00080020", "StudyDate", "DA", _ST, True),
+    Attribute("00080030", "StudyTime", "TM", _ST, True),
+    Attribute("00080050", "AccessionNumber", "SH", _ST, True),
+    Attribute("00080061", "ModalitiesInStudy", "CS", _ST, True, _SET, "00080060"),
+    Attribute("00080062", "SOPClassesInStudy", "UI", _ST, False, _SET, "00080016"),
+    Attribute("00080090", "ReferringPhysicianName", "PN", _ST, True),
+    Attribute("00080201", "TimezoneOffsetFromUTC", "SH", _ST, True),
+    Attribute("00081030", "StudyDescription", "LO", _ST, True),
+    Attribute("00081048", "PhysiciansOfRecord", "PN", _ST),
+    Attribute("00081060", "NameOfPhysiciansReadingStudy", "PN", _ST),
+    Attribute("00081080", "AdmittingDiagnosesDescription", "LO", _ST),
+    Attribute("00101010", "PatientAge", "AS", _ST),
+    Attribute("00101020", "PatientSize", "DS", _ST),
+    Attribute("00101030", "PatientWeight", "DS", _ST),
+    Attribute("00102180", "Occupation", "SH", _ST),
+    Attribute("001021B0", "AdditionalPatientHistory", "LT", _ST),
+    Attribute("00200010", "StudyID", "SH", _ST, True),
+    Attribute("00201206", "NumberOfStudyRelatedSeries", "IS", _ST, True, _COUNT),
+    Attribute("00201208", "NumberOfStudyRelatedInstances", "IS", _ST, True, _COUNT),
+    Attribute("00080060", "Modality", "CS", _SE, True),
+    Attribute("0020000E", "SeriesInstanceUID", "UI", _SE, True),
+    Attribute("00200011", "SeriesNumber", "IS", _SE, True),
+    Attribute("00080021", "SeriesDate", "DA", _SE, True),
+    Attribute("00080031", "SeriesTime", "TM", _SE, True),
+    Attribute("00080070", "Manufacturer", "LO", _SE),
+    Attribute("00080080", "InstitutionName", "LO", _SE),
+    Attribute("00081010", "StationName", "SH", _SE),
+    Attribute("0008103E", "SeriesDescription", "LO", _SE, True),
+    Attribute("00081040", "InstitutionalDepartmentName", "LO", _SE),
+    Attribute("00081050", "PerformingPhysicianName", "PN", _SE),
+    Attribute("00081070", "OperatorsName", "PN", _SE),
+    Attribute("00081090", "ManufacturerModelName", "LO", _SE),
+    Attribute("00180015", "BodyPartExamined", "CS", _SE, True),
+    Attribute("00181000", "DeviceSerialNumber", "LO", _SE),
+    Attribute("00181030", "ProtocolName", "LO", _SE),
+    Attribute("00185100", "PatientPosition", "CS", _SE),
+    Attribute("00200052", "FrameOfReferenceUID", "UI", _SE),
+    Attribute("00200060", "Laterality", "CS", _SE, True),
+    Attribute("00201209", "NumberOfSeriesRelatedInstances", "IS", _SE, True, _COUNT),
+    Attribute("00400244", "PerformedProcedureStepStartDate", "DA", _SE, True),
+    Attribute("00400245", "PerformedProcedureStepStartTime", "TM", _SE, True),
+    Attribute("00400253", "PerformedProcedureStepID", "SH", _SE),
+    Attribute("00400254", "PerformedProcedureStepDescription", "LO", _SE),
+    Attribute(
+        "00400275", "RequestAttributesSequence", "SQ", _SE, True,
+        items=("00400009", "00401001"),  # ScheduledProcedureStepID, RequestedProcedureID
+    ),
+    Attribute("00080016", "SOPClassUID", "UI", _I, True),
+    Attribute("00080018", "SOPInstanceUID", "UI", _I, True),
+    Attribute("00200013", "InstanceNumber", "IS", _I, True),
+    Attribute("00080008", "ImageType", "CS", _I),
+    Attribute("00080022", "AcquisitionDate", "DA", _I),
+    Attribute("00080023", "ContentDate", "DA", _I),
+    Attribute("0008002A", "AcquisitionDateTime", "DT", _I),
+    Attribute("00080032", "AcquisitionTime", "TM", _I),
+    Attribute("00080033", "ContentTime", "TM", _I),
+    Attribute("00200012", "AcquisitionNumber", "IS", _I),
+    Attribute("00280008", "NumberOfFrames", "IS", _I, True),
+    Attribute("00280010", "Rows", "US", _I, True),
+    Attribute("00280011", "Columns", "US", _I, True),
+    Attribute("00280100", "BitsAllocated", "US", _I, True),
+    Attribute("0040A491", "CompletionFlag", "CS", _I),
+    Attribute("0040A493", "VerificationFlag", "CS", _I),
+    Attribute("00420010", "DocumentTitle", "ST", _I),
+)  # fmt: skip
+
+BY_TAG = {row.tag: row for row in TABLE}
+BY_KEYWORD = {row.keyword: row for row in TABLE}
+
+DEPTH = {level: depth for depth, level in enumerate(Level)}  # PATIENT 0 ... INSTANCE 3
+
+_OF_LEVEL = {level: tuple(row for row in TABLE if row.level is level) for level in Level}
+_SETS = tuple(row for row in TABLE if row.derivation is Derivation.SET)
+_SET_TAGS = frozenset(row.tag for row in _SETS)
+_TAKEN = tuple(row for row in TABLE if row.derivation is Derivation.VALUE)
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "PN": dict, "SQ": dict, "IS": (int, float), "DS": (int, float), "US": int,
+}  # fmt: skip
+_SINGLE = frozenset({"DA", "TM", "DT"})  # all of the table's are VM 1
+
+
+def of_level(level: Level) -> tuple[Attribute, ...]:
+    """The rows of one level."""
+    return _OF_LEVEL[level]
+
+
+def searchable(tag: str, level: Level) -> Attribute | None:
+    """The row by which a key narrows a search of `level`: one of this level or of one above."""
+    row = BY_TAG.get(tag)
+    return row if row and row.matched and DEPTH[row.level] <= DEPTH[level] else None
+
+
+def default_tags(level: Level) -> frozenset[str]:
+    """What a search of `level` answers with unasked: the level's own default attributes, the UIDs
+    that lead to it, and the patient's at STUDY level (PS3.18 table 10.6.3-3)."""
+    tags = {row.tag for row in _OF_LEVEL[level] if row.default}
+    if level is Level.STUDY:
+        tags |= {row.tag for row in _OF_LEVEL[_P] if row.default and row.matched}
+    if DEPTH[level] > DEPTH[_ST]:
+        tags.add("0020000D")
+    if level is _I:
+        tags.add("0020000E")
+    return frozenset(tags)
+
+
+def extract(attributes: JsonAttributes) -> JsonAttributes:
+    """The searchable attributes of a data set, in the VRs of the table, without empty ones.
+
+    Values of another type than their VR has in the DICOM JSON Model are left out. Attributes
+    that are sets at a higher level are added with this instance's values.
+    """
+    found: JsonAttributes = {}
+    for row in _TAKEN:
+        element = attributes.get(row.tag)
+        if element is not None and (values := _values(row, element.get("Value"))):
+            found[row.tag] = {"vr": row.vr, "Value": values}
+    for row in _SETS:
+        if row.of in found:
+            values = sorted({value for value in found[row.of]["Value"] if value})
+            if values:
+                found[row.tag] = {"vr": row.vr, "Value": values}
+    return found
+
+
+def select(attributes: JsonAttributes, levels: Iterable[Level]) -> JsonAttributes:
+    """Those attributes of an extract that belong to these levels."""
+    wanted = set(levels)
+    return {
+        tag: element
+        for tag, element in attributes.items()
+        if (row := BY_TAG.get(tag)) and row.level in wanted
+    }
+
+
+def merge(values: Iterable[JsonAttributes]) -> JsonAttributes:
+    """The attributes of a series, study or patient from those of its instances.
+
+    Commutative, associative and idempotent: sets are united; of other attributes the longest
+    value wins, of equally long ones the smallest.
+    """
+    merged: JsonAttributes = {}
+    for attributes in values:
+        for tag, element in attributes.items():
+            known = merged.get(tag)
+            if known is None:
+                merged[tag] = element
+            elif known is not element and known != element:
+                merged[tag] = _better(tag, known, element)
+    return merged
+
+
+def _better(tag: str, one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    if tag in _SET_TAGS:
+        united = sorted({*one.get("Value", ()), *other.get("Value", ())})
+        return {"vr": one["vr"], "Value": united}
+    return min(one, other, key=_rank)
+
+
+def _rank(element: dict[str, Any]) -> tuple[int, str]:
+    text = json.dumps(element, sort_keys=True, ensure_ascii=False)
+    return -len(text), text
+
+
+def _values(row: Attribute, values: object) -> list[Any]:
+    if not isinstance(values, list):
+        return []
+    kind = _TYPES.get(row.vr, str)
+    # bool is an int in Python, and never a value in the DICOM JSON Model.
+    kept: list[Any] = [
+        value for value in values if isinstance(value, kind) and not isinstance(value, bool)
+    ]
+    if row.vr == "SQ":
+        kept = [
+            {tag: item[tag] for tag in row.items if tag in item and item[tag].get("Value")}
+            for item in kept
+        ]
+    kept = [value for value in kept if value not in ("", {})]
+    return kept[:1] if row.vr in _SINGLE else kept

@@ -1,0 +1,48 @@
+"""Character repertoires (PS3.5 6.1, PS3.3 C.12.1.1.2) by pydicom's tables, never failing.
+
+An unknown Specific Character Set is read as ISO 8859-1, bytes that are not of the character set
+become U+FFFD: what came is kept in the object, and the rest of the text stays readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+_ESCAPE = 0x1B
+
+
+class Charset:
+    """The character sets of a data set or item."""
+
+    __slots__ = ("_encodings", "_first")
+
+    def __init__(self, encodings: Sequence[str]) -> None:
+        self._encodings = list(encodings)
+        self._first = self._encodings[0]
+
+    @staticmethod
+    def of(values: Sequence[str | None]) -> Charset:
+        """The one of the values of (0008,0005)."""
+        return _charset(tuple(value or "" for value in values))
+
+    def decode(self, raw: bytes) -> str:
+        """Text of LO, LT, PN, SH, ST, UC and UT, with escape sequences resolved."""
+        if _ESCAPE in raw:
+            return decode_bytes(raw, self._encodings, TEXT_VR_DELIMS)
+        if raw.isascii():
+            return raw.decode("ascii")
+        return raw.decode(self._first, "replace")
+
+
+DEFAULT_CHARSET = Charset([default_encoding])
+
+
+@lru_cache(maxsize=256)
+def _charset(values: tuple[str, ...]) -> Charset:
+    if not any(values):
+        return DEFAULT_CHARSET
+    return Charset(convert_encodings([value.strip() for value in values]))

@@ -1,0 +1,185 @@
+"""Making pack entries: from an event alone where it tells everything, else from the object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from isocenter.core.deflate import inflate
+from isocenter.core.dictionary import PIXEL_DATA
+from isocenter.core.elements import structure_of
+from isocenter.core.events import InstanceStored
+from isocenter.core.frame_builder import FrameTableBuilder
+from isocenter.core.frames import FrameTable, NativeFrames, number, pixel_layout
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.json_model import to_json
+from isocenter.core.matching import JsonAttributes
+from isocenter.core.packs import PackEntry, bulk_uri
+from isocenter.core.part10 import split
+from isocenter.core.pixels import pixel_format
+from isocenter.core.ports import Buffer
+from isocenter.core.reader import Header, NeedMore, find_value, scan_header
+from isocenter.core.transfer_syntax import TransferSyntax, lookup
+
+Dumps = Callable[[JsonAttributes], bytes]
+
+_EXPLICIT_HEAD = 12  # bytes of a pixel data element before its value
+_IMPLICIT_HEAD = 8
+
+
+def dumps_json(attributes: JsonAttributes) -> bytes:
+    """The standard library's JSON, for those who bring no faster one."""
+    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of an object besides its bytes."""
+
+    name: InstanceName
+    digest: str
+    size: int
+    sop_class: str
+    transfer_syntax: str
+    data_set_offset: int
+
+
+def entry_from_event(
+    event: InstanceStored, dumps: Dumps = dumps_json
+) -> tuple[PackEntry, JsonAttributes] | None:
+    """The entry of a stored instance from its event alone, and all its attributes.
+
+    None if the object must be read for it (`entry_from_object`): encapsulated or deflated
+    pixel data, elements behind Pixel Data, no header in the event. Raises `Unprocessable`.
+    """
+    syntax = lookup(event.transfer_syntax)
+    if event.header is None or syntax.deflated:
+        return None
+    facts = _Facts(
+        event.name, event.digest, event.size, event.sop_class, event.transfer_syntax,
+        event.data_set_offset,
+    )  # fmt: skip
+    header = event.header
+    attributes = to_json(header, event.transfer_syntax, bulk_uri(event.name))
+    pixel_offset = event.data_set_offset + event.header_length
+    rest = event.size - pixel_offset
+    if rest == 0:
+        return _entry(facts, header, attributes, 0, None, dumps), attributes
+    layout = pixel_layout(attributes, PIXEL_DATA)
+    length = (layout.count * layout.frame_bits + 7) // 8
+    head = _IMPLICIT_HEAD if syntax.implicit_vr else _EXPLICIT_HEAD
+    # Only 16-bit pixels are OW in Pixel Data (7FE0,0010) for sure (PS3.5 A.2).
+    certain = not syntax.encapsulated and number(attributes, "00280100") == 16
+    if not (certain and length and rest - head == length + length % 2):
+        return None
+    table = NativeFrames(pixel_offset + head, layout.frame_bits, layout.count)
+    _put_pixel_data(attributes, event.name, PIXEL_DATA, "OW")
+    return _entry(facts, header, attributes, layout.count, table, dumps), attributes
+
+
+async def entry_from_object(
+    name: ObjectName, size: int, chunks: AsyncIterable[Buffer], dumps: Dumps = dumps_json
+) -> tuple[PackEntry, JsonAttributes]:
+    """The entry of an object from its Part 10 file, and all its attributes.
+
+    In bounded memory; stops reading where nothing more is to be learnt. Raises `Unprocessable`,
+    `Unsupported`.
+    """
+    meta, data_set = await split(chunks)
+    syntax = lookup(meta.transfer_syntax)
+    facts = _Facts(
+        name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length
+    )  # fmt: skip
+    end = 0 if syntax.deflated else size
+    plain = inflate(data_set) if syntax.deflated else data_set
+    async with aclosing(data_set), aclosing(plain):
+        header, scanned, builder = await _read(plain, syntax, meta.length, end)
+    base = bulk_uri(name.name)
+    attributes = to_json(header, syntax.uid, base)
+    if builder is None:
+        return _entry(facts, header, attributes, 0, None, dumps), attributes
+    layout = pixel_layout(attributes, scanned.pixel_tag)
+    table = None if syntax.deflated else builder.finish(layout)
+    _put_pixel_data(attributes, name.name, scanned.pixel_tag, builder.pixel_vr)
+    attributes.update(to_json(builder.tail, syntax.uid, base))
+    frames = layout.count if table is None else table.count
+    return _entry(facts, header, attributes, frames, table, dumps), attributes
+
+
+async def _read(
+    data_set: AsyncIterable[Buffer], syntax: TransferSyntax, offset: int, end: int
+) -> tuple[bytes, Header, FrameTableBuilder | None]:
+    """Header bytes, what they say, and the frames; `end` is where the file ends, 0 if the
+    bytes are not those of the file."""
+    buffer = bytearray()
+    needed = 0
+    found: tuple[Header, FrameTableBuilder] | None = None
+    async for chunk in data_set:
+        if found is not None:
+            found[1].feed(chunk)
+        else:
+            buffer += chunk
+            if len(buffer) < needed:
+                continue
+            scanned = scan_header(buffer, syntax.uid, complete=False)
+            if isinstance(scanned, NeedMore):
+                needed = max(scanned.at_least, 2 * len(buffer))
+                continue
+            found = scanned, _begin(buffer, scanned, syntax, offset)
+        if end and found[1].value_end == end:
+            return bytes(buffer), *found
+    if found is None:
+        last = scan_header(buffer, syntax.uid, complete=True)
+        assert isinstance(last, Header)
+        if not last.pixel_tag:
+            return bytes(buffer), last, None
+        found = last, _begin(buffer, last, syntax, offset)
+    found[1].check_end()
+    return bytes(buffer), *found
+
+
+def _begin(
+    buffer: bytearray, header: Header, syntax: TransferSyntax, offset: int
+) -> FrameTableBuilder:
+    """Hand what follows the header on to a builder; the buffer keeps the header."""
+    builder = FrameTableBuilder(syntax, offset + header.length)
+    builder.feed(bytes(memoryview(buffer)[header.length :]))
+    del buffer[header.length :]
+    return builder
+
+
+def _put_pixel_data(attributes: JsonAttributes, name: InstanceName, tag: int, vr: str) -> None:
+    key = f"{tag:08X}"
+    attributes[key] = {"vr": vr, "BulkDataURI": bulk_uri(name) + key}
+
+
+def _entry(
+    facts: _Facts,
+    header: bytes,
+    attributes: JsonAttributes,
+    frames: int,
+    table: FrameTable | None,
+    dumps: Dumps,
+) -> PackEntry:
+    syntax = lookup(facts.transfer_syntax)
+    pixels = None
+    if frames:
+        pixels = pixel_format(
+            attributes,
+            lambda path: find_value(header, syntax.uid, path),
+            structure_of(syntax).little_endian,
+        )
+    return PackEntry(
+        name=facts.name,
+        digest=facts.digest,
+        size=facts.size,
+        sop_class=facts.sop_class,
+        transfer_syntax=facts.transfer_syntax,
+        data_set_offset=facts.data_set_offset,
+        number_of_frames=frames,
+        frames=table,
+        pixel_format=pixels,
+        attributes=dumps(attributes),
+    )

@@ -1,0 +1,170 @@
+"""Series metadata packs: what retrieval needs to know of every instance, in few blobs.
+
+A series has any number of packs, each a blob under `identity.packs_prefix`; together they are
+one set of entries by (instance, digest), whatever the order and however often an entry occurs.
+Packs are written by indexing and read by storage; compaction writes one that replaces several,
+then removes those. `core.entries` makes entries.
+
+A pack is `ISOPACK`, one version byte, and entries one after another: the lengths of its three
+parts (4 bytes each, little endian), facts as JSON, the frame table (`core.frames`), and the
+attributes as JSON. The blob is compressed by `runtime.compression`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from isocenter.core.apis import PixelFormat, StoredInstance
+from isocenter.core.errors import Corrupted, Unsupported
+from isocenter.core.frames import FrameTable, decode_table, encode_table
+from isocenter.core.identity import InstanceName, ObjectName, packs_prefix
+
+# Stands for the edge's DICOMweb root in every BulkDataURI kept in packs. Not a URI of anyone.
+BULK_BASE = "urn:isocenter:bulk-base:f7b3c0de"
+
+PACK_SUFFIX = ".pack"
+MAX_PACK = 1024**3  # bytes a pack may have when it is not compressed
+
+_MAGIC = b"ISOPACK"
+_VERSION = 1
+_LENGTHS = struct.Struct("<III")
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntry:
+    """One kept version of an instance."""
+
+    name: InstanceName
+    digest: str
+    size: int  # of the Part 10 file, bytes
+    sop_class: str
+    transfer_syntax: str
+    data_set_offset: int  # of the data set in the Part 10 file, bytes
+    number_of_frames: int  # 0: no pixel data
+    frames: FrameTable | None  # None: no pixel data, deflated, or frames cannot be told apart
+    pixel_format: PixelFormat | None
+    attributes: bytes  # DICOM JSON Model, UTF-8, BulkDataURIs below BULK_BASE
+
+    @property
+    def object(self) -> ObjectName:
+        """The name of the object."""
+        return ObjectName(self.name, self.digest)
+
+    @property
+    def stored(self) -> StoredInstance:
+        """What `Storage.instances` answers with."""
+        return StoredInstance(
+            name=self.name,
+            digest=self.digest,
+            key=self.object.key,
+            size=self.size,
+            sop_class=self.sop_class,
+            transfer_syntax=self.transfer_syntax,
+            data_set_offset=self.data_set_offset,
+            number_of_frames=self.number_of_frames,
+        )
+
+
+def bulk_uri(name: InstanceName) -> str:
+    """What stands before the path of a bulk data element of an instance."""
+    return (
+        f"{BULK_BASE}/studies/{name.study}/series/{name.series}/instances/{name.instance}/bulkdata/"
+    )
+
+
+def pack_key(partition: str, study: str, series: str, digest: str) -> str:
+    """The key of a pack whose (compressed) blob has this SHA-256."""
+    return f"{packs_prefix(partition, study, series)}{digest}{PACK_SUFFIX}"
+
+
+def encode_pack(entries: Iterable[PackEntry]) -> bytes:
+    """The content of a pack, uncompressed (`runtime.compression` compresses the blob)."""
+    parts = [_MAGIC, bytes([_VERSION])]
+    for entry in entries:
+        facts = json.dumps(_facts(entry), separators=(",", ":")).encode()
+        table = encode_table(entry.frames)
+        parts += (_LENGTHS.pack(len(facts), len(table), len(entry.attributes)), facts, table)
+        parts.append(entry.attributes)
+    return b"".join(parts)
+
+
+def _facts(entry: PackEntry) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": [entry.name.partition, entry.name.study, entry.name.series, entry.name.instance],
+        "digest": entry.digest,
+        "size": entry.size,
+        "sop_class": entry.sop_class,
+        "transfer_syntax": entry.transfer_syntax,
+        "data_set_offset": entry.data_set_offset,
+        "number_of_frames": entry.number_of_frames,
+    }
+    if entry.pixel_format is not None:
+        pixels = asdict(entry.pixel_format)
+        if entry.pixel_format.palette is not None:
+            pixels["palette"] = [
+                base64.b64encode(table).decode("ascii") for table in entry.pixel_format.palette
+            ]
+        facts["pixels"] = pixels
+    return facts
+
+
+def decode_pack(data: bytes) -> Sequence[PackEntry]:
+    """Raises `Corrupted`, `Unsupported` for a later version of the format."""
+    if data[: len(_MAGIC)] != _MAGIC or len(data) <= len(_MAGIC):
+        raise _corrupted("it does not begin as a pack")
+    if data[len(_MAGIC)] != _VERSION:
+        raise Unsupported(
+            f"a metadata pack has version {data[len(_MAGIC)]}, this program knows {_VERSION}",
+            fix="use the newer program everywhere, or rebuild the metadata packs",
+        )
+    entries = []
+    position = len(_MAGIC) + 1
+    try:
+        while position < len(data):
+            lengths = _LENGTHS.unpack_from(data, position)
+            position += _LENGTHS.size
+            parts = []
+            for length in lengths:
+                parts.append(data[position : position + length])
+                position += length
+            if position > len(data):
+                raise _corrupted("it is cut off")
+            entries.append(_entry(*parts))
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise _corrupted(type(error).__name__) from error
+    return entries
+
+
+def _entry(raw: bytes, table: bytes, attributes: bytes) -> PackEntry:
+    facts = json.loads(raw)
+    pixels = facts.get("pixels")
+    if pixels is not None:
+        palette = pixels["palette"]
+        pixels["palette"] = palette and tuple(base64.b64decode(table) for table in palette)
+    return PackEntry(
+        name=InstanceName(*facts["name"]),
+        digest=facts["digest"],
+        size=facts["size"],
+        sop_class=facts["sop_class"],
+        transfer_syntax=facts["transfer_syntax"],
+        data_set_offset=facts["data_set_offset"],
+        number_of_frames=facts["number_of_frames"],
+        frames=decode_table(table),
+        pixel_format=None if pixels is None else PixelFormat(**pixels),
+        attributes=attributes,
+    )
+
+
+def _corrupted(why: str) -> Corrupted:
+    return Corrupted(f"a metadata pack cannot be read back: {why}", fix="rebuild the packs")
+
+
+def merge(packs: Iterable[Sequence[PackEntry]]) -> Sequence[PackEntry]:
+    """The entries of several packs, each (instance, digest) once, sorted by both."""
+    entries = {(entry.name, entry.digest): entry for pack in packs for entry in pack}
+    return [entries[key] for key in sorted(entries)]
