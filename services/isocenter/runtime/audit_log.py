@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+import logging
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from isocenter.core.events import AuditAction, AuditOutcome, Source
+from isocenter.core.errors import IsocenterError
+from isocenter.core.events import (
+    TOPIC_AUDIT,
+    AuditAction,
+    AuditEvent,
+    AuditOutcome,
+    Source,
+)
+from isocenter.core.ports import EventBus
+from isocenter.runtime.event_codec import encode
+
+logger = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 60.0
 
 
-class AuditLog(Protocol):
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What must agree for accesses to be counted as one."""
+
+    source: Source
+    partition: str
+    study: str
+    series: str
+    detail: str
+
+
+@dataclass(slots=True)
+class _Window:
+    """Accesses after the first one, which is `recorded` on its own."""
+
+    ends_at: float  # of the event loop's clock
+    recorded: asyncio.Task[None]
+    instance_count: int = 0
+
+
+class AuditLog:
     """Where services and edges record accesses to patient data.
 
     `record` returns when the record is durable; the caller answers only then. An access whose
     record cannot be made durable raises `Unavailable` and does not happen.
     """
+
+    def __init__(
+        self, bus: EventBus, instance: str, *, window_seconds: float = WINDOW_SECONDS
+    ) -> None:
+        """`instance` names this process; it becomes part of the record ids."""
+        self._bus = bus
+        self._instance = instance
+        self._window_seconds = window_seconds
+        self._windows: dict[_Access, _Window] = {}
+        self._flusher: asyncio.Task[None] | None = None
 
     async def record(
         self,
@@ -31,7 +79,23 @@ class AuditLog(Protocol):
         error: str = "",
     ) -> None:
         """Append one record and wait until it is durable."""
-        ...
+        event = AuditEvent(
+            action=action,
+            outcome=outcome,
+            source=source,
+            at=datetime.now(UTC),
+            id=f"{self._instance}-{uuid.uuid4().hex}",
+            partition=partition,
+            patient_ids=patient_ids,
+            studies=studies,
+            series=series,
+            instances=instances,
+            instance_count=instance_count,
+            detail=detail,
+            destination=destination,
+            error=error,
+        )
+        await self._bus.append(TOPIC_AUDIT, [encode(event)])
 
     async def accessed(
         self,
@@ -48,4 +112,76 @@ class AuditLog(Protocol):
         The first access of a source to a series in a window of a minute is durable before this
         returns; further ones are counted and recorded, with their number, when the window ends.
         """
-        ...
+        access = _Access(source, partition, study, series, detail)
+        window = self._windows.get(access)
+        if window is None:
+            window = self._begin(access, instance_count)
+        else:
+            window.instance_count += instance_count
+        if window.recorded.done() and not window.recorded.cancelled():
+            error = window.recorded.exception()
+            if error is None:
+                return
+        # A caller that goes away must not take the record from others who wait for it.
+        await asyncio.shield(window.recorded)
+
+    def _begin(self, access: _Access, instance_count: int) -> _Window:
+        loop = asyncio.get_running_loop()
+        recorded = loop.create_task(self._retrieved(access, instance_count))
+        window = _Window(loop.time() + self._window_seconds, recorded)
+        self._windows[access] = window
+        recorded.add_done_callback(lambda task: self._began(access, window, task))
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._flush_for_ever())
+        return window
+
+    def _began(self, access: _Access, window: _Window, task: asyncio.Task[None]) -> None:
+        """Without its first record there is no window: the next access tries again."""
+        failed = task.cancelled() or task.exception() is not None
+        if failed and self._windows.get(access) is window:
+            del self._windows[access]
+
+    async def _retrieved(self, access: _Access, instance_count: int) -> None:
+        await self.record(
+            AuditAction.RETRIEVE,
+            access.source,
+            partition=access.partition,
+            studies=(access.study,),
+            series=(access.series,) if access.series else (),
+            instance_count=instance_count,
+            detail=access.detail,
+        )
+
+    async def _flush_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._window_seconds / 10)
+            now = loop.time()
+            ended = [access for access, window in self._windows.items() if window.ends_at <= now]
+            for access in ended:
+                try:
+                    await self._end(access)
+                except IsocenterError as error:
+                    logger.warning("audit records wait for the log", extra={"error": str(error)})
+                    break  # they stay; the next round tries again
+
+    async def _end(self, access: _Access) -> None:
+        """Record what a window counted, then forget it. Its count stays if that fails."""
+        window = self._windows[access]
+        while window.instance_count:
+            count = window.instance_count
+            await self._retrieved(access, count)
+            window.instance_count -= count
+        del self._windows[access]
+
+    async def close(self) -> None:
+        """Record what is counted so far. Raises `Unavailable` if the log is down."""
+        if self._flusher is not None:
+            self._flusher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._flusher
+            self._flusher = None
+        for access, window in list(self._windows.items()):
+            await asyncio.wait([window.recorded])
+            if access in self._windows:
+                await self._end(access)

@@ -135,9 +135,9 @@ class Lifeline:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(False)
 
-    async def ready(self) -> None:
+    def ready(self) -> None:
         """Tell the supervisor that the roles run."""
-        await asyncio.get_running_loop().sock_sendall(self._socket, READY)
+        self._socket.send(READY)  # a few bytes into an empty socket buffer never block
 
     async def parent_gone(self) -> None:
         """Return when the supervisor has ended."""

@@ -1,0 +1,86 @@
+"""Directories of a file store: made durable once, removed when empty, safe against each other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+_REMEMBERED = 10_000
+_ATTEMPTS = 100
+
+
+class Directories:
+    """Names below a root. All calls block."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._durable: OrderedDict[str, int] = OrderedDict()  # path -> inode
+        self._lock = threading.Lock()
+
+    def link(self, staged: str, path: str) -> None:
+        """Give a durable file its name, durably. Raises `FileExistsError`.
+
+        A directory that another process removes meanwhile, being empty, is made again.
+        """
+        directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
+        for _ in range(_ATTEMPTS):
+            try:
+                os.link(staged, path)
+            except FileNotFoundError:
+                with suppress(FileNotFoundError):  # one of them is being removed: again
+                    os.makedirs(directory, exist_ok=True)  # noqa: PTH103 (hot path)
+                continue
+            self.sync(path)
+            return
+        os.link(staged, path)
+
+    def sync(self, path: str) -> None:
+        """Make the name `path` durable, and those of its directories unless known to be."""
+        directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
+        try:
+            inode = _fsync(directory)
+        except FileNotFoundError:
+            return  # deleted meanwhile, and its directory with it
+        with self._lock:
+            if self._durable.get(directory) == inode:
+                self._durable.move_to_end(directory)
+                return
+        above = directory
+        while above != self._root:
+            above = os.path.dirname(above)  # noqa: PTH120 (hot path)
+            _fsync(above)
+        with self._lock:
+            self._durable[directory] = inode
+            while len(self._durable) > _REMEMBERED:
+                self._durable.popitem(last=False)
+
+    def remove(self, path: str) -> None:
+        """Remove a name durably, if it is there, and the directories that this leaves empty."""
+        directory = os.path.dirname(path)  # noqa: PTH120 (as above)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)  # noqa: PTH108 (as above)
+        while directory != self._root:
+            with self._lock:
+                self._durable.pop(directory, None)
+            try:
+                os.rmdir(directory)  # noqa: PTH106 (as above)
+            except FileNotFoundError:
+                pass  # another call was quicker
+            except OSError:
+                break  # in use
+            directory = os.path.dirname(directory)  # noqa: PTH120 (as above)
+        with suppress(FileNotFoundError):
+            _fsync(directory)
+
+
+def _fsync(directory: str) -> int:
+    """Make the names in a directory durable; answers with its inode number."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+        return os.fstat(descriptor).st_ino
+    finally:
+        os.close(descriptor)

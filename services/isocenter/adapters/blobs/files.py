@@ -1,0 +1,317 @@
+"""Blobs as files: each key a file that appears whole, durable and never changes.
+
+The last two components of a key are joined by `@` into one file name, so that a series is one
+directory (`objects/main/{study}/{series}/{instance}@{digest}.dcm`). A blob is written below
+`.staging`, fsynced, linked to its name (which never replaces what is there) and the directory
+fsynced. Several processes share one root; what a killed one left in `.staging` is removed when
+the store is opened next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Self, TypeVar
+
+from isocenter.adapters.blobs import keys
+from isocenter.adapters.blobs.directories import Directories
+from isocenter.adapters.blobs.listing import walk
+from isocenter.adapters.blobs.staging import StagedFile, Staging, write_all
+from isocenter.core.errors import (
+    Corrupted,
+    Invalid,
+    IsocenterError,
+    NotFound,
+    OutOfResources,
+    Unavailable,
+)
+from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
+
+T = TypeVar("T")
+
+CHUNK = 1024 * 1024
+LIST_BATCH = 256
+THREADS = 32
+HASHING_THREADS = 2  # apart, so that those who wait for a digest never wait for each other
+NAME_MAX = 255  # bytes of a file name, on every file system in use
+
+
+class FileBlobs:
+    """A `BlobStore` below one directory."""
+
+    def __init__(self, root: Path, staging: Staging) -> None:
+        self._root = root
+        self._staging = staging
+        self._directories = Directories(root)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="blobs-hash")
+
+    @classmethod
+    async def open(cls, root: Path) -> Self:
+        """Open or create the store below `root`."""
+
+        def prepare() -> Staging:
+            with translated(str(root)):
+                root.mkdir(parents=True, exist_ok=True)
+                return Staging.open(root / ".staging")
+
+        return cls(root, await asyncio.to_thread(prepare))
+
+    async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
+        """Create a blob of the concatenated buffers."""
+        path = self._path(key)
+        await self._run(key, self._put, key, path, data, digest)
+
+    async def stage(self) -> StagedBlob:
+        """Begin a blob whose key is not known yet."""
+        return FileStagedBlob(self, await self._run("a staged blob", self._staging.create))
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Raises `NotFound`."""
+        status = await self._run(key, os.stat, self._path(key))
+        return _info(key, status)
+
+    async def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """A range of a blob in memory."""
+        keys.check_range(offset, length)
+        return await self._run(key, _read, self._path(key), offset, length)
+
+    async def stream(
+        self, key: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of a blob in chunks of 1 MiB."""
+        keys.check_range(offset, length)
+        file = await self._run(key, _Reader, self._path(key), offset, length)
+        try:
+            while chunk := await self._run(key, file.read):
+                yield chunk
+        finally:
+            file.close()
+
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+        """Blobs below a prefix in key order."""
+        parts = keys.prefix_components(prefix)
+        found = walk(self._root, parts, after)
+        while batch := await self._run(prefix, _batch, found):
+            for key, status in batch:
+                yield _info(key, status)
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob and the directories that it leaves empty."""
+        await self._run(key, self._directories.remove, self._path(key))
+
+    async def free_bytes(self) -> int | None:
+        """Room left on the file system, as far as it may be used without privileges."""
+        with translated(str(self._root)):
+            status = os.statvfs(self._root)  # microseconds: not worth a thread
+        return status.f_bavail * status.f_frsize
+
+    async def close(self) -> None:
+        """Wait for the calls under way and release everything."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._hashing.shutdown()
+        self._staging.close()
+
+    async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
+        """Give a staged file its key."""
+        path = self._path(key)
+
+        def commit() -> None:
+            keys.check_digest(key, digest, file.finish())
+            self._publish(key, path, file.path, file.size)
+
+        await self._run(key, commit)
+
+    async def run(self, what: str, call: Callable[..., T], *args: object) -> T:
+        """A blocking call in a thread of the store, with its errors translated."""
+        return await self._run(what, call, *args)
+
+    async def _run(self, what: str, call: Callable[..., T], *args: object) -> T:
+        def guarded() -> T:
+            with translated(what):
+                return call(*args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, guarded)
+
+    def _path(self, key: str) -> str:
+        *parents, last, name = keys.components(key)
+        file = f"{last}@{name}"
+        if len(file) > NAME_MAX:
+            raise Invalid(
+                f"the last two components of {key} are {len(file)} characters long",
+                fix=f"use at most {NAME_MAX - 1} for both",
+            )
+        return os.path.join(self._root, *parents, file)  # noqa: PTH118 (hot path: 5x faster)
+
+    def _put(self, key: str, path: str, data: Sequence[Buffer], digest: str) -> None:
+        size = sum(memoryview(part).nbytes for part in data)
+        if self._is_kept(key, path, size):
+            keys.check_digest(key, digest, keys.sha256(data))
+            return
+        hashing = self._hashing.submit(keys.sha256, data)  # while this thread waits for the disk
+        staged = self._staging.new_path()
+        try:
+            try:
+                _write_durably(staged, data)
+            finally:
+                actual = hashing.result()  # the buffers are the caller's again afterwards
+            keys.check_digest(key, digest, actual)
+            self._publish(key, path, staged, size)
+        finally:
+            with suppress(FileNotFoundError):  # it could not even be made
+                os.unlink(staged)  # noqa: PTH108 (hot path)
+
+    def _publish(self, key: str, path: str, staged: str, size: int) -> None:
+        """Link a durable staged file to its name, and make the name durable."""
+        try:
+            self._directories.link(staged, path)
+        except FileExistsError:
+            self._is_kept(key, path, size)
+
+    def _is_kept(self, key: str, path: str, size: int) -> bool:
+        """Whether the key is there already, whole; if so, its name is durable afterwards."""
+        try:
+            kept = os.stat(path).st_size  # noqa: PTH116 (hot path)
+        except FileNotFoundError:
+            return False
+        if kept != size:
+            raise Corrupted(
+                f"{key} is kept with {kept} bytes, but has {size}",
+                fix="run `isocenter verify`, remove the damaged file and send the object again",
+            )
+        self._directories.sync(path)
+        return True
+
+
+class FileStagedBlob:
+    """A blob of a `FileBlobs` being written; the file is touched in steps of 1 MiB."""
+
+    def __init__(self, store: FileBlobs, file: StagedFile) -> None:
+        self._store = store
+        self._file: StagedFile | None = file
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+
+    async def write(self, data: Buffer) -> None:
+        """Add bytes at the end."""
+        file = self._open_file()
+        self._pending.append(bytes(data))
+        self._pending_size += len(self._pending[-1])
+        if self._pending_size >= CHUNK:
+            await self._flush(file)
+
+    async def commit(self, key: str, digest: str) -> None:
+        """Durable and visible under `key` on return."""
+        file = self._open_file()
+        await self._flush(file)
+        await self._store.commit_staged(key, digest, file)
+        await self._discard()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._discard()
+
+    def _open_file(self) -> StagedFile:
+        if self._file is None:
+            raise Invalid("the staged blob is closed", fix="stage another one")
+        return self._file
+
+    async def _flush(self, file: StagedFile) -> None:
+        pending, self._pending, self._pending_size = self._pending, [], 0
+        await self._store.run("a staged blob", file.write, pending)
+
+    async def _discard(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            await asyncio.shield(self._store.run("a staged blob", file.discard))
+
+
+class _Reader:
+    """An open file being read in chunks."""
+
+    def __init__(self, path: str, offset: int, length: int | None) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._offset = offset
+        self._left = length
+
+    def read(self) -> bytes:
+        """The next chunk; empty at the end of the range."""
+        wanted = CHUNK if self._left is None else min(CHUNK, self._left)
+        chunk = os.pread(self._descriptor, wanted, self._offset)
+        self._offset += len(chunk)
+        if self._left is not None:
+            self._left -= len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+
+def _write_durably(path: str, data: Sequence[Buffer]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str, offset: int, length: int | None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        left = os.fstat(descriptor).st_size - offset
+        wanted = max(0, left if length is None else min(length, left))
+        parts = []
+        while wanted:  # one pread answers with 2 GiB at most
+            part = os.pread(descriptor, wanted, offset)
+            if not part:
+                break
+            parts.append(part)
+            offset += len(part)
+            wanted -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def _batch(
+    found: Iterator[tuple[str, os.stat_result]],
+) -> list[tuple[str, os.stat_result]]:
+    return list(islice(found, LIST_BATCH))
+
+
+def _info(key: str, status: os.stat_result) -> BlobInfo:
+    return BlobInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+_ERRORS: dict[int, tuple[type[IsocenterError], str, str]] = {
+    errno.ENOENT: (NotFound, "nothing is kept under {what}", ""),
+    errno.ENOTDIR: (Invalid, "a part of {what} is a key itself", "use another key"),
+    errno.EISDIR: (Invalid, "{what} is the beginning of other keys", "use another key"),
+    errno.ENOSPC: (OutOfResources, "no room for {what}", "free space on the disk"),
+    errno.EDQUOT: (OutOfResources, "no room in the quota for {what}", "raise the quota"),
+    errno.EFBIG: (OutOfResources, "{what} is too long for the file system", "use another one"),
+    errno.EMFILE: (OutOfResources, "too many open files for {what}", "raise `ulimit -n`"),
+    errno.ENFILE: (OutOfResources, "too many open files for {what}", "raise `fs.file-max`"),
+}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise the operating system's errors as `core.errors`."""
+    try:
+        yield
+    except OSError as error:
+        default = (Unavailable, f"the disk failed for {{what}}: {error.strerror}", "check the disk")
+        kind, message, fix = _ERRORS.get(error.errno or 0, default)
+        raise kind(message.format(what=what), fix=fix) from error

@@ -1,0 +1,57 @@
+"""Checks that every blob store makes before a key or a range reaches its backend."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from isocenter.core.errors import Corrupted, Invalid
+from isocenter.core.identity import KEY_COMPONENT
+from isocenter.core.ports import Buffer
+
+
+def components(key: str) -> list[str]:
+    """The components of a key, at least two. Raises `Invalid` for anything else."""
+    parts = key.split("/")
+    if len(parts) < 2 or not all(KEY_COMPONENT.fullmatch(part) for part in parts):
+        raise Invalid(
+            f"{key!r} is not a key of the blob store",
+            fix="use two or more components of letters, digits, '.', '_' and '-', with '/' between",
+        )
+    return parts
+
+
+def prefix_components(prefix: str) -> list[str]:
+    """The components of a listing prefix, at least one. Raises `Invalid` for anything else."""
+    parts = prefix.removesuffix("/").split("/")
+    if not prefix.endswith("/") or not all(KEY_COMPONENT.fullmatch(part) for part in parts):
+        raise Invalid(
+            f"{prefix!r} is not a prefix of keys of the blob store",
+            fix="use whole components and end with '/'",
+        )
+    return parts
+
+
+def check_range(offset: int, length: int | None) -> None:
+    """Raises `Invalid` for a negative offset or length."""
+    if offset < 0 or (length is not None and length < 0):
+        raise Invalid(
+            f"the range of {length} bytes from {offset} is negative", fix="ask from 0 upwards"
+        )
+
+
+def sha256(data: Iterable[Buffer]) -> str:
+    """Digest of the concatenated buffers, lower-case hexadecimal."""
+    hasher = hashlib.sha256()
+    for part in data:
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
+def check_digest(key: str, expected: str, actual: str) -> None:
+    """Raises `Corrupted` unless the bytes that arrived are the ones that were meant."""
+    if actual != expected:
+        raise Corrupted(
+            f"what arrived for {key} has the digest {actual}, not {expected}",
+            fix="send it again; if it happens again, test the memory and the network",
+        )

@@ -1,0 +1,266 @@
+"""What the levels of the SQLite index answer after a transaction: merged attributes, counts,
+order and terms of the series, studies and patients it touched, each written once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from isocenter.adapters.index import schema
+from isocenter.core.attributes import merge, of_level, select
+from isocenter.core.matching import (
+    JsonAttributes,
+    Level,
+    name_words,
+    number,
+    order_key,
+    study_order,
+    terms,
+)
+from isocenter.core.ports import StudyCount
+
+_OF_STUDY = (Level.PATIENT, Level.STUDY)
+STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
+
+
+@dataclass(slots=True)
+class Context:
+    id: int
+    used_before: int
+    used: int
+    doc: JsonAttributes
+
+
+@dataclass(slots=True)
+class Touched:
+    """A study or series that the transaction touches."""
+
+    id: int
+    uid: str
+    instances: int
+    doc: JsonAttributes
+    fresh: list[JsonAttributes] = field(default_factory=list)  # contexts that appeared
+    stale: bool = False  # a context vanished: merge all that are left
+
+
+@dataclass(slots=True, kw_only=True)
+class TouchedStudy(Touched):
+    partition: str
+    partition_id: int
+    series: int = 0
+    patient: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class TouchedSeries(Touched):
+    study: TouchedStudy
+    contexts: dict[int, Context] = field(default_factory=dict)
+    by_blob: dict[bytes, Context] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Patient:
+    """Changes to one patient."""
+
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+    fresh: list[JsonAttributes] = field(default_factory=list)
+    stale: bool = False
+
+
+class Settlement:
+    """The end of a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._patients: dict[int, _Patient] = {}
+
+    def settle(
+        self, touched_series: Iterable[TouchedSeries], studies: Sequence[TouchedStudy]
+    ) -> Sequence[StudyCount]:
+        """Write all levels; the new counts of the studies."""
+        all_series = list(touched_series)
+        for series in all_series:
+            self._settle_contexts(series)
+        for series in all_series:
+            self._settle_series(series)
+        for study in studies:
+            self._settle_study(study)
+        for patient_id, patient in self._patients.items():
+            self._settle_patient(patient_id, patient)
+        return [
+            StudyCount(study.partition, study.uid, study.series, study.instances)
+            for study in studies
+        ]
+
+    def _settle_contexts(self, series: TouchedSeries) -> None:
+        for context in series.contexts.values():
+            if context.used == context.used_before:
+                continue
+            for level in (series, series.study):
+                if not context.used_before:
+                    level.fresh.append(context.doc)
+                if not context.used:
+                    level.stale = True
+            self._db.execute(
+                "UPDATE contexts SET used = ? WHERE id = ?", (context.used, context.id)
+            )
+
+    def _merged(self, level: Touched, column: str, levels: Sequence[Level]) -> JsonAttributes:
+        """What a level answers now, without counts and UIDs."""
+        kept = _uncounted(level.doc)
+        if level.stale:
+            rows = self._db.execute(
+                f"SELECT doc FROM contexts WHERE {column} = ? AND used > 0",  # noqa: S608 - ours
+                (level.id,),
+            )
+            return merge(select(orjson.loads(doc), levels) for (doc,) in rows)
+        return merge([kept, *(select(doc, levels) for doc in level.fresh)])
+
+    def _settle_series(self, series: TouchedSeries) -> None:
+        study = series.study
+        if not series.instances and not self._exists("versions", "series", series.id):
+            self._db.execute("DELETE FROM contexts WHERE series = ?", (series.id,))
+            self._db.execute("DELETE FROM series WHERE id = ?", (series.id,))
+            return
+        doc = self._merged(series, "series", (Level.SERIES,))
+        doc[STUDY_UID] = {"vr": "UI", "Value": [study.uid]}
+        doc[SERIES_UID] = {"vr": "UI", "Value": [series.uid]}
+        doc["00201209"] = {"vr": "IS", "Value": [series.instances]}
+        self._db.execute(
+            "UPDATE series SET number = ?, instances = ?, doc = ? WHERE id = ?",
+            (number(doc.get("00200011")), series.instances, orjson.dumps(doc), series.id),
+        )
+
+    def _settle_study(self, study: TouchedStudy) -> None:
+        if not study.instances and not self._exists("series", "study", study.id):
+            self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, {})
+            self._db.execute("DELETE FROM studies WHERE id = ?", (study.id,))
+            self._moved(study.patient)
+            return
+        former = study.patient
+        doc = self._merged(study, "study", _OF_STUDY)
+        doc[STUDY_UID] = {"vr": "UI", "Value": [study.uid]}
+        prefix = study.partition + schema.SEPARATOR
+        if study.instances:
+            sort = prefix + study_order(doc)
+            study.patient = self._join_patient(study, doc)
+        else:
+            doc, sort, study.patient = {}, schema.HIDDEN + prefix + study.uid, None
+        if study.patient != former:
+            self._moved(former)
+        self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, doc)
+        doc["00201206"] = {"vr": "IS", "Value": [study.series]}
+        doc["00201208"] = {"vr": "IS", "Value": [study.instances]}
+        self._db.execute(
+            "UPDATE studies SET sort = ?, patient = ?, series = ?, instances = ?, doc = ?"
+            " WHERE id = ?",
+            (sort, study.patient, study.series, study.instances, orjson.dumps(doc), study.id),
+        )
+
+    def _exists(self, table: str, column: str, value: int) -> bool:
+        found = self._db.execute(
+            f"SELECT 1 FROM {table} WHERE {column} = ? LIMIT 1",  # noqa: S608 - names are ours
+            (value,),
+        )
+        return found.fetchone() is not None
+
+    # --- patients --------------------------------------------------------------------------------
+
+    def leave_patient(self, study: TouchedStudy) -> None:
+        """Take a study's counts off its patient; `_join_patient` adds the new ones."""
+        if study.patient is not None:
+            patient = self._patients.setdefault(study.patient, _Patient())
+            patient.studies -= 1
+            patient.series -= study.series
+            patient.instances -= study.instances
+
+    def _moved(self, former: int | None) -> None:
+        if former is not None:
+            self._patients[former].stale = True
+
+    def _join_patient(self, study: TouchedStudy, doc: JsonAttributes) -> int:
+        of_patient = select(doc, (Level.PATIENT,))
+        sort = schema.SEPARATOR.join((study.partition, *order_key(Level.PATIENT, of_patient)))
+        row = self._db.execute("SELECT id FROM patients WHERE sort = ?", (sort,)).fetchone()
+        if row is None:
+            row = self._db.execute(
+                "INSERT INTO patients(sort, partition) VALUES (?, ?) RETURNING id",
+                (sort, study.partition_id),
+            ).fetchone()
+        patient_id: int = row[0]
+        patient = self._patients.setdefault(patient_id, _Patient())
+        patient.studies += 1
+        patient.series += study.series
+        patient.instances += study.instances
+        if study.patient != patient_id or study.fresh:
+            patient.fresh.append(of_patient)
+        patient.stale |= study.stale
+        return patient_id
+
+    def _settle_patient(self, patient_id: int, change: _Patient) -> None:
+        partition, studies, series, instances, blob = self._db.execute(
+            "SELECT partition, studies, series, instances, doc FROM patients WHERE id = ?",
+            (patient_id,),
+        ).fetchone()
+        old = orjson.loads(blob)
+        counts = (studies + change.studies, series + change.series, instances + change.instances)
+        if not counts[0]:
+            self._write_terms(Level.PATIENT, partition, patient_id, old, {})
+            self._db.execute("DELETE FROM patients WHERE id = ?", (patient_id,))
+            return
+        if change.stale:
+            rows = self._db.execute("SELECT doc FROM studies WHERE patient = ?", (patient_id,))
+            doc = merge(select(_uncounted(orjson.loads(d)), (Level.PATIENT,)) for (d,) in rows)
+        else:
+            doc = merge([_uncounted(old), *change.fresh])
+        self._write_terms(Level.PATIENT, partition, patient_id, old, doc)
+        for tag, count in zip(("00201200", "00201202", "00201204"), counts, strict=True):
+            doc[tag] = {"vr": "IS", "Value": [count]}
+        self._db.execute(
+            "UPDATE patients SET studies = ?, series = ?, instances = ?, doc = ? WHERE id = ?",
+            (*counts, orjson.dumps(doc), patient_id),
+        )
+
+    # --- terms -----------------------------------------------------------------------------------
+
+    def _write_terms(
+        self, level: Level, partition: int, row: int, old: JsonAttributes, new: JsonAttributes
+    ) -> None:
+        before, after = _terms(level, partition, old), _terms(level, partition, new)
+        if before == after:
+            return
+        self._db.executemany(
+            "DELETE FROM terms WHERE field = ? AND value = ? AND row = ?",
+            [(*term, row) for term in before - after],
+        )
+        self._db.executemany(
+            "INSERT OR IGNORE INTO terms(field, value, row) VALUES (?, ?, ?)",
+            [(*term, row) for term in sorted(after - before)],
+        )
+
+
+_COUNTS = frozenset(row.tag for level in Level for row in of_level(level) if not row.matched)
+
+
+def _uncounted(doc: JsonAttributes) -> JsonAttributes:
+    return {tag: element for tag, element in doc.items() if tag not in _COUNTS}
+
+
+def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
+    found: set[tuple[int, str]] = set()
+    levels = (Level.PATIENT,) if level is Level.PATIENT else _OF_STUDY
+    for row in (row for above in levels for row in of_level(above)):
+        if row.tag not in doc or not row.matched or row.tag in schema.WITHOUT_TERMS:
+            continue
+        number_of_field = schema.field(partition, level, row)
+        found.update((number_of_field, term) for term in terms(row.vr, doc[row.tag]))
+        if row.vr == "PN":
+            number_of_field = schema.field(partition, level, row, words=True)
+            found.update((number_of_field, word) for word in name_words(doc[row.tag]))
+    return found

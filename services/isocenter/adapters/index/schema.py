@@ -1,0 +1,157 @@
+"""Tables and connections of the SQLite index.
+
+- `patients`, `studies`, `series`: one row each with the whole answer as JSON (`doc`), counts
+  included, so that a search assembles nothing; `sort` and `number` are `core.matching`'s order.
+- `versions`: every kept version of an instance; `shown` marks the one that answers.
+- `contexts`: the distinct patient, study and series attributes of the instances of a series,
+  with the number of shown instances that have them. What a level answers is the merge of its
+  contexts, so only a context's first or last instance costs more than counting.
+- `terms`: the canonical terms of every patient's and study's attributes, for matching.
+
+A row whose level has no shown instance is hidden: its `sort` lies outside every partition.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isocenter.core.attributes import TABLE, Attribute
+from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
+from isocenter.core.matching import Level
+
+APPLICATION_ID = 0x49534F43  # "ISOC"
+VERSION = 1
+BUSY_SECONDS = 15.0
+
+SCHEMA = """
+CREATE TABLE partitions(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE patients(
+  id INTEGER PRIMARY KEY, sort TEXT NOT NULL UNIQUE, partition INTEGER NOT NULL,
+  studies INTEGER NOT NULL DEFAULT 0, series INTEGER NOT NULL DEFAULT 0,
+  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{}');
+CREATE TABLE studies(
+  id INTEGER PRIMARY KEY, sort TEXT NOT NULL UNIQUE, partition INTEGER NOT NULL,
+  uid TEXT NOT NULL, patient INTEGER, series INTEGER NOT NULL DEFAULT 0,
+  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{}');
+CREATE UNIQUE INDEX studies_by_uid ON studies(uid, partition);
+CREATE INDEX studies_by_patient ON studies(patient);
+CREATE TABLE series(
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, uid TEXT NOT NULL,
+  number INTEGER NOT NULL DEFAULT 0, instances INTEGER NOT NULL DEFAULT 0,
+  doc BLOB NOT NULL DEFAULT '{}');
+CREATE UNIQUE INDEX series_by_uid ON series(uid, study);
+CREATE INDEX series_in_order ON series(study, number, uid);
+CREATE TABLE contexts(
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, series INTEGER NOT NULL,
+  digest BLOB NOT NULL, used INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL);
+CREATE UNIQUE INDEX contexts_by_digest ON contexts(series, digest);
+CREATE INDEX contexts_by_study ON contexts(study);
+CREATE TABLE versions(
+  id INTEGER PRIMARY KEY, series INTEGER NOT NULL, uid TEXT NOT NULL, digest TEXT NOT NULL,
+  number INTEGER NOT NULL, current INTEGER NOT NULL, shown INTEGER NOT NULL,
+  context INTEGER NOT NULL, size INTEGER NOT NULL, sop_class TEXT NOT NULL,
+  transfer_syntax TEXT NOT NULL, key TEXT, doc BLOB NOT NULL);
+CREATE UNIQUE INDEX versions_by_uid ON versions(uid, series, digest);
+CREATE INDEX versions_in_order ON versions(series, shown, number, uid);
+CREATE TABLE terms(
+  field INTEGER NOT NULL, value TEXT NOT NULL, row INTEGER NOT NULL,
+  PRIMARY KEY(field, value, row)) WITHOUT ROWID;
+"""
+
+SEPARATOR = "\x1f"  # between the parts of `sort`; no partition's name holds it
+HIDDEN = "\x00"  # begins the `sort` of hidden rows
+
+_FIELDS_PER_SCOPE = 4096
+_NUMBER = {row.tag: number for number, row in enumerate(TABLE)}
+# These have an index of their own.
+WITHOUT_TERMS = frozenset({"0020000D", "00080020"})
+
+
+def field(partition: int, level: Level, row: Attribute, *, words: bool = False) -> int:
+    """The number under which `terms` keeps an attribute of the entities of a level."""
+    scope = partition * 2 + (level is Level.PATIENT)
+    return scope * _FIELDS_PER_SCOPE + _NUMBER[row.tag] * 2 + words
+
+
+def connect(path: Path, *, writer: bool = False, durable: bool = True) -> sqlite3.Connection:
+    """Open an existing index. Raises `Corrupted` if it is none of this version."""
+    with errors(path):
+        if not path.is_file():
+            raise Corrupted(
+                f"the search index {path} is missing", fix="run `isocenter rebuild` to make it anew"
+            )
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            _prepare(connection, path, writer=writer, durable=durable)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, writer: bool, durable: bool) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if (application, version) != (APPLICATION_ID, VERSION):
+        raise Corrupted(
+            f"{path} is no search index of version {VERSION}",
+            fix="run `isocenter rebuild` to make it anew",
+        )
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA mmap_size = 1073741824")
+    if writer:
+        # FULL: what `upsert` answered survives power loss, as the log's offset moves on then.
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+
+
+def create(path: Path) -> None:
+    """Make an empty index."""
+    with errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript("BEGIN;" + SCHEMA + "COMMIT;")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        finally:
+            connection.close()
+
+
+@contextmanager
+def errors(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into those of `core.errors`."""
+    try:
+        yield
+    except IsocenterError:
+        raise
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+    except OSError as error:
+        raise Unavailable(
+            f"the search index {path} cannot be opened: {error.strerror}",
+            fix="check the data directory and its permissions",
+        ) from error
+
+
+def _translated(error: sqlite3.Error, path: Path) -> IsocenterError:
+    text = str(error)
+    if "full" in text:
+        return OutOfResources(f"no room for the search index {path}", fix="free disk space")
+    if isinstance(error, sqlite3.OperationalError) and "malformed" not in text:
+        return Unavailable(f"the search index {path} does not answer: {text}", fix="try again")
+    return Corrupted(
+        f"the search index {path} cannot be read: {text}",
+        fix="run `isocenter rebuild` to make it anew",
+    )

@@ -1,0 +1,304 @@
+"""How the SQLite index answers a search: SQL narrows, `core.matching` decides.
+
+A search walks studies (or patients) in their order and, below, their series and instances. Where
+one key selects few of them they are looked up by it; otherwise the walk follows the order's own
+index, which is an index of the study date too. Criteria that SQL has not settled exactly are
+applied to the decoded rows. No cursor stays open between two batches.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import orjson
+
+from isocenter.adapters.index.conditions import (
+    INSTANCE_UID,
+    SERIES_UID,
+    Condition,
+    Cost,
+    Range,
+    equal_terms,
+    marks,
+)
+from isocenter.adapters.index.conditions import of as condition_of
+from isocenter.adapters.index.conditions import order as order_of
+from isocenter.core.attributes import default_tags, searchable
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.ports import Match
+
+# Up to this many entities are looked up and sorted; more are walked in the order's index.
+FEW = 20_000
+# Up to this many rows are answered in the event loop's own thread (about 1 ms).
+QUICK = 64
+PAGE = 200
+
+_TOP = (Level.PATIENT, Level.STUDY)
+_COUNTED = {Level.SERIES: "series", Level.INSTANCE: "instances"}
+
+_Row = tuple[str, int, bytes]  # sort, id, doc
+_Answer = Callable[[], JsonAttributes]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search, taken apart."""
+
+    search: Search
+    table: str  # of the entities that are walked
+    order: Range  # of `sort`: the partition, narrowed by the study date
+    conditions: tuple[Condition, ...]  # of one criterion each, the cheapest first
+    top: tuple[Criterion, ...]  # of patients or studies
+    series: tuple[Criterion, ...]
+    instances: tuple[Criterion, ...]
+    wanted: frozenset[str] | None  # tags to answer with; None: all
+
+    def left(self, *settled: Condition) -> tuple[Criterion, ...]:
+        """Criteria of the walked entities that the order and these conditions do not settle."""
+        done = [self.order.settled, *(condition.settles for condition in settled)]
+        return tuple(c for c in self.top if not any(c is other for other in done))
+
+
+def plan(db: sqlite3.Connection, search: Search) -> Plan | None:
+    """Take a search apart; None if nothing is known of its partition. Raises `Invalid`."""
+    criteria: list[tuple[Level, Criterion]] = []
+    for key in search.keys:
+        row = searchable(key.tag, search.level)
+        if row and (criterion := parse(key, fuzzy=search.fuzzy)):
+            criteria.append((row.level, criterion))
+    found = db.execute("SELECT id FROM partitions WHERE name = ?", (search.partition,)).fetchone()
+    if found is None:
+        return None
+    top = tuple(c for level, c in criteria if level in _TOP)
+    conditions = [condition_of(found[0], search.level, c) for _, c in criteria]
+    return Plan(
+        search,
+        table="patients" if search.level is Level.PATIENT else "studies",
+        order=order_of(search.partition, top),
+        conditions=tuple(sorted((c for c in conditions if c), key=lambda c: c.cost)),
+        top=top,
+        series=tuple(c for level, c in criteria if level is Level.SERIES),
+        instances=tuple(c for level, c in criteria if level is Level.INSTANCE),
+        wanted=None if search.include_all else default_tags(search.level) | set(search.include),
+    )
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
+    """All answers, if one key finds so few rows that they are read in no time; else None."""
+    if not what.conditions or what.conditions[0].cost is not Cost.POINT:
+        return None
+    first = what.conditions[0]
+    weight = _COUNTED.get(what.search.level, "1")
+    found = db.execute(
+        f"SELECT sort, id, doc, {weight} FROM {what.table}"  # noqa: S608 - names are ours
+        f" WHERE id IN ({first.ids} LIMIT {QUICK + 1})",
+        first.values,
+    ).fetchall()
+    if len(found) > QUICK or sum(row[3] for row in found) > QUICK:
+        return None
+    rows = sorted(row[:3] for row in found if what.order.low < row[0] < what.order.high)
+    answers = _answers(db, what, iter([rows]), what.left(first))
+    return [Match(answer()) for answer in _page(what.search, answers) if answer]
+
+
+def batches(db: sqlite3.Connection, what: Plan) -> Iterator[list[Match]]:
+    """The answers in bounded batches; an empty one says that the search is still at work."""
+    batch: list[Match] = []
+    for answer in _page(what.search, _walk(db, what)):
+        if answer:
+            batch.append(Match(answer()))
+        if not answer or len(batch) >= PAGE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def count(db: sqlite3.Connection, what: Plan) -> int:
+    """How many answers there are without limit and offset."""
+    if what.series or what.instances or what.left(*what.conditions):
+        return sum(1 for answer in _walk(db, what) if answer)
+    counted = _COUNTED.get(what.search.level)
+    settling = [condition for condition in what.conditions if condition.settles]
+    # Only the first, cheapest condition looks rows up; the others test them.
+    where = [f"{'+' if i else ''}id IN ({c.ids})" for i, c in enumerate(settling)]
+    (total,) = db.execute(
+        f"SELECT {f'coalesce(sum({counted}), 0)' if counted else 'count(*)'}"  # noqa: S608 - ours
+        f" FROM {what.table} WHERE {' AND '.join([*where, 'sort > ?', 'sort < ?'])}",
+        (*(v for c in settling for v in c.values), what.order.low, what.order.high),
+    ).fetchone()
+    return int(total)
+
+
+def _page(search: Search, answers: Iterator[_Answer | None]) -> Iterator[_Answer | None]:
+    """Offset and limit; None (still at work) goes through."""
+    skip, left = search.offset, search.limit
+    for answer in answers:
+        if answer and skip:
+            skip -= 1
+            continue
+        if answer and left is not None:
+            if not left:
+                return
+            left -= 1
+        yield answer
+        if left == 0:
+            return
+
+
+def _walk(db: sqlite3.Connection, what: Plan) -> Iterator[_Answer | None]:
+    for condition in what.conditions:
+        if condition.cost > Cost.PREFIX and what.order.settled and _few_in_order(db, what):
+            break
+        ids = db.execute(f"{condition.ids} LIMIT {FEW + 1}", condition.values).fetchall()
+        if len(ids) <= FEW:
+            rows = _looked_up(db, what, sorted({row[0] for row in ids}))
+            return _answers(db, what, rows, what.left(condition))
+    probes = [condition for condition in what.conditions if condition.probe]
+    return _answers(db, what, _in_order(db, what, probes), what.left(*probes))
+
+
+def _few_in_order(db: sqlite3.Connection, what: Plan) -> bool:
+    (found,) = db.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM {what.table}"  # noqa: S608 - names are ours
+        f" WHERE sort > ? AND sort < ? LIMIT {FEW + 1})",
+        (what.order.low, what.order.high),
+    ).fetchone()
+    return bool(found <= FEW)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def _looked_up(db: sqlite3.Connection, what: Plan, ids: Sequence[int]) -> Iterator[list[_Row]]:
+    """The rows with these ids, in order and within the range of the order."""
+    found: list[tuple[str, int]] = []
+    for some in _chunks(ids):
+        found += db.execute(
+            f"SELECT sort, id FROM {what.table}"  # noqa: S608 - names are ours
+            f" WHERE id IN ({marks(some)}) AND sort > ? AND sort < ?",
+            (*some, what.order.low, what.order.high),
+        )
+    found.sort()
+    for chunk in _chunks([row[1] for row in found]):
+        rows = db.execute(
+            f"SELECT sort, id, doc FROM {what.table} WHERE id IN ({marks(chunk)})",  # noqa: S608
+            chunk,
+        )
+        yield sorted(rows)
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), PAGE):
+        yield ids[start : start + PAGE]
+
+
+def _in_order(
+    db: sqlite3.Connection, what: Plan, probes: Sequence[Condition]
+) -> Iterator[list[_Row]]:
+    """All rows in the range of the order for which the probes hold."""
+    tests = "".join(f" AND {probe.probe}" for probe in probes)
+    values = [value for probe in probes for value in probe.values]
+    after = what.order.low
+    while True:
+        rows: list[_Row] = db.execute(
+            f"SELECT sort, id, doc FROM {what.table} e"  # noqa: S608 - names are ours
+            f" WHERE sort > ? AND sort < ?{tests} ORDER BY sort LIMIT {PAGE}",
+            (after, what.order.high, *values),
+        ).fetchall()
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
+
+
+def _answers(
+    db: sqlite3.Connection,
+    what: Plan,
+    pages: Iterator[list[_Row]],
+    left: Sequence[Criterion],
+) -> Iterator[_Answer | None]:
+    """What matches, in order; None after every page of rows."""
+    top_only = what.search.level in _TOP
+    for rows in pages:
+        for _, row_id, doc in rows:
+            if left and not _accepted(doc, left):
+                continue
+            if top_only:
+                yield partial(_decoded, doc, what.wanted)
+            else:
+                yield from _series(db, what, row_id, doc)
+        yield None
+
+
+def _series(
+    db: sqlite3.Connection, what: Plan, study: int, study_doc: bytes
+) -> Iterator[_Answer | None]:
+    only, values = _uids(what.series, SERIES_UID)
+    rows = db.execute(
+        f"SELECT id, doc FROM series WHERE study = ? AND instances > 0{only}"  # noqa: S608
+        " ORDER BY number, uid",
+        (study, *values),
+    ).fetchall()
+    above = _decoded(study_doc, what.wanted) if rows else {}
+    for row_id, doc in rows:
+        if what.series and not _accepted(doc, what.series):
+            continue
+        if what.search.level is Level.SERIES:
+            yield partial(_decoded, doc, what.wanted, above)
+        else:
+            yield from _instances(db, what, row_id, _decoded(doc, what.wanted, above))
+
+
+def _instances(
+    db: sqlite3.Connection, what: Plan, series: int, above: JsonAttributes
+) -> Iterator[_Answer | None]:
+    only, values = _uids(what.instances, INSTANCE_UID)
+    after: tuple[int, str] = (-(2**63), "")
+    while True:
+        rows = db.execute(
+            "SELECT number, uid, doc FROM versions WHERE series = ? AND shown = 1"  # noqa: S608
+            f" AND (number, uid) > (?, ?){only} ORDER BY number, uid LIMIT {PAGE}",
+            (series, *after, *values),
+        ).fetchall()
+        for _, _, doc in rows:
+            if not what.instances or _accepted(doc, what.instances):
+                yield partial(_decoded, doc, what.wanted, above)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][:2]
+        yield None
+
+
+def _uids(criteria: Sequence[Criterion], tag: str) -> tuple[str, tuple[str, ...]]:
+    """SQL that leaves the rows with the UIDs of a key."""
+    for criterion in criteria:
+        if criterion.tag == tag and (uids := equal_terms(criterion)):
+            return f" AND uid IN ({marks(uids)})", uids
+    return "", ()
+
+
+def _accepted(doc: bytes, criteria: Sequence[Criterion]) -> bool:
+    attributes: JsonAttributes = orjson.loads(doc)
+    return all(c.accepts(attributes.get(c.tag)) for c in criteria)
+
+
+def _decoded(
+    doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None
+) -> JsonAttributes:
+    attributes: JsonAttributes = orjson.loads(doc)
+    if wanted is not None:
+        attributes = {tag: attributes[tag] for tag in attributes if tag in wanted}
+    return {**above, **attributes} if above else attributes
+
+
+def counting(search: Search) -> Search:
+    """The same search without limit and offset, answering with as little as possible."""
+    return replace(search, limit=None, offset=0, include=(), include_all=False)

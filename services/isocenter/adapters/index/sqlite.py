@@ -1,0 +1,313 @@
+"""`StudyIndex` in one directory: SQLite, one writer, any number of reading processes.
+
+Short searches (by UID, PatientID, AccessionNumber ...) are answered where they are asked, which
+is faster than a change of threads; all others run in worker threads, a batch at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self, TypeVar
+
+from isocenter.adapters.index import directory as files
+from isocenter.adapters.index import schema, searching
+from isocenter.adapters.index.writing import Transaction
+from isocenter.adapters.index.writing import versions as read_versions
+from isocenter.core.errors import Unavailable
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.matching import Search
+from isocenter.core.ports import IndexEntry, Match, StudyCount
+
+T = TypeVar("T")
+
+_READERS = 4
+
+
+class _File:
+    """The connections to one database file."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        self.path = path
+        self._durable = durable
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._retired = False
+        self._quick: sqlite3.Connection | None = None  # of the event loop's thread
+        self._writer: sqlite3.Connection | None = None  # of the writer's thread
+
+    def quick(self) -> sqlite3.Connection:
+        if self._quick is None:
+            self._quick = schema.connect(self.path)
+        return self._quick
+
+    def writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = schema.connect(self.path, writer=True, durable=self._durable)
+        return self._writer
+
+    def borrow(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return schema.connect(self.path)
+
+    def give_back(self, db: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._retired and len(self._idle) < _READERS:
+                self._idle.append(db)
+                return
+        db.close()
+
+    def close_writer(self, *, settle: bool = False) -> None:
+        """In the writer's thread. `settle`: everything is in the one file and durable."""
+        if self._writer is not None:
+            if settle:
+                self._writer.execute("PRAGMA synchronous = FULL")
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._writer.close()
+            self._writer = None
+
+    def retire(self) -> None:
+        """In the event loop's thread: close what is not in use, and the rest when it returns."""
+        with self._lock:
+            self._retired = True
+            idle, self._idle = self._idle, []
+        if self._quick is not None:
+            idle.append(self._quick)
+            self._quick = None
+        for db in idle:
+            db.close()
+
+
+class _Running:
+    """A search in worker threads: one step at a time, and one end."""
+
+    def __init__(self, file: _File, search: Search) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._db = file.borrow()
+        try:
+            plan = searching.plan(self._db, search)
+        except BaseException:
+            file.give_back(self._db)
+            raise
+        self._batches = searching.batches(self._db, plan) if plan else iter(())
+
+    def step(self) -> list[Match] | None:
+        """The next batch (empty: still at work), or None at the end."""
+        with self._lock, schema.errors(self._file.path):
+            return next(self._batches, None)
+
+    def stop(self) -> None:
+        """Break off a step under way."""
+        self._db.interrupt()
+
+    def finish(self) -> None:
+        with self._lock:
+            self._batches = iter(())
+            self._file.give_back(self._db)
+
+
+class _Index:
+    """What the index in use and a scratch index have in common."""
+
+    def __init__(self) -> None:
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
+        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="index-reader")
+        self._closed = False
+
+    def _file(self) -> _File:
+        raise NotImplementedError
+
+    async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
+        """See `StudyIndex`."""
+        return await self._write(lambda work: work.upsert(entries)) if entries else ()
+
+    async def remove(self, objects: Sequence[ObjectName]) -> Sequence[StudyCount]:
+        """See `StudyIndex`."""
+        return await self._write(lambda work: work.remove(objects)) if objects else ()
+
+    async def versions(
+        self, names: Sequence[InstanceName]
+    ) -> Mapping[InstanceName, Sequence[IndexEntry]]:
+        """See `StudyIndex`."""
+        if not names:
+            return {}
+        return await self._read(lambda db: read_versions(db, names))
+
+    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """See `StudyIndex`."""
+        file = self._file()
+        found = _at_once(file, search)
+        if found is not None:
+            if found:
+                yield found
+            return
+        running = await self._in(self._reading, lambda: _start(file, search))
+        try:
+            while (batch := await self._in(self._reading, running.step)) is not None:
+                if batch:
+                    yield batch
+        finally:
+            running.stop()
+            self._reading.submit(running.finish)
+
+    async def count(self, search: Search) -> int:
+        """See `StudyIndex`."""
+        search = searching.counting(search)
+        found = _at_once(self._file(), search)
+        if found is not None:
+            return len(found)
+
+        def read(db: sqlite3.Connection) -> int:
+            plan = searching.plan(db, search)
+            return searching.count(db, plan) if plan else 0
+
+        return await self._read(read)
+
+    async def _write(self, work: Callable[[Transaction], T]) -> T:
+        file = self._file()
+        return await self._in(self._writing, lambda: _transact(file, work))
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        file = self._file()
+
+        def read() -> T:
+            with schema.errors(file.path):
+                db = file.borrow()
+                try:
+                    return work(db)
+                finally:
+                    file.give_back(db)
+
+        return await self._in(self._reading, read)
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise Unavailable("the search index is closed", fix="this process is stopping")
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+    async def _shut(self, file: _File | None) -> None:
+        self._closed = True
+        if file is not None:
+            self._writing.submit(file.close_writer)
+            file.retire()
+        await asyncio.to_thread(self._writing.shutdown)
+        await asyncio.to_thread(self._reading.shutdown)
+
+
+class SqliteIndex(_Index):
+    """The index in use: whichever file of the directory is current."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+        self._stamp: files.Stamp | None = None
+        self._current: _File | None = None
+
+    @classmethod
+    async def open(cls, directory: Path) -> Self:
+        """The index in this directory, made empty if there is none. A damaged one is reported
+        by its first use (`Corrupted`), so that it can be rebuilt."""
+        await asyncio.to_thread(files.prepare, directory)
+        return cls(directory)
+
+    def _file(self) -> _File:
+        stamp = files.stamp(self._directory)
+        if self._current is None or stamp != self._stamp:
+            path = files.current(self._directory)
+            self._leave()
+            self._stamp, self._current = stamp, _File(path, durable=True)
+        return self._current
+
+    def _leave(self) -> None:
+        if self._current is not None and not self._closed:
+            self._writing.submit(self._current.close_writer)
+            self._current.retire()
+
+    async def scratch(self) -> SqliteScratch:
+        """See `StudyIndex`. Raises `Unavailable` while there is another one."""
+        return await SqliteScratch.make(self._directory)
+
+    async def close(self) -> None:
+        """See `StudyIndex`."""
+        await self._shut(self._current)
+
+
+class SqliteScratch(_Index):
+    """An index being filled in a file of its own."""
+
+    def __init__(self, directory: Path, path: Path, lock: AbstractContextManager[None]) -> None:
+        super().__init__()
+        self._directory = directory
+        self._own = _File(path, durable=False)
+        self._lock: AbstractContextManager[None] | None = lock
+
+    @classmethod
+    async def make(cls, directory: Path) -> Self:
+        """An empty one; earlier ones that were never promoted are removed."""
+        lock = files.one_rebuild(directory)
+        lock.__enter__()
+        try:
+            path = await asyncio.to_thread(files.make_scratch, directory)
+        except BaseException:
+            lock.__exit__(None, None, None)
+            raise
+        return cls(directory, path, lock)
+
+    def _file(self) -> _File:
+        return self._own
+
+    async def scratch(self) -> SqliteScratch:
+        """A scratch index has none of its own."""
+        raise Unavailable("a rebuild is under way", fix="wait until it is done")
+
+    async def promote(self) -> None:
+        """See `ScratchIndex`."""
+        await self._in(self._writing, lambda: self._own.close_writer(settle=True))
+        await self._in(self._writing, lambda: files.switch(self._directory, self._own.path))
+        self._unlock()
+
+    async def close(self) -> None:
+        """See `StudyIndex`; what was not promoted is removed."""
+        await self._shut(self._own)
+        if self._lock is not None:
+            await asyncio.to_thread(files.discard, self._own.path)
+            self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.__exit__(None, None, None)
+
+
+def _at_once(file: _File, search: Search) -> list[Match] | None:
+    with schema.errors(file.path):
+        db = file.quick()
+        plan = searching.plan(db, search)
+        return searching.quick(db, plan) if plan else []
+
+
+def _start(file: _File, search: Search) -> _Running:
+    with schema.errors(file.path):
+        return _Running(file, search)
+
+
+def _transact(file: _File, work: Callable[[Transaction], T]) -> T:
+    with schema.errors(file.path):
+        db = file.writer()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(Transaction(db))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return result

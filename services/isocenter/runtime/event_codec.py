@@ -1,0 +1,247 @@
+"""Events as records of the log and back: CloudEvents 1.0, binary mode, protobuf data.
+
+The attributes are headers (`ce_id`, `ce_source`, `ce_specversion`, `ce_type`, `ce_time`,
+`content-type`), as in the Kafka protocol binding; the key is the Study Instance UID.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from isocenter.core.errors import Corrupted, Invalid
+from isocenter.core.events import (
+    TOPIC_AUDIT,
+    TOPIC_INSTANCES,
+    TOPIC_STUDIES,
+    AuditEvent,
+    Event,
+    InstanceConflict,
+    InstanceDeleted,
+    InstanceRejected,
+    InstanceStored,
+    StudyChanged,
+    StudyQuiet,
+)
+from isocenter.core.ports import Delivery, Record
+from isocenter.runtime.wire import (
+    POLICIES,
+    audit_event_from,
+    audit_event_to,
+    enum_from,
+    moment,
+    name_from,
+    name_to,
+    source_from,
+    source_to,
+    timestamp,
+)
+from isocenter.v1 import events_pb2
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/protobuf"
+SOURCE = "/isocenter"
+
+EventT = TypeVar("EventT")
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec(Generic[EventT, MessageT]):
+    topic: str
+    message: type[MessageT]
+    key: Callable[[EventT], str]
+    to: Callable[[EventT], MessageT]
+    of: Callable[[MessageT], EventT]
+
+    @property
+    def type(self) -> str:
+        return self.message.DESCRIPTOR.full_name
+
+
+def _stored_to(event: InstanceStored) -> events_pb2.InstanceStored:
+    return events_pb2.InstanceStored(
+        name=name_to(event.name),
+        sop_class=event.sop_class,
+        transfer_syntax=event.transfer_syntax,
+        key=event.key,
+        digest=event.digest,
+        size=event.size,
+        data_set_offset=event.data_set_offset,
+        header_length=event.header_length,
+        header=event.header,
+        source=source_to(event.source),
+        received_at=timestamp(event.received_at),
+        policy=POLICIES[event.policy],
+    )
+
+
+def _stored_from(message: events_pb2.InstanceStored) -> InstanceStored:
+    return InstanceStored(
+        name=name_from(message.name),
+        sop_class=message.sop_class,
+        transfer_syntax=message.transfer_syntax,
+        key=message.key,
+        digest=message.digest,
+        size=message.size,
+        data_set_offset=message.data_set_offset,
+        header_length=message.header_length,
+        header=message.header if message.HasField("header") else None,
+        source=source_from(message.source),
+        received_at=moment(message.received_at),
+        policy=enum_from(POLICIES, message.policy),
+    )
+
+
+def _conflict_to(event: InstanceConflict) -> events_pb2.InstanceConflict:
+    return events_pb2.InstanceConflict(
+        name=name_to(event.name),
+        current_digest=event.current_digest,
+        other_digest=event.other_digest,
+        policy=POLICIES[event.policy],
+        source=source_to(event.source),
+    )
+
+
+def _conflict_from(message: events_pb2.InstanceConflict) -> InstanceConflict:
+    return InstanceConflict(
+        name=name_from(message.name),
+        current_digest=message.current_digest,
+        other_digest=message.other_digest,
+        policy=enum_from(POLICIES, message.policy),
+        source=source_from(message.source),
+    )
+
+
+def _removal(
+    event: type[EventT], message: type[MessageT]
+) -> tuple[Callable[[Any], MessageT], Callable[[Any], EventT]]:
+    """Both directions of a rejection or a deletion, which have the same fields."""
+
+    def to(fact: InstanceRejected | InstanceDeleted) -> MessageT:
+        return message(
+            name=name_to(fact.name),
+            digest=fact.digest,
+            reason=fact.reason,
+            source=source_to(fact.source),
+        )
+
+    def of(sent: events_pb2.InstanceRejected | events_pb2.InstanceDeleted) -> EventT:
+        kind: Callable[..., EventT] = event
+        return kind(name_from(sent.name), sent.digest, sent.reason, source_from(sent.source))
+
+    return to, of
+
+
+def _study(
+    event: type[EventT], message: type[MessageT]
+) -> tuple[Callable[[Any], MessageT], Callable[[Any], EventT]]:
+    """Both directions of an event of a study, which have the same fields."""
+
+    def to(fact: StudyChanged | StudyQuiet) -> MessageT:
+        return message(
+            partition=fact.partition,
+            study=fact.study,
+            series_count=fact.series_count,
+            instance_count=fact.instance_count,
+        )
+
+    def of(sent: events_pb2.StudyChanged | events_pb2.StudyQuiet) -> EventT:
+        kind: Callable[..., EventT] = event
+        return kind(sent.partition, sent.study, sent.series_count, sent.instance_count)
+
+    return to, of
+
+
+def _study_of_name(event: InstanceStored | InstanceConflict | InstanceRejected) -> str:
+    return event.name.study
+
+
+def _study_of_audit(event: AuditEvent) -> str:
+    return event.studies[0] if event.studies else ""
+
+
+def _study_uid(event: StudyChanged | StudyQuiet) -> str:
+    return event.study
+
+
+_CODECS: Mapping[type, _Codec[Any, Any]] = {
+    InstanceStored: _Codec(
+        TOPIC_INSTANCES, events_pb2.InstanceStored, _study_of_name, _stored_to, _stored_from
+    ),
+    InstanceConflict: _Codec(
+        TOPIC_INSTANCES, events_pb2.InstanceConflict, _study_of_name, _conflict_to, _conflict_from
+    ),
+    InstanceRejected: _Codec(
+        TOPIC_INSTANCES,
+        events_pb2.InstanceRejected,
+        _study_of_name,
+        *_removal(InstanceRejected, events_pb2.InstanceRejected),
+    ),
+    InstanceDeleted: _Codec(
+        TOPIC_INSTANCES,
+        events_pb2.InstanceDeleted,
+        _study_of_name,
+        *_removal(InstanceDeleted, events_pb2.InstanceDeleted),
+    ),
+    StudyChanged: _Codec(
+        TOPIC_STUDIES,
+        events_pb2.StudyChanged,
+        _study_uid,
+        *_study(StudyChanged, events_pb2.StudyChanged),
+    ),
+    StudyQuiet: _Codec(
+        TOPIC_STUDIES,
+        events_pb2.StudyQuiet,
+        _study_uid,
+        *_study(StudyQuiet, events_pb2.StudyQuiet),
+    ),
+    AuditEvent: _Codec(
+        TOPIC_AUDIT, events_pb2.AuditEvent, _study_of_audit, audit_event_to, audit_event_from
+    ),
+}
+_BY_TYPE = {codec.type: codec for codec in _CODECS.values()}
+
+
+def topic_of(event: Event) -> str:
+    """The topic that carries this kind of event."""
+    return _CODECS[type(event)].topic
+
+
+def encode(event: Event) -> Record:
+    """An event as a record of its topic (`topic_of`)."""
+    codec = _CODECS[type(event)]
+    kind = codec.type
+    headers = {
+        "ce_id": event.id if isinstance(event, AuditEvent) else uuid.uuid4().hex,
+        "ce_source": SOURCE,
+        "ce_specversion": SPEC_VERSION,
+        "ce_type": kind,
+        "ce_time": datetime.now(UTC).isoformat(),
+        "content-type": CONTENT_TYPE,
+    }
+    return Record(codec.key(event), kind, codec.to(event).SerializeToString(), headers)
+
+
+def decode(delivery: Delivery) -> Event:
+    """The event of a delivery.
+
+    Raises `Invalid` for a type or value this version does not know and `Corrupted` for data that
+    is no such message: such a delivery belongs on the dead-letter topic.
+    """
+    codec = _BY_TYPE.get(delivery.type)
+    where = f"event {delivery.offset} of {delivery.topic}"
+    if codec is None:
+        raise Invalid(f"{where} has the unknown type {delivery.type!r}", fix="update this process")
+    try:
+        event: Event = codec.of(codec.message.FromString(delivery.data))
+    except DecodeError as error:
+        raise Corrupted(
+            f"{where} is no {delivery.type}: {error}", fix="see its producer"
+        ) from error
+    return event

@@ -1,0 +1,303 @@
+"""Records of `core` as protobuf messages and back: the one place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from isocenter.core.apis import PixelFormat, StoredInstance
+from isocenter.core.errors import Invalid
+from isocenter.core.events import (
+    AuditAction,
+    AuditEvent,
+    AuditOutcome,
+    ConflictPolicy,
+    Source,
+)
+from isocenter.core.identity import InstanceName
+from isocenter.core.matching import Key, Level, Search
+from isocenter.core.ports import AuditFilter, BlobInfo
+from isocenter.v1 import audit_pb2, common_pb2, events_pb2, query_pb2, storage_pb2
+
+E = TypeVar("E", bound=Enum)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Names(Protocol):
+    """The enumeration wrapper of protobuf: number of a name."""
+
+    def Value(self, name: str) -> int: ...  # noqa: N802 (protobuf's name)
+
+
+def _numbers(kind: type[E], names: _Names, prefix: str) -> Mapping[E, Any]:
+    """The number of each member; protobuf's stubs type them as the enumeration, hence `Any`."""
+    return {member: names.Value(f"{prefix}_{member.name}") for member in kind}
+
+
+POLICIES = _numbers(ConflictPolicy, events_pb2.ConflictPolicy, "CONFLICT_POLICY")
+ACTIONS = _numbers(AuditAction, events_pb2.AuditAction, "AUDIT_ACTION")
+OUTCOMES = _numbers(AuditOutcome, events_pb2.AuditOutcome, "AUDIT_OUTCOME")
+LEVELS = _numbers(Level, query_pb2.Level, "LEVEL")
+
+
+def enum_from(table: Mapping[E, Any], number: int) -> E:
+    """The member that `number` stands for. Raises `Invalid` for one this version lacks."""
+    for member, known in table.items():
+        if known == number:
+            return member
+    kind = type(next(iter(table))).__name__
+    raise Invalid(f"{number} is no {kind} known here", fix="run the same version everywhere")
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """A UTC time, to the microsecond."""
+    delta = moment - _EPOCH
+    return Timestamp(seconds=delta.days * 86400 + delta.seconds, nanos=delta.microseconds * 1000)
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """The UTC time of a timestamp, to the microsecond."""
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def name_to(name: InstanceName) -> common_pb2.InstanceName:
+    """An instance name as a message."""
+    return common_pb2.InstanceName(
+        partition=name.partition, study=name.study, series=name.series, instance=name.instance
+    )
+
+
+def name_from(message: common_pb2.InstanceName) -> InstanceName:
+    """An instance name from its message."""
+    return InstanceName(message.partition, message.study, message.series, message.instance)
+
+
+def source_to(source: Source) -> common_pb2.Source:
+    """A source as a message."""
+    return common_pb2.Source(
+        protocol=source.protocol,
+        host=source.host,
+        ae_title=source.ae_title,
+        called_ae_title=source.called_ae_title,
+        user=source.user,
+        tls_subject=source.tls_subject,
+        unknown=not source.known,
+    )
+
+
+def source_from(message: common_pb2.Source) -> Source:
+    """A source from its message."""
+    return Source(
+        protocol=message.protocol,
+        host=message.host,
+        ae_title=message.ae_title,
+        called_ae_title=message.called_ae_title,
+        user=message.user,
+        tls_subject=message.tls_subject,
+        known=not message.unknown,
+    )
+
+
+def audit_event_to(event: AuditEvent) -> events_pb2.AuditEvent:
+    """An audit record as a message."""
+    return events_pb2.AuditEvent(
+        action=ACTIONS[event.action],
+        outcome=OUTCOMES[event.outcome],
+        source=source_to(event.source),
+        at=timestamp(event.at),
+        id=event.id,
+        partition=event.partition,
+        patient_ids=event.patient_ids,
+        studies=event.studies,
+        series=event.series,
+        instances=event.instances,
+        instance_count=event.instance_count,
+        detail=event.detail,
+        destination=event.destination,
+        error=event.error,
+    )
+
+
+def audit_event_from(message: events_pb2.AuditEvent) -> AuditEvent:
+    """An audit record from its message."""
+    return AuditEvent(
+        action=enum_from(ACTIONS, message.action),
+        outcome=enum_from(OUTCOMES, message.outcome),
+        source=source_from(message.source),
+        at=moment(message.at),
+        id=message.id,
+        partition=message.partition,
+        patient_ids=tuple(message.patient_ids),
+        studies=tuple(message.studies),
+        series=tuple(message.series),
+        instances=tuple(message.instances),
+        instance_count=message.instance_count,
+        detail=message.detail,
+        destination=message.destination,
+        error=message.error,
+    )
+
+
+def audit_filter_to(which: AuditFilter) -> audit_pb2.AuditFilter:
+    """A filter of audit records as a message."""
+    return audit_pb2.AuditFilter(
+        since=timestamp(which.since) if which.since else None,
+        until=timestamp(which.until) if which.until else None,
+        actions=[ACTIONS[action] for action in which.actions],
+        outcomes=[OUTCOMES[outcome] for outcome in which.outcomes],
+        who=which.who,
+        study=which.study,
+        patient_id=which.patient_id,
+    )
+
+
+def audit_filter_from(message: audit_pb2.AuditFilter) -> AuditFilter:
+    """A filter of audit records from its message."""
+    return AuditFilter(
+        since=moment(message.since) if message.HasField("since") else None,
+        until=moment(message.until) if message.HasField("until") else None,
+        actions=tuple(enum_from(ACTIONS, number) for number in message.actions),
+        outcomes=tuple(enum_from(OUTCOMES, number) for number in message.outcomes),
+        who=message.who,
+        study=message.study,
+        patient_id=message.patient_id,
+    )
+
+
+def key_to(key: Key) -> query_pb2.MatchingKey:
+    """A matching key as a message."""
+    return query_pb2.MatchingKey(
+        tag=key.tag, vr=key.vr, values=key.values, items=[key_to(item) for item in key.items]
+    )
+
+
+def key_from(message: query_pb2.MatchingKey) -> Key:
+    """A matching key from its message."""
+    return Key(
+        message.tag,
+        message.vr,
+        tuple(message.values),
+        tuple(key_from(item) for item in message.items),
+    )
+
+
+def search_to(search: Search) -> query_pb2.SearchRequest:
+    """A search as a message."""
+    return query_pb2.SearchRequest(
+        level=LEVELS[search.level],
+        keys=[key_to(key) for key in search.keys],
+        partition=search.partition,
+        include=search.include,
+        include_all=search.include_all,
+        limit=search.limit,
+        offset=search.offset,
+        fuzzy=search.fuzzy,
+    )
+
+
+def search_from(message: query_pb2.SearchRequest) -> Search:
+    """A search from its message."""
+    return Search(
+        level=enum_from(LEVELS, message.level),
+        keys=tuple(key_from(key) for key in message.keys),
+        partition=message.partition,
+        include=tuple(message.include),
+        include_all=message.include_all,
+        limit=message.limit if message.HasField("limit") else None,
+        offset=message.offset,
+        fuzzy=message.fuzzy,
+    )
+
+
+def blob_info_to(info: BlobInfo) -> storage_pb2.BlobInfo:
+    """What a listing tells of one blob, as a message."""
+    return storage_pb2.BlobInfo(
+        key=info.key, size=info.size, modified_at=timestamp(info.modified_at)
+    )
+
+
+def blob_info_from(message: storage_pb2.BlobInfo) -> BlobInfo:
+    """What a listing tells of one blob, from its message."""
+    return BlobInfo(message.key, message.size, moment(message.modified_at))
+
+
+def instance_to(instance: StoredInstance) -> storage_pb2.StoredInstance:
+    """A stored instance as a message."""
+    return storage_pb2.StoredInstance(
+        name=name_to(instance.name),
+        digest=instance.digest,
+        key=instance.key,
+        size=instance.size,
+        sop_class=instance.sop_class,
+        transfer_syntax=instance.transfer_syntax,
+        data_set_offset=instance.data_set_offset,
+        number_of_frames=instance.number_of_frames,
+    )
+
+
+def instance_from(message: storage_pb2.StoredInstance) -> StoredInstance:
+    """A stored instance from its message."""
+    return StoredInstance(
+        name=name_from(message.name),
+        digest=message.digest,
+        key=message.key,
+        size=message.size,
+        sop_class=message.sop_class,
+        transfer_syntax=message.transfer_syntax,
+        data_set_offset=message.data_set_offset,
+        number_of_frames=message.number_of_frames,
+    )
+
+
+def pixels_to(pixels: PixelFormat) -> storage_pb2.PixelFormat:
+    """A pixel format as a message."""
+    return storage_pb2.PixelFormat(
+        rows=pixels.rows,
+        columns=pixels.columns,
+        samples_per_pixel=pixels.samples_per_pixel,
+        bits_allocated=pixels.bits_allocated,
+        bits_stored=pixels.bits_stored,
+        pixel_representation=pixels.pixel_representation,
+        photometric_interpretation=pixels.photometric_interpretation,
+        planar_configuration=pixels.planar_configuration,
+        window_center=pixels.window_center,
+        window_width=pixels.window_width,
+        rescale_slope=pixels.rescale_slope,
+        rescale_intercept=pixels.rescale_intercept,
+        palette=pixels.palette or (),
+        palette_first=pixels.palette_first,
+        voi_lut_function=pixels.voi_lut_function,
+    )
+
+
+def pixels_from(message: storage_pb2.PixelFormat) -> PixelFormat:
+    """A pixel format from its message."""
+    match tuple(message.palette):
+        case ():
+            palette = None
+        case (red, green, blue):
+            palette = (red, green, blue)
+        case other:
+            raise Invalid(f"a palette has three tables, not {len(other)}", fix="send all or none")
+    return PixelFormat(
+        rows=message.rows,
+        columns=message.columns,
+        samples_per_pixel=message.samples_per_pixel,
+        bits_allocated=message.bits_allocated,
+        bits_stored=message.bits_stored,
+        pixel_representation=message.pixel_representation,
+        photometric_interpretation=message.photometric_interpretation,
+        planar_configuration=message.planar_configuration,
+        window_center=message.window_center if message.HasField("window_center") else None,
+        window_width=message.window_width if message.HasField("window_width") else None,
+        rescale_slope=message.rescale_slope,
+        rescale_intercept=message.rescale_intercept,
+        palette=palette,
+        palette_first=message.palette_first,
+        voi_lut_function=message.voi_lut_function,
+    )

@@ -1,0 +1,324 @@
+"""What every `StudyIndex` promises. An adapter subclasses `StudyIndexSuite`, sets `__test__` and
+overrides the fixture `index`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isocenter.core.errors import Invalid
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
+from support.index_oracle import VRS, Oracle, entry
+
+
+async def answers(index: StudyIndex, search: Search) -> list[JsonAttributes]:
+    return [match.attributes async for batch in index.search(search) for match in batch]
+
+
+def key(tag: str, *values: str) -> Key:
+    return Key(tag, VRS[tag], values)
+
+
+def studies(*keys: Key, **more: object) -> Search:
+    return Search(Level.STUDY, keys, **more)  # type: ignore[arg-type]
+
+
+NAMES = ["SMITH^JOHN", "Smith^Jöhn^^Dr", "Müller", "MULLER^Eva", "Yamada^Tarou=山田^太郎=やまだ^たろう",
+         "García López^José", "smithson^Al", "O'Neil", "X"]  # fmt: skip
+VALUES = {
+    "00100010": NAMES,
+    "00100020": ["ID1", "ID2", "id1", "ID[1]", "ID1 "],
+    "00100021": ["SITE A", "SITE B"],
+    "00100040": ["M", "F", "O"],
+    "00100030": ["19700101", "19801231"],
+    "00080020": ["20240101", "20240215", "20250101", "bad"],
+    "00080030": ["10", "1030", "103045.123", "235959"],
+    "00080050": ["ACC1", "ACC2", "ACC10"],
+    "00080060": ["CT", "MR", "PR"],
+    "00080090": NAMES[:4],
+    "00081030": ["Chest CT", "HEAD", "Head 50%"],
+    "00200011": [1, 2, 10],
+    "00200013": [1, 2, 3],
+    "0008103E": ["Axial", "Sag"],
+    "00080023": ["20240101", "20250601"],
+    "0008002A": ["20240101120000", "20240101140000+0200", "20250601"],
+}
+KEYS = {
+    "00100010": ["smith^john", "SMITH*", "*SON*", "mull?r*", "山田*", "Smith^*", "gar*", "smith",
+                 "Yamada^Tarou=山田^太郎", "*"],
+    "00100020": ["ID1", "ID*", "id1", "ID[1]", "*1*", "??1"],
+    "00100021": ["SITE A", "*B"],
+    "00100040": ["M", "F"],
+    "00100030": ["19700101", "19700101-19751231", "-19801231"],
+    "00080020": ["20240101", "20240101-20240301", "20240216-", "-20240101", "20240101-20240101"],
+    "00080030": ["10", "1000-1030", "103045.123", "-1030", "2359-"],
+    "00080050": ["ACC1", "ACC1*", "ACC?"],
+    "00080061": ["CT", "MR"],
+    "00080060": ["CT", "P*"],
+    "00080090": ["muller", "smith*"],
+    "00081030": ["Head*", "*CT", "Head 50%"],
+    "00200011": ["1", "+10"],
+    "00200013": ["2"],
+    "0008103E": ["Axial", "A*"],
+    "00080023": ["20240101-20241231"],
+    "0008002A": ["20240101", "20240101120000", "2024-"],
+    "0020000D": ["1.2.1", "1.2.3"],
+    "0020000E": ["1.2.1.1", "1.2.2.2"],
+    "00080018": ["1.2.1.1.1", "1.2.2.1.2"],
+}  # fmt: skip
+VR_OF = {**VRS, "00080061": "CS"}
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[IndexEntry]:
+    found = []
+    for _ in range(draw(st.integers(1, 14))):
+        study = f"1.2.{draw(st.integers(1, 4))}"
+        series = f"{study}.{draw(st.integers(1, 2))}"
+        attributes = {
+            f"t{tag}": draw(st.sampled_from(values))
+            for tag, values in VALUES.items()
+            if draw(st.booleans())
+        }
+        found.append(
+            entry(
+                study, series, f"{series}.{draw(st.integers(1, 3))}",
+                digest=draw(st.sampled_from("abc")) * 64,
+                current=draw(st.integers(0, 5)) > 0,
+                partition=draw(st.sampled_from(["main", "main", "other"])),
+                **attributes,
+            )
+        )  # fmt: skip
+    return list({(e.name, e.digest): e for e in found}.values())
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> Search:
+    tags = draw(st.lists(st.sampled_from(sorted(KEYS)), max_size=3, unique=True))
+    keys = []
+    for tag in tags:
+        many = draw(st.integers(0, 4)) == 0
+        values = draw(st.lists(st.sampled_from(KEYS[tag]), min_size=1, max_size=2 if many else 1))
+        keys.append(Key(tag, VR_OF[tag], tuple(values)))
+    return Search(
+        draw(st.sampled_from(list(Level))),
+        tuple(keys),
+        partition=draw(st.sampled_from(["main", "other"])),
+        include=tuple(draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=2))),
+        include_all=draw(st.booleans()),
+        limit=draw(st.sampled_from([None, 0, 1, 3])),
+        offset=draw(st.sampled_from([0, 0, 1])),
+        fuzzy=draw(st.booleans()),
+    )
+
+
+SMALL = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,  # every example has a scratch index of its own
+        HealthCheck.too_slow,
+        HealthCheck.differing_executors,  # every adapter runs the suite
+    ],
+)
+
+
+class StudyIndexSuite:
+    __test__ = False
+
+    @pytest.fixture
+    async def index(self) -> AsyncIterator[StudyIndex]:
+        raise NotImplementedError
+        return
+
+    async def test_an_empty_index_answers_nothing(self, index: StudyIndex) -> None:
+        assert await answers(index, studies()) == []
+        assert await index.count(studies()) == 0
+
+    async def test_upsert_is_visible_on_return_and_tells_the_new_counts(self, index) -> None:
+        one = entry("1.2", "1.2.3", "1.2.3.1", t00100020="P")
+        two = entry("1.2", "1.2.4", "1.2.4.1", t00100020="P")
+        assert list(await index.upsert([one])) == [StudyCount("main", "1.2", 1, 1)]
+        assert list(await index.upsert([one, two])) == [StudyCount("main", "1.2", 2, 2)]
+        (found,) = await answers(index, studies(key("00100020", "P")))
+        assert found["00201206"]["Value"] == [2]
+        assert found["00201208"]["Value"] == [2]
+
+    async def test_the_same_sop_instance_uid_in_two_series_and_studies_is_kept_apart(
+        self, index
+    ) -> None:
+        names = [("1.2", "1.2.1"), ("1.2", "1.2.2"), ("1.3", "1.2.1")]
+        await index.upsert([entry(*name, "9.9", t00100020=name[0]) for name in names])
+        found = await answers(index, Search(Level.INSTANCE, (key("00080018", "9.9"),)))
+        assert [(f["0020000D"]["Value"][0], f["0020000E"]["Value"][0]) for f in found] == names
+        assert len(await index.versions([InstanceName("main", *names[1], "9.9")])) == 1
+
+    async def test_versions_are_one_instance_and_the_current_one_answers(self, index) -> None:
+        first = entry("1.2", "1.2.1", "1", digest="b" * 64, t00200013=1)
+        second = entry("1.2", "1.2.1", "1", digest="a" * 64, t00200013=2, current=False)
+        await index.upsert([first])
+        assert [c.instances for c in await index.upsert([second])] == [1]
+        (found,) = await answers(index, Search(Level.INSTANCE))
+        assert found["00200013"]["Value"] == [1]
+        held = (await index.versions([first.name]))[first.name]
+        assert {(v.digest, v.current, v.key) for v in held} == {
+            (first.digest, True, first.key),
+            (second.digest, False, second.key),
+        }
+
+    async def test_switching_the_current_version_changes_every_level(self, index) -> None:
+        def version(digest: str, patient: str, current: bool) -> IndexEntry:
+            return entry("1.2", "1.2.1", "1", digest=digest * 64, current=current,
+                         t00100020=patient, t00080060="CT" if patient == "A" else "MR")  # fmt: skip
+
+        await index.upsert([version("a", "A", True), version("b", "B", False)])
+        await index.upsert([version("a", "A", False), version("b", "B", True)])
+        assert await answers(index, studies(key("00100020", "A"))) == []
+        (found,) = await answers(index, studies(key("00100020", "B")))
+        assert found["00080061"]["Value"] == ["MR"]
+        assert len(await answers(index, Search(Level.PATIENT))) == 1
+
+    async def test_removing_the_last_instance_removes_every_level(self, index) -> None:
+        one = entry("1.2", "1.2.1", "1", t00100020="A")
+        await index.upsert([one])
+        removed = await index.remove([ObjectName(one.name, one.digest)])
+        assert list(removed) == [StudyCount("main", "1.2", 0, 0)]
+        for level in Level:
+            assert await answers(index, Search(level)) == []
+        assert await index.remove([ObjectName(one.name, one.digest)]) == []
+        assert await index.versions([one.name]) == {}
+
+    async def test_the_order_and_repetition_of_entries_do_not_change_the_answers(
+        self, index
+    ) -> None:
+        some = [
+            entry(f"1.{s}", f"1.{s}.{e}", f"1.{s}.{e}.{i}", t00100020=f"P{s % 2}",
+                  t00100010=NAMES[(s + e + i) % len(NAMES)], t00080020=f"2024010{i + 1}",
+                  t00080060="CT" if e else "MR", t00081030="x" * i)
+            for s in range(3) for e in range(2) for i in range(3)
+        ]  # fmt: skip
+        expected = {level: Oracle(some).search(Search(level, include_all=True)) for level in Level}
+        shuffled = random.Random(7).sample(some * 2, len(some) * 2)
+        for start in range(0, len(shuffled), 5):
+            await index.upsert(shuffled[start : start + 5])
+        for level in Level:
+            assert await answers(index, Search(level, include_all=True)) == expected[level]
+
+    async def test_pages_are_disjoint_and_complete(self, index) -> None:
+        await index.upsert([entry(f"1.{n}", f"1.{n}.1", "1", t00080020="20240101")
+                            for n in range(25)])  # fmt: skip
+        everything = await answers(index, studies())
+        pages = [
+            found
+            for offset in range(0, 30, 7)
+            for found in await answers(index, studies(limit=7, offset=offset))
+        ]
+        assert pages == everything
+        assert len(everything) == await index.count(studies(limit=7)) == 25
+
+    async def test_a_malformed_key_is_invalid_and_names_the_attribute(self, index) -> None:
+        with pytest.raises(Invalid, match="0008,0020"):
+            await answers(index, studies(key("00080020", "yesterday")))
+        with pytest.raises(Invalid, match="0020,000D"):
+            await index.count(studies(key("0020000D", "1.2.*")))
+
+    async def test_a_key_that_is_not_searchable_is_ignored(self, index) -> None:
+        await index.upsert([entry("1.2", "1.2.1", "1")])
+        odd = (Key("00091001", "LO", ("x",)), key("00080060", "MR"))
+        assert len(await answers(index, studies(*odd))) == 1
+
+    async def test_a_sequence_key_matches_within_one_item(self, index) -> None:
+        items = [
+            {"00400009": {"vr": "SH", "Value": ["S1"]}, "00401001": {"vr": "SH", "Value": ["R1"]}},
+            {"00400009": {"vr": "SH", "Value": ["S2"]}, "00401001": {"vr": "SH", "Value": ["R2"]}},
+        ]
+        await index.upsert([entry("1.2", "1.2.1", "1", t00400275=items)])
+
+        def asking(step: str, procedure: str) -> Search:
+            wanted = (Key("00400009", "SH", (step,)), Key("00401001", "SH", (procedure,)))
+            return Search(Level.SERIES, (Key("00400275", "SQ", items=wanted),))
+
+        assert len(await answers(index, asking("S2", "R2"))) == 1
+        assert await answers(index, asking("S1", "R2")) == []
+
+    async def test_a_list_of_many_uids_finds_exactly_these(self, index) -> None:
+        await index.upsert([entry(f"1.{n}", f"1.{n}.1", "1") for n in range(300)])
+        wanted = [f"1.{n}" for n in range(0, 600, 2)]
+        found = await answers(index, studies(key("0020000D", *wanted)))
+        assert {f["0020000D"]["Value"][0] for f in found} == set(wanted[:150])
+
+    async def test_a_scratch_index_answers_nothing_until_it_is_promoted(self, index) -> None:
+        await index.upsert([entry("1.2", "1.2.1", "1", t00100020="OLD")])
+        scratch = await index.scratch()
+        await scratch.upsert([entry("1.3", "1.3.1", "1", t00100020="NEW")])
+        assert len(await answers(index, studies(key("00100020", "NEW")))) == 0
+        await scratch.promote()
+        await scratch.close()
+        assert [f["00100020"]["Value"] for f in await answers(index, studies())] == [["NEW"]]
+        await index.upsert([entry("1.4", "1.4.1", "1")])
+        assert await index.count(studies()) == 2
+
+    async def test_a_scratch_index_that_is_closed_changes_nothing(self, index) -> None:
+        await index.upsert([entry("1.2", "1.2.1", "1")])
+        scratch = await index.scratch()
+        await scratch.upsert([entry("1.3", "1.3.1", "1")])
+        await scratch.close()
+        assert await index.count(studies()) == 1
+        again = await index.scratch()
+        assert await again.count(studies()) == 0
+        await again.close()
+
+    async def test_ten_thousand_answers_stream_in_bounded_batches(self, index) -> None:
+        for start in range(0, 10_000, 2_000):
+            await index.upsert([
+                entry("1.2", "1.2.1", f"1.{n}", t00200013=n) for n in range(start, start + 2_000)
+            ])  # fmt: skip
+        tracemalloc.start()
+        numbers, largest = [], 0
+        async for batch in index.search(Search(Level.INSTANCE, (key("0020000D", "1.2"),))):
+            numbers += [match.attributes["00200013"]["Value"][0] for match in batch]
+            largest = max(largest, len(batch))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert numbers == list(range(10_000))
+        assert largest <= 1_000
+        assert peak < 8_000_000
+
+    async def test_closing_a_search_early_stops_it_and_the_next_one_works(self, index) -> None:
+        await index.upsert([entry(f"1.{n}", f"1.{n}.1", "1") for n in range(900)])
+        found = index.search(studies())
+        first = await anext(found)
+        await found.aclose()
+        assert 0 < len(first) < 900
+        running = asyncio.ensure_future(answers(index, studies()))
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await index.count(studies()) == 900
+
+    @SMALL
+    @given(some=entries(), asked=st.lists(searches(), min_size=1, max_size=8), data=st.data())
+    async def test_answers_and_counts_are_those_of_the_reference_matcher(
+        self, index, some, asked, data
+    ) -> None:
+        scratch = await index.scratch()
+        try:
+            await scratch.upsert(some)
+            gone = data.draw(st.lists(st.sampled_from(some), max_size=2, unique_by=id))
+            await scratch.remove([ObjectName(e.name, e.digest) for e in gone])
+            oracle = Oracle([e for e in some if e not in gone])
+            for search in asked:
+                assert await answers(scratch, search) == oracle.search(search)
+                whole = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
+                assert await scratch.count(search) == len(oracle.search(whole))
+        finally:
+            await scratch.close()

@@ -1,0 +1,479 @@
+"""The service APIs (`core.apis`), on the local object and over gRPC: no difference is seen."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, aclosing
+from typing import NamedTuple
+
+import pytest
+
+from isocenter.audit import rpc as audit_rpc
+from isocenter.core.apis import Announcement, RebuildProgress, Rendering, Stored, Verification
+from isocenter.core.errors import (
+    BY_CODE,
+    Corrupted,
+    Invalid,
+    IsocenterError,
+    NotFound,
+    OutOfResources,
+    Refused,
+    Unavailable,
+)
+from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.core.matching import Key, Level, Search
+from isocenter.core.ports import AuditFilter, BlobInfo
+from isocenter.indexing import rpc as indexing_rpc
+from isocenter.ingest import rpc as ingest_rpc
+from isocenter.query import rpc as query_rpc
+from isocenter.runtime.rpc_channel import open_channel
+from isocenter.storage import rpc as storage_rpc
+from isocenter.transcoding import rpc as transcoding_rpc
+from support.fake_services import (
+    AT,
+    BIG,
+    INSTANCE,
+    NAME,
+    PIXELS,
+    PLAIN_PIXELS,
+    FakeAuditTrail,
+    FakeIndexing,
+    FakeIngest,
+    FakeQuery,
+    FakeStorage,
+    FakeTranscoding,
+)
+from support.rpc_fixture import served
+
+SOURCE = Source("DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False)
+RECORD = AuditEvent(
+    AuditAction.RETRIEVE, AuditOutcome.MINOR_FAILURE, SOURCE, AT, "id-1", "main",
+    ("p1", "p2"), ("1.2",), ("1.2.3",), ("1.2.3.4",), 7, "C-GET", "WS1", "aborted",
+)  # fmt: skip
+ENOUGH = 10  # seconds
+
+
+class Pair(NamedTuple):
+    """A service as a caller sees it, and the object behind it."""
+
+    api: object
+    fake: object
+
+
+SERVICES = {
+    "ingest": (FakeIngest, ingest_rpc.add_to, ingest_rpc.IngestClient),
+    "storage": (FakeStorage, storage_rpc.add_to, storage_rpc.StorageClient),
+    "query": (FakeQuery, query_rpc.add_to, query_rpc.QueryClient),
+    "transcoding": (
+        FakeTranscoding,
+        transcoding_rpc.add_to,
+        transcoding_rpc.TranscodingClient.open,
+    ),
+    "audit": (lambda: FakeAuditTrail([RECORD] * 450), audit_rpc.add_to, audit_rpc.AuditClient),
+    "indexing": (FakeIndexing, indexing_rpc.add_to, indexing_rpc.IndexingClient),
+}
+
+
+@pytest.fixture(params=["local", "grpc"])
+async def service(request):
+    """Makes a pair by the name of a service."""
+    async with AsyncExitStack() as stack:
+
+        async def make(name: str) -> Pair:
+            fake_type, add_to, client = SERVICES[name]
+            fake = fake_type()
+            if request.param == "local":
+                return Pair(fake, fake)
+            channel = await stack.enter_async_context(served(lambda server: add_to(server, fake)))
+            made = client(channel)
+            return Pair(await made if asyncio.iscoroutine(made) else made, fake)
+
+        yield make
+
+
+async def parts(*values):
+    for value in values:
+        yield value
+
+
+async def failing(fake, *values):
+    """Fails once the service has begun."""
+    for value in values:
+        yield value
+    while not fake.asked:
+        await asyncio.sleep(0.001)
+    raise ZeroDivisionError
+
+
+async def reused(*values):
+    """Every value in the same buffer, as a protocol edge gives them."""
+    buffer = bytearray(max(map(len, values)))
+    for value in values:
+        buffer[: len(value)] = value
+        yield memoryview(buffer)[: len(value)]
+
+
+async def all_of(values):
+    return [value async for value in values]
+
+
+# --- ingest --------------------------------------------------------------------------------------
+
+ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2")
+
+
+async def test_an_object_arrives_as_it_was_sent_whatever_the_buffers(service):
+    api, fake = await service("ingest")
+    stored = await api.store(ANNOUNCEMENT, reused(b"head", BIG, b"", b"tail"))
+    assert fake.asked == [(ANNOUNCEMENT,), b"head" + BIG + b"tail"]
+    assert stored == Stored(NAME, "1.9", "1.2.840.10008.1.2.1", "d" * 64, len(BIG) + 8)
+
+
+async def test_an_object_whose_sender_fails_is_not_taken_for_a_whole_one(service):
+    api, fake = await service("ingest")
+    with pytest.raises(ZeroDivisionError):
+        await api.store(ANNOUNCEMENT, failing(fake, b"half", BIG))
+    async with asyncio.timeout(ENOUGH):
+        await fake.closed.wait()
+    assert fake.asked == [(ANNOUNCEMENT,)]
+
+
+async def test_a_refusal_reaches_the_sender_while_it_still_sends(service):
+    api, fake = await service("ingest")
+    fake.error = OutOfResources("the disk is full", fix="free space")
+
+    async def endless():
+        while True:
+            yield BIG
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(ENOUGH):
+        with pytest.raises(OutOfResources, match="the disk is full; free space"):
+            await api.store(ANNOUNCEMENT, endless())
+
+
+async def test_cancelling_a_store_reaches_the_service(service):
+    api, fake = await service("ingest")
+    begun = asyncio.Event()
+
+    async def waiting():
+        yield b"some"
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(api.store(ANNOUNCEMENT, waiting()))
+    async with asyncio.timeout(ENOUGH):
+        await begun.wait()
+        while not fake.asked:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await fake.closed.wait()
+    assert fake.asked == [(ANNOUNCEMENT,)]
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(BY_CODE.values()))
+async def test_every_error_is_raised_as_it_was(service, kind):
+    api, fake = await service("query")
+    fake.error = kind("what is wrong: Ä", fix="what to do")
+    with pytest.raises(IsocenterError) as unary:
+        await api.count(Search(Level.STUDY))
+    with pytest.raises(IsocenterError) as stream:
+        await all_of(api.search(Search(Level.STUDY)))
+    for raised in (unary.value, stream.value):
+        assert type(raised) is kind
+        assert (raised.message, raised.fix) == ("what is wrong: Ä", "what to do")
+
+
+async def test_an_unexpected_error_is_internal_and_tells_nothing():
+    fake = FakeQuery()
+    fake.error = KeyError("secret")
+    async with served(lambda server: query_rpc.add_to(server, fake)) as channel:
+        with pytest.raises(IsocenterError) as raised:
+            await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+    assert type(raised.value) is IsocenterError
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_peer_that_is_down_is_unavailable(unused_tcp_port):
+    channel = open_channel(f"127.0.0.1:{unused_tcp_port}")
+    try:
+        with pytest.raises(Unavailable):
+            await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+        with pytest.raises(Unavailable):
+            await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, parts(BIG))
+        with pytest.raises(Unavailable):
+            await storage_rpc.StorageClient(channel).stage()
+        with pytest.raises(Unavailable):
+            await all_of(storage_rpc.StorageClient(channel).read("a/b"))
+    finally:
+        await channel.close()
+
+
+async def test_a_caller_that_is_cancelled_is_cancelled_not_failed(service):
+    api, fake = await service("query")
+    fake.endless = True
+
+    async def use():
+        async for _ in api.search(Search(Level.STUDY)):
+            begun.set()
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(use())
+    async with asyncio.timeout(ENOUGH):
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+# --- storage -------------------------------------------------------------------------------------
+
+
+async def test_a_small_object_is_put_whole(service):
+    api, fake = await service("storage")
+    await api.put("c/d", [b"one", BIG, memoryview(b"two")], "d" * 64)
+    assert fake.kept["c/d"] == b"one" + BIG + b"two"
+    assert fake.asked == [("c/d", "d" * 64)]
+
+
+async def test_a_large_object_is_staged_and_committed(service):
+    api, fake = await service("storage")
+    buffer = bytearray(BIG)
+    async with await api.stage() as upload:
+        await upload.write(buffer)
+        buffer[:] = b"\0" * len(buffer)
+        await upload.write(b"tail")
+        await upload.commit("c/d", "d" * 64)
+    assert fake.kept["c/d"] == BIG + b"tail"
+    assert not fake.closed.is_set()
+
+
+async def test_a_large_object_that_is_left_is_discarded(service):
+    api, fake = await service("storage")
+    async with await api.stage() as upload:
+        await upload.write(BIG)
+    async with asyncio.timeout(ENOUGH):
+        await fake.closed.wait()
+    assert list(fake.kept) == ["a/b"]
+
+
+async def test_staging_is_refused_at_once(service):
+    api, fake = await service("storage")
+    fake.error = OutOfResources("the reserve is reached", fix="add a disk")
+    with pytest.raises(OutOfResources, match="add a disk"):
+        await api.stage()
+
+
+async def test_a_write_or_commit_that_fails_says_why(service):
+    api, fake = await service("storage")
+    async with await api.stage() as upload:
+        fake.write_error = OutOfResources("the disk is full")
+
+        async def write_on():
+            while True:
+                await upload.write(BIG)
+
+        with pytest.raises(OutOfResources, match="the disk is full"):
+            await write_on()
+    fake.write_error = None
+    async with await api.stage() as upload:
+        await upload.write(BIG)
+        fake.error = Corrupted("another digest")
+        with pytest.raises(Corrupted, match="another digest"):
+            await upload.commit("c/d", "d" * 64)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, None), (5, 10), (3, None), (0, 0)])
+async def test_ranges_are_read(service, offset, length):
+    api, fake = await service("storage")
+    end = None if length is None else offset + length
+    assert b"".join(await all_of(api.read("a/b", offset, length))) == BIG[offset:end]
+    assert fake.asked == [("a/b", offset, length)]
+
+
+async def test_blobs_are_found_listed_and_removed(service):
+    api, fake = await service("storage")
+    assert await api.stat("a/b") == BlobInfo("a/b", len(BIG), AT)
+    with pytest.raises(NotFound, match="a/x"):
+        await api.stat("a/x")
+    assert await all_of(api.list("a/", "a/a")) == [
+        BlobInfo("a/b", 2**33, AT),
+        BlobInfo("a/c", 2**33, AT),
+    ]
+    await api.remove("a/b")
+    assert fake.kept == {}
+    with pytest.raises(Refused, match="use retention"):
+        await api.remove("objects/x")
+
+
+async def test_instances_metadata_and_pixels_are_read(service):
+    api, fake = await service("storage")
+    assert await all_of(api.instances("main", "1.2", "1.2.3", "1.2.3.4")) == [INSTANCE] * 2
+    assert await all_of(api.metadata("main", "1.2")) == [b"{}", BIG, b""]
+    assert b"".join(await all_of(api.data_set(INSTANCE))) == BIG + b"end"
+    assert await api.pixel_format(INSTANCE) == PIXELS
+    frames = await all_of(api.frames(INSTANCE, [2, 1]))
+    assert [(f.number, f.data) for f in frames] == [(2, BIG), (1, BIG)]
+    assert await api.bulk(INSTANCE, "0042,0011") == BIG
+    assert fake.asked == [
+        ("main", "1.2", "1.2.3", "1.2.3.4"),
+        ("main", "1.2", "", ""),
+        (INSTANCE,),
+        (INSTANCE,),
+        (INSTANCE, (2, 1)),
+        (INSTANCE, "0042,0011"),
+    ]
+
+
+async def test_verification_tells_of_each_object(service):
+    api, _ = await service("storage")
+    assert await all_of(api.verify("objects/")) == [
+        Verification("k", True),
+        Verification("l", False, "short"),
+    ]
+
+
+# --- streams -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("query", lambda api: api.search(Search(Level.STUDY))),
+        ("storage", lambda api: api.data_set(INSTANCE)),
+        ("storage", lambda api: api.metadata("main", "1.2")),
+        ("storage", lambda api: api.list("a/")),
+    ],
+)
+async def test_closing_a_stream_stops_the_work(service, name, call):
+    api, fake = await service(name)
+    fake.endless = True
+    async with asyncio.timeout(ENOUGH):
+        async with aclosing(call(api)) as values:
+            async for _ in values:
+                break
+        if api is not fake:  # a local generator is closed by whoever wrapped it
+            await fake.closed.wait()
+
+
+async def test_a_reader_that_stops_reading_stops_the_writer():
+    fake = FakeStorage()
+    sent = 0
+
+    async def data_set(instance):
+        nonlocal sent
+        while True:
+            sent += 1
+            yield BIG
+
+    fake.data_set = data_set
+    async with served(lambda server: storage_rpc.add_to(server, fake)) as channel:
+        stream = storage_rpc.StorageClient(channel).data_set(INSTANCE)
+        await anext(stream)
+        before = -1
+        while before != sent:  # until it does not grow any more
+            before = sent
+            await asyncio.sleep(0.2)
+        await stream.aclose()
+    assert sent < 32
+
+
+# --- query ---------------------------------------------------------------------------------------
+
+
+async def test_a_search_is_asked_and_answered_in_full(service):
+    api, fake = await service("query")
+    search = Search(
+        Level.INSTANCE,
+        keys=(
+            Key("00100010", "PN", ("Müller*",)),
+            Key("00081110", "SQ", (), (Key("00080050", "SH", ("A", "B")),)),
+        ),
+        partition="other",
+        include=("00081030",),
+        include_all=True,
+        limit=0,
+        offset=5,
+        fuzzy=True,
+    )
+    batches = await all_of(api.search(search))
+    assert [match for batch in batches for match in batch] == [FakeQuery.MATCH] * 3
+    assert await api.count(Search(Level.PATIENT)) == 2**40
+    assert fake.asked == [(search,), (Search(Level.PATIENT),)]
+
+
+# --- transcoding ---------------------------------------------------------------------------------
+
+
+async def test_frames_are_decoded_and_rendered(service):
+    api, fake = await service("transcoding")
+    how = Rendering("image/png", 75, 40.0, None, 128, 64)
+    assert await api.decode(BIG, "1.2.3", PIXELS) == BIG[::-1]
+    assert await api.decode(b"", "1.2.3", PLAIN_PIXELS) == b""
+    assert await api.render(BIG, "1.2.3", PIXELS, how) == b"PNG" + BIG
+    assert fake.asked == [("1.2.3", PIXELS), ("1.2.3", PLAIN_PIXELS), ("1.2.3", PIXELS, how)]
+
+
+async def test_a_data_set_is_transcoded_while_it_is_sent(service):
+    api, fake = await service("transcoding")
+    answered = asyncio.Event()
+
+    async def sending():
+        yield b"first"
+        await answered.wait()  # its answer comes before the end of what is sent
+        yield b"second"
+
+    found = b""
+    async with asyncio.timeout(ENOUGH):
+        async for part in api.data_set(sending(), "1.2", "1.3"):
+            found += part
+            answered.set()
+    assert found == b"tsrifdnoces"
+    assert fake.asked == [("1.2", "1.3")]
+
+
+async def test_a_data_set_whose_source_fails_is_not_taken_for_a_whole_one(service):
+    api, fake = await service("transcoding")
+    with pytest.raises(ZeroDivisionError):
+        await all_of(api.data_set(failing(fake, b"some"), "1.2", "1.3"))
+    async with asyncio.timeout(ENOUGH):
+        await fake.closed.wait()
+
+
+async def test_a_failing_transcoding_says_why(service):
+    api, fake = await service("transcoding")
+    fake.error = Invalid("no such syntax")
+    with pytest.raises(Invalid, match="no such syntax"):
+        await all_of(api.data_set(parts(BIG, BIG), "1.2", "1.3"))
+    with pytest.raises(Invalid, match="no such syntax"):
+        await api.decode(BIG * 4, "1.2.3", PIXELS)
+
+
+async def test_targets_are_known_without_asking_again(service):
+    api, _ = await service("transcoding")
+    assert list(api.targets("1.2.840.10008.1.2")) == ["1.2.840.10008.1.2.1"]
+    assert list(api.targets("1.2.3")) == []
+
+
+# --- audit and indexing --------------------------------------------------------------------------
+
+
+async def test_audit_records_are_found_and_counted(service):
+    api, fake = await service("audit")
+    which = AuditFilter(AT, AT, (AuditAction.STORE,), (AuditOutcome.FAILURE,), "CT1", "1.2", "p1")
+    assert list(await api.search(which, 440, "id-9")) == [RECORD] * 440
+    assert await api.count(AuditFilter()) == 450
+    assert fake.asked == [(which, 440, "id-9"), (AuditFilter(),)]
+
+
+async def test_a_rebuild_tells_how_far_it_is(service):
+    api, _ = await service("indexing")
+    assert await all_of(api.rebuild()) == [
+        RebuildProgress(1, 2, {}, False),
+        RebuildProgress(3, 4, {"k": "damaged"}, True),
+    ]

@@ -1,0 +1,204 @@
+"""Objects for tests of reading, ingest and storage: pydicom's files, and odd ones made by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.apis import Announcement
+from isocenter.core.events import Source
+from isocenter.core.part10 import parse_meta
+from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.ingest.service import IngestService
+from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.storage.service import StorageService
+from isocenter.storage.settings import StorageSettings
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
+SOURCE = Source("DIMSE", host="127.0.0.1", ae_title="SCANNER")
+
+_DATA = Path(pydicom.__file__).parent / "data"
+
+# Files that no store may take, and why; everything else must come back as it came.
+NOT_STORABLE: Mapping[str, str] = {
+    "DICOMDIR": "Media Storage Directory",
+    "DICOMDIR-bigEnd": "Media Storage Directory",
+    "DICOMDIR-empty.dcm": "Media Storage Directory",
+    "DICOMDIR-implicit": "Media Storage Directory",
+    "DICOMDIR-nooffset": "broken structure",
+    "DICOMDIR-nopatient": "Media Storage Directory",
+    "DICOMDIR-reordered": "Media Storage Directory",
+    "ExplVR_BigEndNoMeta.dcm": "no File Meta Information",
+    "ExplVR_LitEndNoMeta.dcm": "no File Meta Information",
+    "MR_truncated.dcm": "truncated",
+    "meta_missing_tsyntax.dcm": "no transfer syntax",
+    "nested_priv_SQ.dcm": "group 0001",
+    "no_meta.dcm": "no File Meta Information",
+    "rtplan_truncated.dcm": "truncated",
+    "rtstruct.dcm": "no File Meta Information",
+}
+
+
+def pydicom_files() -> list[Path]:
+    """Every DICOM file that ships inside pydicom."""
+    return [
+        path
+        for path in sorted(_DATA.rglob("*"))
+        if path.is_file() and path.suffix in ("", ".dcm") and path.name != "README"
+    ]
+
+
+def file_id(path: Path) -> str:
+    """A test id."""
+    return path.name
+
+
+def sample(name: str) -> tuple[bytes, str]:
+    """Data set and transfer syntax of one of pydicom's files."""
+    (path,) = [path for path in pydicom_files() if path.name == name]
+    return split_file(path)
+
+
+def split_file(path: Path) -> tuple[bytes, str]:
+    """Data set and transfer syntax of a Part 10 file."""
+    content = path.read_bytes()
+    meta = parse_meta(content)
+    assert meta is not None
+    return content[meta.length :], meta.transfer_syntax
+
+
+_LONG = frozenset((b"OB", b"OW", b"SQ", b"UN", b"UT", b"OV"))
+
+
+def element(tag: int, vr: str, value: bytes, length: int | None = None) -> bytes:
+    """One element in explicit VR little endian; `length` lies if it is given."""
+    code = vr.encode()
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, code)
+    size = len(value) if length is None else length
+    if code in _LONG:
+        return head + struct.pack("<HI", 0, size) + value
+    return head + struct.pack("<H", size) + value
+
+
+def uid(tag: int, text: str) -> bytes:
+    """A UI element."""
+    value = text.encode()
+    return element(tag, "UI", value + b"\0" * (len(value) % 2))
+
+
+def small(
+    *,
+    sop_class: str = CT,
+    instance: str = INSTANCE,
+    study: str = STUDY,
+    series: str = SERIES,
+    more: bytes = b"",
+    patient_id: bytes = b"P1",
+) -> bytes:
+    """A data set with nothing but identifiers, in explicit VR little endian."""
+    return b"".join(
+        (
+            uid(0x00080016, sop_class) if sop_class else b"",
+            uid(0x00080018, instance) if instance else b"",
+            element(0x00100020, "LO", patient_id),
+            uid(0x0020000D, study) if study else b"",
+            uid(0x0020000E, series) if series else b"",
+            more,
+        )
+    )
+
+
+def pixels(rows: int, columns: int, data: bytes, frames: int = 1, bits: int = 16) -> bytes:
+    """The elements of native pixel data, to stand behind those of `small`."""
+    return b"".join(
+        (
+            element(0x00280002, "US", struct.pack("<H", 1)),
+            element(0x00280004, "CS", b"MONOCHROME2 "),
+            element(0x00280008, "IS", f"{frames:<4}".encode()),
+            element(0x00280010, "US", struct.pack("<H", rows)),
+            element(0x00280011, "US", struct.pack("<H", columns)),
+            element(0x00280100, "US", struct.pack("<H", bits)),
+            element(0x00280101, "US", struct.pack("<H", bits)),
+            element(0x00280102, "US", struct.pack("<H", bits - 1)),
+            element(0x00280103, "US", struct.pack("<H", 0)),
+            element(0x7FE00010, "OW", data),
+        )
+    )
+
+
+def fragments(items: Sequence[bytes], *, ended: bool = True) -> bytes:
+    """Encapsulated pixel data (PS3.5 A.4); the first item is the Basic Offset Table."""
+    parts = [element(0x7FE00010, "OB", b"", 0xFFFFFFFF)]
+    parts += [struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item for item in items]
+    if ended:
+        parts.append(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
+    return b"".join(parts)
+
+
+def nested(depth: int, *, undefined: bool) -> bytes:
+    """Sequences within each other."""
+    value = b""
+    for _ in range(depth):
+        if undefined:
+            item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + value
+            item += struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+            item += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+            value = element(0x00081140, "SQ", item, 0xFFFFFFFF)
+        else:
+            item = struct.pack("<HHI", 0xFFFE, 0xE000, len(value)) + value
+            value = element(0x00081140, "SQ", item)
+    return value
+
+
+async def chunks(data: bytes, size: int = 16 * 1024) -> AsyncIterator[bytes]:
+    """The data as it flows in."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def announcement(transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more: str) -> Announcement:
+    """What a protocol says about an object."""
+    return Announcement(source=SOURCE, transfer_syntax=transfer_syntax, **more)
+
+
+class Archive:
+    """Ingest and storage over memory."""
+
+    def __init__(
+        self,
+        settings: IngestSettings | None = None,
+        storage_settings: StorageSettings | None = None,
+        blobs: MemoryBlobs | None = None,
+        bus: MemoryBus | None = None,
+    ) -> None:
+        self.blobs = blobs or MemoryBlobs()
+        self.bus = bus or MemoryBus()
+        self.storage = StorageService(
+            blobs=self.blobs, settings=storage_settings or StorageSettings()
+        )
+        self.ingest = IngestService(
+            storage=self.storage,
+            bus=self.bus,
+            audit_log=AuditLog(self.bus, "test"),
+            settings=settings or IngestSettings(),
+        )
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Keys below a prefix."""
+        return [info.key async for info in self.blobs.list(prefix)]
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)

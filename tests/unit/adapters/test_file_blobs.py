@@ -1,0 +1,159 @@
+"""The file store beyond its contract: its layout, killed processes, full disks, damaged files."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from isocenter.adapters.blobs import listing, staging
+from isocenter.adapters.blobs.files import FileBlobs
+from isocenter.core.errors import Corrupted, Invalid, OutOfResources, Unavailable
+from support import log_process
+from support.processes import lines_until_killed, python
+
+PROGRAM = Path(log_process.__file__)
+KEY = "objects/main/1.2/1.2.3/1.2.3.4/abc.dcm"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+async def blobs(tmp_path):
+    blobs = await FileBlobs.open(tmp_path)
+    yield blobs
+    await blobs.close()
+
+
+async def test_a_series_is_one_directory(blobs, tmp_path):
+    await blobs.put(KEY, [b"x"], digest(b"x"))
+    assert (tmp_path / "objects/main/1.2/1.2.3/1.2.3.4@abc.dcm").read_bytes() == b"x"
+
+
+async def test_a_deleted_blob_takes_its_empty_directories_along(blobs, tmp_path):
+    await blobs.put(KEY, [b"x"], digest(b"x"))
+    await blobs.delete(KEY)
+    assert [path.name for path in tmp_path.iterdir()] == [".staging"]
+
+
+async def test_names_that_are_too_long_for_a_file_are_invalid(blobs):
+    with pytest.raises(Invalid, match="characters long"):
+        await blobs.put(f"a/{'b' * 128}/{'c' * 128}", [b"x"], digest(b"x"))
+
+
+async def test_every_acknowledged_put_of_killed_processes_is_there_and_whole(tmp_path):
+    async def putter(prefix: str) -> list[str]:
+        async with python(PROGRAM, "put", str(tmp_path), prefix) as process:
+            return await lines_until_killed(process, 60)
+
+    acknowledged = sum(await asyncio.gather(putter("1"), putter("2")), [])
+    blobs = await FileBlobs.open(tmp_path)
+    kept = [info.key async for info in blobs.list("objects/")]
+    assert set(acknowledged) <= set(kept)
+    assert kept == sorted(kept)
+    for key in kept:  # also those that were not acknowledged: whole or absent
+        assert digest(await blobs.get(key)) == key.rpartition("/")[2].removesuffix(".dcm")
+    await blobs.close()
+
+
+async def test_what_a_killed_process_staged_is_removed_and_what_a_living_one_stages_is_not(
+    tmp_path,
+):
+    async with (
+        python(PROGRAM, "stage", str(tmp_path)) as dead,
+        python(PROGRAM, "stage", str(tmp_path)) as alive,
+    ):
+        assert await dead.stdout.readline() == b"staged\n"
+        assert await alive.stdout.readline() == b"staged\n"
+        dead.kill()
+        await dead.wait()
+        blobs = await FileBlobs.open(tmp_path)
+        directories = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
+        sizes = sorted(sum(f.stat().st_size for f in d.iterdir()) for d in directories)
+        assert sizes == [0, 3_000_000]  # ours and the living one's
+        await blobs.close()
+
+
+async def test_a_kept_file_of_another_length_is_corrupted(blobs, tmp_path):
+    await blobs.put(KEY, [b"whole"], digest(b"whole"))
+    (tmp_path / "objects/main/1.2/1.2.3/1.2.3.4@abc.dcm").write_bytes(b"who")
+    with pytest.raises(Corrupted, match="3 bytes"):
+        await blobs.put(KEY, [b"whole"], digest(b"whole"))
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, OutOfResources),
+        (errno.EDQUOT, OutOfResources),
+        (errno.EIO, Unavailable),
+        (errno.EROFS, Unavailable),
+    ],
+)
+async def test_a_failing_disk_keeps_nothing_and_says_why(
+    blobs, tmp_path, monkeypatch, number, expected
+):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(expected, match=r"1\.2\.3\.4") as raised:
+            await blobs.put(KEY, [b"x"], digest(b"x"))
+    assert raised.value.fix
+    assert [info async for info in blobs.list("objects/")] == []
+    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
+    assert [path.name for path in own.iterdir()] == ["lock"]
+
+
+async def test_short_writes_are_continued(blobs, monkeypatch):
+    real = os.writev
+
+    def short(descriptor, buffers):
+        return real(descriptor, [buffers[0][:3]])
+
+    monkeypatch.setattr(staging.os, "writev", short)
+    content = b"0123456789"
+    await blobs.put(KEY, [content[:4], b"", content[4:]], digest(content))
+    assert await blobs.get(KEY) == content
+
+
+async def test_more_buffers_than_one_call_takes_are_written(blobs):
+    parts = [b"%04d" % number for number in range(3000)]
+    await blobs.put(KEY, parts, digest(b"".join(parts)))
+    assert await blobs.get(KEY) == b"".join(parts)
+
+
+async def test_listing_many_directories_goes_in_windows(blobs, monkeypatch):
+    monkeypatch.setattr(listing, "WINDOW", 3)
+    keys = sorted(f"objects/main/1.{number}/1/1/a" for number in range(10))
+    for key in keys:
+        await blobs.put(key, [b"x"], digest(b"x"))
+    assert [info.key async for info in blobs.list("objects/")] == keys
+    assert [info.key async for info in blobs.list("objects/", keys[4])] == keys[5:]
+
+
+async def test_a_reader_sees_whole_blobs_while_writers_write(blobs):
+    content = os.urandom(300_000)
+    key = "objects/main/1/1/{}/" + digest(content) + ".dcm"
+
+    async def write() -> None:
+        for number in range(40):
+            await blobs.put(key.format(number), [content], digest(content))
+
+    writing = asyncio.create_task(write())
+    seen = 0
+    while not writing.done():
+        async for info in blobs.list("objects/"):
+            assert info.size == len(content)
+            seen += 1
+        await asyncio.sleep(0)
+    await writing
+    assert seen
+    assert len([i async for i in blobs.list("objects/")]) == 40
