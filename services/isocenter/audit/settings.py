@@ -1,0 +1,13 @@
+"""Settings of the audit role."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditSettings(BaseModel):
+    """How the audit trail is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: int = Field(500, ge=1, le=10_000, description="Records taken from the log at once.")

@@ -1,0 +1,173 @@
+"""Turning a batch of events into packs and index entries; every step may be repeated.
+
+The order: packs are durable first, then conflicts are decided, then the index has the entries.
+The caller commits last, so whatever is interrupted is done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from isocenter.core.apis import Storage
+from isocenter.core.errors import Corrupted, IsocenterError
+from isocenter.core.events import Event, InstanceConflict, InstanceDeleted, InstanceStored
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
+from isocenter.indexing.conflicts import Decisions, decide, read_decisions
+from isocenter.indexing.packing import SeriesName, write_packs
+from isocenter.indexing.reading import TRANSIENT, Read, read_events, read_object
+
+logger = logging.getLogger(__name__)
+
+# Announces a conflict (log and audit trail) before it is decided; None: conflicts are left to
+# another process, which will see the same event.
+Announce = Callable[[InstanceConflict], Awaitable[None]]
+_Versions = Mapping[InstanceName, Sequence[IndexEntry]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch has done."""
+
+    counts: dict[tuple[str, str], StudyCount] = field(default_factory=dict)
+    series: list[SeriesName] = field(default_factory=list)  # that got another pack
+    errors: dict[int, Exception] = field(default_factory=dict)  # by place in the batch
+
+    def count(self, counts: Sequence[StudyCount]) -> None:
+        """Take over the newest counts."""
+        self.counts.update({(c.partition, c.study): c for c in counts})
+
+
+class Applier:
+    """Applies events to one index."""
+
+    def __init__(
+        self, *, index: StudyIndex, storage: Storage, announce: Announce | None = None
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._announce = announce
+
+    async def apply(self, events: Sequence[Event]) -> Outcome:
+        """Apply events in their order. Errors of single events are in the outcome; raises what
+        may succeed later (`TRANSIENT`, and `Corrupted` for a damaged index)."""
+        outcome = Outcome()
+        for kind, run in groupby(enumerate(events), key=lambda item: type(item[1])):
+            places = list(run)
+            if kind is InstanceStored:
+                stored = {place: e for place, e in places if isinstance(e, InstanceStored)}
+                await self._stored(stored, outcome)
+            elif kind is InstanceDeleted:
+                gone = [e for _, e in places if isinstance(e, InstanceDeleted)]
+                objects = [ObjectName(e.name, e.digest) for e in gone]
+                outcome.count(await self._index.remove(objects))
+        return outcome
+
+    async def _stored(self, events: Mapping[int, InstanceStored], outcome: Outcome) -> None:
+        places = list(events)
+        found, errors = await read_events(self._storage, list(events.values()))
+        outcome.errors.update({places[at]: error for at, error in errors.items()})
+        reads = {places[at]: read for at, read in sorted(found.items())}
+        held = await self._index.versions([read.index.name for read in reads.values()])
+        new = [read for read in reads.values() if not _holds(held, read.index)]
+        if new:
+            outcome.series += await write_packs(self._storage, [read.pack for read in new])
+        await self._upsert(events, reads, held, outcome)
+
+    async def _upsert(
+        self,
+        events: Mapping[int, InstanceStored],
+        reads: Mapping[int, Read],
+        held: _Versions,
+        outcome: Outcome,
+    ) -> None:
+        changed: dict[InstanceName, dict[str, IndexEntry]] = {}
+        for place, read in reads.items():
+            try:
+                versions = changed.setdefault(read.index.name, {})
+                await self._arrive(events[place], read.index, held, versions)
+            except TRANSIENT:
+                raise
+            except IsocenterError as error:
+                outcome.errors[place] = error
+        entries = [entry for versions in changed.values() for entry in versions.values()]
+        try:
+            outcome.count(await self._index.upsert(entries))
+        except (*TRANSIENT, Corrupted):
+            raise
+        except Exception as error:  # noqa: BLE001 - which entry it was is found one by one
+            logger.warning("a batch is indexed one by one", extra={"error": str(error)})
+            await self._one_by_one(reads, changed, outcome)
+
+    async def _one_by_one(
+        self,
+        reads: Mapping[int, Read],
+        changed: Mapping[InstanceName, Mapping[str, IndexEntry]],
+        outcome: Outcome,
+    ) -> None:
+        """Find the event that the index cannot take."""
+        for place, read in reads.items():
+            if place in outcome.errors:
+                continue
+            entries = list(changed[read.index.name].values())
+            try:
+                outcome.count(await self._index.upsert(entries))
+            except (*TRANSIENT, Corrupted):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
+                outcome.errors[place] = error
+
+    # --- versions --------------------------------------------------------------------------------
+
+    async def _arrive(
+        self,
+        event: InstanceStored,
+        entry: IndexEntry,
+        held: _Versions,
+        versions: dict[str, IndexEntry],
+    ) -> None:
+        """Add one arrival to `versions`, the entries of its name to be upserted."""
+        known = {v.digest: v for v in held.get(entry.name, ())} | versions
+        if not set(known) - {entry.digest}:
+            versions[entry.digest] = entry
+            return
+        decisions = await read_decisions(self._storage, entry.name)
+        kept = next((d for d, v in known.items() if v.current and d != entry.digest), "")
+        if entry.digest in decisions.considered or not kept:
+            digests = [*known, entry.digest]
+            current = decisions.current_of(digests, otherwise=kept or entry.digest)
+        else:
+            current = await self._decide(event, decisions, kept)
+        versions[entry.digest] = replace(entry, current=entry.digest == current)
+        for digest, version in known.items():
+            if digest != entry.digest and version.current != (digest == current):
+                await self._turn(version, digest == current, versions)
+
+    async def _decide(self, event: InstanceStored, before: Decisions, kept: str) -> str:
+        if self._announce is None:
+            return kept
+        latest = event.policy.value == "keep-latest"
+        current, other = (event.digest, kept) if latest else (kept, event.digest)
+        # Announced before it is decided: a decision is never taken twice, so it would stay
+        # unannounced if this process ended in between.
+        await self._announce(
+            InstanceConflict(event.name, current, other, event.policy, event.source)
+        )
+        return await decide(self._storage, event.name, before, kept, event.digest, event.policy)
+
+    async def _turn(
+        self, version: IndexEntry, current: bool, versions: dict[str, IndexEntry]
+    ) -> None:
+        """Make a kept version the current one, or no longer. The index need not give back
+        attributes, so they are read anew."""
+        if version.digest not in versions:
+            name = ObjectName(version.name, version.digest)
+            version = (await read_object(self._storage, name, version.size)).index
+        versions[version.digest] = replace(version, current=current)
+
+
+def _holds(held: _Versions, entry: IndexEntry) -> bool:
+    return any(version.digest == entry.digest for version in held.get(entry.name, ()))

@@ -1,0 +1,174 @@
+"""The indexing group's member: from the log to the index, whatever is down meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from isocenter.core.apis import Storage
+from isocenter.core.errors import IsocenterError
+from isocenter.core.events import (
+    TOPIC_INSTANCES,
+    TOPIC_STUDIES,
+    AuditAction,
+    Event,
+    InstanceConflict,
+    StudyChanged,
+)
+from isocenter.core.ports import Consumer, Delivery, EventBus, Record, StudyIndex
+from isocenter.indexing.applying import Applier, Outcome
+from isocenter.indexing.packing import SeriesName, compact
+from isocenter.indexing.settings import IndexingSettings
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.event_codec import decode, encode
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP = "indexing"
+POLL_SECONDS = 1.0
+_FIRST_PAUSE = 0.1
+_COUNTED_SERIES = 10_000
+
+
+class Retrying:
+    """Tries again until it works; tells meanwhile why it does not."""
+
+    def __init__(self, longest: float, doing: str) -> None:
+        self._longest = longest
+        self._doing = doing
+        self.problem = ""
+
+    async def __call__(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, tried with growing pauses. Only cancelling ends it."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                result = await work()
+            except IsocenterError as error:
+                self.problem = f"{self._doing} is waiting: {error}"
+                logger.warning(
+                    "work is tried again",
+                    extra={"work": self._doing, "error": str(error), "pause_seconds": pause},
+                )
+            except Exception as error:
+                self.problem = f"{self._doing} is waiting: {type(error).__name__}"
+                logger.exception(
+                    "work failed and is tried again",
+                    extra={"work": self._doing, "pause_seconds": pause},
+                )
+            else:
+                self.problem = ""
+                return result
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._longest)
+
+
+class Indexer:
+    """Consumes stored and deleted instances."""
+
+    def __init__(
+        self,
+        *,
+        bus: EventBus,
+        index: StudyIndex,
+        storage: Storage,
+        audit_log: AuditLog,
+        settings: IndexingSettings,
+    ) -> None:
+        self._bus = bus
+        self._storage = storage
+        self._audit_log = audit_log
+        self._settings = settings
+        self._applier = Applier(index=index, storage=storage, announce=self._announce)
+        self._segments: OrderedDict[SeriesName, int] = OrderedDict()
+        self._stopping = False
+        self.retrying = Retrying(settings.retry_seconds, "indexing")
+
+    async def run(self) -> None:
+        """Index until `stop`."""
+        consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_INSTANCES]))
+        try:
+            while not self._stopping:
+                deliveries = await self.retrying(lambda: self._poll(consumer))
+                if deliveries:
+                    await self._index(consumer, deliveries)
+        finally:
+            await consumer.close()
+
+    def stop(self) -> None:
+        """End after the batch in hand."""
+        self._stopping = True
+
+    async def _poll(self, consumer: Consumer) -> Sequence[Delivery]:
+        size = self._settings.batch_size
+        deliveries = list(await consumer.poll(size, POLL_SECONDS))
+        if 0 < len(deliveries) < size and self._settings.linger_seconds:
+            # A few at a time would make many small packs and transactions.
+            await asyncio.sleep(self._settings.linger_seconds)
+            deliveries += await consumer.poll(size - len(deliveries), 0)
+        return deliveries
+
+    async def _index(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
+        events: list[Event] = []
+        sources: list[Delivery] = []
+        dead: list[tuple[Delivery, Exception]] = []
+        for delivery in deliveries:
+            try:
+                events.append(decode(delivery))
+                sources.append(delivery)
+            except IsocenterError as error:
+                dead.append((delivery, error))
+        outcome = await self.retrying(lambda: self._applier.apply(events))
+        dead += [(sources[place], cause) for place, cause in sorted(outcome.errors.items())]
+        for delivery, cause in dead:
+            await self._bury(consumer, delivery, cause)
+        await self.retrying(lambda: self._tell(outcome))
+        await self.retrying(consumer.commit)
+        await self._compact(outcome)
+
+    async def _bury(self, consumer: Consumer, delivery: Delivery, error: Exception) -> None:
+        logger.error(
+            "an event cannot be indexed and goes to the dead letters",
+            extra={"topic": delivery.topic, "offset": delivery.offset, "error": str(error)},
+        )
+        text = str(error) if isinstance(error, IsocenterError) else type(error).__name__
+        await self.retrying(lambda: consumer.dead_letter(delivery, text))
+
+    async def _tell(self, outcome: Outcome) -> None:
+        records: list[Record] = [
+            encode(StudyChanged(count.partition, count.study, count.series, count.instances))
+            for count in outcome.counts.values()
+        ]
+        if records:
+            await self._bus.append(TOPIC_STUDIES, records)
+
+    async def _announce(self, conflict: InstanceConflict) -> None:
+        await self._bus.append(TOPIC_INSTANCES, [encode(conflict)])
+        await self._audit_log.record(
+            AuditAction.CONFLICT,
+            conflict.source,
+            partition=conflict.name.partition,
+            studies=(conflict.name.study,),
+            series=(conflict.name.series,),
+            instances=(conflict.name.instance,),
+            instance_count=1,
+            detail=f"{conflict.policy.value}: {conflict.current_digest} is current, "
+            f"{conflict.other_digest} is kept",
+        )
+
+    async def _compact(self, outcome: Outcome) -> None:
+        """Merge the packs of series that have many before their study is quiet."""
+        for series in outcome.series:
+            count = self._segments.pop(series, 0) + 1
+            if count >= self._settings.pack_segments:
+                await self.retrying(partial(compact, self._storage, series))
+                count = 1
+            self._segments[series] = count
+        while len(self._segments) > _COUNTED_SERIES:
+            self._segments.popitem(last=False)

@@ -1,0 +1,186 @@
+"""`core.apis.Indexing`: a new index from the objects alone, while the old one answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from isocenter.core.apis import RebuildProgress, Storage
+from isocenter.core.errors import Corrupted, IsocenterError, NotFound
+from isocenter.core.events import TOPIC_INSTANCES, Event
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.ports import BlobInfo, EventBus, IndexEntry, StudyIndex
+from isocenter.indexing.applying import Applier
+from isocenter.indexing.conflicts import Decisions, read_decisions
+from isocenter.indexing.packing import SeriesName, known_entries, write_packs
+from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
+from isocenter.runtime.event_codec import decode
+from isocenter.runtime.role import Env
+
+logger = logging.getLogger(__name__)
+
+_OBJECTS = "objects/"
+_BATCH = 500  # entries per transaction, and events per step of a replay
+_CAUGHT_UP = 200  # events: so few more are replayed after the switch
+_PASSES = 20
+
+_Found = tuple[ObjectName, BlobInfo]
+
+
+@dataclass(slots=True)
+class _Count:
+    instances: int = 0
+    studies: int = 0
+    last_study: tuple[str, str] = ("", "")
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def progress(self, *, done: bool = False) -> RebuildProgress:
+        return RebuildProgress(self.studies, self.instances, dict(self.problems), done)
+
+
+class IndexingService:
+    """Administration of the index."""
+
+    def __init__(self, *, bus: EventBus, index: StudyIndex, storage: Storage) -> None:
+        self._bus = bus
+        self._index = index
+        self._storage = storage
+
+    async def rebuild(self) -> AsyncIterator[RebuildProgress]:
+        """See `Indexing`. An object that cannot be read is a problem and no end."""
+        # What is announced from here on may be missing in the listing; it is replayed.
+        position = await self._bus.end(TOPIC_INSTANCES)
+        scratch = await self._index.scratch()
+        try:
+            count = _Count()
+            async for _ in self._fill(scratch, count):
+                yield count.progress()
+            for _ in range(_PASSES):
+                position, replayed = await self._replay(scratch, position)
+                if replayed < _CAUGHT_UP:
+                    break
+            await scratch.promote()
+        finally:
+            await scratch.close()
+        # What the consumer wrote into the former index while this one took its place.
+        await self._replay(self._index, position)
+        yield count.progress(done=True)
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    async def _fill(self, scratch: StudyIndex, count: _Count) -> AsyncIterator[None]:
+        waiting: list[IndexEntry] = []
+        async for series, found in self._series():
+            entries = await self._read(series, found, count)
+            waiting += await self._decided(found, entries)
+            count.instances += len({entry.name for entry in waiting[-len(entries) :]})
+            count.studies += bool(entries) and series[:2] != count.last_study
+            count.last_study = series[:2] if entries else count.last_study
+            if len(waiting) >= _BATCH:
+                await scratch.upsert(waiting)
+                waiting = []
+                yield
+        await scratch.upsert(waiting)
+
+    async def _series(self) -> AsyncIterator[tuple[SeriesName, Sequence[_Found]]]:
+        """The objects of one series at a time, in key order."""
+        current: SeriesName = ("", "", "")
+        found: list[_Found] = []
+        async for info in self._storage.list(_OBJECTS):
+            name = ObjectName.from_key(info.key)
+            if name is None:
+                continue
+            series = (name.name.partition, name.name.study, name.name.series)
+            if series != current and found:
+                yield current, found
+                found = []
+            current = series
+            found.append((name, info))
+        if found:
+            yield current, found
+
+    async def _read(
+        self, series: SeriesName, found: Sequence[_Found], count: _Count
+    ) -> list[IndexEntry]:
+        """The entries of a series: from its packs where they hold them, else from the objects,
+        which then get a pack."""
+        packs = await known_entries(self._storage, series)
+        entries: list[IndexEntry] = []
+        missing: list[Read] = []
+        for name, info in found:
+            try:
+                if name in packs:
+                    entries.append(from_pack(packs[name]).index)
+                    continue
+                read = await read_object(self._storage, name, info.size)
+            except TRANSIENT:
+                raise
+            except NotFound:
+                continue  # deleted since it was listed
+            except Exception as error:  # noqa: BLE001 - whatever one object does, others go on
+                known = isinstance(error, IsocenterError)
+                count.problems[info.key] = str(error) if known else type(error).__name__
+                continue
+            entries.append(read.index)
+            missing.append(read)
+        if missing:
+            await write_packs(self._storage, [read.pack for read in missing])
+        return entries
+
+    async def _decided(
+        self, found: Sequence[_Found], entries: Sequence[IndexEntry]
+    ) -> list[IndexEntry]:
+        """The entries with the current versions marked as the decisions say."""
+        by_name: dict[InstanceName, list[IndexEntry]] = {}
+        for entry in entries:
+            by_name.setdefault(entry.name, []).append(entry)
+        first = {name: info.modified_at for name, info in found}
+        decided: list[IndexEntry] = []
+        for name, versions in by_name.items():
+            if len(versions) == 1:
+                decided += versions
+                continue
+            oldest = min(versions, key=lambda v: (first[ObjectName(name, v.digest)], v.digest))
+            current = await self._current(name, [v.digest for v in versions], oldest.digest)
+            decided += [replace(v, current=v.digest == current) for v in versions]
+        return decided
+
+    async def _current(self, name: InstanceName, digests: Sequence[str], oldest: str) -> str:
+        try:
+            decisions = await read_decisions(self._storage, name)
+        except Corrupted as error:
+            logger.warning("a conflict is taken as undecided", extra={"error": str(error)})
+            decisions = Decisions()
+        return decisions.current_of(digests, otherwise=oldest)
+
+    # --- the log ---------------------------------------------------------------------------------
+
+    async def _replay(
+        self, index: StudyIndex, position: Mapping[int, int]
+    ) -> tuple[Mapping[int, int], int]:
+        """Apply what was announced from a position on; the next position, and how much it was.
+        Events that cannot be applied are the consumer's business, not the rebuild's."""
+        applier = Applier(index=index, storage=self._storage)
+        end = dict(position)
+        events: list[Event] = []
+        replayed = 0
+        async for delivery in self._bus.replay(TOPIC_INSTANCES, position):
+            end[delivery.partition] = delivery.offset + 1
+            replayed += 1
+            try:
+                events.append(decode(delivery))
+            except IsocenterError:
+                continue
+            if len(events) >= _BATCH:
+                await applier.apply(events)
+                events = []
+        await applier.apply(events)
+        return end, replayed
+
+
+async def create(env: Env) -> IndexingService:
+    """The service of this process; it needs no consumers."""
+    return IndexingService(
+        bus=await env.bus(), index=await env.index(), storage=await env.storage()
+    )

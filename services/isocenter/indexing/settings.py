@@ -1,0 +1,31 @@
+"""Settings of the indexing role."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class IndexingSettings(BaseModel):
+    """How events become the search index and the metadata packs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(
+        512, ge=1, le=10_000, description="Events that are indexed in one step at most."
+    )
+    linger_seconds: float = Field(
+        0.1,
+        ge=0,
+        le=5,
+        description="How long a small batch waits for more; adds to the time until an instance "
+        "is found.",
+    )
+    quiet_seconds: float = Field(
+        10, gt=0, description="A study to which nothing was added for so long is settled."
+    )
+    pack_segments: int = Field(
+        32, ge=2, description="Metadata packs of a series from which on they are merged early."
+    )
+    retry_seconds: float = Field(
+        10, gt=0, description="Longest pause between two tries while something is down."
+    )

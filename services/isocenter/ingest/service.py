@@ -1,0 +1,196 @@
+"""Admission and announcement: the ingest service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable
+from datetime import UTC, datetime
+
+from isocenter.core.apis import Announcement, Storage, Stored
+from isocenter.core.errors import Conflict, IsocenterError, Unavailable
+from isocenter.core.events import (
+    MAX_INLINE_HEADER,
+    TOPIC_INSTANCES,
+    AuditAction,
+    AuditOutcome,
+    ConflictPolicy,
+    InstanceRejected,
+    InstanceStored,
+)
+from isocenter.core.identity import objects_prefix
+from isocenter.core.ports import Buffer, EventBus
+from isocenter.ingest import admission
+from isocenter.ingest.intake import Intake, Taken
+from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.event_codec import encode
+from isocenter.runtime.role import Env
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between tries to reach the log
+
+
+class IngestService:
+    """`core.apis.Ingest` over storage, the log and the audit trail."""
+
+    def __init__(
+        self, *, storage: Storage, bus: EventBus, audit_log: AuditLog, settings: IngestSettings
+    ) -> None:
+        self._storage = storage
+        self._bus = bus
+        self._audit_log = audit_log
+        self._settings = settings
+
+    async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
+        """Take in one data set: durable, announced and audited on return."""
+        received_at = datetime.now(UTC)
+        policy = self._settings.policy_of(announcement.source.ae_title)
+
+        async def guard(taken: Taken) -> None:
+            if policy is ConflictPolicy.REJECT:
+                await self._reject_other(taken, announcement)
+
+        try:
+            intake = Intake(
+                self._storage,
+                self._settings,
+                announcement.transfer_syntax,
+                lambda header: admission.check(header, announcement, self._settings),
+                guard,
+            )
+            taken = await intake.take(data_set)
+            await self._announce(taken, announcement, received_at, policy)
+        except IsocenterError as error:
+            await self._record_refusal(announcement, error)
+            raise
+        return Stored(
+            name=taken.name,
+            sop_class=taken.header.sop_class,
+            transfer_syntax=announcement.transfer_syntax,
+            digest=taken.digest,
+            size=taken.size,
+        )
+
+    async def _announce(
+        self,
+        taken: Taken,
+        announcement: Announcement,
+        received_at: datetime,
+        policy: ConflictPolicy,
+    ) -> None:
+        """The event and the audit record, durable at the same time."""
+        name, header = taken.name, taken.header
+        event = InstanceStored(
+            name=name,
+            sop_class=header.sop_class,
+            transfer_syntax=announcement.transfer_syntax,
+            key=taken.key,
+            digest=taken.digest,
+            size=taken.size,
+            data_set_offset=len(taken.meta),
+            header_length=header.length,
+            header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
+            source=announcement.source,
+            received_at=received_at,
+            policy=policy,
+        )
+        record = encode(event)
+        outcomes = await asyncio.gather(
+            self._until_durable(lambda: self._bus.append(TOPIC_INSTANCES, [record])),
+            self._until_durable(
+                lambda: self._audit_log.record(
+                    AuditAction.STORE,
+                    announcement.source,
+                    partition=name.partition,
+                    patient_ids=(header.patient_id,) if header.patient_id else (),
+                    studies=(name.study,),
+                    series=(name.series,),
+                    instances=(name.instance,),
+                    instance_count=1,
+                    detail=_detail(announcement),
+                )
+            ),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _until_durable(self, append: Callable[[], Awaitable[None]]) -> None:
+        """Try again while the log does not answer, for a bounded time."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.announce_seconds
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await append()
+            except Unavailable as error:
+                if clock() + pause > deadline:
+                    raise Unavailable(
+                        "the log does not answer, so the object is not announced",
+                        fix="send the object again later",
+                    ) from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return
+
+    async def _reject_other(self, taken: Taken, announcement: Announcement) -> None:
+        """Raises `Conflict` if another object is kept under the same name."""
+        name = taken.name
+        prefix = objects_prefix(name.partition, name.study, name.series, name.instance)
+        async for info in self._storage.list(prefix):
+            if info.key == taken.key:
+                continue
+            reason = "another object is kept under this name"
+            event = InstanceRejected(name, taken.digest, reason, announcement.source)
+            await self._until_durable(lambda: self._bus.append(TOPIC_INSTANCES, [encode(event)]))  # noqa: B023 (awaited at once)
+            raise Conflict(
+                f"instance {name.instance} is kept already with other content",
+                fix="give a changed object a new SOP Instance UID",
+            )
+
+    async def _record_refusal(self, announcement: Announcement, error: IsocenterError) -> None:
+        """An object that does not come in leaves a record too; its reason goes on anyway."""
+        logger.warning(
+            "object refused",
+            extra={
+                "code": error.code.value,
+                "reason": str(error),
+                "protocol": announcement.source.protocol,
+                "host": announcement.source.host,
+                "ae_title": announcement.source.ae_title,
+            },
+        )
+        try:
+            await self._audit_log.record(
+                AuditAction.STORE,
+                announcement.source,
+                outcome=AuditOutcome.FAILURE,
+                partition=self._settings.partition,
+                studies=(announcement.study,) if announcement.study else (),
+                instances=(announcement.instance,) if announcement.instance else (),
+                detail=_detail(announcement),
+                error=str(error),
+            )
+        except IsocenterError:
+            logger.exception("refusal of an object could not be recorded")
+
+
+_VERBS = {"DIMSE": "C-STORE", "DICOMweb": "STOW-RS"}
+
+
+def _detail(announcement: Announcement) -> str:
+    return _VERBS.get(announcement.source.protocol, "store")
+
+
+async def create(env: Env) -> IngestService:
+    """The service of this process."""
+    return IngestService(
+        storage=await env.storage(),
+        bus=await env.bus(),
+        audit_log=await env.audit_log(),
+        settings=env.section(IngestSettings),
+    )

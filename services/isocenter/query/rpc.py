@@ -1,0 +1,89 @@
+"""Query over gRPC: the servicer and the client of `core.apis.Query`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+import grpc.aio
+import orjson
+
+from isocenter.core.apis import Query
+from isocenter.core.matching import Search
+from isocenter.core.ports import Match
+from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
+from isocenter.runtime.rpc_stream import download, generator
+from isocenter.runtime.wire import search_from, search_to
+from isocenter.v1 import query_pb2, query_pb2_grpc
+
+Context = grpc.aio.ServicerContext[object, object]
+
+_RESPONSE_BYTES = 1024 * 1024  # after which a batch goes on in another message
+
+
+class QueryServicer(query_pb2_grpc.QueryServiceServicer):
+    """Answers calls with a local `Query`."""
+
+    def __init__(self, service: Query) -> None:
+        self._service = service
+
+    @answers_errors
+    async def Search(  # noqa: N802 (named in the proto)
+        self, request: query_pb2.SearchRequest, context: Context
+    ) -> AsyncIterator[query_pb2.SearchResponse]:
+        """Answers in batches."""
+        del context
+        async with aclosing(generator(self._service.search(search_from(request)))) as batches:
+            async for batch in batches:
+                for response in _responses(batch):
+                    yield response
+
+    @answers_errors
+    async def Count(  # noqa: N802 (named in the proto)
+        self, request: query_pb2.SearchRequest, context: Context
+    ) -> query_pb2.CountResponse:
+        """How many answers there are."""
+        del context
+        return query_pb2.CountResponse(count=await self._service.count(search_from(request)))
+
+
+def _responses(batch: Sequence[Match]) -> list[query_pb2.SearchResponse]:
+    """One message for a batch, several for one of very long answers."""
+    responses: list[query_pb2.SearchResponse] = []
+    matches: list[bytes] = []
+    size = 0
+    for match in batch:
+        matches.append(orjson.dumps(match.attributes))
+        size += len(matches[-1])
+        if size >= _RESPONSE_BYTES:
+            responses.append(query_pb2.SearchResponse(matches=matches))
+            matches, size = [], 0
+    if matches:
+        responses.append(query_pb2.SearchResponse(matches=matches))
+    return responses
+
+
+class QueryClient:
+    """`Query` in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = query_pb2_grpc.QueryServiceStub(channel)
+
+    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """Answers in batches."""
+        async with aclosing(download(self._stub.Search(search_to(search)))) as responses:
+            async for response in responses:
+                yield [Match(orjson.loads(match)) for match in response.matches]
+
+    async def count(self, search: Search) -> int:
+        """How many answers there are."""
+        with raised_by_peer():
+            response = await self._stub.Count(search_to(search), timeout=UNARY_SECONDS)
+        return response.count
+
+
+def add_to(server: grpc.aio.Server, service: Query) -> Sequence[str]:
+    """Register the service; answers with its full name."""
+    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(service), server)
+    return [query_pb2.DESCRIPTOR.services_by_name["QueryService"].full_name]

@@ -1,0 +1,169 @@
+"""What is kept of a study, as of now: objects found by listing, described by metadata packs.
+
+An object that no pack describes yet is read. Entries never change, because the digest is part of
+their name, so what was once decoded stays good; new packs are seen by listing them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+import orjson
+
+from isocenter.core.apis import StoredInstance
+from isocenter.core.entries import entry_from_object
+from isocenter.core.errors import Corrupted, NotFound, Unavailable, Unprocessable, Unsupported
+from isocenter.core.identity import (
+    InstanceName,
+    ObjectName,
+    conflicts_prefix,
+    objects_prefix,
+    packs_prefix,
+)
+from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackEntry, decode_pack
+from isocenter.core.ports import BlobInfo, BlobStore
+from isocenter.runtime.compression import decompress
+
+_ATTEMPTS = 5  # a pack may vanish by compaction between the listing and the read
+_DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
+
+Series = tuple[str, str, str]  # partition, study, series
+Entries = Mapping[tuple[str, str], PackEntry]  # by SOP Instance UID and digest
+
+
+class _Cached:
+    """The entries of one series, as far as they were read."""
+
+    def __init__(self) -> None:
+        self.packs: set[str] = set()
+        self.entries: dict[tuple[str, str], PackEntry] = {}
+        self.bytes = 0
+
+    def add(self, entry: PackEntry) -> None:
+        """Remember an entry."""
+        key = entry.name.instance, entry.digest
+        if key not in self.entries:
+            self.entries[key] = entry
+            self.bytes += len(entry.attributes) + 1024
+
+
+class Catalogue:
+    """Entries of instances, from packs, from a bounded cache, or from the objects."""
+
+    def __init__(self, blobs: BlobStore, cache_bytes: int) -> None:
+        self._blobs = blobs
+        self._limit = cache_bytes
+        self._cache: OrderedDict[Series, _Cached] = OrderedDict()
+
+    async def current(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[PackEntry]:
+        """The current version of every instance at or below a level, by series and instance."""
+        versions: list[tuple[ObjectName, BlobInfo]] = []
+        async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
+            name = ObjectName.from_key(info.key)
+            if name is None:
+                continue
+            if versions and versions[0][0].name != name.name:
+                yield await self._chosen(versions)
+                versions = []
+            versions.append((name, info))
+        if versions:
+            yield await self._chosen(versions)
+
+    async def entry(self, instance: StoredInstance) -> PackEntry:
+        """The entry of one version. Raises `NotFound`, `Corrupted`."""
+        return await self._entry(ObjectName(instance.name, instance.digest), instance.size)
+
+    async def _chosen(self, versions: list[tuple[ObjectName, BlobInfo]]) -> PackEntry:
+        """The version to answer with: the last decision's, else the one that came first."""
+        name, info = versions[0]
+        if len(versions) > 1:
+            decided = await self._decision(name.name)
+            name, info = min(
+                versions,
+                key=lambda version: (
+                    version[0].digest != decided,
+                    version[1].modified_at,
+                    version[0].digest,
+                ),
+            )
+        return await self._entry(name, info.size)
+
+    async def _decision(self, name: InstanceName) -> str:
+        best, digest = -1, ""
+        prefix = conflicts_prefix(name)
+        async for info in self._blobs.list(prefix):
+            number, _, decided = info.key.removeprefix(prefix).partition(".")
+            if number.isdecimal() and int(number) > best:
+                best, digest = int(number), decided
+        return digest
+
+    async def _entry(self, name: ObjectName, size: int) -> PackEntry:
+        series = name.name.partition, name.name.study, name.name.series
+        key = name.name.instance, name.digest
+        cached = self._cache.get(series)
+        if cached is None or key not in cached.entries:
+            cached = await self._refresh(series)
+        entry = cached.entries.get(key)
+        if entry is None:
+            entry = await self._read_object(name, size)
+            cached.add(entry)
+        self._cache[series] = cached
+        self._cache.move_to_end(series)
+        self._evict()
+        return entry
+
+    def _evict(self) -> None:
+        """Forget series not asked for lately; the latest one always stays."""
+        total = sum(cached.bytes for cached in self._cache.values())
+        while total > self._limit and len(self._cache) > 1:
+            _, dropped = self._cache.popitem(last=False)
+            total -= dropped.bytes
+
+    async def _refresh(self, series: Series) -> _Cached:
+        """The cached entries of a series, with those of packs that are new."""
+        cached = self._cache.get(series) or _Cached()
+        for _ in range(_ATTEMPTS):
+            keys = {
+                info.key
+                async for info in self._blobs.list(packs_prefix(*series))
+                if info.key.endswith(PACK_SUFFIX)
+            }
+            try:
+                for key in sorted(keys - cached.packs):
+                    for entry in await self._read_pack(key):
+                        cached.add(entry)
+                    cached.packs.add(key)
+            except NotFound:
+                continue  # compacted away: its entries are in a pack that is there now
+            cached.packs &= keys
+            return cached
+        raise Unavailable(
+            f"the metadata packs of series {series[2]} change faster than they can be read",
+            fix="try again",
+        )
+
+    async def _read_pack(self, key: str) -> list[PackEntry]:
+        data = await self._blobs.get(key)
+        if len(data) <= _DECODE_INLINE:
+            return _decode(data)
+        return await asyncio.to_thread(_decode, data)
+
+    async def _read_object(self, name: ObjectName, size: int) -> PackEntry:
+        try:
+            stream = self._blobs.stream(name.key)
+            async with aclosing(stream):  # type: ignore[type-var]  # adapters answer with generators
+                entry, _ = await entry_from_object(name, size, stream, orjson.dumps)
+        except (Unprocessable, Unsupported) as error:
+            raise Corrupted(
+                f"{name.key} cannot be read: {error.message}", fix="run `isocenter verify`"
+            ) from error
+        return entry
+
+
+def _decode(data: bytes) -> list[PackEntry]:
+    return list(decode_pack(decompress(data, MAX_PACK)))

@@ -1,0 +1,180 @@
+"""The gRPC client of `core.apis.Storage`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Self
+
+import grpc.aio
+
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Upload, Verification
+from isocenter.core.errors import Unavailable
+from isocenter.core.ports import BlobInfo, Buffer
+from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_errors import raised_by_peer
+from isocenter.runtime.rpc_stream import (
+    Outcome,
+    chunks,
+    closing,
+    collected,
+    download,
+    each,
+    items,
+    received,
+    send,
+    upload,
+)
+from isocenter.runtime.wire import blob_info_from, instance_from, instance_to, pixels_from
+from isocenter.v1 import storage_pb2, storage_pb2_grpc
+
+_StageCall = grpc.aio.StreamStreamCall[storage_pb2.StageRequest, storage_pb2.StageResponse]
+
+
+class StorageClient:
+    """`Storage` in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = storage_pb2_grpc.StorageServiceStub(channel)
+
+    async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
+        """Keep a complete small object."""
+        target = storage_pb2.PutRequest.Target(key=key, digest=digest)
+        first = storage_pb2.PutRequest(target=target)
+        async with closing(self._stub.Put()) as call:
+            await upload(call, first, each(data), storage_pb2.PutRequest)
+            await call
+
+    async def stage(self) -> Upload:
+        """Begin a large object."""
+        upload = _RemoteUpload(self._stub.Stage())
+        try:
+            await upload.response()
+        except BaseException:
+            upload.cancel()
+            raise
+        return upload
+
+    async def stat(self, key: str) -> BlobInfo:
+        """What a listing tells of one blob."""
+        with raised_by_peer():
+            request = storage_pb2.StatRequest(key=key)
+            return blob_info_from(await self._stub.Stat(request, timeout=UNARY_SECONDS))
+
+    async def read(
+        self, key: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of a blob."""
+        request = storage_pb2.ReadRequest(key=key, offset=offset, length=length)
+        async with aclosing(received(self._stub.Read(request))) as parts:
+            async for part in parts:
+                yield part
+
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+        """What is kept below a prefix."""
+        call = self._stub.List(storage_pb2.ListRequest(prefix=prefix, after=after))
+        async with aclosing(download(call)) as infos:
+            async for info in infos:
+                yield blob_info_from(info)
+
+    async def remove(self, key: str) -> None:
+        """Remove a derived blob."""
+        with raised_by_peer():
+            await self._stub.Remove(storage_pb2.RemoveRequest(key=key), timeout=UNARY_SECONDS)
+
+    async def instances(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[StoredInstance]:
+        """The current version of every instance."""
+        call = self._stub.Instances(_level(partition, study, series, instance))
+        async with aclosing(download(call)) as found:
+            async for one in found:
+                yield instance_from(one)
+
+    async def metadata(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The DICOM JSON Model of the instances."""
+        call = self._stub.Metadata(_level(partition, study, series, instance))
+        async with aclosing(items(call)) as found:
+            async for _, value in found:
+                yield value
+
+    async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+        """The data set as stored."""
+        async with aclosing(received(self._stub.DataSet(instance_to(instance)))) as parts:
+            async for part in parts:
+                yield part
+
+    async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
+        """What a decoder must know."""
+        with raised_by_peer():
+            call = self._stub.GetPixelFormat(instance_to(instance), timeout=UNARY_SECONDS)
+            return pixels_from(await call)
+
+    async def frames(
+        self, instance: StoredInstance, numbers: Sequence[int]
+    ) -> AsyncIterator[Frame]:
+        """Frames as stored."""
+        request = storage_pb2.FramesRequest(instance=instance_to(instance), numbers=numbers)
+        async with aclosing(items(self._stub.Frames(request))) as found:
+            async for number, data in found:
+                yield Frame(number, data)
+
+    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+        """The value of a bulk data element."""
+        request = storage_pb2.BulkRequest(instance=instance_to(instance), path=path)
+        return await collected(received(self._stub.Bulk(request)))
+
+    async def verify(self, prefix: str) -> AsyncIterator[Verification]:
+        """Every object against its digest."""
+        call = self._stub.Verify(storage_pb2.VerifyRequest(prefix=prefix))
+        async with aclosing(download(call)) as found:
+            async for one in found:
+                yield Verification(one.key, one.ok, one.problem)
+
+
+class _RemoteUpload:
+    """An object being streamed to storage in another process."""
+
+    def __init__(self, call: _StageCall) -> None:
+        self._call = call
+        self._outcome = Outcome(call)
+
+    async def write(self, data: Buffer) -> None:
+        """Add bytes at the end."""
+        for piece in chunks(data):
+            if not await send(self._call, storage_pb2.StageRequest(data=piece)):
+                await self.response()  # raises why it is over
+
+    async def commit(self, key: str, digest: str) -> None:
+        """Durable and visible under `key` on return."""
+        commit = storage_pb2.StageRequest.Commit(key=key, digest=digest)
+        await send(self._call, storage_pb2.StageRequest(commit=commit))
+        response = await self.response()
+        if not response.durable:
+            raise Unavailable("storage did not confirm the object", fix="send it again")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End the call, if it is not over yet."""
+        self._call.cancel()
+
+    async def response(self) -> storage_pb2.StageResponse:
+        """The next answer of the service."""
+        async with self._outcome.raised():
+            response = await self._call.read()
+        if not isinstance(response, storage_pb2.StageResponse):
+            raise Unavailable("storage ended the upload early", fix="send the object again")
+        return response
+
+
+def _level(partition: str, study: str, series: str, instance: str) -> storage_pb2.LevelRequest:
+    return storage_pb2.LevelRequest(
+        partition=partition, study=study, series=series, instance=instance
+    )

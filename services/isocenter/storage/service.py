@@ -1,0 +1,106 @@
+"""Custody of objects and of what is derived from them: the storage service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Upload, Verification
+from isocenter.core.errors import NotFound, Refused
+from isocenter.core.ports import BlobInfo, BlobStore, Buffer
+from isocenter.runtime.role import Env
+from isocenter.storage import custody, pixel_access
+from isocenter.storage.catalogue import Catalogue
+from isocenter.storage.settings import StorageSettings
+
+_OBJECTS = "objects/"
+_PACKS = "packs/"
+
+
+class StorageService:
+    """`core.apis.Storage` over a blob store."""
+
+    def __init__(self, *, blobs: BlobStore, settings: StorageSettings) -> None:
+        self._blobs = blobs
+        self._settings = settings
+        self._reserve = custody.Reserve(blobs, settings.reserve_bytes)
+        self._catalogue = Catalogue(blobs, settings.cache_bytes)
+
+    async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
+        """Keep a complete small object; what is derived may use the reserve."""
+        if key.startswith(_OBJECTS):
+            await self._reserve.claim(sum(len(part) for part in data))
+        await self._blobs.put(key, data, digest)
+
+    async def stage(self) -> Upload:
+        """Begin a large object."""
+        await self._reserve.claim(0)
+        return custody.ReservedUpload(await self._blobs.stage(), self._reserve)
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Raises `NotFound`."""
+        return await self._blobs.stat(key)
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """A range of what is kept under a key, in bounded chunks."""
+        return self._blobs.stream(key, offset, length)
+
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+        """What is kept below a prefix, in key order."""
+        return self._blobs.list(prefix, after)
+
+    async def remove(self, key: str) -> None:
+        """Remove a metadata pack. Anything else: `Refused`."""
+        if not key.startswith(_PACKS):
+            raise Refused(
+                f"{key} may not be removed: only metadata packs are replaced",
+                fix="objects leave by retention or legal deletion",
+            )
+        await self._blobs.delete(key)
+
+    async def instances(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[StoredInstance]:
+        """The current version of every instance at or below this level."""
+        async for entry in self._catalogue.current(partition, study, series, instance):
+            yield entry.stored
+
+    async def metadata(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The DICOM JSON Model of the same instances in the same order."""
+        async for entry in self._catalogue.current(partition, study, series, instance):
+            yield entry.attributes
+
+    def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+        """The data set as stored; `Corrupted` in place of the last chunk if it changed."""
+        return custody.checked(self._blobs, instance.key, instance.digest, instance.data_set_offset)
+
+    async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
+        """Raises `NotFound` if there is no pixel data."""
+        entry = await self._catalogue.entry(instance)
+        if entry.pixel_format is None:
+            raise NotFound(f"instance {instance.name.instance} has no pixels to show")
+        return entry.pixel_format
+
+    async def frames(
+        self, instance: StoredInstance, numbers: Sequence[int]
+    ) -> AsyncIterator[Frame]:
+        """These frames, in the order asked for."""
+        entry = await self._catalogue.entry(instance)
+        limit = self._settings.inflated_bytes
+        async for frame in pixel_access.frames(self._blobs, entry, numbers, limit):
+            yield frame
+
+    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+        """The value of a bulk data element."""
+        entry = await self._catalogue.entry(instance)
+        return await pixel_access.bulk_value(self._blobs, entry, path, self._settings.bulk_bytes)
+
+    def verify(self, prefix: str) -> AsyncIterator[Verification]:
+        """Re-read every object below a prefix and compare it with the digest in its name."""
+        return custody.verify(self._blobs, prefix)
+
+
+async def create(env: Env) -> StorageService:
+    """The service of this process."""
+    return StorageService(blobs=await env.blobs(), settings=env.section(StorageSettings))

@@ -1,0 +1,223 @@
+"""Which instances a retrieve is about, and how the sub-operations deliver them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydicom.dataset import Dataset
+
+from isocenter.core.errors import Corrupted, Unavailable
+from isocenter.core.events import AuditAction
+from isocenter.gateway.c_get import CGet
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.contexts import PATIENT_ROOT
+from isocenter.gateway.retrieval import Retrieval
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.gateway.suboperations import SubOperations
+from support.gateway_fakes import (
+    EXPLICIT,
+    IMPLICIT,
+    FakeAssociation,
+    FakeAudit,
+    FakeQuery,
+    FakeRequest,
+    FakeStorage,
+    FakeTranscoding,
+    Held,
+    encode,
+    from_test_file,
+    series,
+)
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+HELD = series(3) + series(2, study="1.2.4")
+J2K = from_test_file("MR_small_jp2klossless.dcm")
+STUDY_1 = ["1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3"]
+STUDY_2 = ["1.2.4.1.1", "1.2.4.1.2"]
+
+
+def request(*contexts: tuple[str, str], **keys) -> FakeRequest:
+    asked = Dataset()
+    for keyword, value in keys.items():
+        setattr(asked, keyword, value)
+    association = FakeAssociation(*(contexts or ((CT, EXPLICIT),)))
+    return FakeRequest(PATIENT_ROOT.get, encode(asked, EXPLICIT), association=association)
+
+
+class Setup:
+    """A C-GET over fakes."""
+
+    def __init__(self, held: list[Held] = HELD) -> None:
+        self.query, self.storage, self.audit = FakeQuery(held), FakeStorage(held), FakeAudit()
+        retrieval = Retrieval(
+            storage=self.storage,
+            query=self.query,
+            audit=self.audit,
+            callers=Callers(GatewaySettings()),
+            max_identifier=100_000,
+        )
+        sub_operations = SubOperations(storage=self.storage, transcoding=FakeTranscoding())
+        self.c_get = CGet(retrieval=retrieval, sub_operations=sub_operations)
+
+    async def __call__(self, asked: FakeRequest) -> list[str]:
+        await self.c_get(asked)
+        return [uid for uid, *_ in asked.association.received]
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "delivered", "asks_the_index"),
+    [
+        ("PATIENT", {"PatientID": "PAT1"}, STUDY_1 + STUDY_2, True),
+        ("PATIENT", {"PatientID": "NOBODY"}, [], True),
+        ("STUDY", {"StudyInstanceUID": "1.2.4"}, STUDY_2, False),
+        ("STUDY", {"StudyInstanceUID": ["1.2.4", "1.2.3"]}, STUDY_2 + STUDY_1, False),
+        ("STUDY", {"StudyInstanceUID": "1.2.5"}, [], False),
+        ("SERIES", {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.1"}, STUDY_1, False),
+        ("SERIES", {"SeriesInstanceUID": "1.2.3.1"}, STUDY_1, True),
+        (
+            "IMAGE",
+            {
+                "StudyInstanceUID": "1.2.3",
+                "SeriesInstanceUID": "1.2.3.1",
+                "SOPInstanceUID": ["1.2.3.1.3", "1.2.3.1.1"],
+            },
+            ["1.2.3.1.1", "1.2.3.1.3"],
+            False,
+        ),
+        ("IMAGE", {"SOPInstanceUID": "1.2.4.1.2"}, ["1.2.4.1.2"], True),
+    ],
+)
+async def test_the_instances_behind_the_unique_keys_are_delivered(
+    level, keys, delivered, asks_the_index
+):
+    setup, asked = Setup(), request(QueryRetrieveLevel=level, **keys)
+    assert await setup(asked) == delivered
+    assert asked.statuses == [0xFF00] * len(delivered) + [0x0000]
+    assert bool(setup.query.searches) is asks_the_index
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"QueryRetrieveLevel": "STUDY"},
+        {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.*"},
+        {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": "1.2.3"},
+        {"QueryRetrieveLevel": "PATIENT", "PatientID": "*"},
+        {"QueryRetrieveLevel": "PATIENT", "PatientID": ["PAT1", "PAT2"]},
+        {"StudyInstanceUID": "1.2.3"},
+    ],
+)
+async def test_an_identifier_without_proper_unique_keys_is_refused(keys):
+    setup, asked = Setup(), request(**keys)
+    assert await setup(asked) == []
+    assert asked.statuses == [0xA900]
+
+
+async def test_counts_run_from_all_remaining_to_all_completed():
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    await Setup()(asked)
+    counts = [
+        (fields.get("remaining"), fields["completed"], fields["failed"], fields["warning"])
+        for _, _, fields in asked.answers
+    ]
+    assert counts == [(2, 1, 0, 0), (1, 2, 0, 0), (0, 3, 0, 0), (None, 3, 0, 0)]
+
+
+async def test_the_retrieve_is_in_the_audit_trail_with_its_counts():
+    setup, asked = Setup(), request(QueryRetrieveLevel="PATIENT", PatientID="PAT1")
+    await setup(asked)
+    [record] = setup.audit.records
+    assert record["action"] is AuditAction.RETRIEVE
+    assert record["patient_ids"] == ("PAT1",)
+    assert (record["studies"], record["instance_count"]) == (("1.2.3", "1.2.4"), 5)
+    assert record["detail"] == "C-GET PATIENT"
+
+
+async def test_without_an_audit_record_nothing_leaves():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    setup.audit.error = Unavailable("log does not answer")
+    assert await setup(asked) == []
+    assert asked.statuses == [0xA701]
+
+
+async def test_objects_go_out_as_they_are_stored():
+    asked = request((J2K.stored.sop_class, EXPLICIT), (J2K.stored.sop_class, J2K_SYNTAX))
+    await deliver_j2k(asked)
+    [(_, syntax, data, _)] = asked.association.received
+    assert (syntax, data) == (J2K_SYNTAX, J2K.data)
+
+
+J2K_SYNTAX = J2K.stored.transfer_syntax
+
+
+async def deliver_j2k(asked: FakeRequest) -> None:
+    keys = Dataset()
+    keys.QueryRetrieveLevel = "STUDY"
+    keys.StudyInstanceUID = J2K.stored.name.study
+    asked.payload = encode(keys, EXPLICIT)
+    await Setup([J2K])(asked)
+
+
+async def test_objects_are_transcoded_where_the_receiver_does_not_take_what_is_stored():
+    asked = request((J2K.stored.sop_class, IMPLICIT))
+    await deliver_j2k(asked)
+    [(_, syntax, data, _)] = asked.association.received
+    assert syntax == IMPLICIT
+    assert len(data) > len(J2K.data)
+    assert asked.statuses[-1] == 0x0000
+
+
+async def test_what_no_context_takes_fails_with_its_uid():
+    asked = request((CT, IMPLICIT))
+    await deliver_j2k(asked)
+    status, answer, _ = asked.answers[-1]
+    assert status == 0xA702
+    assert answer.FailedSOPInstanceUIDList == J2K.stored.name.instance
+
+
+async def test_a_corrupted_object_is_not_sent_and_the_others_are():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    setup.storage.errors[STUDY_1[1]] = Corrupted("digest differs")
+    assert await setup(asked) == [STUDY_1[0], STUDY_1[2]]
+    status, answer, fields = asked.answers[-1]
+    assert (status, fields["completed"], fields["failed"]) == (0xB000, 2, 1)
+    assert answer.FailedSOPInstanceUIDList == STUDY_1[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "final", "count"),
+    [(0xB000, 0xB000, "warning"), (0xA700, 0xA702, "failed"), (0x0000, 0x0000, "completed")],
+)
+async def test_the_receivers_answers_are_counted(answer, final, count):
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    asked.association.status = answer
+    await Setup()(asked)
+    status, _, fields = asked.answers[-1]
+    assert (status, fields[count]) == (final, 3)
+
+
+async def test_cancel_ends_after_the_sub_operation_under_way():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    asked.association.after_store = asked.cancelled.set
+    assert await setup(asked) == STUDY_1[:1]
+    assert asked.statuses == [0xFF00, 0xFE00]
+    assert asked.answers[-1][2]["remaining"] == 2
+
+
+async def test_cancel_after_the_last_sub_operation_is_too_late():
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    asked.cancel_after = 3
+    await Setup()(asked)
+    assert asked.statuses[-1] == 0x0000
+
+
+async def test_the_next_object_is_read_while_one_is_being_sent():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    asked.association.gate.clear()
+    running = asyncio.create_task(setup(asked))
+    await asyncio.wait_for(setup.storage.reading[STUDY_1[1]].wait(), 5)
+    assert asked.association.received == []
+    asked.association.gate.set()
+    assert await running == STUDY_1
