@@ -218,7 +218,7 @@ class Process(Env):
                 service: object = await ROLES[role].package("service").create(self)
             else:
                 channel = cast(grpc.aio.Channel, await self._channel(address))
-                service = ROLES[role].package("rpc").client(channel)
+                service = getattr(ROLES[role].package("rpc"), f"{role.title()}Client")(channel)
             return service
 
         return await self._once(role, make)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from rich.markup import escape
-from rich.table import Table
 
 from isocenter.cli.common import out, process
 from isocenter.core.errors import Invalid
@@ -22,6 +21,10 @@ STYLES = {
     AuditOutcome.MINOR_FAILURE: "yellow",
     AuditOutcome.FAILURE: "red",
 }
+
+HEAD = (
+    f"{'when (UTC)':19}  {'who':16}  {'from':15}  {'what':8}  {'outcome':13}  {'images':>6}  detail"
+)
 
 
 async def list_records(
@@ -53,7 +56,9 @@ async def list_records(
         for record in records:
             out.print(json.dumps(asdict(record), default=_plain), markup=False)
         return
-    out.print(_table(records))
+    out.print(HEAD)
+    for record in records:
+        out.print(_line(record), markup=True)
     out.print(f"{len(records):,} of {total:,} records")
 
 
@@ -69,18 +74,13 @@ def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else str(value)
 
 
-def _table(records: Sequence[AuditEvent]) -> Table:
-    table = Table("when (UTC)", "who", "from", "what", "outcome", "instances", "detail", box=None)
-    for record in records:
-        source = record.source
-        outcome = record.outcome
-        table.add_row(
-            f"{record.at:%Y-%m-%d %H:%M:%S}",
-            escape(source.user or source.ae_title or source.protocol),
-            escape(source.host),
-            record.action.value,
-            f"[{STYLES[outcome]}]{outcome.value}[/]",
-            str(record.instance_count or ""),
-            escape(" ".join(filter(None, (record.detail, record.destination, record.error)))),
-        )
-    return table
+def _line(record: AuditEvent) -> str:
+    source, outcome = record.source, record.outcome
+    who = source.user or source.ae_title or source.protocol
+    count = str(record.instance_count or "")
+    told = " ".join(filter(None, (record.detail, record.destination, record.error)))
+    return (
+        f"{record.at:%Y-%m-%d %H:%M:%S}  {escape(who):16}  {escape(source.host):15}  "
+        f"{record.action.value:8}  [{STYLES[outcome]}]{outcome.value:13}[/]  {count:>6}  "
+        f"{escape(told)}"
+    )

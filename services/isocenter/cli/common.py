@@ -14,6 +14,7 @@ from rich.console import Console
 
 from isocenter.app import Process
 from isocenter.core.errors import Invalid
+from isocenter.runtime.logs import configure
 from isocenter.settings import Settings, load
 
 T = TypeVar("T")
@@ -57,6 +58,8 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 @asynccontextmanager
 async def process(settings: Settings) -> AsyncIterator[Process]:
     """The services on the settings' backends, without any role, for the length of a verb."""
+    # What goes wrong is in the verb's own summary; the log would say it twice.
+    configure("error", settings.log.format, "cli")
     env = Process(settings)
     try:
         yield env

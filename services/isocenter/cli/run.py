@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from isocenter.app import ROLES, Process
 from isocenter.cli.common import out
 from isocenter.runtime.lifecycle import run
 from isocenter.runtime.logs import configure
+from isocenter.runtime.rpc_server import RpcServer
 from isocenter.runtime.supervisor import Lifeline
 from isocenter.settings import Settings
 
 
 async def run_roles(settings: Settings, names: Sequence[str], supervisor_fd: int) -> int:
     """Run roles in this process until SIGTERM, SIGINT or the end of the supervisor."""
-    configure(settings.log.level, settings.log.format)
-    settings.data.mkdir(parents=True, exist_ok=True)
     env = Process(settings, names)
+    configure(settings.log.level, settings.log.format, env.instance)
+    settings.data.mkdir(parents=True, exist_ok=True)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
     try:
+        roles = await env.build()
+        if settings.rpc.port:
+            roles = [*roles, RpcServer(roles, settings.rpc.host, settings.rpc.port)]
         await run(
-            await env.build(),
-            rpc_host=settings.rpc.host,
-            rpc_port=settings.rpc.port,
+            roles,
             drain_seconds=settings.process.drain_seconds,
-            ready=lifeline.ready if lifeline else None,
             stop=stop,
+            started=lifeline.ready if lifeline else None,
         )
     finally:
         if watching:
@@ -45,8 +45,9 @@ async def _watch(lifeline: Lifeline, stop: asyncio.Event) -> None:
 
 
 def print_roles() -> None:
-    """A table of the roles."""
-    table = Table("role", "what it does", "listens", "consumes", "announces", box=None)
+    """What each role does, and how the others meet it."""
     for role in ROLES.values():
-        table.add_row(role.name, role.does, role.listens, role.consumes, role.announces)
-    out.print(table)
+        out.print(f"[bold]{role.name:13}[/bold]{role.does}", markup=True)
+        for relation in ("listens", "consumes", "announces"):
+            if text := getattr(role, relation):
+                out.print(f"{'':13}{relation:10} {text}")

@@ -213,7 +213,7 @@ async def _stow_batch(
         )
     except httpx.HTTPError as error:
         raise Unavailable(
-            f"{root} does not answer: {error or type(error).__name__}",
+            f"{root} does not answer: {str(error) or type(error).__name__}",
             fix="check the address and that the peer runs",
         ) from error
     if response.status_code not in (200, 202, 409):

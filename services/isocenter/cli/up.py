@@ -31,7 +31,7 @@ async def up(
     settings: Settings, config: Path | None, assignments: Sequence[str], *, demo: bool
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    configure(settings.log.level, settings.log.format)
+    configure(settings.log.level, settings.log.format, "supervisor")
     settings.data.mkdir(parents=True, exist_ok=True, mode=READ_ONLY_BY_OTHERS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
