@@ -12,6 +12,7 @@ from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.core.ports import AuditFilter, AuditIndex
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ELSEWHERE = (START + timedelta(seconds=2)).astimezone(timezone(timedelta(hours=5)))
 EVERYTHING = AuditFilter()
 
 
@@ -82,7 +83,7 @@ class AuditIndexSuite:
             (AuditFilter(patient_id="P1"), {3}),
             (AuditFilter(since=START + timedelta(seconds=2)), {2, 3, 4}),
             (AuditFilter(until=START + timedelta(seconds=2)), {1}),
-            (AuditFilter(since=(START + timedelta(seconds=2)).astimezone(timezone(timedelta(hours=5))),
+            (AuditFilter(since=ELSEWHERE,
                          study="1.2", actions=(AuditAction.QUERY,)), {4}),
         ],
     )  # fmt: skip

@@ -31,7 +31,8 @@ def studies(*keys: Key, **more: object) -> Search:
     return Search(Level.STUDY, keys, **more)  # type: ignore[arg-type]
 
 
-NAMES = ["SMITH^JOHN", "Smith^Jöhn^^Dr", "Müller", "MULLER^Eva", "Yamada^Tarou=山田^太郎=やまだ^たろう",
+NAMES = ["SMITH^JOHN", "Smith^Jöhn^^Dr", "Müller", "MULLER^Eva",
+         "Yamada^Tarou=山田^太郎=やまだ^たろう",
          "García López^José", "smithson^Al", "O'Neil", "X"]  # fmt: skip
 VALUES = {
     "00100010": NAMES,
@@ -121,7 +122,7 @@ def searches(draw: st.DrawFn) -> Search:
 
 
 SMALL = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,  # every example has a scratch index of its own

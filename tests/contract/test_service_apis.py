@@ -64,11 +64,7 @@ SERVICES = {
     "ingest": (FakeIngest, ingest_rpc.add_to, ingest_rpc.IngestClient),
     "storage": (FakeStorage, storage_rpc.add_to, storage_rpc.StorageClient),
     "query": (FakeQuery, query_rpc.add_to, query_rpc.QueryClient),
-    "transcoding": (
-        FakeTranscoding,
-        transcoding_rpc.add_to,
-        transcoding_rpc.TranscodingClient.open,
-    ),
+    "transcoding": (FakeTranscoding, transcoding_rpc.add_to, transcoding_rpc.TranscodingClient),
     "audit": (lambda: FakeAuditTrail([RECORD] * 450), audit_rpc.add_to, audit_rpc.AuditClient),
     "indexing": (FakeIndexing, indexing_rpc.add_to, indexing_rpc.IndexingClient),
 }
@@ -86,7 +82,10 @@ async def service(request):
                 return Pair(fake, fake)
             channel = await stack.enter_async_context(served(lambda server: add_to(server, fake)))
             made = client(channel)
-            return Pair(await made if asyncio.iscoroutine(made) else made, fake)
+            if name == "transcoding":
+                stack.push_async_callback(made.close)
+                await made.ready()
+            return Pair(made, fake)
 
         yield make
 
@@ -458,6 +457,15 @@ async def test_targets_are_known_without_asking_again(service):
     api, _ = await service("transcoding")
     assert list(api.targets("1.2.840.10008.1.2")) == ["1.2.840.10008.1.2.1"]
     assert list(api.targets("1.2.3")) == []
+
+
+async def test_targets_are_unavailable_while_the_service_has_never_answered(unused_tcp_port):
+    channel = open_channel(f"127.0.0.1:{unused_tcp_port}")
+    client = transcoding_rpc.TranscodingClient(channel)
+    with pytest.raises(Unavailable):
+        client.targets("1.2.840.10008.1.2")
+    await client.close()
+    await channel.close()
 
 
 # --- audit and indexing --------------------------------------------------------------------------

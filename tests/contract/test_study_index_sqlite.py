@@ -126,7 +126,7 @@ async def test_there_is_one_rebuild_at_a_time(tmp_path: Path) -> None:
 async def test_an_interrupted_batch_leaves_nothing_behind(tmp_path: Path) -> None:
     index = await SqliteIndex.open(tmp_path)
     bad = entry("1.2", "1.2.1", "2", t00081030="\ud800")
-    with pytest.raises(Exception, match="surrogate|str is not valid UTF-8"):
+    with pytest.raises(Exception, match=r"surrogate|str is not valid UTF-8"):
         await index.upsert([entry("1.2", "1.2.1", "1"), bad])
     assert await index.count(studies()) == 0
     assert [c.instances for c in await index.upsert([entry("1.2", "1.2.1", "1")])] == [1]

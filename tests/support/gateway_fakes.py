@@ -201,7 +201,7 @@ class FakeTranscoding:
             pixels = Dataset()
             pixels.TransferSyntaxUID = transfer_syntax
             parsed.file_meta = pixels
-            parsed.decompress()
+            parsed.decompress(generate_instance_uid=False)
         yield encode(parsed, target)
 
 
@@ -237,6 +237,9 @@ class FakeAssociation:
         self.gate.set()
         self.received: list[tuple[str, str, bytes, dict[str, Any]]] = []
         self.after_store = lambda: None
+
+    async def release(self) -> None:
+        self.closed.set()
 
     async def c_store(
         self,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
+
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import Announcement
@@ -44,6 +45,25 @@ NOT_STORABLE: Mapping[str, str] = {
     "no_meta.dcm": "no File Meta Information",
     "rtplan_truncated.dcm": "truncated",
     "rtstruct.dcm": "no File Meta Information",
+    # Colour palettes are no instances of a study (Non-Patient Object Storage, PS3.4 GG).
+    "fall.dcm": "no Study Instance UID",
+    "hotiron.dcm": "no Study Instance UID",
+    "hotmetalblue.dcm": "no Study Instance UID",
+    "pet.dcm": "no Study Instance UID",
+    "pet20step.dcm": "no Study Instance UID",
+    "spring.dcm": "no Study Instance UID",
+    "summer.dcm": "no Study Instance UID",
+    "winter.dcm": "no Study Instance UID",
+    "JPEGLSNearLossless_08.dcm": "no Study Instance UID",
+    "JPEGLSNearLossless_16.dcm": "no Study Instance UID",
+    "SC_rgb_jls_lossy_line.dcm": "no Study Instance UID",
+    "SC_rgb_jls_lossy_sample.dcm": "no Study Instance UID",
+    "UN_sequence.dcm": "no SOP Class UID",
+    "chrSQEncoding.dcm": "no SOP Class UID",
+    "chrSQEncoding1.dcm": "no SOP Class UID",
+    "empty_charset_LEI.dcm": "no SOP Class UID",
+    "no_meta_group_length.dcm": "no SOP Class UID",
+    "priv_SQ.dcm": "no SOP Class UID",
 }
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import hashlib
 import os
+import threading
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -52,7 +56,7 @@ async def test_every_acknowledged_put_of_killed_processes_is_there_and_whole(tmp
         async with python(PROGRAM, "put", str(tmp_path), prefix) as process:
             return await lines_until_killed(process, 60)
 
-    acknowledged = sum(await asyncio.gather(putter("1"), putter("2")), [])
+    acknowledged = list(chain(*await asyncio.gather(putter("1"), putter("2"))))
     blobs = await FileBlobs.open(tmp_path)
     kept = [info.key async for info in blobs.list("objects/")]
     assert set(acknowledged) <= set(kept)
@@ -157,3 +161,92 @@ async def test_a_reader_sees_whole_blobs_while_writers_write(blobs):
     await writing
     assert seen
     assert len([i async for i in blobs.list("objects/")]) == 40
+
+
+@pytest.fixture
+def held_disk(monkeypatch):
+    """The first fsync of a file waits for `go`; `reached` tells that it does."""
+    reached, go = threading.Event(), threading.Event()
+    real = os.fsync
+
+    def slow(descriptor):
+        if not reached.is_set():
+            reached.set()
+            assert go.wait(10)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    return reached, go
+
+
+async def test_a_cancelled_put_keeps_its_buffers_until_the_disk_is_done_with_them(blobs, held_disk):
+    reached, go = held_disk
+    buffer = bytearray(b"whole" * 100_000)
+    expected = digest(buffer)
+    task = asyncio.create_task(blobs.put(KEY, [buffer], expected))
+    assert await asyncio.to_thread(reached.wait, 10)
+    for _ in range(2):  # however often
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    buffer[:] = bytes(len(buffer))
+    assert digest(await blobs.get(KEY)) == expected
+
+
+async def test_a_cancelled_write_is_over_before_its_file_is_discarded(blobs, tmp_path, monkeypatch):
+    reached, go = threading.Event(), threading.Event()
+    real = os.writev
+
+    def slow(descriptor, buffers):
+        reached.set()
+        assert go.wait(10)
+        return real(descriptor, buffers)
+
+    monkeypatch.setattr(os, "writev", slow)
+
+    async def write() -> None:
+        async with await blobs.stage() as staged:
+            await staged.write(b"x" * 2_000_000)
+
+    task = asyncio.create_task(write())
+    assert await asyncio.to_thread(reached.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
+    assert [path.name for path in own.iterdir()] == ["lock"]
+
+
+def open_blobs(root: Path) -> list[str]:
+    """Files below the root's objects that this process holds open."""
+    links = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return [link for link in links if link.startswith(str(root / "objects"))]
+
+
+async def test_streams_that_are_left_or_cancelled_leave_no_file_open(blobs, tmp_path):
+    content = b"x" * 3_000_000
+    await blobs.put(KEY, [content], digest(content))
+
+    async def read() -> None:
+        async for _ in blobs.stream(KEY):
+            await asyncio.sleep(0)
+
+    for number in range(40):
+        task = asyncio.create_task(read())
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    stream = blobs.stream(KEY)
+    await anext(stream)
+    await stream.aclose()
+    gc.collect()
+    assert open_blobs(tmp_path) == []

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ async def test_every_acknowledged_append_of_killed_processes_is_there_once_and_i
         async with python(PROGRAM, "append", str(tmp_path), TOPIC, prefix) as process:
             return await lines_until_killed(process, 100)
 
-    acknowledged = sum(await asyncio.gather(*(appender(p) for p in ("a", "b", "c"))), [])
+    acknowledged = list(chain(*await asyncio.gather(*map(appender, "abc"))))
     bus = await LogBus.open(tmp_path)
     kept = await contents(bus)
     await bus.close()

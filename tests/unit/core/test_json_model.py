@@ -10,6 +10,7 @@ from typing import Any
 
 import pydicom
 import pytest
+
 from isocenter.core.errors import IsocenterError, Unprocessable
 from isocenter.core.reader import Header, find_value, scan_header, to_json
 from isocenter.core.transfer_syntax import (
@@ -57,10 +58,10 @@ def _theirs(path: Path) -> dict[str, Any]:
 def _with_our_differences(attributes: dict[str, Any]) -> dict[str, Any]:
     """pydicom's answer with the differences that `core.json_model` lists."""
     answer = {}
-    for key, entry in attributes.items():
+    for key, original in attributes.items():
         if key.endswith("0000"):
             continue
-        entry = dict(entry)
+        entry = dict(original)
         if entry["vr"] == "SQ":
             entry["Value"] = [_with_our_differences(item) for item in entry["Value"]]
         elif key == "00080005" and "Value" in entry:
@@ -78,7 +79,8 @@ def _with_our_differences(attributes: dict[str, Any]) -> dict[str, Any]:
 def _comparable(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> dict[str, Any]:
     """Ours, with bulk data put back in place."""
     answer = {}
-    for key, entry in ours.items():
+    for key, original in ours.items():
+        entry = original
         other = theirs.get(key, {})
         if "BulkDataURI" in entry:
             assert entry["BulkDataURI"] == f"X/{path}{key}"
@@ -157,9 +159,12 @@ def test_a_vr_of_a_later_edition_is_read_as_un_with_a_32_bit_length() -> None:
     assert answer["00100020"]["Value"] == ["AB"]
 
 
-def test_an_unknown_character_set_does_not_lose_the_rest() -> None:
+@pytest.mark.parametrize(
+    "name", [b"ISO_IR 9999 ", b"rot13 ", b"zlib", b"\0\0X\0", b"idna", b"ISO_IR 100\\hex "]
+)
+def test_an_unknown_character_set_does_not_lose_the_rest(name: bytes) -> None:
     header = (
-        element(0x00080005, "CS", b"ISO_IR 9999 ")
+        element(0x00080005, "CS", name)
         + element(0x00100010, "PN", b"M\xfcller")
         + element(0x00100020, "LO", b"ID")
     )
@@ -181,6 +186,7 @@ def test_bytes_outside_their_character_set_are_replaced() -> None:
         ("IS", b"12\\ \\x ", [12, None, "x"]),
         ("IS", b"1.5 ", [1.5]),
         ("IS", b"2.0 ", [2]),
+        ("IS", b"99999999999999999999\\1e30", ["99999999999999999999", "1e30"]),
         ("DS", b"1e3\\NaN", [1000.0, "NaN"]),
         ("DS", b" 1.25 ", [1.25]),
         ("FL", struct.pack("<2f", 0.5, float("inf")), [0.5, "inf"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,12 +15,12 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
-from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeEnv, from_test_file, series
 
-from isocenter.core.events import AuditAction
+from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT, VERIFICATION
 from isocenter.gateway.role import GatewayRole, build
 from isocenter.gateway.settings import GatewaySettings, KnownAE
+from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeEnv, from_test_file, series
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -305,13 +304,15 @@ async def test_getscu_receives_what_it_does_not_take_compressed_transcoded(tmp_p
     held = from_test_file("MR_small_jp2klossless.dcm")
     async with live([held]) as gateway:
         outcome = await dcmtk(
-            "getscu", "-P", "+xi", *at(gateway), "-od", tmp_path,
+            "getscu", "-P", *at(gateway), "-od", tmp_path,
             "-k", "QueryRetrieveLevel=STUDY",
             "-k", f"StudyInstanceUID={held.stored.name.study}",
         )  # fmt: skip
     assert outcome.code == 0, outcome.text
     [file] = tmp_path.iterdir()
-    assert dcmread(file).file_meta.TransferSyntaxUID == IMPLICIT
+    got, original = dcmread(file), dcmread(get_testdata_file("MR_small.dcm", download=False))
+    assert got.file_meta.TransferSyntaxUID == EXPLICIT
+    assert (got.pixel_array == original.pixel_array).all()
 
 
 async def test_c_get_is_cancelled_between_sub_operations():
@@ -385,10 +386,14 @@ async def test_a_destination_gets_what_it_does_not_take_compressed_transcoded(tm
     assert dcmread(file).file_meta.TransferSyntaxUID == EXPLICIT
 
 
-async def test_an_unknown_destination_has_its_status_and_nothing_is_recorded_as_exported():
-    async with live(series(1)) as gateway:
-        answers = await move(gateway, "1.2.3", "NOWHERE")
-    assert [status.Status for status, _ in answers] == [0xA801]
+async def test_an_unknown_destination_has_its_status_and_is_recorded_as_a_failure():
+    async with live(series(1), known_aes=[KnownAE(title="CALLER")]) as gateway:
+        for title in ("NOWHERE", "CALLER"):
+            answers = await move(gateway, "1.2.3", title)
+            assert [status.Status for status, _ in answers] == [0xA801]
+        records = gateway.env.fake_audit.records
+    assert [record["destination"] for record in records] == ["NOWHERE", "CALLER"]
+    assert {record["outcome"] for record in records} == {AuditOutcome.FAILURE}
 
 
 async def test_a_dead_destination_fails_every_sub_operation():

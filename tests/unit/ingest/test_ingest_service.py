@@ -6,6 +6,8 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from pydantic import ValidationError
+
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.errors import (
@@ -37,7 +39,6 @@ from isocenter.core.transfer_syntax import (
 from isocenter.ingest.settings import IngestSettings, SourcePolicy
 from isocenter.runtime.event_codec import decode
 from isocenter.storage.settings import StorageSettings
-from pydantic import ValidationError
 from support.objects import (
     INSTANCE,
     SERIES,
@@ -100,9 +101,9 @@ async def test_buffered_and_streamed_objects_are_the_same_object() -> None:
     first = await whole.ingest.store(announcement(), chunks(data))
     second = await streamed.ingest.store(announcement(), chunks(data, 5000))
     assert first == second
-    assert await whole.blobs.get(f"{(await whole.keys('objects/'))[0]}") == await (
-        streamed.blobs.get((await streamed.keys("objects/"))[0])
-    )
+    assert await whole.blobs.get(
+        f"{(await whole.keys('objects/'))[0]}"
+    ) == await streamed.blobs.get((await streamed.keys("objects/"))[0])
     assert await _headers(whole.bus) == await _headers(streamed.bus)
 
 
@@ -229,9 +230,7 @@ async def test_a_zip_bomb_is_refused() -> None:
     data = packer.compress(small(more=element(0x7FE00010, "OB", bytes(20_000_000))))
     data += packer.flush()
     with pytest.raises(Unprocessable, match="becomes more than"):
-        await archive.ingest.store(
-            announcement(DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN), chunks(data)
-        )
+        await archive.ingest.store(announcement(DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN), chunks(data))
 
 
 async def test_data_that_is_not_deflated_as_announced_is_refused() -> None:
@@ -386,5 +385,3 @@ async def test_a_patient_id_is_audited_in_its_character_set() -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         IngestSettings.model_validate(wrong)
-
-

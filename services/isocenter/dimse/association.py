@@ -1,0 +1,311 @@
+"""An association, whoever requested it: its life, and the DIMSE services on it.
+
+Requests of the peer go to handlers, one after another (synchronous mode, PS3.7 D.3.3.3); requests
+of ours are the `c_...` operations, one at a time. Both may be under way together: the SCP of a
+C-GET stores on the association that the C-GET came on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from typing import Any
+
+from isocenter.core.errors import Unprocessable
+from isocenter.core.ports import Buffer
+from isocenter.dimse.assembly import Assembler
+from isocenter.dimse.contexts import PresentationContext, Rejected, UserIdentity
+from isocenter.dimse.errors import AssociationAborted, MalformedPdu
+from isocenter.dimse.limits import Timeouts
+from isocenter.dimse.messages import (
+    PROCESSING_FAILURE,
+    SOP_CLASS_NOT_SUPPORTED,
+    UNRECOGNIZED_OPERATION,
+    Command,
+    CommandField,
+    Request,
+)
+from isocenter.dimse.negotiation import Negotiated
+from isocenter.dimse.operations import MESSAGE_WEIGHT, Operations
+from isocenter.dimse.pdu import COMMAND, AbortReason, AbortSource, data_pdus
+from isocenter.dimse.sending import Chunks
+from isocenter.dimse.states import State
+from isocenter.dimse.stream import DataStream
+from isocenter.dimse.upper_layer import UpperLayer
+
+__all__ = ["MAX_BUFFERED_BYTES", "Association", "Handler", "PresentationContext"]
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[None]]
+
+MAX_BUFFERED_BYTES = 1024 * 1024
+
+
+class Association(Operations):
+    """One association with a peer; made by `server.serve` and `requestor.associate`."""
+
+    def __init__(
+        self, *, handlers: Mapping[int, Handler], timeouts: Timeouts, max_buffered_bytes: int
+    ) -> None:
+        super().__init__(timeouts)
+        self.calling_ae_title = ""
+        self.called_ae_title = ""
+        self.peer_host = ""
+        self.peer_port = 0
+        self.tls_subject = ""
+        self.user_identity: UserIdentity | None = None
+        self.contexts: Mapping[int, PresentationContext] = {}
+        """The accepted presentation contexts by ID; the roles are ours."""
+        self.max_pdu_out = 0
+        """Longest P-DATA-TF PDU sent, bytes after the PDU header."""
+        self.closed = asyncio.Event()
+        """Set when the association has ended: released, aborted or lost."""
+        self._handlers = handlers
+        self._layer: UpperLayer
+        self._max_buffered = max_buffered_bytes
+        self._buffered = 0
+        self._paused = False
+        self._assembler = Assembler(self, self.hold, self.let_go)
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._open: dict[int, Request] = {}  # by message ID: queued or being handled
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._worker: asyncio.Task[None] | None = None
+        self._send_lock = asyncio.Lock()
+        self._release_wanted = False
+        self._error: AssociationAborted | None = None
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def attach(self, layer: UpperLayer) -> None:
+        """Where the primitives go."""
+        self._layer = layer
+
+    def establish(self, negotiated: Negotiated) -> None:
+        """The association is established."""
+        self.peer_host, self.peer_port = self._layer.peer
+        self.contexts = negotiated.contexts
+        self.max_pdu_out = negotiated.max_length
+        self._worker = asyncio.create_task(self._work())
+
+    async def release(self) -> None:
+        """Release, and wait until that is done; an association that ended is left alone. A peer
+        that does not answer within the ARTIM time is aborted."""
+        self._layer.release_request()
+        try:
+            async with asyncio.timeout(self._timeouts.artim):
+                await self.closed.wait()
+        except TimeoutError:
+            self._layer.abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "no release")
+
+    async def abort(
+        self,
+        source: AbortSource = AbortSource.SERVICE_USER,
+        reason: AbortReason = AbortReason.NOT_SPECIFIED,
+    ) -> None:
+        """Abort; an association that ended is left alone."""
+        self._layer.abort(source, reason, "aborted locally")
+        await asyncio.sleep(0)  # lets the A-ABORT leave before a caller ends the loop
+
+    async def idle(self) -> None:
+        """Wait until no request of the peer is under way."""
+        await self._idle.wait()
+
+    def abandon(self) -> None:
+        """Close the connection and cancel the handler at once."""
+        self._layer.close()
+        if self._worker is not None:
+            self._worker.cancel()
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    async def send_message(
+        self,
+        context_id: int,
+        command: bytes,
+        data_set: Buffer | AsyncIterable[Buffer] | None = None,
+    ) -> None:
+        """Send one message, its command set encoded. Raises `AssociationAborted`; if the data set
+        raises or the caller is cancelled after the first byte left, the association is aborted,
+        since the rest of the message can never follow."""
+        chunks = None if data_set is None else Chunks(data_set)
+        if chunks is not None:
+            await chunks.begin()  # a source that fails at once costs no association
+        async with self._send_lock:
+            self._layer.send(
+                b"".join(data_pdus(context_id, COMMAND, command, self.max_pdu_out, last=True))
+            )
+            try:
+                if chunks is not None:
+                    async for part in chunks.pdus(context_id, self.max_pdu_out):
+                        self._layer.send(part)
+                        await self._drained()
+                await self._drained()
+            except AssociationAborted:
+                raise
+            except BaseException:
+                if chunks is not None and not chunks.complete:
+                    self._layer.abort(
+                        AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "unfinished message"
+                    )
+                raise
+
+    async def _drained(self) -> None:
+        await self._layer.drained()
+        if self._error is not None:
+            raise self._error
+
+    # --- indications of the upper layer ----------------------------------------------------------
+
+    def connected(self) -> None:
+        """The transport connection is open."""
+
+    def associate_indication(self, body: bytes) -> None:
+        """Nobody asked for: only acceptors take it."""
+        raise NotImplementedError
+
+    def associate_confirmation(self, body: bytes) -> None:
+        """Only requestors take it."""
+        raise NotImplementedError
+
+    def rejected(self, rejection: Rejected) -> None:
+        """Only requestors take it."""
+        raise NotImplementedError
+
+    def data_indication(self, context_id: int, control: int, fragment: memoryview) -> None:
+        """Part of a message."""
+        try:
+            self._assembler.add(self.contexts, context_id, control, fragment)
+        except MalformedPdu:
+            raise
+        except Unprocessable as error:
+            self._layer.abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, str(error))
+
+    def message_received(
+        self, context: PresentationContext, command: Command, data: DataStream
+    ) -> None:
+        """A message whose data set may still be arriving."""
+        if command.field == CommandField.C_CANCEL:
+            data.discard()
+            request = self._open.get(command.message_id_being_responded_to)
+            if request is not None:
+                request.cancelled.set()
+        elif command.is_response:
+            self.response_received(command, data)
+        elif self._layer.state is not State.STA6:  # we release: it could not be answered
+            data.discard()
+        else:
+            request = Request(self, context, command, data)
+            self._open[command.message_id] = request
+            self._idle.clear()
+            self.hold(MESSAGE_WEIGHT)
+            self._requests.put_nowait(request)
+
+    def release_indication(self) -> None:
+        """The peer wants to release; it may as soon as its requests are answered."""
+        if self._assembler.incomplete:
+            self._layer.abort(
+                AbortSource.SERVICE_PROVIDER,
+                AbortReason.UNEXPECTED_PDU,
+                "a release in the middle of a message",
+            )
+            return
+        self.fail_operation(AssociationAborted(f"{self.peer_host} releases the association"))
+        self._release_wanted = True
+        self._release_if_idle()
+
+    def aborted(self, error: AssociationAborted) -> None:
+        """The association ended without release."""
+        self._error = self._error or error
+
+    def ended(self) -> None:
+        """There is no association any more."""
+        error = self._error or AssociationAborted(
+            f"the association with {self.peer_host} was released", fix="establish another one"
+        )
+        self._error = error
+        self.closed.set()
+        self._assembler.fail(error)
+        self.fail_operation(error)
+        for request in self._open.values():
+            request.cancelled.set()
+        self._requests.put_nowait(None)
+
+    def disconnected(self) -> None:
+        """The transport connection is closed."""
+
+    def awaits_peer(self) -> bool:
+        """Whether the peer's silence counts: nothing of ours is under way, or half a message
+        has arrived. Responses to our requests have a timeout of their own."""
+        if self._paused:
+            return False
+        return self._assembler.incomplete or (self._idle.is_set() and not self.operating)
+
+    # --- bounded buffering -----------------------------------------------------------------------
+
+    def hold(self, count: int) -> None:
+        """So many more bytes are held; past the bound the socket is not read."""
+        self._buffered += count
+        if self._buffered > self._max_buffered and not self._paused:
+            self._paused = True
+            self._layer.pause_reading()
+
+    def let_go(self, count: int) -> None:
+        """So many bytes less are held; at half the bound the socket is read again."""
+        self._buffered -= count
+        if self._paused and self._buffered <= self._max_buffered // 2:
+            self._paused = False
+            self._layer.resume_reading()
+
+    # --- requests of the peer --------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while (request := await self._requests.get()) is not None:
+            try:
+                if not self.closed.is_set():
+                    await self._handle(request)
+            finally:
+                request.stream.discard()
+                if self._open.get(request.command.message_id) is request:
+                    del self._open[request.command.message_id]
+                self.let_go(MESSAGE_WEIGHT)
+                if self._requests.empty():
+                    self._idle.set()
+                self._release_if_idle()
+        self._idle.set()
+
+    async def _handle(self, request: Request) -> None:
+        fields: dict[str, Any] = {
+            "peer": self.peer_host,
+            "ae_title": self.calling_ae_title,
+            "command": f"{request.command.field:04X}H",
+        }
+        try:
+            await self._dispatch(request)
+            if not request.responded:
+                log.error("a handler sent no final response", extra=fields)
+        except AssociationAborted as error:
+            log.info("a request was not answered", extra={**fields, "problem": error.message})
+            return
+        except Exception:  # whatever it is, the association goes on
+            log.exception("a handler failed", extra=fields)
+        if not request.responded and not self.closed.is_set():
+            try:
+                await request.respond(PROCESSING_FAILURE)
+            except AssociationAborted as error:
+                log.info("a request was not answered", extra={**fields, "problem": error.message})
+
+    async def _dispatch(self, request: Request) -> None:
+        handler = self._handlers.get(request.command.field)
+        if handler is None:
+            await request.respond(UNRECOGNIZED_OPERATION)
+        elif not request.context.scp:
+            await request.respond(SOP_CLASS_NOT_SUPPORTED)
+        else:
+            await handler(request)
+
+    def _release_if_idle(self) -> None:
+        if self._release_wanted and self._idle.is_set():
+            self._layer.release_response()

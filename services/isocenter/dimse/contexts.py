@@ -1,0 +1,93 @@
+"""Presentation contexts: as proposed, as offered, as accepted (PS3.8 7.1.1.13, PS3.7 D.3.3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PresentationContext:
+    """An accepted presentation context; the roles are ours."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntax: str
+    scu: bool
+    scp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedContext:
+    """What we propose as requestor, with the roles we want to have. `scp` asks for SCP/SCU role
+    selection (C-GET receives its objects as SCP of their SOP classes)."""
+
+    abstract_syntax: str
+    transfer_syntaxes: Sequence[str]
+    scu: bool = True
+    scp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedContext:
+    """What a requestor proposes to us, with the roles that it wants to have."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntaxes: Sequence[str]
+    scu: bool = True
+    scp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """User Identity Negotiation (PS3.7 D.3.3.7)."""
+
+    kind: int  # 1 username, 2 username and passcode, 3 Kerberos, 4 SAML, 5 JSON Web Token
+    primary: bytes
+    secondary: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationOffer:
+    """An association request, to be admitted or not."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    peer_host: str
+    peer_port: int
+    contexts: Sequence[OfferedContext]
+    user_identity: UserIdentity | None = None
+    tls_subject: str = ""  # of the client certificate, RFC 4514; empty without one
+    implementation_class_uid: str = ""
+    implementation_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Admitted, with what is supported."""
+
+    contexts: Mapping[str, Sequence[str]]
+    """Abstract syntax -> transfer syntaxes, best first. The others are not accepted."""
+    roles: Collection[str] = field(default_factory=frozenset)
+    """Abstract syntaxes for which the requestor may have the SCP role (C-GET)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Not admitted; the fields are those of PS3.8 table 9-21."""
+
+    result: int
+    source: int
+    reason: int
+
+
+Admission = Accepted | Rejected
+
+NO_REASON_GIVEN = Rejected(1, 1, 1)
+APPLICATION_CONTEXT_NOT_SUPPORTED = Rejected(1, 1, 2)
+CALLING_AE_TITLE_NOT_RECOGNIZED = Rejected(1, 1, 3)
+CALLED_AE_TITLE_NOT_RECOGNIZED = Rejected(1, 1, 7)
+PROTOCOL_VERSION_NOT_SUPPORTED = Rejected(1, 2, 2)
+TEMPORARY_CONGESTION = Rejected(2, 3, 1)
+LOCAL_LIMIT_EXCEEDED = Rejected(2, 3, 2)

@@ -1,0 +1,227 @@
+"""Associations that peers request: listening, admission, limits, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from isocenter.core.errors import Unavailable
+from isocenter.dimse import negotiation
+from isocenter.dimse.association import MAX_BUFFERED_BYTES, Association, Handler
+from isocenter.dimse.contexts import (
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    LOCAL_LIMIT_EXCEEDED,
+    NO_REASON_GIVEN,
+    PROTOCOL_VERSION_NOT_SUPPORTED,
+    Accepted,
+    Admission,
+    AssociationOffer,
+    Rejected,
+)
+from isocenter.dimse.limits import Timeouts
+from isocenter.dimse.upper_layer import UpperLayer, new_buffer
+
+__all__ = [
+    "Accepted",
+    "Admission",
+    "AssociationOffer",
+    "Handler",
+    "Listener",
+    "Rejected",
+    "Server",
+    "Timeouts",
+    "serve",
+]
+
+log = logging.getLogger(__name__)
+
+Admit = Callable[[AssociationOffer], Admission]
+
+_BACKLOG = 1024
+# Connections that have no association yet, besides the associations: beyond, they are closed.
+_MAX_UNASSOCIATED = 256
+# How long an idle association may take to answer our release while draining, seconds.
+_RELEASE_TIME = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where and how to listen."""
+
+    host: str
+    port: int  # 0: any free one
+    reuse_port: bool = False  # several processes share the port
+    tls: ssl.SSLContext | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_pdu: int = 128 * 1024  # of P-DATA-TF PDUs received, bytes
+    max_associations: int = 1000
+    max_buffered_bytes: int = MAX_BUFFERED_BYTES  # received and not yet taken, per association
+
+
+class _Accepted(Association):
+    """An association from the transport connection on."""
+
+    def __init__(self, server: Server, listener: Listener, handlers: Mapping[int, Handler]) -> None:
+        super().__init__(
+            handlers=handlers,
+            timeouts=listener.timeouts,
+            max_buffered_bytes=listener.max_buffered_bytes,
+        )
+        self._server = server
+        self._max_pdu = listener.max_pdu
+        self._max_connections = listener.max_associations + _MAX_UNASSOCIATED
+        self.disconnect = asyncio.Event()
+
+    def connected(self) -> None:
+        """The transport connection is open."""
+        self._server.connections.add(self)
+        if len(self._server.connections) > self._max_connections:
+            log.warning("too many connections", extra={"peer": self._layer.peer[0]})
+            self._layer.close()
+
+    def associate_indication(self, body: bytes) -> None:
+        """Admit or reject."""
+        layer = self._layer
+        request = negotiation.decode_request(body, layer.peer, layer.tls_subject)
+        admission = self._server.admission(request)
+        if isinstance(admission, Rejected):
+            layer.reject(admission)
+            return
+        negotiated, pdu = negotiation.accept(request, admission, self._max_pdu)
+        self.calling_ae_title = request.offer.calling_ae_title
+        self.called_ae_title = request.offer.called_ae_title
+        self.tls_subject = request.offer.tls_subject
+        self.user_identity = request.offer.user_identity
+        layer.accept(pdu)
+        self.establish(negotiated)
+        self._server.established.add(self)
+
+    def ended(self) -> None:
+        """There is no association any more."""
+        super().ended()
+        self._server.established.discard(self)
+
+    def disconnected(self) -> None:
+        """The transport connection is closed."""
+        self._server.connections.discard(self)
+        self.disconnect.set()
+
+
+class Server:
+    """A listening DICOM port."""
+
+    def __init__(self, listener: Listener, handlers: Mapping[int, Handler], admit: Admit) -> None:
+        self._listener = listener
+        self._handlers = handlers
+        self._admit = admit
+        self._buffer = new_buffer()
+        self._listening: asyncio.Server | None = None
+        self._draining = False
+        self.connections: set[_Accepted] = set()
+        """Open transport connections, with or without an association."""
+        self.established: set[_Accepted] = set()
+        """Associations in use."""
+
+    async def listen(self) -> None:
+        """Open the port. Raises `Unavailable`."""
+        listener = self._listener
+        loop = asyncio.get_running_loop()
+        try:
+            self._listening = await loop.create_server(
+                self._connection,
+                listener.host,
+                listener.port,
+                reuse_port=listener.reuse_port or None,
+                backlog=_BACKLOG,
+                ssl=listener.tls,
+                ssl_handshake_timeout=listener.timeouts.artim if listener.tls else None,
+            )
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            raise Unavailable(
+                f"cannot listen on {listener.host}:{listener.port}: {error.strerror or error}",
+                fix="choose another port, or stop what uses it" if taken else "check the address",
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        if self._listening is None or not self._listening.sockets:
+            return self._listener.port
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    @property
+    def associations(self) -> int:
+        """How many associations are in use."""
+        return len(self.established)
+
+    def admission(self, request: negotiation.AssociateRequest) -> Admission:
+        """What PS3.8 table 9-21 says about a request, then what `admit` says."""
+        if not request.version_supported:
+            return PROTOCOL_VERSION_NOT_SUPPORTED
+        if request.application_context != negotiation.APPLICATION_CONTEXT:
+            return APPLICATION_CONTEXT_NOT_SUPPORTED
+        if self._draining or len(self.established) >= self._listener.max_associations:
+            return LOCAL_LIMIT_EXCEEDED
+        try:
+            return self._admit(request.offer)
+        except Exception:  # whatever it is, the port goes on
+            log.exception("admission failed", extra={"peer": request.offer.peer_host})
+            return NO_REASON_GIVEN
+
+    async def drain(self, timeout: float) -> None:
+        """Accept nothing new, let the requests under way finish, then end every association:
+        by release, or by abort where the peer does not answer or `timeout` seconds are over."""
+        self._draining = True
+        if self._listening is not None:
+            self._listening.close()
+        waiting = [asyncio.create_task(self._finish(one)) for one in tuple(self.established)]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        for association in tuple(self.established):
+            await association.abort()
+
+    async def close(self) -> None:
+        """Close the port and every connection at once."""
+        self._draining = True
+        if self._listening is not None:
+            self._listening.close()
+        for connection in tuple(self.connections):
+            await connection.abort()
+            connection.abandon()
+            await connection.disconnect.wait()
+
+    async def _finish(self, association: _Accepted) -> None:
+        await association.idle()
+        try:
+            async with asyncio.timeout(_RELEASE_TIME):
+                await association.release()
+        except TimeoutError:
+            await association.abort()
+
+    def _connection(self) -> UpperLayer:
+        association = _Accepted(self, self._listener, self._handlers)
+        layer = UpperLayer(
+            association,
+            acceptor=True,
+            timeouts=self._listener.timeouts,
+            max_length=self._listener.max_pdu,
+            buffer=self._buffer,
+        )
+        association.attach(layer)
+        return layer
+
+
+async def serve(listener: Listener, handlers: Mapping[int, Handler], admit: Admit) -> Server:
+    """Listen, and give the requests on admitted associations to the handler of their command
+    field (`messages.CommandField`). Raises `Unavailable` if the port cannot be opened."""
+    server = Server(listener, handlers, admit)
+    await server.listen()
+    return server

@@ -1,0 +1,61 @@
+"""Whether an association request is admitted, and with which presentation contexts."""
+
+from __future__ import annotations
+
+import logging
+
+from isocenter.dimse.contexts import (
+    CALLED_AE_TITLE_NOT_RECOGNIZED,
+    CALLING_AE_TITLE_NOT_RECOGNIZED,
+    Accepted,
+    Admission,
+    AssociationOffer,
+    Rejected,
+)
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.contexts import is_storage, transfer_syntaxes
+from isocenter.gateway.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+
+class Admissions:
+    """Decides on association requests."""
+
+    def __init__(self, *, settings: GatewaySettings, callers: Callers) -> None:
+        self._settings = settings
+        self._callers = callers
+
+    def __call__(self, offer: AssociationOffer) -> Admission:
+        """Reject callers that may not call; accept what is supported of what is proposed."""
+        if offer.called_ae_title not in self._settings.called_ae_titles:
+            return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
+        if not self._callers.may_call(offer.calling_ae_title, offer.peer_host):
+            return self._reject(
+                offer, CALLING_AE_TITLE_NOT_RECOGNIZED, "caller not in gateway.known_aes"
+            )
+        unknown = self._settings.accept_unknown_sop_classes
+        accepted: dict[str, dict[str, None]] = {}
+        for context in offer.contexts:
+            supported = frozenset(
+                transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
+            )
+            # In the proposer's order: it puts first what costs it, or its objects, least.
+            chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
+            accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
+        return Accepted(
+            contexts={uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes},
+            roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
+        )
+
+    def _reject(self, offer: AssociationOffer, how: Rejected, why: str) -> Rejected:
+        log.warning(
+            "association rejected",
+            extra={
+                "calling_ae_title": offer.calling_ae_title,
+                "called_ae_title": offer.called_ae_title,
+                "peer": offer.peer_host,
+                "reason": why,
+            },
+        )
+        return how

@@ -1,0 +1,106 @@
+"""C-FIND (PS3.7 9.1.2, PS3.4 C.4.1): matches stream from the query role to the requester."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+from isocenter.core.apis import Query
+from isocenter.core.attributes import BY_TAG
+from isocenter.core.errors import IsocenterError
+from isocenter.core.events import AuditAction
+from isocenter.core.identity import DEFAULT_PARTITION, is_uid
+from isocenter.core.ports import Match
+from isocenter.dimse.messages import Request
+from isocenter.gateway import statuses
+from isocenter.gateway.answers import refuse
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
+from isocenter.runtime.audit_log import AuditLog
+
+
+class CFind:
+    """The query SCP."""
+
+    def __init__(
+        self,
+        *,
+        query: Query,
+        audit: AuditLog,
+        callers: Callers,
+        ae_title: str,
+        max_identifier: int,
+    ) -> None:
+        self._query = query
+        self._audit = audit
+        self._callers = callers
+        self._ae_title = ae_title
+        self._max_identifier = max_identifier
+
+    async def __call__(self, request: Request) -> None:
+        """Pending responses as the matches come, then the final one."""
+        try:
+            data = await request.read_data(self._max_identifier)
+            levels = MODELS[request.context.abstract_syntax].levels
+            identifier = read(data, request.context.transfer_syntax, levels)
+            await self._record(request, identifier)
+            await self._answer(request, identifier)
+        except IsocenterError as error:
+            await refuse(request, statuses.Service.FIND, error)
+        else:
+            cancelled = request.cancelled.is_set()
+            await request.respond(statuses.CANCELLED if cancelled else statuses.SUCCESS)
+
+    async def _record(self, request: Request, identifier: Identifier) -> None:
+        """The audit trail knows of the search before the requester knows of an answer."""
+        keys = (BY_TAG.get(key.tag) for key in identifier.narrowing)
+        words = ["C-FIND", identifier.level.value, *(row.keyword for row in keys if row)]
+        studies = identifier.values(STUDY_UID)
+        await self._audit.record(
+            AuditAction.QUERY,
+            self._callers.source(request.association),
+            partition=DEFAULT_PARTITION,
+            patient_ids=identifier.values(PATIENT_ID),
+            studies=tuple(uid for uid in studies if is_uid(uid)),
+            detail=" ".join(words),
+        )
+
+    async def _answer(self, request: Request, identifier: Identifier) -> None:
+        status = statuses.PENDING
+        if identifier.unsupported:
+            status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
+        syntax = request.context.transfer_syntax
+        found = until(request.cancelled, self._query.search(identifier.search()))
+        async with aclosing(found) as batches:
+            async for batch in batches:
+                for match in batch:
+                    if request.cancelled.is_set():
+                        return
+                    answer = identifier.answer(match.attributes, self._ae_title)
+                    await request.respond(status, data_set=write(answer, syntax))
+
+
+async def until(
+    cancelled: asyncio.Event, batches: AsyncIterator[Sequence[Match]]
+) -> AsyncGenerator[Sequence[Match], None]:
+    """The batches until the event is set, also while one is being waited for."""
+    stop = asyncio.ensure_future(cancelled.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(batches, None))
+            try:
+                await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.wait({coming})
+            if stop.done() or (batch := coming.result()) is None:
+                return
+            yield batch
+    finally:
+        stop.cancel()
+        close = getattr(batches, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,41 @@
+"""C-STORE (PS3.7 9.1.1, PS3.4 annex B): the data set goes to ingest as it arrives."""
+
+from __future__ import annotations
+
+from isocenter.core.apis import Announcement, Ingest
+from isocenter.core.errors import Invalid, IsocenterError, Mismatch
+from isocenter.core.identity import is_uid
+from isocenter.dimse.messages import Request
+from isocenter.gateway import statuses
+from isocenter.gateway.answers import refuse
+from isocenter.gateway.callers import Callers
+
+
+class CStore:
+    """The storage SCP."""
+
+    def __init__(self, *, ingest: Ingest, callers: Callers) -> None:
+        self._ingest = ingest
+        self._callers = callers
+
+    async def __call__(self, request: Request) -> None:
+        """Success is answered only when ingest says that the object is durable."""
+        try:
+            await self._ingest.store(self._announcement(request), request.data)
+        except IsocenterError as error:
+            await refuse(request, statuses.Service.STORE, error)
+        else:
+            await request.respond(statuses.SUCCESS)
+
+    def _announcement(self, request: Request) -> Announcement:
+        command = request.command
+        if not is_uid(command.affected_sop_instance):
+            raise Invalid("Affected SOP Instance UID is no UID", fix="see PS3.5 9.1")
+        if command.affected_sop_class != request.context.abstract_syntax:
+            raise Mismatch("Affected SOP Class UID is not the presentation context's")
+        return Announcement(
+            source=self._callers.source(request.association),
+            transfer_syntax=request.context.transfer_syntax,
+            sop_class=command.affected_sop_class,
+            instance=command.affected_sop_instance,
+        )

@@ -1,0 +1,61 @@
+"""Who may associate, and who they are for ingest and the audit trail."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from isocenter.core.events import Source
+from isocenter.dimse.association import Association
+from isocenter.gateway.settings import GatewaySettings, KnownAE, UnknownCallers
+
+
+class Callers:
+    """Peers, as the settings see them."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+
+    def is_known(self, title: str, host: str) -> bool:
+        """Whether a peer is one of the settings: its title and, where one is given, its address.
+
+        A host given by name is not compared: names are resolved for what we call, not for who
+        calls.
+        """
+        known = self._settings.known_ae(title)
+        return known is not None and _comes_from(known, host)
+
+    def may_call(self, title: str, host: str) -> bool:
+        """Whether a peer may associate."""
+        policy = self._settings.unknown_callers
+        if policy is UnknownCallers.ALWAYS or self.is_known(title, host):
+            return True
+        address = _address(host)
+        return policy is UnknownCallers.LOOPBACK and address is not None and address.is_loopback
+
+    def source(self, association: Association) -> Source:
+        """The peer of an association, as events and audit records name it."""
+        return Source(
+            protocol="DIMSE",
+            host=association.peer_host,
+            ae_title=association.calling_ae_title,
+            called_ae_title=association.called_ae_title,
+            tls_subject=association.tls_subject,
+            known=self.is_known(association.calling_ae_title, association.peer_host),
+        )
+
+
+def _comes_from(known: KnownAE, host: str) -> bool:
+    try:
+        expected = ipaddress.ip_address(known.host)
+    except ValueError:
+        return True  # empty, or a name
+    return expected == _address(host)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,124 @@
+"""Which SOP classes and transfer syntaxes the gateway negotiates, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydicom.uid import UID
+from pynetdicom import AllStoragePresentationContexts
+
+from isocenter.core.identity import is_uid
+from isocenter.core.matching import Level
+from isocenter.core.transfer_syntax import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    TRANSFER_SYNTAXES,
+)
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+# Retired from PS3.4 table B.5-1, or of DICOS and DICONDE: still composite instances of a study.
+_STORAGE_BESIDE_THE_TABLE = frozenset(
+    {
+        "1.2.840.10008.5.1.1.27",  # Stored Print
+        "1.2.840.10008.5.1.1.29",  # Hardcopy Grayscale Image
+        "1.2.840.10008.5.1.1.30",  # Hardcopy Color Image
+        "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound Multi-frame Image
+        "1.2.840.10008.5.1.4.1.1.5",  # Nuclear Medicine Image
+        "1.2.840.10008.5.1.4.1.1.6",  # Ultrasound Image
+        "1.2.840.10008.5.1.4.1.1.8",  # Standalone Overlay
+        "1.2.840.10008.5.1.4.1.1.9",  # Standalone Curve
+        "1.2.840.10008.5.1.4.1.1.9.1",  # Waveform - Trial
+        "1.2.840.10008.5.1.4.1.1.10",  # Standalone Modality LUT
+        "1.2.840.10008.5.1.4.1.1.11",  # Standalone VOI LUT
+        "1.2.840.10008.5.1.4.1.1.12.3",  # X-Ray Angiographic Bi-Plane Image
+        "1.2.840.10008.5.1.4.1.1.77.1",  # VL Image - Trial
+        "1.2.840.10008.5.1.4.1.1.77.2",  # VL Multi-frame Image - Trial
+        "1.2.840.10008.5.1.4.1.1.88.1",  # Text SR - Trial
+        "1.2.840.10008.5.1.4.1.1.88.2",  # Audio SR - Trial
+        "1.2.840.10008.5.1.4.1.1.88.3",  # Detail SR - Trial
+        "1.2.840.10008.5.1.4.1.1.88.4",  # Comprehensive SR - Trial
+        "1.2.840.10008.5.1.4.1.1.129",  # Standalone PET Curve
+        "1.2.840.10008.5.1.4.34.1",  # RT Beams Delivery Instruction - Trial
+        "1.2.840.10008.5.1.4.1.1.501.1",  # DICOS CT Image
+        "1.2.840.10008.5.1.4.1.1.501.2.1",  # DICOS Digital X-Ray Image - For Presentation
+        "1.2.840.10008.5.1.4.1.1.501.2.2",  # DICOS Digital X-Ray Image - For Processing
+        "1.2.840.10008.5.1.4.1.1.501.3",  # DICOS Threat Detection Report
+        "1.2.840.10008.5.1.4.1.1.501.4",  # DICOS 2D AIT
+        "1.2.840.10008.5.1.4.1.1.501.5",  # DICOS 3D AIT
+        "1.2.840.10008.5.1.4.1.1.501.6",  # DICOS Quadrupole Resonance
+        "1.2.840.10008.5.1.4.1.1.601.1",  # Eddy Current Image
+        "1.2.840.10008.5.1.4.1.1.601.2",  # Eddy Current Multi-frame Image
+    }
+)
+
+# Non-patient objects (PS3.4 GG) are not among them: they belong to no study, nothing can keep them.
+STORAGE_SOP_CLASSES: frozenset[str] = _STORAGE_BESIDE_THE_TABLE | {
+    str(context.abstract_syntax) for context in AllStoragePresentationContexts
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InformationModel:
+    """A Query/Retrieve information model (PS3.4 C.6): its SOP classes and levels."""
+
+    name: str
+    find: str
+    move: str
+    get: str
+    levels: tuple[Level, ...]
+
+
+PATIENT_ROOT = InformationModel(
+    "Patient Root",
+    find="1.2.840.10008.5.1.4.1.2.1.1",
+    move="1.2.840.10008.5.1.4.1.2.1.2",
+    get="1.2.840.10008.5.1.4.1.2.1.3",
+    levels=(Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE),
+)
+STUDY_ROOT = InformationModel(
+    "Study Root",
+    find="1.2.840.10008.5.1.4.1.2.2.1",
+    move="1.2.840.10008.5.1.4.1.2.2.2",
+    get="1.2.840.10008.5.1.4.1.2.2.3",
+    levels=(Level.STUDY, Level.SERIES, Level.INSTANCE),
+)
+PATIENT_STUDY_ONLY = InformationModel(
+    "Patient/Study Only",
+    find="1.2.840.10008.5.1.4.1.2.3.1",
+    move="1.2.840.10008.5.1.4.1.2.3.2",
+    get="1.2.840.10008.5.1.4.1.2.3.3",
+    levels=(Level.PATIENT, Level.STUDY),
+)
+
+MODELS: Mapping[str, InformationModel] = {
+    uid: model
+    for model in (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
+    for uid in (model.find, model.move, model.get)
+}
+
+# Of messages that carry an identifier, or no data set at all.
+MESSAGE_TRANSFER_SYNTAXES: tuple[str, ...] = (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
+
+
+def is_storage(sop_class: str, *, accept_unknown: bool) -> bool:
+    """Whether objects of this SOP class may be sent to us. Unknown ones are those in no table of
+    the standard: private, or younger than our tables."""
+    if sop_class in STORAGE_SOP_CLASSES:
+        return True
+    return accept_unknown and is_uid(sop_class) and not UID(sop_class).type
+
+
+def transfer_syntaxes(sop_class: str, *, accept_unknown: bool) -> tuple[str, ...]:
+    """What is accepted for an abstract syntax; nothing if it is not supported."""
+    if sop_class == VERIFICATION or sop_class in MODELS:
+        return MESSAGE_TRANSFER_SYNTAXES
+    if is_storage(sop_class, accept_unknown=accept_unknown):
+        return tuple(TRANSFER_SYNTAXES)
+    return ()

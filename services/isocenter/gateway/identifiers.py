@@ -1,0 +1,202 @@
+"""Identifiers of C-FIND, C-MOVE and C-GET (PS3.4 C.4): read into keys, and written from answers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isocenter.core import reader, transfer_syntax
+from isocenter.core.attributes import BY_TAG, DEPTH
+from isocenter.core.dictionary import LONG_VRS
+from isocenter.core.errors import Mismatch
+from isocenter.core.matching import JsonAttributes, Key, Level, Search
+
+CHARACTER_SET = "00080005"
+LEVEL = "00080052"
+VIEW = "00080053"
+RETRIEVE_AE_TITLE = "00080054"
+AVAILABILITY = "00080056"
+FAILED_UIDS = "00080058"
+
+PATIENT_ID = "00100020"
+STUDY_UID = "0020000D"
+SERIES_UID = "0020000E"
+INSTANCE_UID = "00080018"
+
+UTF_8 = "ISO_IR 192"
+
+# They steer the request; they are no attributes of what is searched (PS3.4 C.4.1.1.3).
+_CONTROL = frozenset({CHARACTER_SET, LEVEL, VIEW, RETRIEVE_AE_TITLE, AVAILABILITY})
+_LEVELS = {level.value: level for level in Level}
+_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_MAX_DEPTH = 8  # no key of any information model is nested deeper than two
+_MAX_DS = 16  # PS3.5 table 6.2-1
+_MAX_SHORT = 0xFFFE  # longest even value of a VR with a 16-bit length
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """What a requester asks for."""
+
+    level: Level
+    keys: tuple[Key, ...]  # matching and return keys, without those that steer the request
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether a key is neither matched nor answered at this level (FF01, PS3.4 C.4.1.1.4)."""
+        rows = (BY_TAG.get(key.tag) for key in self.keys)
+        return any(row is None or DEPTH[row.level] > DEPTH[self.level] for row in rows)
+
+    @property
+    def narrowing(self) -> tuple[Key, ...]:
+        """The keys that are not universal, for the audit trail."""
+        return tuple(key for key in self.keys if any(key.values) or key.items)
+
+    def values(self, tag: str) -> tuple[str, ...]:
+        """The values of one key that are not empty; none if it is absent."""
+        found = (key.values for key in self.keys if key.tag == tag)
+        return tuple(value for value in next(found, ()) if value)
+
+    def search(self) -> Search:
+        """The search that answers a C-FIND. Keys above the level match too, whether or not
+        relational queries were negotiated: a superset of the hierarchical method (C.4.1.3.1)."""
+        return Search(
+            level=self.level,
+            keys=self.keys,
+            include=tuple(key.tag for key in self.keys if key.tag in BY_TAG),
+        )
+
+    def answer(self, found: JsonAttributes, ae_title: str) -> JsonAttributes:
+        """The identifier of a pending response: every key that was asked for, of zero length
+        where there is no value (C.4.1.1.3.2)."""
+        answered: JsonAttributes = {
+            LEVEL: {"vr": "CS", "Value": [self.level.value]},
+            RETRIEVE_AE_TITLE: {"vr": "AE", "Value": [ae_title]},
+            AVAILABILITY: {"vr": "CS", "Value": ["ONLINE"]},
+        }
+        for key in self.keys:
+            answered[key.tag] = found.get(key.tag) or {"vr": key.vr}
+        return answered
+
+
+def read(data: bytes, syntax: str, levels: Sequence[Level]) -> Identifier:
+    """The identifier in a request. Raises `Unprocessable` for what cannot be read, `Mismatch` for
+    a level that is missing or not one of the information model's."""
+    attributes = reader.to_json(data, syntax, max_depth=_MAX_DEPTH)
+    keys = tuple(
+        _key(tag, element)
+        for tag, element in attributes.items()
+        if tag not in _CONTROL and not tag.endswith("0000")
+    )
+    return Identifier(_level(attributes, levels), keys)
+
+
+def _level(attributes: JsonAttributes, levels: Sequence[Level]) -> Level:
+    values = attributes.get(LEVEL, {}).get("Value") or [""]
+    level = _LEVELS.get(str(values[0]).strip(" \0"))
+    if level not in levels or len(values) != 1:
+        known = ", ".join(level.value for level in levels)
+        raise Mismatch(f"(0008,0052) must be one of {known}")
+    assert level is not None
+    return level
+
+
+def _key(tag: str, element: Mapping[str, Any]) -> Key:
+    vr: str = element["vr"]
+    values = element.get("Value") or ()
+    if vr == "SQ":
+        items = tuple(_key(*entry) for item in values[:1] for entry in item.items())
+        return Key(tag, vr, items=items)
+    return Key(tag, vr, tuple(_text(value) for value in values))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "=".join(value.get(group) or "" for group in _NAME_GROUPS).rstrip("=")
+    return "" if value is None else str(value).strip("\0")
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def write(attributes: JsonAttributes, syntax: str) -> bytes:
+    """Attributes as a data set, with Specific Character Set where a text is not ASCII.
+
+    `syntax` is one of `contexts.MESSAGE_TRANSFER_SYNTAXES`.
+    """
+    writer = _Writer(syntax)
+    body = writer.data_set(attributes)
+    if writer.ascii_only:
+        return body
+    return writer.data_set({**attributes, CHARACTER_SET: {"vr": "CS", "Value": [UTF_8]}})
+
+
+class _Writer:
+    """One pass over attributes in the DICOM JSON Model."""
+
+    def __init__(self, syntax: str) -> None:
+        known = transfer_syntax.lookup(syntax)
+        self.ascii_only = True
+        self._implicit = known.implicit_vr
+        self._order = "<" if known.little_endian else ">"
+        self._tag = struct.Struct(f"{self._order}HH")
+        self._short = struct.Struct(f"{self._order}H")
+        self._long = struct.Struct(f"{self._order}I")
+
+    def data_set(self, attributes: JsonAttributes) -> bytes:
+        """All elements, in the order of their tags (PS3.5 7.1)."""
+        return b"".join(self._element(tag, attributes[tag]) for tag in sorted(attributes))
+
+    def _element(self, tag: str, element: Mapping[str, Any]) -> bytes:
+        vr: str = element["vr"]
+        value = self._value(vr, element.get("Value") or ())
+        head = self._tag.pack(int(tag[:4], 16), int(tag[4:], 16))
+        if self._implicit:
+            return head + self._long.pack(len(value)) + value
+        if vr not in LONG_VRS and len(value) > _MAX_SHORT:
+            vr = "UN"  # PS3.5 6.2.2: how a value too long for its VR's 16-bit length is written
+        if vr in LONG_VRS:
+            return head + vr.encode() + b"\0\0" + self._long.pack(len(value)) + value
+        return head + vr.encode() + self._short.pack(len(value)) + value
+
+    def _value(self, vr: str, values: Sequence[Any]) -> bytes:
+        if vr == "SQ":
+            return b"".join(self._item(item) for item in values)
+        if vr in _NUMBERS:
+            return self._numbers(_NUMBERS[vr], values)
+        if vr == "AT":
+            pairs = ((int(value[:4], 16), int(value[4:], 16)) for value in values)
+            return b"".join(self._tag.pack(*pair) for pair in pairs)
+        text = "\\".join(map(_TEXTS.get(vr, _text), values))
+        self.ascii_only = self.ascii_only and text.isascii()
+        encoded = text.encode()
+        return encoded + (b"\0" if vr == "UI" else b" ") * (len(encoded) % 2)
+
+    def _numbers(self, form: str, values: Sequence[Any]) -> bytes:
+        number = struct.Struct(self._order + form)
+        try:
+            return b"".join(number.pack(value) for value in values if value is not None)
+        except struct.error:
+            return b""  # an object's value may be no value of the VR; then there is none to give
+
+    def _item(self, item: JsonAttributes) -> bytes:
+        body = self.data_set(item)
+        return self._tag.pack(0xFFFE, 0xE000) + self._long.pack(len(body)) + body
+
+
+def _decimal(value: object) -> str:
+    """A DS of at most 16 characters."""
+    text = _text(value)
+    digits = _MAX_DS
+    while len(text) > _MAX_DS and isinstance(value, float):
+        digits -= 1
+        text = f"{value:.{digits}g}"
+    return text
+
+
+_NUMBERS = {
+    "US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q",
+}  # fmt: skip
+_TEXTS: Mapping[str, Callable[[object], str]] = {"DS": _decimal}

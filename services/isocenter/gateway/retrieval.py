@@ -1,0 +1,173 @@
+"""What a C-MOVE or C-GET asks for: the instances behind an identifier (PS3.4 C.4.2.1.4).
+
+Instances are found in storage, so a retrieve by UIDs from the study down needs no index. Where
+the study is not named, or a patient is asked for, the index names the studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isocenter.core.apis import Query, Storage, StoredInstance
+from isocenter.core.errors import Mismatch
+from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.core.identity import DEFAULT_PARTITION, is_uid
+from isocenter.core.matching import Key, Level, Search
+from isocenter.dimse.messages import Request
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.identifiers import (
+    INSTANCE_UID,
+    PATIENT_ID,
+    SERIES_UID,
+    STUDY_UID,
+    Identifier,
+    read,
+)
+from isocenter.runtime.audit_log import AuditLog
+
+MAX_NAMED = 10  # series and instances named in an audit record; the count is of all
+
+# The unique keys that count at each level: that of the level, and those above it but the
+# patient's (a Study Instance UID needs no patient to be unique).
+_UNIQUE_KEYS: dict[Level, tuple[str, ...]] = {
+    Level.PATIENT: (PATIENT_ID,),
+    Level.STUDY: (STUDY_UID,),
+    Level.SERIES: (STUDY_UID, SERIES_UID),
+    Level.INSTANCE: (STUDY_UID, SERIES_UID, INSTANCE_UID),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which instances; an empty tuple where any will do."""
+
+    level: Level
+    patients: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()
+
+
+def wanted(identifier: Identifier) -> Wanted:
+    """The unique keys of an identifier. Raises `Mismatch` if that of its level is missing, or if
+    a value is a pattern or no UID."""
+    level = identifier.level
+    values = {tag: identifier.values(tag) for tag in _UNIQUE_KEYS[level]}
+    key = _UNIQUE_KEYS[level][-1]
+    if not values[key]:
+        raise Mismatch(f"level {level.value} needs a value of ({key[:4]},{key[4:]})")
+    patients = values.pop(PATIENT_ID, ())
+    if len(patients) > 1 or any(set(value) & set("*?") for value in patients):
+        raise Mismatch("(0010,0020) must be one value without wild cards")
+    for tag, uids in values.items():
+        if not all(is_uid(uid) for uid in uids):
+            raise Mismatch(f"({tag[:4]},{tag[4:]}) is no list of UIDs")
+    return Wanted(
+        level=level,
+        patients=patients,
+        studies=values.get(STUDY_UID, ()),
+        series=values.get(SERIES_UID, ()),
+        instances=values.get(INSTANCE_UID, ()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A retrieve that is known to the last instance."""
+
+    asked: Wanted
+    instances: Sequence[StoredInstance]
+
+
+class Retrieval:
+    """Finds and records what a retrieve is about."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        query: Query,
+        audit: AuditLog,
+        callers: Callers,
+        max_identifier: int,
+    ) -> None:
+        self._storage = storage
+        self._query = query
+        self._audit = audit
+        self._callers = callers
+        self._max_identifier = max_identifier
+
+    async def plan(self, request: Request) -> Plan:
+        """Which instances a C-MOVE or C-GET asks for; none if nothing matches."""
+        data = await request.read_data(self._max_identifier)
+        levels = MODELS[request.context.abstract_syntax].levels
+        asked = wanted(read(data, request.context.transfer_syntax, levels))
+        return Plan(asked, await self.resolve(asked))
+
+    async def record(
+        self, action: AuditAction, request: Request, plan: Plan, *, destination: str = ""
+    ) -> None:
+        """Write what is about to leave into the audit trail."""
+        verb = "C-GET" if action is AuditAction.RETRIEVE else "C-MOVE"
+        names = [stored.name for stored in plan.instances]
+        await self._audit.record(
+            action,
+            self._callers.source(request.association),
+            partition=DEFAULT_PARTITION,
+            patient_ids=plan.asked.patients,
+            studies=tuple(dict.fromkeys(name.study for name in names)) or plan.asked.studies,
+            series=tuple(dict.fromkeys(name.series for name in names))[:MAX_NAMED],
+            instances=tuple(name.instance for name in names[:MAX_NAMED]),
+            instance_count=len(names),
+            detail=f"{verb} {plan.asked.level.value}",
+            destination=destination,
+        )
+
+    async def record_refusal(self, request: Request, destination: str) -> None:
+        """Write into the audit trail that nothing leaves for an unknown destination."""
+        await self._audit.record(
+            AuditAction.EXPORT,
+            self._callers.source(request.association),
+            outcome=AuditOutcome.FAILURE,
+            partition=DEFAULT_PARTITION,
+            detail="C-MOVE",
+            destination=destination,
+            error="move destination unknown",
+        )
+
+    async def resolve(self, asked: Wanted) -> list[StoredInstance]:
+        """All instances, by study, series and SOP Instance UID. A list, since the first pending
+        response already tells how many sub-operations remain."""
+        found: list[StoredInstance] = []
+        for study in asked.studies or await self._studies(asked):
+            found += await self._of_study(study, asked)
+        return found
+
+    async def _studies(self, asked: Wanted) -> list[str]:
+        keys = (
+            Key(PATIENT_ID, "LO", asked.patients),
+            Key(SERIES_UID, "UI", asked.series),
+            Key(INSTANCE_UID, "UI", asked.instances),
+        )
+        level = Level.STUDY if asked.level is Level.PATIENT else asked.level
+        search = Search(
+            level=level, keys=tuple(key for key in keys if key.values), include=(STUDY_UID,)
+        )
+        studies: dict[str, None] = {}
+        async for batch in self._query.search(search):
+            for match in batch:
+                studies.update(dict.fromkeys(match.attributes[STUDY_UID]["Value"]))
+        return list(studies)
+
+    async def _of_study(self, study: str, asked: Wanted) -> list[StoredInstance]:
+        series = asked.series[0] if len(asked.series) == 1 else ""
+        instance = asked.instances[0] if series and len(asked.instances) == 1 else ""
+        all_series, all_instances = frozenset(asked.series), frozenset(asked.instances)
+        return [
+            stored
+            async for stored in self._storage.instances(DEFAULT_PARTITION, study, series, instance)
+            if (not all_series or stored.name.series in all_series)
+            and (not all_instances or stored.name.instance in all_instances)
+        ]

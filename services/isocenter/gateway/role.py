@@ -1,0 +1,105 @@
+"""The gateway role: the DICOM port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from isocenter.dimse.association import Handler
+from isocenter.dimse.messages import CommandField
+from isocenter.dimse.server import Admit, Listener, Server, serve
+from isocenter.gateway.admission import Admissions
+from isocenter.gateway.c_echo import c_echo
+from isocenter.gateway.c_find import CFind
+from isocenter.gateway.c_get import CGet
+from isocenter.gateway.c_move import CMove
+from isocenter.gateway.c_store import CStore
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.retrieval import Retrieval
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.role import Env, Role
+
+# Who drains a role bounds it in time; this only ends what would never end.
+_DRAIN_SECONDS = 3600.0
+
+
+class GatewayRole(Role):
+    """Listens for associations and answers what is asked on them."""
+
+    name = "gateway"
+
+    def __init__(
+        self, settings: GatewaySettings, handlers: Mapping[int, Handler], admit: Admit
+    ) -> None:
+        self._settings = settings
+        self._handlers = handlers
+        self._admit = admit
+        self._server: Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._server.port if self._server is not None else self._settings.port
+
+    async def start(self) -> None:
+        """Open the port, which other processes may share. Raises `Unavailable`."""
+        settings = self._settings
+        listener = Listener(
+            settings.host,
+            settings.port,
+            reuse_port=True,
+            timeouts=settings.timeouts,
+            max_pdu=settings.max_pdu,
+            max_associations=settings.max_associations,
+        )
+        self._server = await serve(listener, self._handlers, self._admit)
+
+    async def drain(self) -> None:
+        """Take no new association; finish the requests under way, then release."""
+        if self._server is not None:
+            await self._server.drain(_DRAIN_SECONDS)
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._server is not None:
+            await self._server.close()
+            self._server = None
+
+    def problems(self) -> Sequence[str]:
+        """Not ready before the port is open."""
+        return () if self._server is not None else ("the DICOM port is not open",)
+
+
+async def build(env: Env) -> GatewayRole:
+    """Put the verbs together with the services they call."""
+    settings = env.section(GatewaySettings)
+    storage, query = await env.storage(), await env.query()
+    transcoding, audit = await env.transcoding(), await env.audit_log()
+    callers = Callers(settings)
+    retrieval = Retrieval(
+        storage=storage,
+        query=query,
+        audit=audit,
+        callers=callers,
+        max_identifier=settings.max_identifier,
+    )
+    sub_operations = SubOperations(storage=storage, transcoding=transcoding)
+    handlers: dict[int, Handler] = {
+        CommandField.C_ECHO: c_echo,
+        CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers),
+        CommandField.C_FIND: CFind(
+            query=query,
+            audit=audit,
+            callers=callers,
+            ae_title=settings.ae_title,
+            max_identifier=settings.max_identifier,
+        ),
+        CommandField.C_GET: CGet(retrieval=retrieval, sub_operations=sub_operations),
+        CommandField.C_MOVE: CMove(
+            retrieval=retrieval,
+            sub_operations=sub_operations,
+            transcoding=transcoding,
+            settings=settings,
+        ),
+    }
+    return GatewayRole(settings, handlers, Admissions(settings=settings, callers=callers))

@@ -1,0 +1,112 @@
+"""One table of errors to DIMSE statuses per service (PS3.7 annex C; PS3.4 B.2.3, C.4.1.1.4,
+C.4.2.1.5, C.4.3.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from isocenter.core.errors import Code, IsocenterError
+
+SUCCESS = 0x0000
+PENDING = 0xFF00
+PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01  # C-FIND only
+CANCELLED = 0xFE00
+SUB_OPERATIONS_FAILED = 0xB000  # C-MOVE, C-GET: completed, one or more failures or warnings
+INVALID_OBJECT_INSTANCE = 0x0117  # PS3.7 C.4.2
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+DUPLICATE_SOP_INSTANCE = 0x0111
+NOT_AUTHORIZED = 0x0124
+PROCESSING_FAILURE = 0x0110
+OUT_OF_RESOURCES = 0xA700
+CANNOT_COUNT_MATCHES = 0xA701
+CANNOT_PERFORM_SUB_OPERATIONS = 0xA702
+MOVE_DESTINATION_UNKNOWN = 0xA801
+DOES_NOT_MATCH_SOP_CLASS = 0xA900
+CANNOT_UNDERSTAND = 0xC000  # C-STORE; "unable to process" of the other services
+
+# Error Comment (0000,0902) is an LO: at most 64 characters, no backslash.
+MAX_COMMENT = 64
+
+
+class Service(Enum):
+    """The DIMSE services that can fail."""
+
+    STORE = "C-STORE"
+    FIND = "C-FIND"
+    MOVE = "C-MOVE"
+    GET = "C-GET"
+
+
+_STORE: Mapping[Code, int] = {
+    Code.INVALID: INVALID_OBJECT_INSTANCE,
+    Code.MISMATCH: DOES_NOT_MATCH_SOP_CLASS,
+    Code.UNPROCESSABLE: CANNOT_UNDERSTAND,
+    Code.NOT_FOUND: PROCESSING_FAILURE,
+    Code.CONFLICT: DUPLICATE_SOP_INSTANCE,
+    Code.REFUSED: NOT_AUTHORIZED,
+    Code.UNSUPPORTED: SOP_CLASS_NOT_SUPPORTED,
+    Code.OUT_OF_RESOURCES: OUT_OF_RESOURCES,
+    Code.UNAVAILABLE: OUT_OF_RESOURCES,
+    Code.CORRUPTED: PROCESSING_FAILURE,
+    Code.CANCELLED: PROCESSING_FAILURE,
+    Code.DEADLINE: OUT_OF_RESOURCES,
+    Code.INTERNAL: PROCESSING_FAILURE,
+}
+
+_FIND: Mapping[Code, int] = {
+    Code.INVALID: CANNOT_UNDERSTAND,
+    Code.MISMATCH: DOES_NOT_MATCH_SOP_CLASS,
+    Code.UNPROCESSABLE: CANNOT_UNDERSTAND,
+    Code.NOT_FOUND: CANNOT_UNDERSTAND,
+    Code.CONFLICT: CANNOT_UNDERSTAND,
+    Code.REFUSED: NOT_AUTHORIZED,
+    Code.UNSUPPORTED: CANNOT_UNDERSTAND,
+    Code.OUT_OF_RESOURCES: OUT_OF_RESOURCES,
+    Code.UNAVAILABLE: OUT_OF_RESOURCES,
+    Code.CORRUPTED: CANNOT_UNDERSTAND,
+    Code.CANCELLED: CANCELLED,
+    Code.DEADLINE: OUT_OF_RESOURCES,
+    Code.INTERNAL: CANNOT_UNDERSTAND,
+}
+
+# Raised before the first sub-operation: what was asked for could not be counted.
+_RETRIEVE: Mapping[Code, int] = {
+    **_FIND,
+    Code.OUT_OF_RESOURCES: CANNOT_COUNT_MATCHES,
+    Code.UNAVAILABLE: CANNOT_COUNT_MATCHES,
+    Code.DEADLINE: CANNOT_COUNT_MATCHES,
+}
+
+STATUSES: Mapping[Service, Mapping[Code, int]] = {
+    Service.STORE: _STORE,
+    Service.FIND: _FIND,
+    Service.MOVE: _RETRIEVE,
+    Service.GET: _RETRIEVE,
+}
+
+
+def is_warning(status: int) -> bool:
+    """Whether a storage SCP kept the object with a remark (PS3.7 C.3, PS3.4 B.2.3)."""
+    return status & 0xF000 == 0xB000 or status in (0x0107, 0x0116)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a request that failed is answered."""
+
+    status: int
+    comment: str
+
+
+def failure(service: Service, error: IsocenterError) -> Failure:
+    """The answer to an error. The comment is the error's message (which holds no patient data),
+    shortened to what an LO can hold."""
+    return Failure(STATUSES[service][error.code], comment(error.message))
+
+
+def comment(text: str) -> str:
+    """A text as an Error Comment: printable ASCII without backslashes, at most 64 characters."""
+    plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
+    return plain if len(plain) <= MAX_COMMENT else plain[: MAX_COMMENT - 3] + "..."

@@ -1,0 +1,238 @@
+"""The C-STORE sub-operations of C-MOVE and C-GET (PS3.4 C.4.2.2.1, C.4.3.2.1).
+
+An object goes out as it is stored where the receiver accepted its transfer syntax, transcoded
+where not. The next object is read while one is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from isocenter.core.apis import Storage, StoredInstance, Transcoding
+from isocenter.core.errors import IsocenterError, Unsupported
+from isocenter.dimse.association import Association
+from isocenter.dimse.contexts import PresentationContext
+from isocenter.dimse.messages import Request
+from isocenter.gateway import statuses
+from isocenter.gateway.identifiers import FAILED_UIDS, write
+from isocenter.gateway.payload import Payload
+
+log = logging.getLogger(__name__)
+
+Contexts = Mapping[tuple[str, str], PresentationContext]
+
+
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """The C-MOVE that a C-STORE is part of (PS3.7 9.1.1.1.10, 9.1.1.1.11)."""
+
+    ae_title: str
+    message_id: int
+
+
+class Route(Protocol):
+    """How sub-operations reach the receiver."""
+
+    async def association(self, position: int) -> Association:
+        """The association for the instance at a position of the list. Raises `Unavailable` if
+        the receiver cannot be reached; then nothing further is tried."""
+        ...
+
+    @property
+    def originator(self) -> Originator | None:
+        """On whose behalf it is sent (C-MOVE only)."""
+        ...
+
+    def contexts(self) -> Contexts:
+        """The contexts of that association that carry objects to the receiver, by SOP class and
+        transfer syntax."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of PS3.7 tables 9.1-3 and 9.1-4, and what failed."""
+
+    remaining: int
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    failed_uids: list[str] = field(default_factory=list)
+
+    def fail(self, instances: Sequence[StoredInstance]) -> None:
+        """These were not delivered."""
+        self.remaining -= len(instances)
+        self.failed += len(instances)
+        self.failed_uids += [stored.name.instance for stored in instances]
+
+    def count(self, status: int) -> bool:
+        """Count the receiver's answer; whether it kept the object. A failure is counted with
+        `fail`."""
+        kept = status == statuses.SUCCESS or statuses.is_warning(status)
+        if kept:
+            self.remaining -= 1
+            self.completed += status == statuses.SUCCESS
+            self.warning += status != statuses.SUCCESS
+        return kept
+
+    @property
+    def final(self) -> int:
+        """The status of the last response, unless it was cancelled."""
+        if self.failed and not self.completed and not self.warning:
+            return statuses.CANNOT_PERFORM_SUB_OPERATIONS
+        return statuses.SUB_OPERATIONS_FAILED if self.failed or self.warning else statuses.SUCCESS
+
+
+class SubOperations:
+    """Delivers instances and reports on it to the requester."""
+
+    def __init__(self, *, storage: Storage, transcoding: Transcoding) -> None:
+        self._storage = storage
+        self._transcoding = transcoding
+
+    async def perform(
+        self, request: Request, instances: Sequence[StoredInstance], route: Route
+    ) -> None:
+        """Send every instance on the route, with a pending response after each and the final
+        response at the end."""
+        run = _Run(request, instances, route, self._storage, self._transcoding)
+        try:
+            await run.deliver()
+        finally:
+            await run.close()
+        await run.finish()
+
+
+class _Run:
+    """The sub-operations of one request."""
+
+    def __init__(
+        self,
+        request: Request,
+        instances: Sequence[StoredInstance],
+        route: Route,
+        storage: Storage,
+        transcoding: Transcoding,
+    ) -> None:
+        self._request = request
+        self._instances = instances
+        self._route = route
+        self._storage = storage
+        self._transcoding = transcoding
+        self._tally = Tally(len(instances))
+        self._ahead: tuple[int, asyncio.Task[Payload]] | None = None
+
+    async def deliver(self) -> None:
+        """One sub-operation after another, until all are done, it is cancelled, or the receiver
+        cannot be reached."""
+        for position, stored in enumerate(self._instances):
+            if self._request.cancelled.is_set():
+                return
+            try:
+                association = await self._route.association(position)
+            except IsocenterError as error:
+                log.warning("receiver not reached", extra={"error": str(error)})
+                self._tally.fail(self._instances[position:])
+                return
+            try:
+                status = await self._send(position, association)
+            except IsocenterError as error:
+                self._failed(stored, error=str(error))
+            else:
+                if not self._tally.count(status):
+                    self._failed(stored, status=f"0x{status:04X}")
+            await self._respond(statuses.PENDING)
+
+    def _failed(self, stored: StoredInstance, **why: str) -> None:
+        log.warning("sub-operation failed", extra={"instance": stored.name.instance, **why})
+        self._tally.fail([stored])
+
+    async def _send(self, position: int, association: Association) -> int:
+        stored = self._instances[position]
+        context = self._context(stored)
+        async with AsyncExitStack() as closing:
+            payload = await self._payload(position)
+            closing.push_async_callback(payload.close)
+            self._read_ahead(position + 1)
+            if context.transfer_syntax != stored.transfer_syntax:
+                transcoded = self._transcoding.data_set(
+                    payload.chunks(), stored.transfer_syntax, context.transfer_syntax
+                )
+                payload = await Payload.begin(transcoded)
+                closing.push_async_callback(payload.close)
+            originator = self._route.originator
+            response = await association.c_store(
+                context,
+                stored.sop_class,
+                stored.name.instance,
+                payload.chunks(),
+                priority=self._request.command.priority,
+                move_originator=originator.ae_title if originator else "",
+                move_originator_message_id=originator.message_id if originator else 0,
+            )
+        return response.status
+
+    def _context(self, stored: StoredInstance) -> PresentationContext:
+        """The context that takes the object as it is stored, or else with the least change."""
+        contexts = self._route.contexts()
+        if context := contexts.get((stored.sop_class, stored.transfer_syntax)):
+            return context
+        for syntax in self._transcoding.targets(stored.transfer_syntax):
+            if context := contexts.get((stored.sop_class, syntax)):
+                return context
+        raise Unsupported(
+            f"the receiver accepts SOP class {stored.sop_class} in no transfer syntax"
+            f" that {stored.transfer_syntax} can be turned into"
+        )
+
+    async def _payload(self, position: int) -> Payload:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == position:
+            return await ahead[1]
+        return await Payload.begin(self._storage.data_set(self._instances[position]))
+
+    def _read_ahead(self, position: int) -> None:
+        if position < len(self._instances) and not self._request.cancelled.is_set():
+            data = self._storage.data_set(self._instances[position])
+            self._ahead = position, asyncio.create_task(Payload.begin(data))
+
+    async def close(self) -> None:
+        """Drop what was read ahead and will not be sent."""
+        if self._ahead is None:
+            return
+        _, task = self._ahead
+        task.cancel()
+        with suppress(asyncio.CancelledError, IsocenterError):
+            await (await task).close()
+
+    async def finish(self) -> None:
+        """The final response."""
+        cancelled = self._tally.remaining > 0
+        await self._respond(statuses.CANCELLED if cancelled else self._tally.final)
+
+    async def _respond(self, status: int) -> None:
+        tally = self._tally
+        identifier = None
+        if status != statuses.PENDING and tally.failed_uids:
+            failed = {FAILED_UIDS: {"vr": "UI", "Value": tally.failed_uids}}
+            identifier = write(failed, self._request.context.transfer_syntax)
+        # Remaining has no place in a final response but that to a C-CANCEL (C.4.2.1.6).
+        going_on = status in (statuses.PENDING, statuses.CANCELLED)
+        await self._request.respond(
+            status,
+            data_set=identifier,
+            remaining=_us(tally.remaining) if going_on else None,
+            completed=_us(tally.completed),
+            failed=_us(tally.failed),
+            warning=_us(tally.warning),
+        )
+
+
+def _us(count: int) -> int:
+    """A count as the VR of the command elements can hold it."""
+    return min(count, 0xFFFF)

@@ -1,0 +1,280 @@
+"""One HTTP request and its answer, over ASGI.
+
+An answer that has begun either ends as announced or its connection is aborted: a client never
+takes a part for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import traceback
+import uuid
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    MutableMapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import lru_cache
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
+from isocenter.core.events import Source
+from isocenter.web.problems import Headers, Problem, as_problem, document
+from isocenter.web.settings import WebSettings
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Chunks = AsyncGenerator[bytes, None]
+
+DICOMWEB = "/dicomweb"
+ABORT = "isocenter.abort"  # ASGI extension: aborts the connection; given by `web.server`
+
+# The viewer's page is isolated from other origins: shared memory needs it.
+_ISOLATION: Headers = (
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-embedder-policy", b"require-corp"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Stops the work behind an iterator that may not have come to its end."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
+
+
+class Disconnected(Cancelled):
+    """The client went away."""
+
+
+@lru_cache(maxsize=1024)
+def _source(host: str) -> Source:
+    return Source(protocol="DICOMweb", host=host)
+
+
+class Exchange:
+    """A request, and the means to answer it once."""
+
+    __slots__ = (
+        "_id", "_query", "_receive", "_send", "path", "scope", "settings", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, settings: WebSettings
+    ) -> None:
+        self.scope = scope
+        self.settings = settings
+        self.path: dict[str, str] = {}  # values of the route's placeholders
+        self.started = False
+        self._receive = receive
+        self._send = send
+        self._query: list[tuple[str, str]] | None = None
+        self._id = ""
+
+    # --- request ---
+
+    def header(self, name: bytes) -> str:
+        """A header field's value (several fields are one list), empty if absent."""
+        return ", ".join(
+            value.decode("latin-1") for key, value in self.scope["headers"] if key == name
+        )
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The decoded query parameters, in order. Raises `Invalid`."""
+        if self._query is None:
+            raw = self.scope["query_string"]
+            try:
+                self._query = parse_qsl(
+                    raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200
+                )
+            except ValueError as error:
+                raise Invalid(
+                    "the query of the address cannot be read",
+                    fix="give at most 200 parameters, percent-encoded UTF-8",
+                ) from error
+        return self._query
+
+    def parameters(self, *known: str) -> dict[str, str]:
+        """The query parameters, each of which must be known and given once."""
+        found: dict[str, str] = {}
+        for name, value in self.query:
+            if name not in known:
+                raise Invalid(f"parameter {name[:64]!a} is not known here")
+            if name in found:
+                raise Invalid(f"parameter {name} is given twice")
+            found[name] = value
+        return found
+
+    @property
+    def source(self) -> Source:
+        """Who asks, as events and audit records name it."""
+        client = self.scope.get("client")
+        return _source(client[0] if client else "")
+
+    @property
+    def root(self) -> str:
+        """Our DICOMweb root as this client reaches it. Raises `Invalid`."""
+        if self.settings.public_url:
+            return self.settings.public_url + DICOMWEB
+        host = self.header(b"host")
+        if not _HOST.fullmatch(host):
+            raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
+        return f"{self.scope['scheme']}://{host}{DICOMWEB}"
+
+    @property
+    def request_id(self) -> str:
+        """What log lines and problem documents of this request have in common."""
+        if not self._id:
+            given = self.header(b"x-request-id")
+            self._id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        return self._id
+
+    async def body(self) -> Chunks:
+        """The request's body as it arrives. Raises `Disconnected`, 408 and 413 `Problem`s."""
+        size = 0
+        while True:
+            try:
+                async with asyncio.timeout(self.settings.stall_timeout):
+                    message = await self._receive()
+            except TimeoutError as error:
+                raise Problem(408, "the request stopped arriving; send it again") from error
+            if message["type"] == "http.disconnect":
+                raise Disconnected("the client went away before its request ended")
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > self.settings.max_upload:
+                limit = self.settings.max_upload
+                raise Problem(413, f"the body has more than {limit} bytes; send fewer objects")
+            if chunk:
+                yield chunk
+            if not message.get("more_body", False):
+                return
+
+    # --- answer ---
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, *_ISOLATION]}
+        )
+
+    async def answer(self, status: int, headers: Headers, *parts: bytes) -> None:
+        """A complete answer from parts that are in memory."""
+        length = b"%d" % sum(map(len, parts))
+        await self._start(status, [*headers, (b"content-length", length)])
+        for part in parts[:-1]:
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        last = parts[-1] if parts else b""
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def not_modified(self, headers: Headers) -> None:
+        """304: the client has it already."""
+        await self._start(304, headers)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def hand_over(self, response: ASGIApp) -> None:
+        """Let another ASGI application answer."""
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.started = True
+                message["headers"] = [*message["headers"], *_ISOLATION]
+            await self._send(message)
+
+        await response(self.scope, self._receive, send)
+
+    async def stream(self, status: int, headers: Headers, chunks: Chunks) -> None:
+        """An answer as it comes. An error before the first chunk is raised, a later one aborts
+        the connection. Ends quietly, with `chunks` closed, when the client goes away."""
+        async with aclosing(chunks):
+            first = await anext(chunks, b"")
+            gone = asyncio.create_task(self._until_gone())
+            try:
+                await self._start(status, headers)
+                await self._send_on(first)
+                async for chunk in chunks:
+                    if gone.done():
+                        return
+                    await self._send_on(chunk)
+                await self._send({"type": "http.response.body", "body": b""})
+            finally:
+                gone.cancel()
+                with suppress(asyncio.CancelledError):
+                    await gone
+
+    async def _send_on(self, chunk: bytes) -> None:
+        if chunk:
+            async with asyncio.timeout(self.settings.stall_timeout):
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def fail(self, error: Exception) -> None:
+        """Answer with a problem document, or abort an answer that has begun."""
+        if isinstance(error, Disconnected):
+            return
+        self._log(error)
+        if self.started:
+            abort = self.scope.get("extensions", {}).get(ABORT)
+            if abort is None:
+                raise error  # how a server without the extension is told to close the connection
+            abort()
+            await asyncio.sleep(0)
+            return
+        problem = as_problem(error)
+        body = document(problem, self.request_id)
+        await self.answer(
+            problem.status,
+            [(b"content-type", b"application/problem+json"), *problem.headers],
+            b"" if self.scope["method"] == "HEAD" else body,
+        )
+
+    def _log(self, error: Exception) -> None:
+        """Expected errors in one line; of others the place, without values of variables."""
+        fields: dict[str, Any] = {"request_id": self.request_id, "kind": type(error).__name__}
+        if isinstance(error, Problem) or (
+            isinstance(error, IsocenterError) and error.code is not Code.INTERNAL
+        ):
+            fields["error"] = str(error)
+            failed = as_problem(error).status >= 500
+            logger.log(logging.ERROR if failed else logging.INFO, "request failed", extra=fields)
+            return
+        frames = traceback.extract_tb(error.__traceback__)
+        fields["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:]]
+        logger.error("request failed unexpectedly", extra=fields)
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+def if_none_match(exchange: Exchange, etag: bytes) -> bool:
+    """Whether the client already has what this entity tag names (RFC 9110 13.1.2)."""
+    given = exchange.header(b"if-none-match")
+    if not given:
+        return False
+    tags: Sequence[str] = [tag.strip().removeprefix("W/") for tag in given.split(",")]
+    return "*" in tags or etag.decode("ascii").removeprefix("W/") in tags

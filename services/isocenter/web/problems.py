@@ -1,0 +1,69 @@
+"""Problem documents (RFC 9457): the one form of every HTTP error, and the table from error codes
+to HTTP statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+
+from isocenter.core.errors import Code, IsocenterError
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+STATUSES: Mapping[Code, int] = {
+    Code.INVALID: 400,
+    Code.MISMATCH: 409,
+    Code.UNPROCESSABLE: 422,
+    Code.NOT_FOUND: 404,
+    Code.CONFLICT: 409,
+    Code.REFUSED: 403,
+    Code.UNSUPPORTED: 406,  # what is kept cannot be given in a form that was asked for
+    Code.OUT_OF_RESOURCES: 507,
+    Code.UNAVAILABLE: 503,
+    Code.CORRUPTED: 500,
+    Code.CANCELLED: 503,
+    Code.DEADLINE: 504,
+    Code.INTERNAL: 500,
+}
+
+_RETRY_AFTER = ((b"retry-after", b"5"),)
+
+
+class Problem(Exception):
+    """An answer that is an error of HTTP itself: no route, method, media type, size."""
+
+    def __init__(self, status: int, detail: str, headers: Headers = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+def as_problem(error: Exception) -> Problem:
+    """Any error as a problem; of an unexpected one nothing is told but that it happened."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, IsocenterError) and error.code is not Code.INTERNAL:
+        status = STATUSES[error.code]
+        return Problem(status, str(error), _RETRY_AFTER if status == 503 else ())
+    return Problem(500, "an error inside the server; its log has more under this request's id")
+
+
+def document(problem: Problem, request_id: str) -> bytes:
+    """The body, `application/problem+json`."""
+    return orjson.dumps(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(problem.status).phrase,
+            "status": problem.status,
+            "detail": problem.detail,
+            "instance": f"urn:request:{request_id}",
+        }
+    )
+
+
+def shown(text: str) -> str:
+    """What a client sent, fit for an error text: short, and printable ASCII."""
+    return ascii(text if len(text) <= 64 else text[:61] + "...")

@@ -1,0 +1,161 @@
+"""QIDO-RS (PS3.18 10.6): searches for studies, series and instances."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+import orjson
+
+from isocenter.core.apis import Query
+from isocenter.core.events import AuditAction
+from isocenter.core.identity import DEFAULT_PARTITION
+from isocenter.core.matching import JsonAttributes, Level, Search
+from isocenter.core.ports import Match
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.web import negotiation
+from isocenter.web.exchange import Chunks, Exchange, Handler, closing
+from isocenter.web.qido_keys import PATIENT_ID, Asked, read
+
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_FIXED = {"study": _STUDY_UID, "series": _SERIES_UID}
+_ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
+_JSON = (b"content-type", b"application/dicom+json")
+_NAMES = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+
+# Of the resources above and of the one found: its segment in RetrieveURL and its UID's tag.
+_PATHS: dict[Level, tuple[tuple[str, str], ...]] = {
+    Level.STUDY: (("studies", _STUDY_UID),),
+    Level.SERIES: (("studies", _STUDY_UID), ("series", _SERIES_UID)),
+    Level.INSTANCE: (
+        ("studies", _STUDY_UID), ("series", _SERIES_UID), ("instances", _INSTANCE_UID),
+    ),
+}  # fmt: skip
+
+
+class Qido:
+    """The search transaction."""
+
+    def __init__(self, *, query: Query, audit_log: AuditLog) -> None:
+        self._query = query
+        self._audit_log = audit_log
+
+    def search(self, level: Level) -> Handler:
+        """The handler of the routes that search this level."""
+
+        async def handle(exchange: Exchange) -> None:
+            await self._handle(exchange, level)
+
+        return handle
+
+    async def _handle(self, exchange: Exchange, level: Level) -> None:
+        negotiation.json_only(exchange)
+        fixed = {_FIXED[name]: uid for name, uid in exchange.path.items()}
+        asked = read(level, exchange.query, fixed, exchange.settings.max_results)
+        present = _presenter(level, exchange.root)
+        await self._record(exchange, asked)
+        search = asked.search()
+        async with closing(self._query.search(search)) as batches:
+            await self._answer(exchange, asked, search, batches, present)
+
+    async def _answer(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        search: Search,
+        batches: AsyncIterator[Sequence[Match]],
+        present: Callable[[Match], JsonAttributes],
+    ) -> None:
+        first = await _next(batches) if search.limit else ()
+        second = await _next(batches) if first else ()
+        total = await self._total(search, len(first), more=bool(second))
+        headers = [_JSON, (b"x-total-count", b"%d" % total), *_warnings(exchange, asked, total)]
+        if not second:
+            await exchange.answer(200, headers, orjson.dumps([present(match) for match in first]))
+            return
+        await exchange.stream(200, headers, _array(first, second, batches, present))
+
+    async def _total(self, search: Search, found: int, *, more: bool) -> int:
+        """How many answers there are; not counted where what was found tells it."""
+        complete = not more and search.limit and found < search.limit
+        if complete and (found or not search.offset):
+            return search.offset + found
+        return await self._query.count(replace(search, limit=None, offset=0))
+
+    async def _record(self, exchange: Exchange, asked: Asked) -> None:
+        """Which attributes were searched by; of their values only Patient IDs and Study UIDs."""
+        narrowing = {tag: key for tag, key in asked.keys.items() if any(key.values)}
+        patients = narrowing[PATIENT_ID].values if PATIENT_ID in narrowing else ()
+        studies = narrowing[_STUDY_UID].values if _STUDY_UID in narrowing else ()
+        names = " ".join([*narrowing, *asked.sequences])
+        await self._audit_log.record(
+            AuditAction.QUERY,
+            exchange.source,
+            partition=DEFAULT_PARTITION,
+            patient_ids=patients,
+            studies=studies[:8],
+            detail=f"QIDO-RS {_NAMES[asked.level]} {names}".rstrip(),
+        )
+
+
+def _presenter(level: Level, root: str) -> Callable[[Match], JsonAttributes]:
+    """Adds to an answer what only the edge knows (PS3.18 tables 10.6.3-3 to -5)."""
+    path = _PATHS[level]
+
+    def present(match: Match) -> JsonAttributes:
+        attributes = match.attributes
+        url = root
+        for segment, tag in path:
+            url = f"{url}/{segment}/{attributes[tag]['Value'][0]}"
+        return {
+            **attributes,
+            "00080056": _ONLINE,
+            "00081190": {"vr": "UR", "Value": [url]},
+        }
+
+    return present
+
+
+async def _array(
+    first: Sequence[Match],
+    second: Sequence[Match],
+    rest: AsyncIterator[Sequence[Match]],
+    present: Callable[[Match], JsonAttributes],
+) -> Chunks:
+    """One JSON array, a batch at a time."""
+    yield b"[" + _elements(first, present)
+    yield b"," + _elements(second, present)
+    async for batch in rest:
+        if batch:
+            yield b"," + _elements(batch, present)
+    yield b"]"
+
+
+def _elements(batch: Sequence[Match], present: Callable[[Match], JsonAttributes]) -> bytes:
+    return orjson.dumps([present(match) for match in batch])[1:-1]
+
+
+def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes, bytes]]:
+    """Warning header fields (PS3.18 8.3.4 and 10.6.3.2)."""
+    texts = []
+    if asked.ignored:
+        names = ", ".join(ascii(name[:64])[1:-1] for name in list(asked.ignored)[:16])
+        texts.append(f"these attributes are not supported and were ignored: {names}")
+    rest = total - asked.offset - (asked.limit or 0)
+    if asked.limit == exchange.settings.max_results and rest > 0:
+        texts.append(f"there are {rest} additional results that can be requested")
+    return [
+        (b"warning", f'299 isocenter "{text.translate(_UNQUOTED)}"'.encode("ascii"))
+        for text in texts
+    ]
+
+
+_UNQUOTED = str.maketrans({'"': "'", "\\": "/"})
+
+
+async def _next(batches: AsyncIterator[Sequence[Match]]) -> Sequence[Match]:
+    """The next batch that is not empty; an empty one at the end."""
+    async for batch in batches:
+        if batch:
+            return batch
+    return ()

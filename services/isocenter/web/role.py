@@ -1,0 +1,132 @@
+"""The web role: DICOMweb, health and the viewer on one HTTP port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.matching import Level
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.role import Env, Role
+from isocenter.web import health, viewer
+from isocenter.web.frames import Frames
+from isocenter.web.qido import Qido
+from isocenter.web.rendered import Rendered
+from isocenter.web.retrieving import Retrieving
+from isocenter.web.routes import Application, Route, dicomweb
+from isocenter.web.server import HttpServer
+from isocenter.web.settings import WebSettings
+from isocenter.web.stow import Stow
+from isocenter.web.viewer import Viewer
+from isocenter.web.wado import Wado
+
+_STUDY = "/studies/{study}"
+_SERIES = _STUDY + "/series/{series}"
+_INSTANCE = _SERIES + "/instances/{instance}"
+_FRAMES = _INSTANCE + "/frames/{frames}"
+
+
+def application(
+    settings: WebSettings,
+    *,
+    ingest: Ingest,
+    storage: Storage,
+    query: Query,
+    transcoding: Transcoding,
+    audit_log: AuditLog,
+    readiness: Callable[[], Sequence[str]],
+) -> Application:
+    """Everything that is served, as one table of routes."""
+    retrieving = Retrieving(storage=storage, audit_log=audit_log)
+    stow = Stow(ingest=ingest)
+    qido = Qido(query=query, audit_log=audit_log)
+    wado = Wado(retrieving=retrieving, transcoding=transcoding)
+    frames = Frames(retrieving=retrieving, transcoding=transcoding)
+    rendered = Rendered(retrieving=retrieving, transcoding=transcoding)
+    search = {level: {"GET": qido.search(level)} for level in Level}
+    objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
+    thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
+    routes = dicomweb(
+        {
+            "/studies": {**search[Level.STUDY], "POST": stow.store},
+            "/series": search[Level.SERIES],
+            "/instances": search[Level.INSTANCE],
+            _STUDY: {**objects, "POST": stow.store},
+            _STUDY + "/series": search[Level.SERIES],
+            _STUDY + "/instances": search[Level.INSTANCE],
+            _STUDY + "/metadata": metadata,
+            _STUDY + "/thumbnail": thumbnail,
+            _SERIES: objects,
+            _SERIES + "/instances": search[Level.INSTANCE],
+            _SERIES + "/metadata": metadata,
+            _SERIES + "/thumbnail": thumbnail,
+            _FRAMES: {"GET": frames.frames},
+            _FRAMES + "/rendered": drawn,
+            _FRAMES + "/thumbnail": thumbnail,
+            _INSTANCE: objects,
+            _INSTANCE + "/metadata": metadata,
+            _INSTANCE + "/rendered": drawn,
+            _INSTANCE + "/thumbnail": thumbnail,
+            _INSTANCE + "/bulkdata/{path...}": {"GET": frames.bulk_data},
+        }
+    )
+    return Application([*routes, *_pages(settings, readiness)], settings)
+
+
+def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:
+    pages = Viewer(settings.viewer)
+    readyz = health.readyz(readiness)
+    table = {
+        "/": viewer.to_viewer,
+        viewer.ROOT: viewer.to_viewer,
+        f"{viewer.ROOT}/{viewer.CONFIG}": pages.configuration,
+        viewer.ROOT + "/{file...}": pages.file,
+        "/livez": health.livez,
+        "/readyz": readyz,
+    }
+    return [Route(path, {"GET": handler, "HEAD": handler}) for path, handler in table.items()]
+
+
+class WebRole(Role):
+    """The HTTP listener of this process."""
+
+    name = "web"
+
+    def __init__(self, served: Application, settings: WebSettings) -> None:
+        self._server = HttpServer(served, settings)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once started."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Raises `Unavailable` if the port is taken."""
+        await self._server.start()
+
+    async def drain(self) -> None:
+        """Accept nothing new and let requests under way finish."""
+        await self._server.drain()
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await self._server.stop()
+
+    def problems(self) -> Sequence[str]:
+        """Not listening, or draining."""
+        return () if self._server.listening else ("not listening for HTTP",)
+
+
+async def build(env: Env) -> Role:
+    """The role, from what the process hands out."""
+    settings = env.section(WebSettings)
+    served = application(
+        settings,
+        ingest=await env.ingest(),
+        storage=await env.storage(),
+        query=await env.query(),
+        transcoding=await env.transcoding(),
+        audit_log=await env.audit_log(),
+        readiness=env.readiness,
+    )
+    return WebRole(served, settings)

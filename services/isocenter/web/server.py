@@ -1,0 +1,178 @@
+"""uvicorn inside a role: no signal handlers of its own, a socket shared by several processes,
+bounded request heads, and connections that can be aborted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from isocenter.core.errors import Unavailable
+from isocenter.web.exchange import ABORT
+from isocenter.web.routes import Application
+from isocenter.web.settings import WebSettings
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that other processes of ours may share the port with.
+
+    Raises `Unavailable` if the address is not ours or the port is taken by someone else.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _not_listening(host, port, error) from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise _not_listening(host, port, error) from error
+    return sock
+
+
+def _not_listening(host: str, port: int, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"cannot listen on {host}:{port} for HTTP: {error.strerror}",
+        fix="free the port, or set web.host and web.port",
+    )
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a bounded request head, which must arrive in time."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._settings = settings
+        self._head_size = 0
+        self._in_head = True
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first request is awaited."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Of each request of the connection."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+        self._in_head, self._head_size = True, 0
+        if self._deadline is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of heads are counted as they arrive: the parser gives them on when complete."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_size += len(data)
+            if self._head_size > self._settings.max_head and not self.transport.is_closing():
+                self.send_400_response("Request head too long")
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(self._settings.stall_timeout, self.transport.close)
+
+    def _head_arrived(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class HttpServer:
+    """One listener with its connections."""
+
+    def __init__(self, application: Application, settings: WebSettings) -> None:
+        config = uvicorn.Config(
+            application,
+            http=partial(BoundedProtocol, settings),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_keep_alive=settings.keep_alive,
+            backlog=_BACKLOG,
+        )
+        config.load()
+        self._settings = settings
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+        self._socket: socket.socket | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self.port = 0
+
+    @property
+    def listening(self) -> bool:
+        """Whether new connections are accepted."""
+        return self._ticking is not None and not self._server.should_exit
+
+    async def start(self) -> None:
+        """Raises `Unavailable`."""
+        self._socket = listen(self._settings.host, self._settings.port)
+        self.port = self._socket.getsockname()[1]
+        await self._server.startup(sockets=[self._socket])
+        self._ticking = asyncio.create_task(self._server.main_loop())
+        fields = {"host": self._settings.host, "port": self.port}
+        logger.info("listening for http", extra=fields)
+
+    async def drain(self) -> None:
+        """Accept nothing new; return when the requests under way are answered."""
+        if self._ticking is None or self._server.should_exit:
+            return
+        self._server.should_exit = True
+        await self._ticking
+        assert self._socket is not None
+        await self._server.shutdown(sockets=[self._socket])
+
+    async def stop(self) -> None:
+        """Close everything, requests under way too."""
+        if self._ticking is None:
+            return
+        self._server.should_exit = self._server.force_exit = True
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await self._ticking
+        for listener in self._server.servers:
+            listener.close()
+        tasks = list(self._server.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._ticking = None

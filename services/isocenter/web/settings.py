@@ -1,0 +1,64 @@
+"""Settings of the web role."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from isocenter.runtime import listen
+
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
+
+
+class WebSettings(BaseModel):
+    """The HTTP port: where it listens, what it serves, and its limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(listen.LOOPBACK, description="Address to listen on.")
+    port: int = Field(listen.HTTP_PORT, ge=0, le=65535, description="HTTP port; 0: any free one.")
+    public_url: str = Field(
+        "",
+        description="Address under which clients reach the root of this server, as"
+        " `https://pacs.example.org`; empty: as each request says in its Host header.",
+    )
+    viewer: Path | None = Field(
+        None,
+        description="Folder of the viewer that is served at /viewer; `make viewer` fetches it.",
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="Connections at once in one process; more are answered with 503."
+    )
+    max_head: int = Field(
+        65_536, ge=4096, description="Longest request line with header fields, bytes."
+    )
+    max_upload: int = Field(
+        64 * 1024**3, ge=1, description="Longest body of a STOW-RS request, bytes."
+    )
+    max_parts: int = Field(50_000, ge=1, description="Most parts (objects) of one STOW-RS request.")
+    max_results: int = Field(
+        25_000, ge=1, description="Most results of one QIDO-RS request; the rest by `offset`."
+    )
+    max_frames: int = Field(10_000, ge=1, description="Most frames of one WADO-RS request.")
+    max_viewport: int = Field(
+        8192, ge=16, description="Most rows or columns of a rendered image, pixels."
+    )
+    thumbnail: int = Field(128, ge=16, le=1024, description="Edge of a thumbnail, pixels.")
+    stall_timeout: float = Field(
+        120,
+        gt=0,
+        description="How long a client may not read its answer, or not send its request on,"
+        " before its connection is closed, seconds.",
+    )
+    keep_alive: int = Field(
+        75, ge=1, description="How long an idle connection is kept open, seconds."
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base_url(cls, text: str) -> str:
+        if text and not _BASE_URL.fullmatch(text):
+            raise ValueError("not a base URL; write it as https://pacs.example.org[/path]")
+        return text.rstrip("/")

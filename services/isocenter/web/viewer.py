@@ -1,0 +1,194 @@
+"""The viewer (OHIF) at /viewer: files of a folder, and the configuration that names us as its
+DICOMweb server."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from starlette.responses import FileResponse
+
+from isocenter.web.exchange import DICOMWEB, Exchange, if_none_match
+from isocenter.web.problems import Headers, Problem
+
+ROOT = "/viewer"
+CONFIG = "app-config.js"
+
+_MEDIA_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".webmanifest": "application/manifest+json",
+}
+_ENCODINGS = (("br", ".br"), ("gzip", ".gz"))  # files that stand compressed beside the plain one
+_HASHED = re.compile(r"(?:.*\.bundle\.)?[0-9a-f]{16,}\.(?:js|css|wasm|woff2|svg|png)")
+_FOR_EVER = b"public, max-age=31536000, immutable"
+_REVALIDATE = b"no-cache"
+
+_POLICY = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval';"
+    b" worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
+    b" font-src 'self' data:; connect-src 'self' blob: data:; object-src 'self' blob:;"
+    b" frame-src 'self' blob:; base-uri 'self'; frame-ancestors 'self'"
+)
+
+_CONFIGURATION: Mapping[str, object] = {
+    "name": "isocenter",
+    "routerBasename": ROOT,
+    "extensions": [],
+    "modes": [],
+    "customizationService": {"ohif.tours": {"$set": []}},
+    "showStudyList": True,
+    "maxNumberOfWebWorkers": 3,
+    "showWarningMessageForCrossOrigin": False,
+    "showCPUFallbackMessage": False,
+    "showLoadingIndicator": True,
+    "strictZSpacingForVolumeViewport": True,
+    "groupEnabledModesFirst": True,
+    "investigationalUseDialog": {"option": "never"},
+    "maxNumRequests": {"interaction": 100, "thumbnail": 10, "prefetch": 25},
+    "defaultDataSourceName": "dicomweb",
+    "dataSources": [
+        {
+            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+            "sourceName": "dicomweb",
+            "configuration": {
+                "friendlyName": "Isocenter",
+                "name": "isocenter",
+                "qidoRoot": DICOMWEB,
+                "wadoRoot": DICOMWEB,
+                "wadoUriRoot": DICOMWEB,
+                "qidoSupportsIncludeField": True,
+                "imageRendering": "wadors",
+                "thumbnailRendering": "wadors",
+                "enableStudyLazyLoad": True,
+                "supportsFuzzyMatching": False,
+                "supportsWildcard": True,
+                "dicomUploadEnabled": False,
+                "omitQuotationForMultipartRequest": True,
+                "bulkDataURI": {"enabled": True, "relativeResolution": "studies"},
+                "singlepart": "bulkdata,video",
+            },
+        }
+    ],
+}
+
+_MISSING = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Isocenter: no viewer yet</title>
+<body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
+<h1>The viewer is not installed</h1>
+<p>DICOMweb works without it, at <code>/dicomweb</code>. To get the viewer, run</p>
+<pre>make viewer</pre>
+<p>then start again with its folder in the settings: <code>[web] viewer = "..."</code>,
+which <code>make up</code> does by itself.</p>
+</body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file to be sent."""
+
+    path: Path
+    name: str  # of the plain file
+    encoding: str
+    status: os.stat_result
+
+    @property
+    def etag(self) -> bytes:
+        return f'"{self.status.st_mtime_ns:x}-{self.status.st_size:x}"'.encode("ascii")
+
+    @property
+    def media_type(self) -> str:
+        suffix = Path(self.name).suffix
+        guessed = mimetypes.guess_type(self.name)[0]
+        return _MEDIA_TYPES.get(suffix) or guessed or "application/octet-stream"
+
+
+async def to_viewer(exchange: Exchange) -> None:
+    """The root has nothing of its own."""
+    await exchange.answer(307, [(b"location", f"{ROOT}/".encode("ascii"))])
+
+
+class Viewer:
+    """Serves the folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder.resolve() if folder else None
+        self._configuration = b"window.config = " + orjson.dumps(_CONFIGURATION) + b";\n"
+
+    async def configuration(self, exchange: Exchange) -> None:
+        """/viewer/app-config.js."""
+        headers = [(b"content-type", b"text/javascript"), (b"cache-control", _REVALIDATE)]
+        await exchange.answer(200, headers, self._configuration)
+
+    async def file(self, exchange: Exchange) -> None:
+        """A file, or the one page of the application for paths that it makes up."""
+        name = exchange.path.get("file", "")
+        encodings = exchange.header(b"accept-encoding")
+        found = await asyncio.to_thread(self._find, name or "index.html", encodings)
+        if found is None and "." in name.rpartition("/")[2]:
+            raise Problem(404, "the viewer has no such file")
+        if found is None:
+            found = await asyncio.to_thread(self._find, "index.html", encodings)
+        if found is None:
+            headers = [(b"content-type", b"text/html; charset=utf-8")]
+            await exchange.answer(503, headers, _MISSING)
+            return
+        await self._send(exchange, found)
+
+    def _find(self, name: str, encodings: str) -> _File | None:
+        """The file, compressed if it is there and accepted; never one outside the folder."""
+        if self._folder is None or "\0" in name:
+            return None
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder):
+            return None
+        for encoding, suffix in (*_ENCODINGS, ("", "")):
+            if encoding and encoding not in encodings:
+                continue
+            variant = path.with_name(path.name + suffix)
+            try:
+                status = variant.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                return _File(variant, path.name, encoding, status)
+        return None
+
+    async def _send(self, exchange: Exchange, file: _File) -> None:
+        cache = _FOR_EVER if _HASHED.fullmatch(file.name) else _REVALIDATE
+        headers: list[tuple[bytes, bytes]] = [
+            (b"etag", file.etag),
+            (b"cache-control", cache),
+            (b"vary", b"accept-encoding"),
+            (b"content-security-policy", _POLICY),
+        ]
+        if if_none_match(exchange, file.etag):
+            await exchange.not_modified(headers)
+            return
+        if file.encoding:
+            headers.append((b"content-encoding", file.encoding.encode("ascii")))
+        await exchange.hand_over(_response(file, headers))
+
+
+def _response(file: _File, headers: Headers) -> FileResponse:
+    return FileResponse(
+        file.path,
+        headers={name.decode("ascii"): value.decode("ascii") for name, value in headers},
+        media_type=file.media_type,
+        stat_result=file.status,
+    )

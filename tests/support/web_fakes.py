@@ -1,0 +1,279 @@
+"""Stand-ins for the services behind the web role, and the role on a real socket."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydicom import Dataset, dcmwrite
+
+from isocenter.core.apis import (
+    Announcement,
+    Frame,
+    PixelFormat,
+    Rendering,
+    Stored,
+    StoredInstance,
+)
+from isocenter.core.errors import Corrupted, IsocenterError, NotFound
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.matching import Search
+from isocenter.core.packs import bulk_uri
+from isocenter.core.part10 import file_meta
+from isocenter.core.ports import Buffer, Match
+from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.web.role import WebRole, application
+from isocenter.web.routes import Application
+from isocenter.web.settings import WebSettings
+
+STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
+INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+
+
+def data_set_of(instance: str) -> bytes:
+    """A small data set in Explicit VR Little Endian."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CT, instance
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY, SERIES
+    dataset.PatientID = "P1"
+    out = io.BytesIO()
+    dcmwrite(out, dataset, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    return out.getvalue()
+
+
+def part10(instance: str = "1.2.3.4.5", syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
+    """A file as a STOW client sends it."""
+    return file_meta(CT, instance, syntax) + data_set_of(instance)
+
+
+def multipart(*parts: bytes, boundary: str = "b0", media: str = "application/dicom") -> bytes:
+    """A body of parts of one type."""
+    heads = b"--%s\r\nContent-Type: %s\r\n\r\n" % (boundary.encode(), media.encode())
+    return b"".join(heads + part + b"\r\n" for part in parts) + b"--%s--\r\n" % boundary.encode()
+
+
+@dataclass
+class FakeQuery:
+    """Answers with these attributes, in batches."""
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    batch: int = 100
+    error: Exception | None = None
+    searches: list[Search] = field(default_factory=list)
+    counts: int = 0
+    closed: int = 0
+
+    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        self.searches.append(search)
+        try:
+            if self.error:
+                raise self.error
+            last = None if search.limit is None else search.offset + search.limit
+            found = self.answers[search.offset : last]
+            for at in range(0, len(found), self.batch):
+                yield [Match(one) for one in found[at : at + self.batch]]
+        finally:
+            self.closed += 1
+
+    async def count(self, search: Search) -> int:
+        self.counts += 1
+        return len(self.answers)
+
+
+@dataclass
+class FakeStorage:
+    """Keeps instances of one series in memory."""
+
+    kept: dict[str, StoredInstance] = field(default_factory=dict)
+    data: dict[str, bytes] = field(default_factory=dict)
+    frame: bytes = b"FRAME"
+    chunk: int = 65536
+    corrupted: bool = False
+    closed: int = 0
+    sent: int = 0
+
+    def keep(
+        self,
+        instance: str = "1.2.3.4.5",
+        syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
+        data: bytes | None = None,
+        frames: int = 3,
+    ) -> StoredInstance:
+        data = data_set_of(instance) if data is None else data
+        meta = file_meta(CT, instance, syntax)
+        digest = hashlib.sha256(meta + data).hexdigest()
+        name = InstanceName("main", STUDY, SERIES, instance)
+        size = len(meta) + len(data)
+        key = ObjectName(name, digest).key
+        kept = StoredInstance(name, digest, key, size, CT, syntax, len(meta), frames)
+        self.kept[instance], self.data[instance] = kept, data
+        return kept
+
+    async def instances(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[StoredInstance]:
+        for uid, kept in sorted(self.kept.items()):
+            named = (kept.name.partition, kept.name.study) == (partition, study)
+            if named and series in ("", kept.name.series) and instance in ("", uid):
+                yield kept
+
+    async def metadata(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        async for kept in self.instances(partition, study, series, instance):
+            uri = bulk_uri(kept.name) + "00420011"
+            yield b'{"00420011":{"vr":"OB","BulkDataURI":"%s"}}' % uri.encode()
+
+    async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+        data = self.data[instance.name.instance]
+        try:
+            for at in range(0, len(data), self.chunk):
+                if self.corrupted and at + self.chunk >= len(data):
+                    raise Corrupted("the object is not what was given")
+                self.sent += 1
+                yield data[at : at + self.chunk]
+        finally:
+            self.closed += 1
+
+    async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
+        if not instance.number_of_frames:
+            raise NotFound("no pixel data")
+        return PixelFormat(1, 5, 1, 8, 8, 0, "MONOCHROME2", 0)
+
+    async def frames(
+        self, instance: StoredInstance, numbers: Sequence[int]
+    ) -> AsyncIterator[Frame]:
+        for number in numbers:
+            if number > instance.number_of_frames:
+                raise NotFound(f"there is no frame {number}")
+            yield Frame(number, self.frame)
+
+    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+        if path != "00420011":
+            raise NotFound("no such bulk data")
+        return b"%PDF-1.7"
+
+
+class FakeTranscoding:
+    """Marks what it does."""
+
+    def targets(self, transfer_syntax: str) -> Sequence[str]:
+        return [] if transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN else [EXPLICIT_VR_LITTLE_ENDIAN]
+
+    async def data_set(
+        self, data_set: AsyncIterator[Buffer], transfer_syntax: str, target: str
+    ) -> AsyncIterator[bytes]:
+        async for chunk in data_set:
+            yield bytes(chunk)
+
+    async def decode(self, frame: bytes, transfer_syntax: str, pixels: PixelFormat) -> bytes:
+        return b"decoded:" + frame
+
+    async def render(
+        self, frame: bytes, transfer_syntax: str, pixels: PixelFormat, how: Rendering
+    ) -> bytes:
+        return repr(how).encode()
+
+
+@dataclass
+class FakeIngest:
+    """Stores, or fails as told, by SOP Instance UID."""
+
+    errors: dict[str, IsocenterError] = field(default_factory=dict)
+    announced: list[Announcement] = field(default_factory=list)
+    received: dict[str, bytes] = field(default_factory=dict)
+
+    async def store(self, announcement: Announcement, data_set: AsyncIterator[Buffer]) -> Stored:
+        if error := self.errors.get(announcement.instance):
+            raise error
+        data = b"".join([bytes(chunk) async for chunk in data_set])
+        self.announced.append(announcement)
+        self.received[announcement.instance] = data
+        name = InstanceName("main", announcement.study or STUDY, SERIES, announcement.instance)
+        syntax = announcement.transfer_syntax
+        return Stored(name, announcement.sop_class, syntax, "0" * 64, len(data))
+
+
+@dataclass
+class FakeAudit:
+    """Remembers records; `events` also holds what was recorded, in order."""
+
+    records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    error: IsocenterError | None = None
+
+    async def record(self, action: Any, source: Any, **fields: Any) -> None:
+        if self.error:
+            raise self.error
+        self.records.append((action.value, {"source": source, **fields}))
+
+    async def accessed(self, source: Any, **fields: Any) -> None:
+        if self.error:
+            raise self.error
+        self.records.append(("accessed", {"source": source, **fields}))
+
+
+@dataclass
+class Web:
+    """The web role's application on fakes."""
+
+    settings: WebSettings = field(default_factory=lambda: WebSettings(port=0))
+    query: FakeQuery = field(default_factory=FakeQuery)
+    storage: FakeStorage = field(default_factory=FakeStorage)
+    transcoding: FakeTranscoding = field(default_factory=FakeTranscoding)
+    ingest: FakeIngest = field(default_factory=FakeIngest)
+    audit: FakeAudit = field(default_factory=FakeAudit)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def application(self) -> Application:
+        return application(
+            self.settings,
+            ingest=self.ingest,
+            storage=self.storage,  # type: ignore[arg-type]
+            query=self.query,
+            transcoding=self.transcoding,
+            audit_log=self.audit,  # type: ignore[arg-type]
+            readiness=lambda: self.problems,
+        )
+
+    def client(self) -> httpx.AsyncClient:
+        """A client without a socket."""
+        transport = httpx.ASGITransport(self.application, raise_app_exceptions=True)  # type: ignore[arg-type]
+        return httpx.AsyncClient(transport=transport, base_url="http://pacs.test")
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        async with self.client() as client:
+            return await client.get(
+                path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+            )
+
+    async def stow(self, body: Any, content_type: str = "", path: str = "") -> httpx.Response:
+        kind = content_type or 'multipart/related; type="application/dicom"; boundary=b0'
+        async with self.client() as client:
+            return await client.post(
+                path or "/dicomweb/studies", content=body, headers={"content-type": kind}
+            )
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[tuple[WebRole, str]]:
+        """The role on a free port of loopback, and its address."""
+        role = WebRole(self.application, self.settings)
+        await role.start()
+        try:
+            yield role, f"http://127.0.0.1:{role.port}"
+        finally:
+            await role.stop()
+
+
+def study(number: int) -> dict[str, Any]:
+    """An answer of a study search."""
+    return {
+        "0020000D": {"vr": "UI", "Value": [f"1.2.{number}"]},
+        "00100020": {"vr": "LO", "Value": [f"P{number}"]},
+    }

@@ -1,0 +1,141 @@
+"""The audit role: from the log to the index, poison aside, nothing lost while something is down."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.audit import consumer as consumer_module
+from isocenter.audit.consumer import GROUP, AuditConsumer
+from isocenter.audit.role import AuditRole
+from isocenter.audit.service import MAX_PAGE, AuditService
+from isocenter.core.errors import Invalid, Unavailable
+from isocenter.core.events import (
+    TOPIC_AUDIT,
+    AuditAction,
+    AuditEvent,
+    AuditOutcome,
+    Source,
+    StudyQuiet,
+)
+from isocenter.core.ports import AuditFilter, Record
+from isocenter.runtime.event_codec import encode
+
+
+def event(identifier: str) -> AuditEvent:
+    at = datetime.now(UTC)
+    return AuditEvent(AuditAction.QUERY, AuditOutcome.SUCCESS, Source("DIMSE"), at, identifier)
+
+
+class Index:
+    """An audit index in memory that can be down and that refuses what it is told to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, AuditEvent] = {}
+        self.down = False
+        self.refused: set[str] = set()
+
+    async def append(self, records):
+        if self.down:
+            raise Unavailable("the index is down", fix="start it")
+        if any(record.id in self.refused for record in records):
+            raise Invalid("a record is refused")
+        for record in records:
+            self.kept.setdefault(record.id, record)
+
+    async def search(self, which, limit, before=""):
+        self.asked = (which, before)
+        return list(reversed(self.kept.values()))[:limit]
+
+    async def count(self, which):
+        self.asked = (which, "")
+        return len(self.kept)
+
+    async def close(self):
+        pass
+
+
+@asynccontextmanager
+async def running(bus: MemoryBus, index: Index, batch: int = 100):
+    consumer = AuditConsumer(bus=bus, index=index, batch=batch)
+    role = AuditRole(service=AuditService(index=index), consumer=consumer)
+    await role.start()
+    try:
+        yield role
+    finally:
+        await role.stop()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def caught_up(bus: MemoryBus) -> None:
+    async def no_lag() -> bool:
+        return await bus.lag(GROUP, TOPIC_AUDIT) == 0
+
+    await until(no_lag)
+
+
+async def test_records_come_from_the_log_into_the_index():
+    bus, index = MemoryBus(), Index()
+    await bus.append(TOPIC_AUDIT, [encode(event(str(number))) for number in range(250)])
+    async with running(bus, index) as role:
+        await caught_up(bus)
+        assert not role.problems()
+        found = await role.service.search(AuditFilter(), 2)
+        assert await role.service.count(AuditFilter()) == 250
+    assert [record.id for record in found] == ["249", "248"]
+
+
+async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():
+    bus, index = MemoryBus(), Index()
+    index.refused = {"refused"}
+    poison = [
+        Record("", "isocenter.v1.AuditEvent", b"\xff\xff", {}),
+        Record("", "unknown", b"", {}),
+        encode(StudyQuiet("main", "1.2", 1, 1)),
+        encode(event("refused")),
+    ]
+    await bus.append(TOPIC_AUDIT, [encode(event("a")), *poison, encode(event("b"))])
+    async with running(bus, index):
+        await caught_up(bus)
+    assert list(index.kept) == ["a", "b"]
+    dead = [delivery async for delivery in bus.replay(f"{TOPIC_AUDIT}.dead")]
+    assert [delivery.type for delivery in dead] == [record.type for record in poison]
+    assert all(delivery.headers["error"] for delivery in dead)
+
+
+async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeypatch):
+    monkeypatch.setattr(consumer_module, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(consumer_module, "POLL_SECONDS", 0.05)
+    bus, index = MemoryBus(), Index()
+    index.down = True
+    await bus.append(TOPIC_AUDIT, [encode(event("a"))])
+    async with running(bus, index) as role:
+
+        async def has_problem() -> bool:
+            return bool(role.problems())
+
+        async def has_none() -> bool:
+            return not role.problems()
+
+        await until(has_problem)
+        assert "the index is down" in role.problems()[0]
+        index.down = False
+        await caught_up(bus)
+        await until(has_none)
+    assert list(index.kept) == ["a"]
+    assert [d async for d in bus.replay(f"{TOPIC_AUDIT}.dead")] == []
+
+
+@pytest.mark.parametrize("limit", [0, -1, MAX_PAGE + 1])
+async def test_a_page_that_is_empty_or_too_long_is_invalid(limit):
+    with pytest.raises(Invalid, match="audit records"):
+        await AuditService(index=Index()).search(AuditFilter(), limit)

@@ -1,0 +1,133 @@
+"""What the query service adds to the index: checks, limits, further attributes, outages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.errors import Corrupted, Invalid, Unavailable
+from isocenter.core.matching import Key, Level, Search
+from isocenter.query.service import QueryService
+from isocenter.query.settings import QuerySettings
+from support.index_oracle import entry
+
+KVP = "00180060"  # not in the table
+
+
+class Metadata:
+    """Storage that answers with metadata only, and counts the requests."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    async def metadata(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        self.asked.append((partition, study, series, instance))
+        for number in range(1, 4):
+            uid = f"{series}.{number}"
+            if instance in ("", uid):
+                yield json.dumps({
+                    "0020000D": {"vr": "UI", "Value": [study]},
+                    "0020000E": {"vr": "UI", "Value": [series]},
+                    "00080018": {"vr": "UI", "Value": [uid]},
+                    KVP: {"vr": "DS", "Value": [number]},
+                    "00181151": {"vr": "IS", "Value": [7]},
+                }).encode()  # fmt: skip
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+    index = await SqliteIndex.open(tmp_path)
+    await index.upsert([
+        entry("1.2", "1.2.1", f"1.2.1.{n}", t00100020="A", t00200013=n) for n in (1, 2, 3)
+    ])  # fmt: skip
+    yield index
+    await index.close()
+
+
+def service(index, storage=None, **settings) -> QueryService:
+    return QueryService(
+        index=index, storage=storage or Metadata(), settings=QuerySettings(**settings)
+    )
+
+
+async def found(query: QueryService, search: Search):
+    return [match.attributes async for batch in query.search(search) for match in batch]
+
+
+async def test_tags_and_representations_of_keys_are_made_canonical(index) -> None:
+    search = Search(Level.STUDY, (Key("(0010,0020)", "UN", ("A",)),), include=("0008103e",))
+    assert len(await found(service(index), search)) == 1
+    assert await service(index).count(search) == 1
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        Search(Level.STUDY, (Key("PatientID", "LO", ("A",)),)),
+        Search(Level.STUDY, partition="../x"),
+        Search(Level.STUDY, limit=-1),
+        Search(Level.STUDY, offset=-1),
+        Search(Level.STUDY, (Key("00100020", "LO", ("A",)),) * 3),
+        Search(Level.STUDY, (Key("0020000D", "UI", ("1", "2", "3", "4")),)),
+        Search(Level.STUDY, (Key("00091001", "DA", ("soon",)),)),
+    ],
+)
+async def test_a_search_that_cannot_be_meant_is_invalid(index, search) -> None:
+    query = service(index, max_keys=2, max_values=3)
+    with pytest.raises(Invalid):
+        await found(query, search)
+    with pytest.raises(Invalid):
+        await query.count(search)
+
+
+async def test_the_settings_bound_the_number_of_answers_but_not_the_count(index) -> None:
+    query = service(index, max_results=2)
+    assert len(await found(query, Search(Level.INSTANCE, limit=50))) == 2
+    assert len(await found(query, Search(Level.INSTANCE, limit=1))) == 1
+    assert await query.count(Search(Level.INSTANCE)) == 3
+
+
+async def test_attributes_beyond_the_index_come_from_the_metadata_once_per_series(index) -> None:
+    storage = Metadata()
+    answers = await found(service(index, storage), Search(Level.INSTANCE, include=(KVP,)))
+    assert [a[KVP]["Value"] for a in answers] == [[1], [2], [3]]
+    assert all("00181151" not in a for a in answers)
+    assert storage.asked == [("main", "1.2", "1.2.1", "")]
+
+
+async def test_one_instance_of_a_series_needs_its_metadata_only(index) -> None:
+    storage = Metadata()
+    search = Search(Level.INSTANCE, (Key("00080018", "UI", ("1.2.1.2",)),), include_all=True)
+    (answer,) = await found(service(index, storage), search)
+    assert answer[KVP]["Value"] == [2]
+    assert "00181151" in answer
+    assert "00100020" in answer
+    assert storage.asked == [("main", "1.2", "1.2.1", "1.2.1.2")]
+
+
+async def test_what_the_index_holds_is_answered_without_the_metadata(index) -> None:
+    storage = Metadata()
+    await found(service(index, storage), Search(Level.INSTANCE, include=("00080023",)))
+    await found(service(index, storage), Search(Level.STUDY, include=(KVP,), include_all=True))
+    assert storage.asked == []
+
+
+async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:
+    class Damaged:
+        async def search(self, _search: Search):
+            raise Corrupted("the index is damaged", fix="rebuild it")
+            yield
+
+        async def count(self, _search: Search) -> int:
+            raise Corrupted("the index is damaged", fix="rebuild it")
+
+    with pytest.raises(Unavailable, match="rebuild it"):
+        await found(service(Damaged()), Search(Level.STUDY))
+    with pytest.raises(Unavailable, match="rebuild it"):
+        await service(Damaged()).count(Search(Level.STUDY))

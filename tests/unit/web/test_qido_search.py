@@ -1,0 +1,179 @@
+"""QIDO-RS: parameters become searches, answers become DICOM JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from isocenter.core.errors import Unavailable
+from isocenter.core.matching import Level
+from support.web_fakes import STUDY, Web, study
+
+STUDIES = "/dicomweb/studies"
+
+
+async def test_a_search_answers_with_json_total_and_retrieve_url() -> None:
+    web = Web()
+    web.query.answers = [study(1)]
+    answer = await web.get(STUDIES + "?PatientID=P1")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert answer.headers["x-total-count"] == "1"
+    assert answer.json()[0]["00081190"]["Value"] == ["http://pacs.test/dicomweb/studies/1.2.1"]
+    (key,) = web.query.searches[0].keys
+    assert (key.tag, key.vr, key.values) == ("00100020", "LO", ("P1",))
+    assert web.query.counts == 0
+
+
+async def test_no_answers_are_an_empty_array() -> None:
+    answer = await Web().get(STUDIES)
+    assert (answer.status_code, answer.json()) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "level", "fixed"),
+    [
+        ("studies", Level.STUDY, {}),
+        ("series", Level.SERIES, {}),
+        ("instances", Level.INSTANCE, {}),
+        (f"studies/{STUDY}/series", Level.SERIES, {"0020000D": STUDY}),
+        (f"studies/{STUDY}/instances", Level.INSTANCE, {"0020000D": STUDY}),
+        (
+            f"studies/{STUDY}/series/1.2.9/instances",
+            Level.INSTANCE,
+            {"0020000D": STUDY, "0020000E": "1.2.9"},
+        ),
+    ],
+)
+async def test_each_search_route_has_its_level_and_uids(
+    path: str, level: Level, fixed: dict[str, str]
+) -> None:
+    web = Web()
+    assert (await web.get(f"/dicomweb/{path}")).status_code == 200
+    assert web.query.searches[0].level is level
+    assert {key.tag: key.values[0] for key in web.query.searches[0].keys} == fixed
+
+
+async def test_parameters_of_every_kind_become_the_search() -> None:
+    web = Web()
+    answer = await web.get(
+        "/dicomweb/series?00080060=CT&StudyInstanceUID=1.2,1.3\\1.4&StudyDate=20240101-"
+        "&RequestAttributesSequence.ScheduledProcedureStepID=A&00400275.00401001=B"
+        "&includefield=BodyPartExamined,00080070&includefield=all&limit=7&offset=3"
+        "&fuzzymatching=true&PatientName=Do*"
+    )
+    assert answer.status_code == 200
+    search = web.query.searches[0]
+    keys = {key.tag: key for key in search.keys}
+    assert keys["0020000D"].values == ("1.2", "1.3", "1.4")
+    assert keys["00080020"].values == ("20240101-",)
+    assert keys["00100010"].values == ("Do*",)
+    items = {key.tag: key.values for key in keys["00400275"].items}
+    assert items == {"00400009": ("A",), "00401001": ("B",)}
+    assert {"00180015", "00080070"} <= set(search.include)
+    assert (search.include_all, search.limit, search.offset, search.fuzzy) == (True, 7, 3, True)
+    assert "warning" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("Nonsense=1", "Nonsense"),
+        ("limit=-1", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("offset=x", "offset"),
+        ("fuzzymatching=maybe", "fuzzymatching"),
+        ("includefield=Nope", "Nope"),
+        ("StudyInstanceUID=abc", "StudyInstanceUID"),
+        ("PatientID=1&00100020=2", "00100020"),
+        ("0010002=1", "0010002"),
+        ("PatientID=%FF", "address"),
+        ("&".join(f"a{n}=1" for n in range(300)), "address"),
+        ("%3Cscript%3E=1", "<script>"),
+        ("PatientID.=1", "PatientID."),
+    ],
+)
+async def test_a_malformed_parameter_is_400_and_named(query: str, names: str) -> None:
+    web = Web()
+    answer = await web.get(f"{STUDIES}?{query}")
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert names in answer.json()["detail"]
+    assert web.query.searches == []
+
+
+async def test_an_attribute_that_cannot_be_matched_is_ignored_with_a_warning() -> None:
+    web = Web()
+    answer = await web.get(STUDIES + "?PixelSpacing=1&00091001=x&PatientID=P1")
+    assert answer.status_code == 200
+    assert answer.headers["warning"].startswith("299 ")
+    assert "PixelSpacing, 00091001" in answer.headers["warning"]
+    assert [key.tag for key in web.query.searches[0].keys] == ["00100020"]
+
+
+async def test_many_results_come_batch_by_batch_as_one_array() -> None:
+    web = Web()
+    web.query.answers = [study(n) for n in range(10_000)]
+    answer = await web.get(STUDIES)
+    assert len(answer.json()) == 10_000
+    assert answer.headers["x-total-count"] == "10000"
+    assert "content-length" not in answer.headers
+    assert web.query.closed == 1
+
+
+async def test_a_page_tells_the_total_of_all() -> None:
+    web = Web()
+    web.query.answers = [study(n) for n in range(30)]
+    answer = await web.get(STUDIES + "?limit=10&offset=5")
+    assert (len(answer.json()), answer.headers["x-total-count"]) == (10, "30")
+    empty = await web.get(STUDIES + "?limit=0")
+    assert (empty.json(), empty.headers["x-total-count"]) == ([], "30")
+
+
+async def test_more_than_the_most_results_are_announced() -> None:
+    web = Web()
+    web.settings = web.settings.model_copy(update={"max_results": 10})
+    web.query.answers = [study(n) for n in range(30)]
+    answer = await web.get(STUDIES)
+    assert len(answer.json()) == 10
+    assert "there are 20 additional results" in answer.headers["warning"]
+
+
+async def test_a_search_is_recorded_before_it_happens() -> None:
+    web = Web()
+    web.audit.error = Unavailable("the log is down")
+    answer = await web.get(STUDIES + "?PatientID=P1")
+    assert answer.status_code == 503
+    assert web.query.searches == []
+    web.audit.error = None
+    await web.get(STUDIES + "?PatientID=P1")
+    ((action, fields),) = web.audit.records
+    assert (action, fields["detail"]) == ("query", "QIDO-RS studies 00100020")
+    assert fields["patient_ids"] == ("P1",)
+    assert fields["source"].protocol == "DICOMweb"
+    assert fields["source"].host == "127.0.0.1"
+
+
+async def test_an_index_that_is_down_is_503_and_an_unexpected_error_tells_nothing() -> None:
+    web = Web()
+    web.query.error = Unavailable("the index does not answer", fix="try again")
+    answer = await web.get(STUDIES)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    web.query.error = KeyError("Doe^John")
+    answer = await web.get(STUDIES, x_request_id="req-12345678")
+    assert answer.status_code == 500
+    assert "Doe" not in answer.text
+    assert answer.json()["instance"] == "urn:request:req-12345678"
+
+
+async def test_only_json_can_be_had() -> None:
+    web = Web()
+    answer = await web.get(STUDIES, accept='multipart/related; type="application/dicom+xml"')
+    assert answer.status_code == 406
+    assert (await web.get(STUDIES, accept="application/json")).status_code == 200
+    assert (await web.get(STUDIES + "?accept=application/dicom%2Bjson", accept="a/b")).is_success
+
+
+async def test_a_host_header_that_is_no_host_is_refused() -> None:
+    answer = await Web().get(STUDIES, host='x"onload=')
+    assert answer.status_code == 400

@@ -1,0 +1,196 @@
+"""WADO-RS: objects, metadata, frames, bulk data and pictures."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+
+import httpx
+import pytest
+
+from isocenter.core.errors import Unavailable
+from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web, data_set_of, part10
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+AS_VIEWERS_ASK = "multipart/related; type=application/octet-stream; transfer-syntax=*"
+
+
+def web_with(syntax: str = EXPLICIT, frames: int = 3) -> Web:
+    web = Web()
+    web.storage.keep(syntax=syntax, frames=frames)
+    return web
+
+
+def parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
+    """Media type and content of each part, read by an independent parser."""
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    found = message_from_bytes(head + answer.content).get_payload()
+    assert isinstance(found, list)
+    return [(part["Content-Type"], part.get_payload(decode=True)) for part in found]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "path", [INSTANCE, f"/dicomweb/studies/{STUDY}/series/{SERIES}", f"/dicomweb/studies/{STUDY}"]
+)
+async def test_objects_come_as_stored_in_multipart(path: str) -> None:
+    answer = await web_with(JPEG_LS).get(path)
+    assert answer.status_code == 200
+    ((kind, data),) = parts(answer)
+    assert kind == f"application/dicom; transfer-syntax={JPEG_LS}"
+    assert data == part10(syntax=JPEG_LS)
+
+
+async def test_an_instance_comes_alone_with_length_and_entity_tag() -> None:
+    web = web_with()
+    answer = await web.get(INSTANCE, accept="application/dicom")
+    assert answer.content == part10()
+    assert answer.headers["content-length"] == str(len(part10()))
+    again = await web.get(
+        INSTANCE, accept="application/dicom", if_none_match=answer.headers["etag"]
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert [action for action, _ in web.audit.records] == ["retrieve"]
+
+
+async def test_a_transfer_syntax_that_was_asked_for_is_made() -> None:
+    accept = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}'
+    ((kind, data),) = parts(await web_with(JPEG_LS).get(INSTANCE, accept=accept))
+    assert kind.endswith(EXPLICIT)
+    assert data == part10()
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/dicom; q=0",
+        'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.90',
+        'multipart/related; type="image/png"',
+    ],
+)
+async def test_what_cannot_be_made_is_406(accept: str) -> None:
+    assert (await web_with().get(INSTANCE, accept=accept)).status_code == 406
+
+
+@pytest.mark.parametrize("accept", ["nonsense", "a/b; q=7", "a/b c/d", 'a/b; x="'])
+async def test_a_malformed_accept_field_is_400(accept: str) -> None:
+    assert (await web_with().get(INSTANCE, accept=accept)).status_code == 400
+
+
+async def test_metadata_is_one_array_with_our_bulk_data_addresses() -> None:
+    web = web_with()
+    web.storage.keep("1.2.3.4.6")
+    answer = await web.get(f"/dicomweb/studies/{STUDY}/series/{SERIES}/metadata")
+    first, second = answer.json()
+    uri = first["00420011"]["BulkDataURI"]
+    assert uri == f"http://pacs.test{INSTANCE}/bulkdata/00420011"
+    assert second["00420011"]["BulkDataURI"] != uri
+    ((_, bulk),) = parts(await web.get(uri))
+    assert bulk == b"%PDF-1.7"
+    assert (await web.get(uri, accept="application/octet-stream")).content == b"%PDF-1.7"
+
+
+async def test_unknown_things_are_404_and_malformed_ones_400() -> None:
+    web = web_with()
+    for path in (
+        "/dicomweb/studies/9.9",
+        "/dicomweb/studies/9.9/metadata",
+        INSTANCE + "/frames/4",
+        INSTANCE + "/bulkdata/7FE00010",
+        INSTANCE + "/nothing",
+        "/elsewhere",
+    ):
+        assert (await web.get(path)).status_code == 404, path
+    for path in (
+        "/dicomweb/studies/1..2",
+        "/dicomweb/studies/..%2f..%2fetc/metadata",
+        "/dicomweb/studies/" + "1" * 65,
+        INSTANCE + "/frames/0",
+        INSTANCE + "/frames/1,,2",
+        INSTANCE + "/frames/x",
+        INSTANCE + "/rendered?window=1",
+        INSTANCE + "/rendered?quality=101",
+        INSTANCE + "/rendered?viewport=0,5",
+        INSTANCE + "/rendered?nonsense=1",
+        INSTANCE + "/frames/1,2/rendered",
+    ):
+        answer = await web.get(path)
+        assert answer.status_code in (400, 404), path
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_wrong_method_is_405_with_those_allowed() -> None:
+    async with Web().client() as client:
+        answer = await client.delete("/dicomweb/studies")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    ("stored", "accept", "kind", "data"),
+    [
+        (EXPLICIT, AS_VIEWERS_ASK, "application/octet-stream", b"FRAME"),
+        (EXPLICIT, "*/*", "application/octet-stream", b"FRAME"),
+        (JPEG_LS, AS_VIEWERS_ASK, "image/jls", b"FRAME"),
+        (JPEG_LS, 'multipart/related; type="image/jls"', "image/jls", b"FRAME"),
+        (JPEG_LS, "*/*", "application/octet-stream", b"decoded:FRAME"),
+        (
+            JPEG_LS,
+            'multipart/related; type="application/octet-stream"',
+            "application/octet-stream",
+            b"decoded:FRAME",
+        ),
+        (
+            JPEG_LS,
+            ('multipart/related; type="image/jls"; q=0.5, multipart/related;'
+            ' type="application/octet-stream"'),
+            "application/octet-stream",
+            b"decoded:FRAME",
+        ),
+        ("1.2.840.10008.1.2.2", AS_VIEWERS_ASK, "application/octet-stream", b"decoded:FRAME"),
+    ],
+)
+async def test_frames_come_in_the_form_that_is_wanted(
+    stored: str, accept: str, kind: str, data: bytes
+) -> None:
+    web = web_with(stored)
+    found = parts(await web.get(INSTANCE + "/frames/1,3", accept=accept))
+    assert [(one.partition(";")[0], content) for one, content in found] == [(kind, data)] * 2
+    single = parts(await web.get(INSTANCE + "/frames/2", accept=accept))
+    assert single == found[:1]
+    assert [action for action, _ in web.audit.records] == ["accessed", "accessed"]
+
+
+async def test_a_frame_type_that_is_not_stored_is_406() -> None:
+    accept = 'multipart/related; type="image/jp2"'
+    answer = await web_with(JPEG_LS).get(INSTANCE + "/frames/1", accept=accept)
+    assert answer.status_code == 406
+    assert "image/jls" in answer.json()["detail"]
+
+
+async def test_pictures_are_drawn_as_asked_for() -> None:
+    web = web_with()
+    answer = await web.get(
+        INSTANCE + "/rendered?window=40,400,linear&viewport=64,32&quality=50", accept="image/png"
+    )
+    assert answer.headers["content-type"] == "image/png"
+    assert "window_center=40.0, window_width=400.0, columns=64, rows=32" in answer.text
+    for path in (INSTANCE, f"/dicomweb/studies/{STUDY}", INSTANCE + "/frames/2"):
+        thumbnail = await web.get(path + "/thumbnail")
+        assert thumbnail.headers["content-type"] == "image/jpeg"
+        assert "columns=128, rows=128" in thumbnail.text
+    assert (await web.get(INSTANCE + "/rendered", accept="image/gif")).status_code == 406
+
+
+async def test_what_has_no_pixels_has_no_picture() -> None:
+    web = web_with(frames=0)
+    assert (await web.get(INSTANCE + "/rendered")).status_code == 404
+    assert (await web.get(INSTANCE + "/thumbnail")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/metadata", "/frames/1", "/rendered", "/bulkdata/00420011"])
+async def test_nothing_is_sent_without_a_record(path: str) -> None:
+    web = web_with()
+    web.audit.error = Unavailable("the log is down")
+    answer = await web.get(INSTANCE + path)
+    assert answer.status_code == 503
+    assert data_set_of("1.2.3.4.5") not in answer.content
