@@ -111,26 +111,6 @@ class Settings(BaseSettings):
                 return value
         raise TypeError(f"no settings section of type {kind.__name__}")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags before environment; `load` adds the file below them as `_file`."""
-        del dotenv_settings, file_secret_settings
-        assert isinstance(init_settings, InitSettingsSource)
-        flags = dict(init_settings.init_kwargs)
-        file = flags.pop("_file", {})
-        return (
-            InitSettingsSource(settings_cls, flags),
-            env_settings,
-            InitSettingsSource(settings_cls, file),
-        )
-
 
 def load(
     *, config: Path | None = None, flags: Mapping[str, str] | None = None, data: Path | None = None
@@ -148,7 +128,7 @@ def load(
         values["data"] = data
     problems = _unknown_variables(os.environ)
     try:
-        settings = Settings(**values, _file=file)  # type: ignore[arg-type]
+        settings = _with_file(file)(**values)
     except ValidationError as error:
         problems += [
             _describe(entry["loc"], entry["msg"], entry["type"], flags or {}, file, file_name)
@@ -158,6 +138,25 @@ def load(
         if not problems:
             return settings
     raise Invalid("the settings are not valid:\n  " + "\n  ".join(problems))
+
+
+def _with_file(file: dict[str, Any]) -> type[Settings]:
+    """The settings with a file's content as the weakest source before the defaults."""
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            return init_settings, env_settings, InitSettingsSource(settings_cls, file)
+
+    return WithFile
 
 
 def _read_file(config: Path | None) -> tuple[dict[str, Any], str]:

@@ -8,8 +8,8 @@ import grpc.aio
 
 from isocenter.audit import rpc
 from isocenter.audit.consumer import AuditConsumer
-from isocenter.audit.service import AuditService
 from isocenter.audit.settings import AuditSettings
+from isocenter.core.apis import AuditTrail
 from isocenter.runtime.role import Env, Role
 
 
@@ -18,7 +18,7 @@ class AuditRole(Role):
 
     name = "audit"
 
-    def __init__(self, *, service: AuditService, consumer: AuditConsumer) -> None:
+    def __init__(self, *, service: AuditTrail, consumer: AuditConsumer) -> None:
         self.service = service
         self._consumer = consumer
 
@@ -42,6 +42,7 @@ class AuditRole(Role):
 async def build(env: Env) -> AuditRole:
     """The role on the log and the audit index."""
     settings = env.section(AuditSettings)
-    index = await env.audit_index()
-    consumer = AuditConsumer(bus=await env.bus(), index=index, batch=settings.batch)
-    return AuditRole(service=AuditService(index=index), consumer=consumer)
+    consumer = AuditConsumer(
+        bus=await env.bus(), index=await env.audit_index(), batch=settings.batch
+    )
+    return AuditRole(service=await env.audit_trail(), consumer=consumer)

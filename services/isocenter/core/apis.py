@@ -235,8 +235,11 @@ class Transcoding(Protocol):
     """Codecs. Knows pixels, not where they are kept."""
 
     async def decode(self, frame: bytes, transfer_syntax: str, pixels: PixelFormat) -> bytes:
-        """One frame as native little endian bytes, interleaved by pixel where the pixel format
-        says planar configuration 0. Raises `Unsupported` or `Unprocessable`."""
+        """One frame as native little endian bytes, exactly as many as the pixel format says,
+        interleaved by pixel where it says planar configuration 0. YBR_FULL, YBR_FULL_422 in JPEG
+        (processes 1 to 5), YBR_ICT and YBR_RCT come out as RGB; other photometric
+        interpretations stay. Big endian frames of 8 bits are taken as OB. Raises `Unsupported`,
+        `Unprocessable`, `OutOfResources` (larger than the settings allow)."""
         ...
 
     def data_set(

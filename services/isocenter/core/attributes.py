@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from isocenter.core.matching import JsonAttributes, Level
@@ -152,6 +153,7 @@ def searchable(tag: str, level: Level) -> Attribute | None:
     return row if row and row.matched and DEPTH[row.level] <= DEPTH[level] else None
 
 
+@cache
 def default_tags(level: Level) -> frozenset[str]:
     """What a search of `level` answers with unasked: the level's own default attributes, the UIDs
     that lead to it, and the patient's at STUDY level (PS3.18 table 10.6.3-3)."""

@@ -6,13 +6,15 @@ become U+FFFD: what came is kept in the object, and the rest of the text stays r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 _ESCAPE = 0x1B
+_MISSPELLED = re.compile(r"ISO[ -]IR.[0-9]{1,3}|ISO.2022.IR.[0-9]{1,3}")
 
 
 class Charset:
@@ -45,4 +47,12 @@ DEFAULT_CHARSET = Charset([default_encoding])
 def _charset(values: tuple[str, ...]) -> Charset:
     if not any(values):
         return DEFAULT_CHARSET
-    return Charset(convert_encodings([value.strip() for value in values]))
+    return Charset(convert_encodings([_defined_term(value.strip()) for value in values]))
+
+
+def _defined_term(value: str) -> str:
+    """The value, if it is a defined term or a misspelling of one that pydicom corrects. Other
+    values are not handed on: pydicom would take the name of any codec of Python's."""
+    if value in python_encoding or _MISSPELLED.fullmatch(value):
+        return value
+    return "ISO_IR 100"

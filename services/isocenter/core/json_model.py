@@ -190,17 +190,15 @@ class _Reader:
     def _nested(self, level: _Level, element: Element, vr: str, end: int) -> int:
         """A sequence, or fragments."""
         tag, written, length, value = element
-        if vr != "SQ" and (written != "UN" or vr != "UN"):
+        if vr != "SQ" and written != "UN":
             stop = skip(self._data, element, end, level.structure, self._max_depth)
             self._binary(
                 level, tag, "OB" if tag in PIXEL_TAGS else vr, self._data[value : stop - 8]
             )
             return stop
-        structure = level.structure
-        if written == "UN":
-            structure = IMPLICIT
-            if length != UNDEFINED:
-                return self._sequence_in_un(level, element, end)
+        if written == "UN" and length != UNDEFINED:
+            return self._sequence_in_un(level, element, end)
+        structure = level.structure.nested(element)
         items, position = self._items(level, tag, value, length, end, structure)
         _put_sequence(level, tag, items)
         return position

@@ -253,10 +253,14 @@ class Wildcard:
 
 @lru_cache(maxsize=512)
 def _expression(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    # Runs of stars mean one star; left as they are they would backtrack without end.
-    pattern = re.sub(r"\*+", "*", pattern)
-    return re.compile("".join(parts.get(c) or re.escape(c) for c in pattern), re.DOTALL)
+    escaped = ["".join("." if c == "?" else re.escape(c) for c in p) for p in pattern.split("*")]
+    if len(escaped) == 1:
+        return re.compile(escaped[0], re.DOTALL)
+    first, *middle, last = escaped
+    # Atomic groups: the leftmost place of a part is as good as any other, so nothing is tried
+    # twice and a hostile pattern costs no more than others.
+    found = "".join(f"(?>.*?{part})" for part in middle if part)
+    return re.compile(f"{first}{found}.*{last}", re.DOTALL)
 
 
 Test = Equal | Between | Wildcard

@@ -69,13 +69,13 @@ def _uri(raw: bytes, _: Charset, __: str) -> list[Any]:
 
 def _integer(text: str) -> int | float | str | None:
     try:
-        return int(text)
+        number: int | float | str | None = int(text)
     except ValueError:
-        pass
-    number = _decimal(text)
-    if isinstance(number, float) and number.is_integer():
-        return int(number)
-    return number
+        number = _decimal(text)
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+    # JSON readers have 64 bits at most; an IS has 32 (PS3.5 6.2).
+    return text.strip() if isinstance(number, int) and abs(number) >> 63 else number
 
 
 def _decimal(text: str) -> float | str | None:

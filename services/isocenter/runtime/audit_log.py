@@ -118,10 +118,6 @@ class AuditLog:
             window = self._begin(access, instance_count)
         else:
             window.instance_count += instance_count
-        if window.recorded.done() and not window.recorded.cancelled():
-            error = window.recorded.exception()
-            if error is None:
-                return
         # A caller that goes away must not take the record from others who wait for it.
         await asyncio.shield(window.recorded)
 

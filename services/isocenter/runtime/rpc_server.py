@@ -62,6 +62,7 @@ class RpcServer(Role):
 
     async def drain(self) -> None:
         """Accept no new calls and wait for those under way."""
+        self._health.drain()
         if self._server is not None:
             await self._server.stop(grace=_DRAIN_SECONDS)
 

@@ -19,6 +19,7 @@ from isocenter.core.transfer_syntax import lookup
 from isocenter.storage.custody import checked
 
 _READ_AHEAD = 4 * 1024 * 1024  # bytes of neighbouring frames that are read at once
+_PIXEL_KEYS = frozenset(f"{tag:08X}" for tag in PIXEL_TAGS)
 _GAP = 64  # bytes between fragments that are rather read than skipped
 
 
@@ -102,9 +103,10 @@ async def _inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> tuple[byt
 async def bulk_value(blobs: BlobStore, entry: PackEntry, path: str, limit: int) -> bytes:
     """The value of a bulk data element. Raises `NotFound`, `Unsupported` if it is too long."""
     syntax = lookup(entry.transfer_syntax)
-    tags = {f"{tag:08X}" for tag in PIXEL_TAGS}
     table = entry.frames
-    if path.upper() in tags and isinstance(table, NativeFrames):
+    if path in _PIXEL_KEYS and isinstance(table, NativeFrames):
+        if f'"{path}":'.encode() not in entry.attributes:
+            raise _no_bulk(entry, path)
         length = (table.count * table.frame_bits + 7) // 8
         _bound(entry, length, limit)
         return await blobs.get(entry.object.key, table.offset, length)
@@ -120,7 +122,7 @@ async def bulk_value(blobs: BlobStore, entry: PackEntry, path: str, limit: int) 
             data += piece
         found = find_value(data, syntax.uid, path)
     if found is None:
-        raise NotFound(f"instance {entry.name.instance} has no bulk data {path[:100]!r}")
+        raise _no_bulk(entry, path)
     return found
 
 
@@ -141,6 +143,10 @@ async def _header(blobs: BlobStore, entry: PackEntry, limit: int) -> bytes:
             assert isinstance(header, NeedMore)
             needed = max(header.at_least, 2 * len(buffer))
     return bytes(buffer)
+
+
+def _no_bulk(entry: PackEntry, path: str) -> NotFound:
+    return NotFound(f"instance {entry.name.instance} has no bulk data {path[:100]!r}")
 
 
 def _bound(entry: PackEntry, size: int, limit: int) -> None:

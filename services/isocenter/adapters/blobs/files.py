@@ -134,11 +134,21 @@ class FileBlobs:
         return await self._run(what, call, *args)
 
     async def _run(self, what: str, call: Callable[..., T], *args: object) -> T:
+        """As `run`. A caller that is cancelled gets away only when the thread has finished: until
+        then its buffers are being read and its file is being written."""
+
         def guarded() -> T:
             with translated(what):
                 return call(*args)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, guarded)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, guarded)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
+            raise
 
     def _path(self, key: str) -> str:
         *parents, last, name = keys.components(key)
@@ -232,11 +242,13 @@ class FileStagedBlob:
     async def _discard(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            await asyncio.shield(self._store.run("a staged blob", file.discard))
+            await self._store.run("a staged blob", file.discard)
 
 
 class _Reader:
     """An open file being read in chunks."""
+
+    _descriptor = -1
 
     def __init__(self, path: str, offset: int, length: int | None) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
@@ -254,7 +266,13 @@ class _Reader:
 
     def close(self) -> None:
         """Release the file."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        """Opened for a caller that was cancelled before it had the reader."""
+        self.close()
 
 
 def _write_durably(path: str, data: Sequence[Buffer]) -> None:
@@ -301,6 +319,7 @@ _ERRORS: dict[int, tuple[type[IsocenterError], str, str]] = {
     errno.ENOSPC: (OutOfResources, "no room for {what}", "free space on the disk"),
     errno.EDQUOT: (OutOfResources, "no room in the quota for {what}", "raise the quota"),
     errno.EFBIG: (OutOfResources, "{what} is too long for the file system", "use another one"),
+    errno.EXDEV: (Unavailable, "{what} is on another file system", "mount the whole store as one"),
     errno.EMFILE: (OutOfResources, "too many open files for {what}", "raise `ulimit -n`"),
     errno.ENFILE: (OutOfResources, "too many open files for {what}", "raise `fs.file-max`"),
 }

@@ -94,9 +94,10 @@ def of(partition: int, level: Level, criterion: Criterion) -> Condition | None:
 
 
 _BY_UID = {
-    STUDY_UID: "SELECT id FROM studies WHERE uid",
-    SERIES_UID: "SELECT study FROM series WHERE uid",
-    INSTANCE_UID: "SELECT e.study FROM versions v JOIN series e ON e.id = v.series WHERE v.uid",
+    STUDY_UID: "SELECT id AS entity FROM studies WHERE uid",
+    SERIES_UID: "SELECT study AS entity FROM series WHERE uid",
+    INSTANCE_UID: "SELECT s.study AS entity FROM versions v JOIN series s ON s.id = v.series"
+    " WHERE v.uid",
 }
 
 
@@ -120,7 +121,7 @@ def _terms(
 ) -> Condition:
     select = f"FROM terms WHERE field = ? AND {where}"
     return Condition(
-        f"SELECT row {select}",
+        f"SELECT row AS entity {select}",
         (number, *values),
         cost,
         exact,

@@ -34,9 +34,11 @@ def prepare(directory: Path) -> None:
 
 def stamp(directory: Path) -> Stamp:
     """Changes whenever another file becomes the index."""
-    with schema.errors(directory):
-        found = os.stat(directory / _CURRENT)  # noqa: PTH116 - on the path of every search
-        return found.st_ino, found.st_mtime_ns
+    try:
+        found = os.stat(f"{directory}/{_CURRENT}")  # noqa: PTH116 - on the path of every search
+    except OSError as error:
+        raise schema.unreachable(error, directory) from error
+    return found.st_ino, found.st_mtime_ns
 
 
 def current(directory: Path) -> Path:

@@ -139,10 +139,15 @@ def errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translated(error, path) from error
     except OSError as error:
-        raise Unavailable(
-            f"the search index {path} cannot be opened: {error.strerror}",
-            fix="check the data directory and its permissions",
-        ) from error
+        raise unreachable(error, path) from error
+
+
+def unreachable(error: OSError, path: Path) -> Unavailable:
+    """The error of a file that cannot be opened."""
+    return Unavailable(
+        f"the search index {path} cannot be opened: {error.strerror}",
+        fix="check the data directory and its permissions",
+    )
 
 
 def _translated(error: sqlite3.Error, path: Path) -> IsocenterError:

@@ -62,18 +62,25 @@ class Plan:
         return tuple(c for c in self.top if not any(c is other for other in done))
 
 
-def plan(db: sqlite3.Connection, search: Search) -> Plan | None:
-    """Take a search apart; None if nothing is known of its partition. Raises `Invalid`."""
+def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> Plan | None:
+    """Take a search apart; None if nothing is known of its partition. Raises `Invalid`.
+
+    `partitions` remembers the numbers of those that have been asked for.
+    """
     criteria: list[tuple[Level, Criterion]] = []
     for key in search.keys:
         row = searchable(key.tag, search.level)
         if row and (criterion := parse(key, fuzzy=search.fuzzy)):
             criteria.append((row.level, criterion))
-    found = db.execute("SELECT id FROM partitions WHERE name = ?", (search.partition,)).fetchone()
-    if found is None:
-        return None
+    partition = partitions.get(search.partition)
+    if partition is None:
+        name = (search.partition,)
+        found = db.execute("SELECT id FROM partitions WHERE name = ?", name).fetchone()
+        if found is None:
+            return None
+        partition = partitions[search.partition] = found[0]
     top = tuple(c for level, c in criteria if level in _TOP)
-    conditions = [condition_of(found[0], search.level, c) for _, c in criteria]
+    conditions = [condition_of(partition, search.level, c) for _, c in criteria]
     return Plan(
         search,
         table="patients" if search.level is Level.PATIENT else "studies",
@@ -82,8 +89,15 @@ def plan(db: sqlite3.Connection, search: Search) -> Plan | None:
         top=top,
         series=tuple(c for level, c in criteria if level is Level.SERIES),
         instances=tuple(c for level, c in criteria if level is Level.INSTANCE),
-        wanted=None if search.include_all else default_tags(search.level) | set(search.include),
+        wanted=_wanted(search),
     )
+
+
+def _wanted(search: Search) -> frozenset[str] | None:
+    if search.include_all:
+        return None
+    tags = default_tags(search.level)
+    return tags | set(search.include) if search.include else tags
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -96,13 +110,14 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     first = what.conditions[0]
     weight = _COUNTED.get(what.search.level, "1")
     found = db.execute(
-        f"SELECT sort, id, doc, {weight} FROM {what.table}"  # noqa: S608 - names are ours
-        f" WHERE id IN ({first.ids} LIMIT {QUICK + 1})",
+        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({first.ids} LIMIT {QUICK + 1}) found"  # noqa: S608 - names are ours
+        f" CROSS JOIN {what.table} e ON e.id = found.entity",
         first.values,
     ).fetchall()
     if len(found) > QUICK or sum(row[3] for row in found) > QUICK:
         return None
-    rows = sorted(row[:3] for row in found if what.order.low < row[0] < what.order.high)
+    # A row may have been found by several values.
+    rows = sorted({row[:3] for row in found if what.order.low < row[0] < what.order.high})
     answers = _answers(db, what, iter([rows]), what.left(first))
     return [Match(answer()) for answer in _page(what.search, answers) if answer]
 

@@ -34,6 +34,7 @@ class _File:
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         self.path = path
+        self.partitions: dict[str, int] = {}  # never change within a file
         self._durable = durable
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
@@ -93,7 +94,7 @@ class _Running:
         self._lock = threading.Lock()
         self._db = file.borrow()
         try:
-            plan = searching.plan(self._db, search)
+            plan = searching.plan(self._db, search, file.partitions)
         except BaseException:
             file.give_back(self._db)
             raise
@@ -161,12 +162,13 @@ class _Index:
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""
         search = searching.counting(search)
-        found = _at_once(self._file(), search)
+        file = self._file()
+        found = _at_once(file, search)
         if found is not None:
             return len(found)
 
         def read(db: sqlite3.Connection) -> int:
-            plan = searching.plan(db, search)
+            plan = searching.plan(db, search, file.partitions)
             return searching.count(db, plan) if plan else 0
 
         return await self._read(read)
@@ -290,7 +292,7 @@ class SqliteScratch(_Index):
 def _at_once(file: _File, search: Search) -> list[Match] | None:
     with schema.errors(file.path):
         db = file.quick()
-        plan = searching.plan(db, search)
+        plan = searching.plan(db, search, file.partitions)
         return searching.quick(db, plan) if plan else []
 
 
