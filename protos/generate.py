@@ -12,6 +12,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
+SCRIPTS = Path(sys.executable).parent  # of the environment, which need not be on the PATH
 SERVICES = PROTOS.parent / "services"
 
 
@@ -26,6 +27,7 @@ def generate(output: Path) -> None:
             f"--python_out={output}",
             f"--pyi_out={output}",
             f"--grpc_python_out={output}",
+            f"--plugin=protoc-gen-mypy_grpc={SCRIPTS / 'protoc-gen-mypy_grpc'}",
             f"--mypy_grpc_out={output}",
             *sources,
         ]

@@ -7,6 +7,7 @@ defaults. Everything is validated before anything is opened; an unknown key is a
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -117,13 +118,14 @@ def load(
 ) -> Settings:
     """Read and validate the settings.
 
-    `flags` maps dotted keys to texts (`{"gateway.port": "11113"}`). Raises `Invalid` with one
+    `flags` maps dotted keys to texts (`{"gateway.port": "11113"}`); lists and tables are JSON, as
+    in the environment. Raises `Invalid` with one
     line per mistake: the key, where it was set, what is wrong and what would be right.
     """
     file, file_name = _read_file(config)
     values: dict[str, Any] = {}
     for key, text in (flags or {}).items():
-        _set_nested(values, key.split("."), text)
+        _set_nested(values, key.split("."), _plain_or_json(text))
     if data is not None:
         values["data"] = data
     problems = _unknown_variables(os.environ)
@@ -175,10 +177,19 @@ def _read_file(config: Path | None) -> tuple[dict[str, Any], str]:
         ) from error
 
 
-def _set_nested(values: dict[str, Any], path: Sequence[str], text: str) -> None:
+def _set_nested(values: dict[str, Any], path: Sequence[str], value: object) -> None:
     for part in path[:-1]:
         values = values.setdefault(part, {})
-    values[path[-1]] = text
+    values[path[-1]] = value
+
+
+def _plain_or_json(text: str) -> object:
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # validation names the key and what it should be
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:

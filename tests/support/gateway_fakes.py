@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.config import IGNORE
 from pydicom.data import get_testdata_file
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
@@ -49,6 +52,16 @@ def encode(data_set: Dataset, syntax: str) -> bytes:
     buffer.is_implicit_VR = known.implicit_vr
     write_dataset(buffer, data_set)
     return buffer.getvalue()
+
+
+def identifier(**keys: Any) -> Dataset:
+    """A data set of keys as they stand, also where they are no values of their VR."""
+    data_set = Dataset()
+    for keyword, value in keys.items():
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        data_set.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE))
+    return data_set
 
 
 @dataclass(frozen=True)

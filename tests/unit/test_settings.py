@@ -84,3 +84,14 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     broken.write_text("[gateway\n")
     with pytest.raises(Invalid, match=r"broken\.toml cannot be read"):
         load(config=broken)
+
+
+def test_lists_and_tables_are_json_in_flags_and_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = '[{"title": "PEER", "host": "peer.example", "port": 104}]'
+    assert load(flags={"gateway.known_aes": known}).gateway.known_aes[0].port == 104
+    monkeypatch.setenv("ISOCENTER_GATEWAY__KNOWN_AES", known)
+    assert load().gateway.known_aes[0].title == "PEER"
+    with pytest.raises(Invalid, match=r"gateway\.known_aes"):
+        load(flags={"gateway.known_aes": "[not json"})

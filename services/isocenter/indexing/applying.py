@@ -12,13 +12,19 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import Corrupted, IsocenterError
-from isocenter.core.events import Event, InstanceConflict, InstanceDeleted, InstanceStored
+from isocenter.core.errors import Corrupted
+from isocenter.core.events import (
+    ConflictPolicy,
+    Event,
+    InstanceConflict,
+    InstanceDeleted,
+    InstanceStored,
+)
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from isocenter.indexing.conflicts import Decisions, decide, read_decisions
 from isocenter.indexing.packing import SeriesName, write_packs
-from isocenter.indexing.reading import TRANSIENT, Read, read_events, read_object
+from isocenter.indexing.reading import TRANSIENT, read_events, read_object
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +59,28 @@ class Applier:
 
     async def apply(self, events: Sequence[Event]) -> Outcome:
         """Apply events in their order. Errors of single events are in the outcome; raises what
-        may succeed later (`TRANSIENT`, and `Corrupted` for a damaged index)."""
+        may succeed later: `TRANSIENT`, and `Corrupted` for a damaged index."""
         outcome = Outcome()
-        for kind, run in groupby(enumerate(events), key=lambda item: type(item[1])):
+        try:
+            await self._apply(list(enumerate(events)), outcome)
+        except (*TRANSIENT, Corrupted):
+            raise
+        except Exception as error:  # noqa: BLE001 - the event that causes it is looked for
+            logger.warning("a batch is applied one by one", extra={"error": type(error).__name__})
+            await self._one_by_one(events, outcome)
+        return outcome
+
+    async def _one_by_one(self, events: Sequence[Event], outcome: Outcome) -> None:
+        for place, event in enumerate(events):
+            try:
+                await self._apply([(place, event)], outcome)
+            except (*TRANSIENT, Corrupted):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
+                outcome.errors[place] = error
+
+    async def _apply(self, events: Sequence[tuple[int, Event]], outcome: Outcome) -> None:
+        for kind, run in groupby(events, key=lambda item: type(item[1])):
             places = list(run)
             if kind is InstanceStored:
                 stored = {place: e for place, e in places if isinstance(e, InstanceStored)}
@@ -64,7 +89,6 @@ class Applier:
                 gone = [e for _, e in places if isinstance(e, InstanceDeleted)]
                 objects = [ObjectName(e.name, e.digest) for e in gone]
                 outcome.count(await self._index.remove(objects))
-        return outcome
 
     async def _stored(self, events: Mapping[int, InstanceStored], outcome: Outcome) -> None:
         places = list(events)
@@ -72,53 +96,14 @@ class Applier:
         outcome.errors.update({places[at]: error for at, error in errors.items()})
         reads = {places[at]: read for at, read in sorted(found.items())}
         held = await self._index.versions([read.index.name for read in reads.values()])
-        new = [read for read in reads.values() if not _holds(held, read.index)]
-        if new:
-            outcome.series += await write_packs(self._storage, [read.pack for read in new])
-        await self._upsert(events, reads, held, outcome)
-
-    async def _upsert(
-        self,
-        events: Mapping[int, InstanceStored],
-        reads: Mapping[int, Read],
-        held: _Versions,
-        outcome: Outcome,
-    ) -> None:
+        new = [read.pack for read in reads.values() if not _holds(held, read.index)]
+        outcome.series += await write_packs(self._storage, new)
         changed: dict[InstanceName, dict[str, IndexEntry]] = {}
         for place, read in reads.items():
-            try:
-                versions = changed.setdefault(read.index.name, {})
-                await self._arrive(events[place], read.index, held, versions)
-            except TRANSIENT:
-                raise
-            except IsocenterError as error:
-                outcome.errors[place] = error
+            versions = changed.setdefault(read.index.name, {})
+            await self._arrive(events[place], read.index, held, versions)
         entries = [entry for versions in changed.values() for entry in versions.values()]
-        try:
-            outcome.count(await self._index.upsert(entries))
-        except (*TRANSIENT, Corrupted):
-            raise
-        except Exception as error:  # noqa: BLE001 - which entry it was is found one by one
-            logger.warning("a batch is indexed one by one", extra={"error": str(error)})
-            await self._one_by_one(reads, changed, outcome)
-
-    async def _one_by_one(
-        self,
-        reads: Mapping[int, Read],
-        changed: Mapping[InstanceName, Mapping[str, IndexEntry]],
-        outcome: Outcome,
-    ) -> None:
-        """Find the event that the index cannot take."""
-        for place, read in reads.items():
-            if place in outcome.errors:
-                continue
-            entries = list(changed[read.index.name].values())
-            try:
-                outcome.count(await self._index.upsert(entries))
-            except (*TRANSIENT, Corrupted):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
-                outcome.errors[place] = error
+        outcome.count(await self._index.upsert(entries))
 
     # --- versions --------------------------------------------------------------------------------
 
@@ -149,7 +134,7 @@ class Applier:
     async def _decide(self, event: InstanceStored, before: Decisions, kept: str) -> str:
         if self._announce is None:
             return kept
-        latest = event.policy.value == "keep-latest"
+        latest = event.policy is ConflictPolicy.KEEP_LATEST
         current, other = (event.digest, kept) if latest else (kept, event.digest)
         # Announced before it is decided: a decision is never taken twice, so it would stay
         # unannounced if this process ended in between.

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import Corrupted
 from isocenter.core.events import ConflictPolicy
 from isocenter.core.identity import InstanceName, conflicts_prefix
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,22 @@ class Decisions:
 
 
 async def read_decisions(storage: Storage, name: InstanceName) -> Decisions:
-    """All decisions about a name. Raises `Corrupted` for one that cannot be read."""
+    """All decisions about a name. Of a damaged one, what its key says still counts."""
     last, current, considered = 0, "", set()
     async for info in storage.list(conflicts_prefix(name)):
+        number, _, digest = info.key.rsplit("/", 1)[-1].partition(".")
+        if not number.isdecimal():
+            continue
+        considered.add(digest)
+        if int(number) > last:
+            last, current = int(number), digest
         text = b"".join([chunk async for chunk in storage.read(info.key)])
         try:
-            number, _, digest = info.key.rsplit("/", 1)[-1].partition(".")
-            decision = json.loads(text)
-            considered |= {decision["current"], decision["other"]}
-            if int(number) > last:
-                last, current = int(number), digest
+            considered.add(json.loads(text)["other"])
         except (ValueError, KeyError, TypeError) as error:
-            raise Corrupted(f"decision {info.key} cannot be read", fix="remove it") from error
+            logger.warning(
+                "a conflict decision is damaged", extra={"key": info.key, "error": str(error)}
+            )
     return Decisions(last, current, frozenset(considered))
 
 

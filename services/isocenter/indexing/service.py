@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from isocenter.core.apis import RebuildProgress, Storage
-from isocenter.core.errors import Corrupted, IsocenterError, NotFound
+from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, Event
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.ports import BlobInfo, EventBus, IndexEntry, StudyIndex
 from isocenter.indexing.applying import Applier
-from isocenter.indexing.conflicts import Decisions, read_decisions
+from isocenter.indexing.conflicts import read_decisions
 from isocenter.indexing.packing import SeriesName, known_entries, write_packs
 from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
 from isocenter.runtime.event_codec import decode
 from isocenter.runtime.role import Env
-
-logger = logging.getLogger(__name__)
 
 _OBJECTS = "objects/"
 _BATCH = 500  # entries per transaction, and events per step of a replay
@@ -142,17 +139,10 @@ class IndexingService:
                 decided += versions
                 continue
             oldest = min(versions, key=lambda v: (first[ObjectName(name, v.digest)], v.digest))
-            current = await self._current(name, [v.digest for v in versions], oldest.digest)
+            decisions = await read_decisions(self._storage, name)
+            current = decisions.current_of([v.digest for v in versions], oldest.digest)
             decided += [replace(v, current=v.digest == current) for v in versions]
         return decided
-
-    async def _current(self, name: InstanceName, digests: Sequence[str], oldest: str) -> str:
-        try:
-            decisions = await read_decisions(self._storage, name)
-        except Corrupted as error:
-            logger.warning("a conflict is taken as undecided", extra={"error": str(error)})
-            decisions = Decisions()
-        return decisions.current_of(digests, otherwise=oldest)
 
     # --- the log ---------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.role import Role
@@ -78,10 +77,9 @@ async def _drain(roles: Sequence[Role], seconds: float, hurry: asyncio.Event) ->
     tasks = {asyncio.create_task(role.drain()): role.name for role in reversed(roles)}
     impatient = asyncio.create_task(hurry.wait())
     everything = asyncio.gather(*tasks, return_exceptions=True)
-    with suppress(asyncio.CancelledError):
-        await asyncio.wait(
-            (everything, impatient), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-        )
+    await asyncio.wait(
+        (everything, impatient), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+    )
     impatient.cancel()
     for task, name in tasks.items():
         if not task.done():

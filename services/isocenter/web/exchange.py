@@ -48,6 +48,7 @@ _ISOLATION: Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -141,7 +142,13 @@ class Exchange:
         host = self.header(b"host")
         if not _HOST.fullmatch(host):
             raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
-        return f"{self.scope['scheme']}://{host}{DICOMWEB}"
+        return f"{self.scope['scheme']}://{host}{self._missing_port(host)}{DICOMWEB}"
+
+    def _missing_port(self, host: str) -> str:
+        """Some clients leave the port out of Host; where they name our own address, it is known."""
+        address, port = self.scope.get("server") or ("", None)
+        ours = host == address or (host == "localhost" and address in _LOOPBACK)
+        return f":{port}" if ours and port not in (None, 80, 443) else ""
 
     @property
     def request_id(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import uuid
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,18 @@ from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.web.exchange import ABORT
+from isocenter.web.problems import Problem, document
 from isocenter.web.routes import Application
 from isocenter.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_LINGER = 1.0  # seconds
+_REFUSAL = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -69,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._settings = settings
         self._head_size = 0
         self._in_head = True
+        self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,11 +105,24 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads are counted as they arrive: the parser gives them on when complete."""
+        if self._refused:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_size += len(data)
             if self._head_size > self._settings.max_head and not self.transport.is_closing():
-                self.send_400_response("Request head too long")
+                self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer, then read on for a moment: closing on unread data would reset the connection
+        before the client has read the answer."""
+        self._refused = True
+        most = self._settings.max_head
+        problem = Problem(431, f"the request line and header fields have more than {most} bytes")
+        body = document(problem, uuid.uuid4().hex)
+        self.transport.write(_REFUSAL % (len(body), body))
+        self._head_arrived()
+        self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
     def _await_head(self) -> None:
         self._deadline = self.loop.call_later(self._settings.stall_timeout, self.transport.close)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import hashlib
 import os
 import threading
@@ -248,5 +247,4 @@ async def test_streams_that_are_left_or_cancelled_leave_no_file_open(blobs, tmp_
     stream = blobs.stream(KEY)
     await anext(stream)
     await stream.aclose()
-    gc.collect()
     assert open_blobs(tmp_path) == []

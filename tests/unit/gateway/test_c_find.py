@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pydicom.dataset import Dataset
 
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
+from isocenter.core.ports import Match
 from isocenter.gateway.c_find import CFind
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
-from support.gateway_fakes import EXPLICIT, FakeAudit, FakeQuery, FakeRequest, encode, series
+from support.gateway_fakes import (
+    EXPLICIT,
+    FakeAudit,
+    FakeQuery,
+    FakeRequest,
+    encode,
+    identifier,
+    series,
+)
 
 HELD = series(3) + series(2, study="1.2.4")
 
 
 def request(model: str = STUDY_ROOT.find, **keys) -> FakeRequest:
-    asked = Dataset()
-    for keyword, value in {"QueryRetrieveLevel": "STUDY", **keys}.items():
-        setattr(asked, keyword, value)
+    asked = identifier(**{"QueryRetrieveLevel": "STUDY", **keys})
     return FakeRequest(model, encode(asked, EXPLICIT))
 
 
@@ -119,3 +125,28 @@ async def test_cancel_is_honoured_while_the_index_is_silent():
     await asyncio.wait_for(running, 5)
     assert asked.statuses == [0xFF00, 0xFE00]
     assert query.closed.is_set()
+
+
+async def test_answers_are_searched_for_only_as_fast_as_they_are_taken():
+    given = 0
+
+    class Endless(FakeQuery):
+        async def search(self, search):
+            nonlocal given
+            while True:
+                given += 1
+                yield [Match(dict(HELD[0].attributes))]
+
+    asked = request(PatientID="")
+    asked.cancel_after = 10_000
+    taken: list[int] = []
+    respond = asked.respond
+
+    async def slowly(status, **fields):
+        taken.append(given - len(taken))
+        await respond(status)
+
+    asked.respond = slowly
+    await find(Endless([]))(asked)
+    assert asked.statuses[-1] == 0xFE00
+    assert max(taken[:-1]) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pydicom.dataset import Dataset
 
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import AuditAction
@@ -27,6 +26,7 @@ from support.gateway_fakes import (
     Held,
     encode,
     from_test_file,
+    identifier,
     series,
 )
 
@@ -38,11 +38,10 @@ STUDY_2 = ["1.2.4.1.1", "1.2.4.1.2"]
 
 
 def request(*contexts: tuple[str, str], **keys) -> FakeRequest:
-    asked = Dataset()
-    for keyword, value in keys.items():
-        setattr(asked, keyword, value)
     association = FakeAssociation(*(contexts or ((CT, EXPLICIT),)))
-    return FakeRequest(PATIENT_ROOT.get, encode(asked, EXPLICIT), association=association)
+    return FakeRequest(
+        PATIENT_ROOT.get, encode(identifier(**keys), EXPLICIT), association=association
+    )
 
 
 class Setup:
@@ -97,7 +96,6 @@ async def test_the_instances_behind_the_unique_keys_are_delivered(
     assert bool(setup.query.searches) is asks_the_index
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 @pytest.mark.parametrize(
     "keys",
     [
@@ -153,9 +151,7 @@ J2K_SYNTAX = J2K.stored.transfer_syntax
 
 
 async def deliver_j2k(asked: FakeRequest) -> None:
-    keys = Dataset()
-    keys.QueryRetrieveLevel = "STUDY"
-    keys.StudyInstanceUID = J2K.stored.name.study
+    keys = identifier(QueryRetrieveLevel="STUDY", StudyInstanceUID=J2K.stored.name.study)
     asked.payload = encode(keys, EXPLICIT)
     await Setup([J2K])(asked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from isocenter.core.identity import conflicts_prefix, packs_prefix
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Record
 from isocenter.indexing.packing import known_entries
+from isocenter.indexing.role import IndexingRole
 from isocenter.indexing.settings import IndexingSettings
 from support.archive import SETTINGS, SOURCE, Archive, values
 from support.datasets import ct_image, tiny
@@ -127,6 +129,40 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(archive) -> 
     dead = [d async for d in archive.bus.replay(TOPIC_INSTANCES + DEAD_SUFFIX)]
     assert len(dead) == 3
     assert all(d.headers["error"] for d in dead)
+
+
+async def test_an_event_that_the_store_refuses_does_not_block_the_others(archive) -> None:
+    good = await archive.store(tiny("1.2", "1.3", "1.4", PatientID="GOOD"))
+    await archive.announce(replace(good, name=replace(good.name, study="../../etc")))
+    await archive.store(tiny(PatientID="GOOD TOO"))
+    await archive.index_all()
+    found = values(await archive.answers(STUDIES), "00100020")
+    assert sorted(found) == ["GOOD", "GOOD TOO"]
+    dead = [d async for d in archive.bus.replay(TOPIC_INSTANCES + DEAD_SUFFIX)]
+    assert len(dead) == 1
+
+
+async def test_a_damaged_decision_still_says_which_version_is_current(archive) -> None:
+    one = await archive.store(tiny("1.2", "1.3", "1.4", PatientID="A"))
+    await archive.store(tiny("1.2", "1.3", "1.4", PatientID="B"))
+    key = f"{conflicts_prefix(one.name)}1.{one.digest}"
+    await archive.blobs.put(key, [b"{"], hashlib.sha256(b"{").hexdigest())
+    await archive.index_all()
+    assert values(await archive.answers(INSTANCES), "00100020") == ["A"]
+
+
+async def test_the_role_consumes_until_it_is_drained(archive) -> None:
+    role = IndexingRole(
+        service=archive.service(), indexer=archive.indexer(), settler=archive.settler()
+    )
+    await role.start()
+    await archive.store(tiny(PatientID="X"))
+    await archive.caught_up()
+    assert role.problems() == []
+    await role.drain()
+    assert len(role.problems()) == 2
+    await role.stop()
+    assert values(await archive.answers(STUDIES), "00100020") == ["X"]
 
 
 async def test_a_deleted_version_leaves_the_index(archive) -> None:

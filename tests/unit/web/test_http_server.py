@@ -91,7 +91,7 @@ async def test_two_roles_share_a_port_and_a_stranger_is_told() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         alone = WebRole(web.application, WebSettings(port=port))
-        with pytest.raises(Unavailable, match="cannot listen on 127.0.0.1"):
+        with pytest.raises(Unavailable, match=r"cannot listen on 127\.0\.0\.1"):
             await alone.start()
 
 
@@ -111,7 +111,7 @@ async def test_what_is_not_http_or_too_long_is_refused_and_the_next_request_work
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
         writer.write(sent)
         answer = await asyncio.wait_for(reader.read(), 5)
-        assert answer.startswith(b"HTTP/1.1 400")
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
         writer.close()
         async with httpx.AsyncClient() as client:
             assert (await client.get(url + "/livez")).status_code == 200
@@ -161,8 +161,9 @@ async def test_curl_uploads_in_chunks_and_waits_for_100_continue() -> None:
     body = head + part10("1.9") + bytes(BIG) + f"\r\n--{boundary}--".encode()
     async with web.listening() as (_, url):
         process = await asyncio.create_subprocess_exec(
-            "curl", "-sS", "-T", "-", "-X", "POST", "-w", "%{http_code}", "-H", "Expect: 100-continue",
-            "-H", f'Content-Type: multipart/related; type="application/dicom"; boundary={boundary}',
+            "curl", "-sS", "-T", "-", "-X", "POST", "-w", "%{http_code}",
+            "-H", "Expect: 100-continue", "-H",
+            f'Content-Type: multipart/related; type="application/dicom"; boundary={boundary}',
             url + "/dicomweb/studies",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip

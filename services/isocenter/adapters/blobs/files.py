@@ -88,7 +88,7 @@ class FileBlobs:
     ) -> AsyncIterator[bytes]:
         """A range of a blob in chunks of 1 MiB."""
         keys.check_range(offset, length)
-        file = await self._run(key, _Reader, self._path(key), offset, length)
+        file = _Reader(self._path(key), offset, length)
         try:
             while chunk := await self._run(key, file.read):
                 yield chunk
@@ -246,17 +246,18 @@ class FileStagedBlob:
 
 
 class _Reader:
-    """An open file being read in chunks."""
-
-    _descriptor = -1
+    """A file being read in chunks, opened by the first `read`."""
 
     def __init__(self, path: str, offset: int, length: int | None) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._path = path
+        self._descriptor = -1
         self._offset = offset
         self._left = length
 
     def read(self) -> bytes:
         """The next chunk; empty at the end of the range."""
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._path, os.O_RDONLY)
         wanted = CHUNK if self._left is None else min(CHUNK, self._left)
         chunk = os.pread(self._descriptor, wanted, self._offset)
         self._offset += len(chunk)
@@ -266,13 +267,8 @@ class _Reader:
 
     def close(self) -> None:
         """Release the file."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        """Opened for a caller that was cancelled before it had the reader."""
-        self.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def _write_durably(path: str, data: Sequence[Buffer]) -> None:
