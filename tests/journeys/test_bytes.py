@@ -17,9 +17,13 @@ NO_UIDS = (
     "no SOP Class, SOP Instance, Study or Series Instance UID (PS3.3 C.12.1, C.7.2.1, C.7.3.1)"
 )
 
+CUT_OFF = "the data set ends in the middle of an element (PS3.5 7.1)"
+
 # Files that the standard does not allow to be stored, and why. Directories (PS3.10 8) are no
 # composite instances.
 NOT_STORABLE = {
+    "MR_truncated.dcm": CUT_OFF,
+    "rtplan_truncated.dcm": CUT_OFF,
     "JPEGLSNearLossless_08.dcm": NO_UIDS,
     "JPEGLSNearLossless_16.dcm": NO_UIDS,
     "SC_rgb_jls_lossy_line.dcm": NO_UIDS,

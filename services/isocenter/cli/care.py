@@ -42,12 +42,7 @@ async def _import_file(ingest: Ingest, source: Source, file: SourceFile) -> int:
             yield chunk
 
     meta, data_set = await part10.split(chunks())
-    announcement = Announcement(
-        source=source,
-        transfer_syntax=meta.transfer_syntax,
-        sop_class=meta.sop_class,
-        instance=meta.instance,
-    )
+    announcement = Announcement(source=source, transfer_syntax=meta.transfer_syntax)
     stored = await ingest.store(announcement, data_set)
     return stored.size
 

@@ -15,8 +15,17 @@ from isocenter.cli.common import err
 from isocenter.cli.progress import Tally
 from isocenter.cli.sources import SourceFile, find
 from isocenter.core import part10
-from isocenter.core.errors import Invalid, IsocenterError, Unavailable, Unsupported
-from isocenter.core.identity import is_ae_title
+from isocenter.core.deflate import inflate
+from isocenter.core.errors import (
+    Invalid,
+    IsocenterError,
+    Unavailable,
+    Unprocessable,
+    Unsupported,
+)
+from isocenter.core.identity import is_ae_title, is_uid
+from isocenter.core.reader import Header, NeedMore, scan_header
+from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse import requestor
 from isocenter.dimse.association import Association, PresentationContext
 from isocenter.dimse.requestor import ProposedContext
@@ -30,10 +39,12 @@ STOW_BATCH = 50  # instances in one request: few enough to report progress, enou
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file to send and what its File Meta Information says."""
+    """A file to send, and what its data set says it is."""
 
     file: SourceFile
-    meta: part10.FileMeta
+    sop_class: str
+    instance: str
+    transfer_syntax: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +88,29 @@ async def send(paths: Sequence[Path], to: str, *, calling: str, parallel: int) -
 async def _items(files: Sequence[SourceFile], tally: Tally) -> AsyncIterator[Item]:
     for file in files:
         try:
-            meta, _ = await part10.split(_chunks(file))
+            yield await _identify(file)
         except IsocenterError as error:
             tally.refuse(file.label, str(error))
-        else:
-            yield Item(file, meta)
+
+
+async def _identify(file: SourceFile) -> Item:
+    """Read as much of a file as names the instance. Raises `Unprocessable`."""
+    meta, data_set = await part10.split(_chunks(file))
+    syntax = meta.transfer_syntax
+    plain = inflate(data_set) if lookup(syntax).deflated else data_set
+    start = bytearray()
+    header: Header | NeedMore = NeedMore(1)
+    async for chunk in plain:
+        start += chunk
+        header = scan_header(start, syntax, complete=False)
+        if isinstance(header, Header):
+            break
+    if isinstance(header, NeedMore):
+        header = scan_header(start, syntax, complete=True)
+    assert isinstance(header, Header)
+    if not is_uid(header.sop_class) or not is_uid(header.instance):
+        raise Unprocessable("SOP Class UID (0008,0016) or SOP Instance UID (0008,0018) is missing")
+    return Item(file, header.sop_class, header.instance, syntax)
 
 
 async def _chunks(file: SourceFile) -> AsyncIterator[bytes]:
@@ -94,7 +123,7 @@ def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
     batch: list[Item] = []
     contexts: set[tuple[str, str]] = set()
     for item in items:
-        context = (item.meta.sop_class, item.meta.transfer_syntax)
+        context = (item.sop_class, item.transfer_syntax)
         full = len(contexts | {context}) > MAX_CONTEXTS
         if batch and (full or len(batch) >= STOW_BATCH):
             yield batch
@@ -115,7 +144,7 @@ async def _c_store(
     association: Association | None = None
     try:
         for batch in queue:
-            needed = {(item.meta.sop_class, item.meta.transfer_syntax) for item in batch}
+            needed = {(item.sop_class, item.transfer_syntax) for item in batch}
             if association is None or not needed <= _accepted(association).keys():
                 if association is not None:
                     await association.release()
@@ -145,18 +174,17 @@ def _accepted(association: Association) -> dict[tuple[str, str], PresentationCon
 
 
 async def _c_store_one(association: Association, item: Item, tally: Tally) -> None:
-    meta = item.meta
-    context = _accepted(association).get((meta.sop_class, meta.transfer_syntax))
+    context = _accepted(association).get((item.sop_class, item.transfer_syntax))
     if context is None:
         tally.refuse(
             item.file.label,
-            f"the peer does not accept SOP class {meta.sop_class} "
-            f"in transfer syntax {meta.transfer_syntax}",
+            f"the peer does not accept SOP class {item.sop_class} "
+            f"in transfer syntax {item.transfer_syntax}",
         )
         return
     _, data_set = await part10.split(_chunks(item.file))
     counter = _Counter(data_set)
-    response = await association.c_store(context, meta.sop_class, meta.instance, counter.chunks())
+    response = await association.c_store(context, item.sop_class, item.instance, counter.chunks())
     if response.status == 0 or response.status & 0xF000 == 0xB000:
         tally.add(counter.bytes)
     else:
@@ -190,14 +218,14 @@ async def _stow_batch(
     client: httpx.AsyncClient, root: str, batch: Sequence[Item], tally: Tally
 ) -> None:
     boundary = uuid.uuid4().hex
-    sent = {item.meta.instance: item for item in batch}
+    sent = {item.instance: item for item in batch}
     sizes: dict[str, int] = {}
 
     async def body() -> AsyncIterator[bytes]:
         for item in batch:
             yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
             for chunk in item.file.chunks():
-                sizes[item.meta.instance] = sizes.get(item.meta.instance, 0) + len(chunk)
+                sizes[item.instance] = sizes.get(item.instance, 0) + len(chunk)
                 yield chunk
             yield b"\r\n"
         yield f"--{boundary}--\r\n".encode()

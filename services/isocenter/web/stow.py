@@ -147,12 +147,10 @@ class Stow:
         try:
             _check_media_type(part)
             meta, data_set = await split(part.body)
+            # The data set names the instance. File Meta Information of other writers often does
+            # not agree with it, and nothing of it but the transfer syntax is kept.
             announcement = Announcement(
-                source=exchange.source,
-                transfer_syntax=meta.transfer_syntax,
-                sop_class=meta.sop_class,
-                instance=meta.instance,
-                study=study,
+                source=exchange.source, transfer_syntax=meta.transfer_syntax, study=study
             )
             async with aclosing(data_set):
                 outcome.stored.append(await self._ingest.store(announcement, data_set))
