@@ -225,6 +225,13 @@ class StudyIndexSuite:
         assert pages == everything
         assert len(everything) == await index.count(studies(limit=7)) == 25
 
+    async def test_absurd_numbers_are_kept_and_sort_at_the_ends(self, index) -> None:
+        numbers = [1e30, 5, -1e30]
+        await index.upsert([entry("1.2", "1.2.1", f"1.{n}", t00200013=number)
+                            for n, number in enumerate(numbers)])  # fmt: skip
+        found = await answers(index, Search(Level.INSTANCE))
+        assert [a["00080018"]["Value"][0] for a in found] == ["1.2", "1.1", "1.0"]
+
     async def test_a_malformed_key_is_invalid_and_names_the_attribute(self, index) -> None:
         with pytest.raises(Invalid, match="0008,0020"):
             await answers(index, studies(key("00080020", "yesterday")))

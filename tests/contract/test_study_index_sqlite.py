@@ -113,6 +113,16 @@ async def test_a_missing_file_is_reported_and_not_silently_empty(tmp_path: Path)
     await index.close()
 
 
+async def test_closing_the_index_ends_a_search_under_way(tmp_path: Path) -> None:
+    index = await SqliteIndex.open(tmp_path)
+    await index.upsert([entry(f"1.{n}", f"1.{n}.1", "1") for n in range(900)])
+    found = index.search(studies())
+    assert await anext(found)
+    await index.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await anext(found)
+
+
 async def test_there_is_one_rebuild_at_a_time(tmp_path: Path) -> None:
     index = await SqliteIndex.open(tmp_path)
     scratch = await index.scratch()

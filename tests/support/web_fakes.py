@@ -191,14 +191,15 @@ class FakeIngest:
     received: dict[str, bytes] = field(default_factory=dict)
 
     async def store(self, announcement: Announcement, data_set: AsyncIterator[Buffer]) -> Stored:
-        if error := self.errors.get(announcement.instance):
-            raise error
         data = b"".join([bytes(chunk) async for chunk in data_set])
+        at = data.index(b"\x08\x00\x18\x00UI") + 8
+        instance = data[at : at + data[at - 2]].decode().strip("\0")
+        if error := self.errors.get(instance):
+            raise error
         self.announced.append(announcement)
-        self.received[announcement.instance] = data
-        name = InstanceName("main", announcement.study or STUDY, SERIES, announcement.instance)
-        syntax = announcement.transfer_syntax
-        return Stored(name, announcement.sop_class, syntax, "0" * 64, len(data))
+        self.received[instance] = data
+        name = InstanceName("main", announcement.study or STUDY, SERIES, instance)
+        return Stored(name, CT, announcement.transfer_syntax, "0" * 64, len(data))
 
 
 @dataclass

@@ -220,6 +220,7 @@ class Equal:
     term: str
 
     def accepts(self, term: str) -> bool:
+        """Whether a canonical term matches."""
         return term == self.term
 
 
@@ -231,6 +232,7 @@ class Between:
     high: str
 
     def accepts(self, term: str) -> bool:
+        """Whether a canonical term matches."""
         return self.low <= term <= self.high
 
 
@@ -247,6 +249,7 @@ class Wildcard:
         return re.split(r"[*?]", self.pattern, maxsplit=1)[0].rstrip("^" if self.carets else "")
 
     def accepts(self, term: str) -> bool:
+        """Whether a canonical term matches."""
         padded = term + "^" * (self.carets - term.count("^"))
         return _expression(self.pattern).fullmatch(padded) is not None
 
@@ -264,6 +267,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 Test = Equal | Between | Wildcard
+_ABOVE = "\U0010ffff"  # every term
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +333,6 @@ def _text_test(term: str, carets: int) -> Test:
     return Wildcard(term, carets) if "*" in term or "?" in term else Equal(term)
 
 
-_ABOVE = "\U0010ffff"
-
-
 def _time_test(key: Key, value: str) -> Test:
     read = _TIMES[key.vr]
     if single := read(value):
@@ -366,7 +367,7 @@ def matches(attributes: JsonAttributes, search: Search) -> bool:
 
 
 _DESCENDING = str.maketrans("0123456789", "9876543210")
-_NO_NUMBER = 2**31  # above every IS (PS3.5 table 6.2-1)
+_NO_NUMBER = 2**31  # above every IS, which has 32 bits (PS3.5 table 6.2-1)
 
 
 def order_key(level: Level, attributes: JsonAttributes) -> tuple[Any, ...]:
@@ -394,6 +395,6 @@ def joined(attribute: dict[str, Any] | None) -> str:
 
 
 def number(attribute: dict[str, Any] | None) -> int:
-    """An IS as it sorts; absent ones come last."""
+    """An IS as it sorts, absent ones last."""
     values = (attribute or {}).get("Value")
-    return int(values[0]) if values else _NO_NUMBER
+    return max(-_NO_NUMBER, min(int(values[0]), _NO_NUMBER)) if values else _NO_NUMBER

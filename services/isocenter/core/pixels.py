@@ -68,7 +68,7 @@ def pixel_format(attributes: JsonAttributes, find: Find, little_endian: bool) ->
         rescale_slope=1.0 if slope is None else slope,
         rescale_intercept=_real(transformation, "00281052") or 0.0,
         palette=palette,
-        palette_first=number(attributes, "00281101") if palette is None else _mapped(attributes),
+        palette_first=0 if palette is None else _mapped(attributes),
         voi_lut_function=str(_first(voi, "00281056") or "LINEAR"),
     )
 

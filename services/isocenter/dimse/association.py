@@ -113,11 +113,12 @@ class Association(Operations):
         """Wait until no request of the peer is under way."""
         await self._idle.wait()
 
-    def abandon(self) -> None:
-        """Close the connection and cancel the handler at once."""
+    async def abandon(self) -> None:
+        """Close the connection at once, cancel the handler and wait for it."""
         self._layer.close()
-        if self._worker is not None:
+        if self._worker is not None and self._worker is not asyncio.current_task():
             self._worker.cancel()
+            await asyncio.wait([self._worker])
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Association(Operations):
         """The transport connection is open."""
 
     def associate_indication(self, body: bytes) -> None:
-        """Nobody asked for: only acceptors take it."""
+        """Only acceptors take it."""
         raise NotImplementedError
 
     def associate_confirmation(self, body: bytes) -> None:
@@ -239,7 +240,7 @@ class Association(Operations):
     def awaits_peer(self) -> bool:
         """Whether the peer's silence counts: nothing of ours is under way, or half a message
         has arrived. Responses to our requests have a timeout of their own."""
-        if self._paused:
+        if self._paused or self._worker is None:
             return False
         return self._assembler.incomplete or (self._idle.is_set() and not self.operating)
 

@@ -104,20 +104,25 @@ async def associate(
     association.attach(layer)
     peer = f"{called_ae_title} at {host}:{port}"
     await _connect(layer, host, port, timeouts, tls, peer)
-    try:
-        async with asyncio.timeout(timeouts.artim):
-            rejection = await association.outcome
-    except BaseException as error:
-        await association.abort()
-        if isinstance(error, TimeoutError):
-            raise ConnectionFailed(
-                f"{peer} does not answer the association request within {timeouts.artim} s",
-                fix="check that a DICOM service listens there",
-            ) from error
-        raise
+    rejection = await _outcome(association, timeouts, peer)
     if rejection is not None:
         raise AssociationRejected(peer, rejection.result, rejection.source, rejection.reason)
     return association
+
+
+async def _outcome(association: _Requested, timeouts: Timeouts, peer: str) -> Rejected | None:
+    try:
+        async with asyncio.timeout(timeouts.artim):
+            return await association.outcome
+    except TimeoutError as error:
+        await association.abort()
+        raise ConnectionFailed(
+            f"{peer} does not answer the association request within {timeouts.artim} s",
+            fix="check that a DICOM service listens there",
+        ) from error
+    except asyncio.CancelledError:
+        await association.abort()
+        raise
 
 
 async def _connect(

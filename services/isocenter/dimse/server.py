@@ -195,7 +195,7 @@ class Server:
             self._listening.close()
         for connection in tuple(self.connections):
             await connection.abort()
-            connection.abandon()
+            await connection.abandon()
             await connection.disconnect.wait()
 
     async def _finish(self, association: _Accepted) -> None:

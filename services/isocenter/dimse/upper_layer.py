@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from isocenter.core.ports import Buffer
@@ -46,6 +47,7 @@ _EVENTS = {
     PduType.A_RELEASE_RP: Event.EVT13,
     PduType.A_ABORT: Event.EVT16,
 }
+_UNSPECIFIED = (AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED)
 _DATA_ACTIONS = frozenset({Action.DT2, Action.AR6})
 _ENDED = frozenset({State.STA1, State.STA13})
 
@@ -84,10 +86,15 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._ended = False
         self._state = State.STA1
         self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
+        self._requested_abort: tuple[int, int] | None = None
         self.peer: tuple[str, int] = ("", 0)
         self.tls_subject = ""
         self.last_read = 0.0
-        self._actions: dict[Action, Callable[[bytes], None]] = {
+        self._actions = self._table()
+
+    def _table(self) -> dict[Action, Callable[[bytes], None]]:
+        """What is done for each action, with the body of the PDU or the PDU to send."""
+        return {
             Action.AE2: lambda _: self._write(self._request),
             Action.AE3: self._user.associate_confirmation,
             Action.AE4: self._ae4,
@@ -103,7 +110,7 @@ class UpperLayer(asyncio.BufferedProtocol):
             Action.AR8: lambda _: self._ar8(),
             Action.AR9: lambda _: self._write(RELEASE_RP),
             Action.AR10: lambda _: self._user.release_indication(),
-            Action.AA1: self._aa1,
+            Action.AA1: lambda _: self._aa1(),
             Action.AA2: lambda _: self._close(),
             Action.AA3: self._aa3,
             Action.AA4: lambda _: self._aborted("the connection was lost"),
@@ -243,7 +250,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         if (Event.EVT15, self._state) in TRANSITIONS:
             log.warning("association aborted", extra={"peer": self.peer[0], "problem": why})
             self._framer.stopped = True
-            self._fire(Event.EVT15, abort_pdu(source, reason))
+            self._requested_abort = (source, reason)
+            self._fire(Event.EVT15)
             self._user.aborted(
                 AssociationAborted(f"the association with {self.peer[0]} was aborted: {why}")
             )
@@ -294,10 +302,11 @@ class UpperLayer(asyncio.BufferedProtocol):
         else:
             self._user.release_indication()
 
-    def _aa1(self, body: bytes) -> None:
-        """`body` is the A-ABORT of a local user; without one, the event is an unexpected PDU."""
-        self._send_last(body or abort_pdu(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED))
-        self._half_close()
+    def _aa1(self) -> None:
+        if self._requested_abort is None:
+            log.warning("unexpected PDU before an association", extra={"peer": self.peer[0]})
+        self._send_abort(*(self._requested_abort or _UNSPECIFIED))
+        self._start_artim()
 
     def _aa3(self, body: bytes) -> None:
         source, reason = body[2], body[3]
@@ -333,7 +342,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         """Let a peer that does not speak DICOM see an end, and still read the A-ABORT."""
         self.resume_reading()
         if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the peer is gone already; `connection_lost` follows
+                self._transport.write_eof()
 
     def _close(self) -> None:
         self._stop_timers()

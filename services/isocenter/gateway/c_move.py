@@ -13,6 +13,7 @@ from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import ProposedContext
 from isocenter.dimse.messages import Request
+from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.retrieval import Retrieval
@@ -21,8 +22,6 @@ from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
 
 log = logging.getLogger(__name__)
 
-# PS3.8 9.3.2.2: presentation context IDs are the odd numbers from 1 to 255.
-MAX_CONTEXTS = 128
 MAX_LOSSES = 3  # associations that the destination may lose before the rest is given up
 # What every storage SCP takes, or nearly every one; proposed beside what is stored.
 _FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
@@ -82,10 +81,11 @@ class DestinationRoute:
         proposed: dict[tuple[str, str], None] = {}
         self._until = position
         for stored in self._instances[position:]:
-            wider = proposed | dict.fromkeys(self._proposals(stored))
-            if len(wider) > MAX_CONTEXTS:
-                break
-            proposed = wider
+            if (stored.sop_class, stored.transfer_syntax) not in proposed:
+                wider = proposed | dict.fromkeys(self._proposals(stored))
+                if len(wider) > MAX_CONTEXTS:
+                    break
+                proposed = wider
             self._until += 1
         settings = self._settings
         return await requestor.associate(

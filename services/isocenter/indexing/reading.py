@@ -33,7 +33,7 @@ class Read:
 
 
 def dumps(attributes: JsonAttributes) -> bytes:
-    """JSON of attributes; text that is no valid Unicode loses what is invalid."""
+    """JSON of attributes; invalid Unicode and integers of more than 64 bits are approximated."""
     try:
         return orjson.dumps(attributes)
     except TypeError:
@@ -43,6 +43,8 @@ def dumps(attributes: JsonAttributes) -> bytes:
 def _mended(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value)
     if isinstance(value, dict):
         return {key: _mended(item) for key, item in value.items()}
     if isinstance(value, list):

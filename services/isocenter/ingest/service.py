@@ -81,22 +81,8 @@ class IngestService:
         policy: ConflictPolicy,
     ) -> None:
         """The event and the audit record, durable at the same time."""
-        name, header = taken.name, taken.header
-        event = InstanceStored(
-            name=name,
-            sop_class=header.sop_class,
-            transfer_syntax=announcement.transfer_syntax,
-            key=taken.key,
-            digest=taken.digest,
-            size=taken.size,
-            data_set_offset=len(taken.meta),
-            header_length=header.length,
-            header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
-            source=announcement.source,
-            received_at=received_at,
-            policy=policy,
-        )
-        record = encode(event)
+        name, patient_id = taken.name, taken.header.patient_id
+        record = encode(_event(taken, announcement, received_at, policy))
         outcomes = await asyncio.gather(
             self._until_durable(lambda: self._bus.append(TOPIC_INSTANCES, [record])),
             self._until_durable(
@@ -104,7 +90,7 @@ class IngestService:
                     AuditAction.STORE,
                     announcement.source,
                     partition=name.partition,
-                    patient_ids=(header.patient_id,) if header.patient_id else (),
+                    patient_ids=(patient_id,) if patient_id else (),
                     studies=(name.study,),
                     series=(name.series,),
                     instances=(name.instance,),
@@ -177,6 +163,26 @@ class IngestService:
             )
         except IsocenterError:
             logger.exception("refusal of an object could not be recorded")
+
+
+def _event(
+    taken: Taken, announcement: Announcement, received_at: datetime, policy: ConflictPolicy
+) -> InstanceStored:
+    header = taken.header
+    return InstanceStored(
+        name=taken.name,
+        sop_class=header.sop_class,
+        transfer_syntax=announcement.transfer_syntax,
+        key=taken.key,
+        digest=taken.digest,
+        size=taken.size,
+        data_set_offset=len(taken.meta),
+        header_length=header.length,
+        header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
+        source=announcement.source,
+        received_at=received_at,
+        policy=policy,
+    )
 
 
 _VERBS = {"DIMSE": "C-STORE", "DICOMweb": "STOW-RS"}

@@ -62,23 +62,27 @@ class Catalogue:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[PackEntry]:
         """The current version of every instance at or below a level, by series and instance."""
+        listed: set[Series] = set()  # whose packs this call has looked for
         versions: list[tuple[ObjectName, BlobInfo]] = []
         async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
             name = ObjectName.from_key(info.key)
             if name is None:
                 continue
             if versions and versions[0][0].name != name.name:
-                yield await self._chosen(versions)
+                yield await self._chosen(versions, listed)
                 versions = []
             versions.append((name, info))
         if versions:
-            yield await self._chosen(versions)
+            yield await self._chosen(versions, listed)
 
     async def entry(self, instance: StoredInstance) -> PackEntry:
         """The entry of one version. Raises `NotFound`, `Corrupted`."""
-        return await self._entry(ObjectName(instance.name, instance.digest), instance.size)
+        name = ObjectName(instance.name, instance.digest)
+        return await self._entry(name, instance.size, set())
 
-    async def _chosen(self, versions: list[tuple[ObjectName, BlobInfo]]) -> PackEntry:
+    async def _chosen(
+        self, versions: list[tuple[ObjectName, BlobInfo]], listed: set[Series]
+    ) -> PackEntry:
         """The version to answer with: the last decision's, else the one that came first."""
         name, info = versions[0]
         if len(versions) > 1:
@@ -91,7 +95,7 @@ class Catalogue:
                     version[0].digest,
                 ),
             )
-        return await self._entry(name, info.size)
+        return await self._entry(name, info.size, listed)
 
     async def _decision(self, name: InstanceName) -> str:
         best, digest = -1, ""
@@ -102,12 +106,16 @@ class Catalogue:
                 best, digest = int(number), decided
         return digest
 
-    async def _entry(self, name: ObjectName, size: int) -> PackEntry:
+    async def _entry(self, name: ObjectName, size: int, listed: set[Series]) -> PackEntry:
         series = name.name.partition, name.name.study, name.name.series
         key = name.name.instance, name.digest
         cached = self._cache.get(series)
-        if cached is None or key not in cached.entries:
+        if cached is not None and key in cached.entries:
+            self._cache.move_to_end(series)
+            return cached.entries[key]
+        if cached is None or series not in listed:
             cached = await self._refresh(series)
+            listed.add(series)
         entry = cached.entries.get(key)
         if entry is None:
             entry = await self._read_object(name, size)

@@ -217,7 +217,9 @@ def _jpeg_lossless(frame: bytes, pixels: PixelFormat) -> Samples:
 
 def _jpeg_ls(frame: bytes, pixels: PixelFormat) -> Samples:
     _check(codestream.jpeg(frame), pixels)
-    return _call("JPEG-LS", partial(imagecodecs.jpegls_decode, frame))
+    # Of a codestream that is cut off, the codec looks for the end for many seconds: here it is.
+    ended = frame + codestream.EOI
+    return _call("JPEG-LS", partial(imagecodecs.jpegls_decode, ended))
 
 
 def _jpeg_2000(frame: bytes, pixels: PixelFormat) -> Samples:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from isocenter.core.errors import Unprocessable
 
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+EOI = b"\xff\xd9"  # ends every JPEG and JPEG-LS codestream
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _SOS = 0xDA
 _EOI = 0xD9

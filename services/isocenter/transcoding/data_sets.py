@@ -293,9 +293,9 @@ class _Transcoder:
         position = -1  # of the next item, from the first byte behind the Basic Offset Table
         held = bytearray()
         while True:
-            await source.fill(8)
-            tag, length = self._from.item(source.held, 0, len(source.held))
-            await source.take(8)
+            tag, length = self._from.item(await source.take(8), 0, 8)
+            if tag != SEQUENCE_DELIMITER and length == UNDEFINED:
+                raise broken("a fragment of undefined length", 0)
             if tag == SEQUENCE_DELIMITER:
                 break
             if len(held) + length > limit:

@@ -88,9 +88,13 @@ def test_values_are_cut_to_the_maximum_length_and_only_the_last_pdu_is_marked(
 @pytest.mark.parametrize("size", [1, 1000])
 def test_lying_lengths_and_unknown_types_are_malformed(data: bytes, reason: int, size: int):
     framer = Framer(Collected(), 16384)
-    with pytest.raises(MalformedPdu) as caught:
+
+    def feed() -> None:
         for start in range(0, len(data), size):
             framer.feed(memoryview(data)[start : start + size])
+
+    with pytest.raises(MalformedPdu) as caught:
+        feed()
     assert caught.value.reason == reason
 
 

@@ -133,12 +133,13 @@ async def test_answers_are_searched_for_only_as_fast_as_they_are_taken():
     class Endless(FakeQuery):
         async def search(self, search):
             nonlocal given
+            self.searches.append(search)
             while True:
                 given += 1
                 yield [Match(dict(HELD[0].attributes))]
 
     asked = request(PatientID="")
-    asked.cancel_after = 10_000
+    asked.cancel_after = 1000
     taken: list[int] = []
     respond = asked.respond
 

@@ -15,11 +15,12 @@ from isocenter.gateway.suboperations import Originator
 from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeAssociation, FakeTranscoding, series
 
 J2K = "1.2.840.10008.1.2.4.90"
+SLICE = series(1)[0].stored
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def stored(sop_class: str, syntax: str) -> StoredInstance:
-    return replace(series(1)[0].stored, sop_class=sop_class, transfer_syntax=syntax)
+    return replace(SLICE, sop_class=sop_class, transfer_syntax=syntax)
 
 
 class Destination:

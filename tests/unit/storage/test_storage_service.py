@@ -21,6 +21,7 @@ from isocenter.core.packs import BULK_BASE, PackEntry, encode_pack, pack_key
 from isocenter.core.ports import BlobInfo
 from isocenter.core.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lookup
 from isocenter.runtime.compression import compress
+from isocenter.storage.settings import StorageSettings
 from support.objects import (
     INSTANCE,
     NOT_STORABLE,
@@ -349,3 +350,28 @@ async def test_a_damaged_pack_is_reported_not_ignored() -> None:
     await archive.blobs.put(key, [b"rubbish"], digest(b"rubbish"))
     with pytest.raises(Corrupted):
         await _all(Archive(blobs=archive.blobs))
+
+
+async def test_the_cache_forgets_series_not_asked_for_lately() -> None:
+    archive = Archive(storage_settings=StorageSettings(cache_bytes=0))
+    for series in ("1.1", "1.2"):
+        await archive.ingest.store(announcement(), chunks(small(series=series)))
+    assert len(await _all(archive)) == 2
+    assert len(archive.storage._catalogue._cache) == 1
+
+
+async def test_the_packs_of_a_series_are_listed_once_a_call() -> None:
+    listed: list[str] = []
+
+    class Listing(MemoryBlobs):
+        async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+            listed.append(prefix)
+            async for info in super().list(prefix, after):
+                yield info
+
+    archive = Archive(blobs=Listing())
+    for number in range(5):
+        await archive.ingest.store(announcement(), chunks(small(instance=f"1.{number}")))
+    listed.clear()
+    assert len(await _all(archive)) == 5
+    assert listed == [f"objects/main/{STUDY}/", f"packs/main/{STUDY}/{SERIES}/"]

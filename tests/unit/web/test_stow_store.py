@@ -16,7 +16,7 @@ from isocenter.core.errors import (
     Unprocessable,
     Unsupported,
 )
-from support.web_fakes import CT, STUDY, Web, data_set_of, multipart, part10
+from support.web_fakes import STUDY, Web, data_set_of, multipart, part10
 
 
 def reasons(document: dict[str, Any], sequence: str = "00081198") -> list[int]:
@@ -38,7 +38,8 @@ async def test_stored_objects_are_answered_with_200_and_their_addresses() -> Non
     assert "00081198" not in document
     assert web.ingest.received == {"1.1": data_set_of("1.1"), "1.2": data_set_of("1.2")}
     announced = web.ingest.announced[0]
-    assert (announced.study, announced.sop_class, announced.instance) == (STUDY, CT, "1.1")
+    # The data set names the instance, not the File Meta Information.
+    assert (announced.study, announced.sop_class, announced.instance) == (STUDY, "", "")
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,10 @@ async def test_a_wrong_method_is_405_with_those_allowed() -> None:
         ),
         (
             JPEG_LS,
-            ('multipart/related; type="image/jls"; q=0.5, multipart/related;'
-            ' type="application/octet-stream"'),
+            (
+                'multipart/related; type="image/jls"; q=0.5, multipart/related;'
+                ' type="application/octet-stream"'
+            ),
             "application/octet-stream",
             b"decoded:FRAME",
         ),

@@ -168,13 +168,22 @@ def _page(search: Search, answers: Iterator[_Answer | None]) -> Iterator[_Answer
 
 
 def _walk(db: sqlite3.Connection, what: Plan) -> Iterator[_Answer | None]:
+    ids: set[int] | None = None
+    settled: list[Condition] = []
     for condition in what.conditions:
         if condition.cost > Cost.PREFIX and what.order.settled and _few_in_order(db, what):
             break
-        ids = db.execute(f"{condition.ids} LIMIT {FEW + 1}", condition.values).fetchall()
-        if len(ids) <= FEW:
-            rows = _looked_up(db, what, sorted({row[0] for row in ids}))
-            return _answers(db, what, rows, what.left(condition))
+        if ids is not None and (condition.cost > Cost.PREFIX or len(ids) <= PAGE):
+            break
+        # A point can be tested row by row where it does not select few.
+        few = FEW // 10 if condition.probe else FEW
+        rows = db.execute(f"{condition.ids} LIMIT {few + 1}", condition.values).fetchall()
+        if len(rows) <= few:
+            found = {row[0] for row in rows}
+            ids = found if ids is None else ids & found
+            settled.append(condition)
+    if ids is not None:
+        return _answers(db, what, _looked_up(db, what, sorted(ids)), what.left(*settled))
     probes = [condition for condition in what.conditions if condition.probe]
     return _answers(db, what, _in_order(db, what, probes), what.left(*probes))
 

@@ -43,22 +43,26 @@ class _File:
         self._writer: sqlite3.Connection | None = None  # of the writer's thread
 
     def quick(self) -> sqlite3.Connection:
+        """The connection for short searches, in the event loop's thread."""
         if self._quick is None:
             self._quick = schema.connect(self.path)
         return self._quick
 
     def writer(self) -> sqlite3.Connection:
+        """The connection that writes, in the writer's thread."""
         if self._writer is None:
             self._writer = schema.connect(self.path, writer=True, durable=self._durable)
         return self._writer
 
     def borrow(self) -> sqlite3.Connection:
+        """A connection for one reader thread at a time."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         return schema.connect(self.path)
 
     def give_back(self, db: sqlite3.Connection) -> None:
+        """End a loan."""
         with self._lock:
             if not self._retired and len(self._idle) < _READERS:
                 self._idle.append(db)
@@ -110,6 +114,7 @@ class _Running:
         self._db.interrupt()
 
     def finish(self) -> None:
+        """Give back what was borrowed, after the step under way."""
         with self._lock:
             self._batches = iter(())
             self._file.give_back(self._db)
@@ -157,7 +162,10 @@ class _Index:
                     yield batch
         finally:
             running.stop()
-            self._reading.submit(running.finish)
+            if self._closed:
+                running.finish()
+            else:
+                self._reading.submit(running.finish)
 
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""

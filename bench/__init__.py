@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks against peers: `make bench`, or `python -m bench --help`."""

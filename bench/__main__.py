@@ -1,0 +1,102 @@
+"""`python -m bench`: run the rows on all sides in turns and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import machine, orthanc, ours, report, storescp
+from bench.clients import Wrong
+from bench.machine import Unusable
+from bench.rows import ROWS, Bench, Row
+from bench.server import Server
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Exit code 0 when every row was measured on every side."""
+    options = _options()
+    rows = [row for row in ROWS if not options.only or row.name in options.only]
+    try:
+        machine.ensure_programs()
+        with (
+            tempfile.TemporaryDirectory(prefix="isocenter-bench-", dir=options.scratch) as scratch,
+            contextlib.ExitStack() as stack,
+        ):
+            sides, complete = _start_sides(stack, Path(scratch))
+            bench = Bench(Path(scratch), options.quick)
+            results = [result for row in rows for result in _run(bench, row, sides[row.nagle])]
+            complete = complete and all(result.ratio is not None for result in results)
+    except Unusable as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    report.write(options.results, results, quick=options.quick)
+    print(f"\nwritten: {options.results}/latest.json and latest.md")
+    return 0 if complete else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    names = [row.name for row in ROWS]
+    parser.add_argument("--only", action="append", choices=names, help="this row (repeatable)")
+    parser.add_argument("--quick", action="store_true", help="one short round of each row")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report")
+    parser.add_argument("--scratch", type=Path, help="folder for data, 10 GB (default: system's)")
+    return parser.parse_args()
+
+
+def _start_sides(
+    stack: contextlib.ExitStack, scratch: Path
+) -> tuple[dict[bool, list[Server]], bool]:
+    """The sides without and with Nagle's algorithm, ours first, and whether ours is there.
+
+    A run without ours is possible, to look at the peers, but never silent.
+    """
+    sink = stack.enter_context(storescp.start(scratch / "sink", keep=False))
+    destination = (storescp.DESTINATION, sink.dicom_port)
+    mine = []
+    try:
+        mine.append(stack.enter_context(ours.start(scratch / "ours", destination)))
+    except Unusable as error:
+        print(f"bench: OUR SIDE IS LEFT OUT: {error}", file=sys.stderr)
+    sides = {}
+    for nagle, name in ((False, "quick"), (True, "as-installed")):
+        folder = scratch / name
+        folder.mkdir()
+        peers = (
+            orthanc.start(folder / "orthanc", destination, nagle=nagle),
+            storescp.start(folder / "storescp", keep=True, nagle=nagle),
+        )
+        sides[nagle] = mine + [stack.enter_context(peer) for peer in peers]
+    return sides, bool(mine)
+
+
+def _run(bench: Bench, row: Row, sides: Sequence[Server]) -> list[report.Result]:
+    """Measure a row in rounds; a line of the report for each peer."""
+    taking_part = [one for one in sides if one.dicomweb or row.storescp_too]
+    samples: dict[str, list[float]] = {one.name: [] for one in taking_part}
+    for turn in range(1 if bench.quick else row.rounds):
+        for one in taking_part:
+            try:
+                samples[one.name].append(row.measure(bench, one, turn))
+            except (Wrong, OSError) as error:
+                print(f"bench: {row.name} FAILED ON {one.name}: {error}", file=sys.stderr)
+    results = []
+    for peer in (name for name in samples if name != ours.NAME):
+        name = row.name if peer == orthanc.NAME else f"{row.name}-files"
+        mine = samples.get(ours.NAME, [])
+        result = report.compare(
+            name, row.unit, mine, samples[peer], peer, less_is_better=row.less_is_better
+        )
+        print(f"{name:24} {row.unit:12} {mine} {samples[peer]} {result.ratio}", flush=True)
+        results.append(result)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

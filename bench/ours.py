@@ -1,0 +1,35 @@
+"""Our side: `isocenter up` on a scratch data directory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.server import HOST, Server, free_ports, running
+
+NAME = "isocenter"
+AE_TITLE = "ISOCENTER"
+DURABILITY = (
+    "object: fsync of file and directory; event: SQLite log, WAL, synchronous=FULL; both before"
+    " success is answered"
+)
+
+
+@contextmanager
+def start(folder: Path, destination: tuple[str, int]) -> Iterator[Server]:
+    """`destination` is the AE title and port of the C-MOVE destination."""
+    folder.mkdir()
+    dicom, http = free_ports(2)
+    title, port = destination
+    env = {
+        "ISOCENTER_GATEWAY__PORT": str(dicom),
+        "ISOCENTER_GATEWAY__KNOWN_AES": json.dumps([{"title": title, "host": HOST, "port": port}]),
+        "ISOCENTER_WEB__PORT": str(http),
+    }
+    command = [sys.executable, "-m", "isocenter", "up", "--data", str(folder / "data")]
+    url = f"http://{HOST}:{http}"
+    with running(command, log=folder / "log", port=dicom, url=f"{url}/readyz", env=env) as process:
+        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process)
