@@ -28,8 +28,8 @@ Every setting can be given in three ways, the strongest first:
   port = 11113
   ```
 
-Lists and tables are written as JSON in flags and in the environment. An unknown key or a wrong value
-stops the start with a message that names the key, where it was set, and what would be right.
+Lists and tables are written as JSON in flags and in the environment. An unknown key or a wrong
+value stops the start with a message that names the key, where it was set, and what would be right.
 """
 
 
@@ -64,9 +64,8 @@ def _rows(section: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
     yield "| key | type | default | what it does |\n|---|---|---|---|\n"
     for name, field in fields.items():
         key = f"{section}.{name}" if section else name
-        yield (
-            f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {field.description or ''} |\n"
-        )
+        kind, default = _kind(field.annotation), _default(field)
+        yield f"| `{key}` | {kind} | {default} | {field.description or ''} |\n"
 
 
 def _kind(annotation: object) -> str:

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, cast
+from typing import cast
 
 import grpc.aio
 
@@ -25,14 +25,6 @@ from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role, Section
 from isocenter.runtime.rpc_channel import open_channel
 from isocenter.settings import Settings
-
-
-class Closable(Protocol):
-    """What every adapter has, whatever its port."""
-
-    async def close(self) -> None:
-        """Release everything."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +79,10 @@ class Adapter:
     name: str
     folder: str
 
-    async def open(self, path: Path) -> Closable:
+    async def open(self, path: Path, **options: object) -> object:
         """Open the adapter on a folder."""
-        opened: Closable = await getattr(importlib.import_module(self.module), self.name).open(path)
+        kind = getattr(importlib.import_module(self.module), self.name)
+        opened: object = await kind.open(path, **options)
         return opened
 
 
@@ -150,7 +143,8 @@ class Process(Env):
 
     async def bus(self) -> EventBus:
         """The log."""
-        return cast(EventBus, await self._adapter("bus", self.settings.bus, BUSES))
+        keep = self.settings.events.model_dump()
+        return cast(EventBus, await self._adapter("bus", self.settings.bus, BUSES, **keep))
 
     async def blobs(self) -> BlobStore:
         """The object store."""
@@ -165,7 +159,9 @@ class Process(Env):
         url = self.settings.index
         return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES))
 
-    async def _adapter(self, setting: str, url: str, adapters: Mapping[str, Adapter]) -> object:
+    async def _adapter(
+        self, setting: str, url: str, adapters: Mapping[str, Adapter], **options: object
+    ) -> object:
         scheme, _, rest = url.partition(":")
         adapter = adapters.get(scheme)
         if adapter is None:
@@ -174,7 +170,7 @@ class Process(Env):
                 fix=f"schemes that are known: {', '.join(sorted(adapters))}",
             )
         path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
-        return await self._once(adapter.name, lambda: adapter.open(path))
+        return await self._once(adapter.name, lambda: adapter.open(path, **options))
 
     # --- services: the local object, or the client of another process ---
 

@@ -57,6 +57,17 @@ class RpcSettings(BaseModel):
     audit: str = Field("", description="`host:port` of the audit role.")
 
 
+class EventSettings(BaseModel):
+    """How long the embedded log keeps events that every consumer has done with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: float = Field(14, gt=0, description="Days an event is kept.")
+    keep_bytes: int = Field(
+        10 * 1024**3, gt=0, description="Size of the log beyond which older events go earlier."
+    )
+
+
 class LogSettings(BaseModel):
     """Logging of every process."""
 
@@ -100,6 +111,7 @@ class Settings(BaseSettings):
     query: QuerySettings = QuerySettings()
     transcoding: TranscodingSettings = TranscodingSettings()
     audit: AuditSettings = AuditSettings()
+    events: EventSettings = EventSettings()
     rpc: RpcSettings = RpcSettings()
     log: LogSettings = LogSettings()
     process: ProcessSettings = ProcessSettings()

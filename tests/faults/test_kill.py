@@ -154,7 +154,7 @@ def _check(isocenter: Isocenter, series: list[Series], acknowledged: dict[str, P
         assert max(Counter(found).values(), default=1) == 1, "an instance is answered twice"
         for uid in found:
             kept[uid] = f"/studies/{one.study}/series/{one.series}/instances/{uid}"
-        _check_counts(isocenter, one, len(found))
+        _check_counts(isocenter, one, set(found), acknowledged)
     for uid, address in kept.items():
         body = isocenter.get(address, accept="application/dicom; transfer-syntax=*")
         digest = hashlib.sha256(body[-len(data_set_bytes(sent[uid])) :]).hexdigest()
@@ -166,10 +166,16 @@ def _check(isocenter: Isocenter, series: list[Series], acknowledged: dict[str, P
         assert path.name.endswith(f"{digest}.dcm"), "something half-written is visible"
 
 
-def _check_counts(isocenter: Isocenter, series: Series, found: int) -> None:
+def _check_counts(
+    isocenter: Isocenter, series: Series, found: set[str], acknowledged: dict[str, Path]
+) -> None:
     studies = isocenter.search(f"/studies?StudyInstanceUID={series.study}")
     counts = [study["00201208"]["Value"][0] for study in studies]
-    assert counts == ([found] if found else [])
+    assert counts == ([len(found)] if found else [])
     if found:
         metadata = json.loads(isocenter.get(f"/studies/{series.study}/metadata"))
-        assert len(metadata) == found
+        kept = [one["00080018"]["Value"][0] for one in metadata]
+        assert len(kept) == len(set(kept))
+        assert set(kept) >= found
+        # Durable, but killed before it was announced: whole, and never acknowledged.
+        assert not (set(kept) - found) & acknowledged.keys()

@@ -1,1 +1,1 @@
-"""What every layer shares: names, attributes, events, ports and service APIs. No input or output."""
+"""What every layer shares: names, attributes, events, ports, service APIs. No input or output."""
