@@ -1,4 +1,8 @@
-"""Takes audit records from the log into the audit index."""
+"""Takes audit records from the log into the audit index.
+
+Most are on a topic of their own. That of a store is the event that announces the object: one
+append makes both durable, and neither can be there without the other.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from isocenter.core.errors import Code, IsocenterError
-from isocenter.core.events import TOPIC_AUDIT, AuditEvent
+from isocenter.core.events import (
+    TOPIC_AUDIT,
+    TOPIC_INSTANCES,
+    AuditAction,
+    AuditEvent,
+    AuditOutcome,
+    InstanceStored,
+)
 from isocenter.core.ports import AuditIndex, Consumer, Delivery, EventBus
 from isocenter.runtime.event_codec import decode
 
@@ -23,6 +34,24 @@ _LONGEST_PAUSE = 10.0
 _PASSING = frozenset(
     {Code.OUT_OF_RESOURCES, Code.UNAVAILABLE, Code.DEADLINE, Code.CANCELLED, Code.INTERNAL}
 )
+
+
+def store_record(event: InstanceStored, event_id: str) -> AuditEvent:
+    """The audit record of a store; its id is that of the event that announced it."""
+    return AuditEvent(
+        action=AuditAction.STORE,
+        outcome=AuditOutcome.SUCCESS,
+        source=event.source,
+        at=event.received_at,
+        id=event_id,
+        partition=event.name.partition,
+        patient_ids=(event.patient_id,) if event.patient_id else (),
+        studies=(event.name.study,),
+        series=(event.name.series,),
+        instances=(event.name.instance,),
+        instance_count=1,
+        detail=event.source.store_verb,
+    )
 
 
 class AuditConsumer:
@@ -59,7 +88,7 @@ class AuditConsumer:
         pause = _FIRST_PAUSE
         while True:
             try:
-                consumer = await self._bus.consumer(GROUP, [TOPIC_AUDIT])
+                consumer = await self._bus.consumer(GROUP, [TOPIC_AUDIT, TOPIC_INSTANCES])
                 try:
                     while True:
                         await self._step(consumer)
@@ -88,7 +117,9 @@ class AuditConsumer:
                 continue
             if isinstance(event, AuditEvent):
                 records.append((delivery, event))
-            else:
+            elif isinstance(event, InstanceStored):
+                records.append((delivery, store_record(event, delivery.headers["ce_id"])))
+            elif delivery.topic == TOPIC_AUDIT:
                 await self._bury(consumer, delivery, "this is no audit record")
         await self._keep(consumer, records)
         await consumer.commit()

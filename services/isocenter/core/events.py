@@ -42,10 +42,16 @@ class Source:
     tls_subject: str = ""
     known: bool = True  # False: admitted from loopback without being in the settings
 
+    @property
+    def store_verb(self) -> str:
+        """What a store is called in this protocol."""
+        return {"DIMSE": "C-STORE", "DICOMweb": "STOW-RS"}.get(self.protocol, "store")
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceStored:
-    """An object is durable. Announced at least once for every acknowledged store."""
+    """An object is durable. Announced at least once for every acknowledged store, and the record
+    of that store in the audit trail."""
 
     name: InstanceName
     sop_class: str
@@ -59,6 +65,7 @@ class InstanceStored:
     source: Source
     received_at: datetime  # UTC
     policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+    patient_id: str = ""  # as in the header, for the audit trail
 
 
 @dataclass(frozen=True, slots=True)

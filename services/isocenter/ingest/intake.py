@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from isocenter.core.apis import Storage, Upload
+from isocenter.core.apis import Announcement, Storage
 from isocenter.core.deflate import Inflater
 from isocenter.core.errors import Unprocessable
 from isocenter.core.frame_builder import FrameTableBuilder
@@ -45,14 +45,12 @@ Guard = Callable[[Taken], Awaitable[None]]
 class Examiner:
     """Reads a data set as it flows: its header first, then whether it ends as it should."""
 
-    def __init__(self, syntax: TransferSyntax, settings: IngestSettings, begun: bytearray) -> None:
-        """`begun` is what has come already; it grows until the header is known, so that it then
-        holds all that came (after inflation)."""
+    def __init__(self, syntax: TransferSyntax, settings: IngestSettings) -> None:
         self.header: Header | None = None
         self.header_bytes = b""
         self._syntax = syntax
         self._settings = settings
-        self._buffer = begun
+        self._buffer = bytearray()  # all that came before the header was known
         self._needed = 0
         self._tail: FrameTableBuilder | None = None
 
@@ -63,18 +61,18 @@ class Examiner:
             return
         self._buffer += chunk
         if len(self._buffer) >= self._needed:
-            self.scan(complete=False)
+            self._scan(complete=False)
 
     def finish(self) -> Header:
         """The data set ends here. Raises `Unprocessable` if it does not."""
         if self.header is None:
-            self.scan(complete=True)
+            self._scan(complete=True)
         assert self.header is not None
         if self._tail is not None:
             self._tail.check_end()
         return self.header
 
-    def scan(self, *, complete: bool) -> None:
+    def _scan(self, *, complete: bool) -> None:
         """Look for the end of the header in what has come."""
         found = scan_header(self._buffer, self._syntax.uid, complete, self._settings.depth)
         limit = self._settings.header_bytes
@@ -92,13 +90,14 @@ class Examiner:
             if found.pixel_tag:
                 self._tail = FrameTableBuilder(self._syntax, found.length)
                 self._tail.feed(view[found.length :])
+        self._buffer = bytearray()
 
 
 class InflatingExaminer:
     """The same for a data set that comes deflated."""
 
     def __init__(self, syntax: TransferSyntax, settings: IngestSettings) -> None:
-        self._plain = Examiner(syntax, settings, bytearray())
+        self._plain = Examiner(syntax, settings)
         self._inflater = Inflater(settings.inflated_bytes)
 
     @property
@@ -123,13 +122,13 @@ class InflatingExaminer:
 
 
 class Intake:
-    """Takes one object into storage."""
+    """Takes one object into storage: reads its header and hashes while it arrives."""
 
     def __init__(
         self,
         storage: Storage,
         settings: IngestSettings,
-        transfer_syntax: str,
+        announcement: Announcement,
         admit: Admit,
         guard: Guard,
     ) -> None:
@@ -139,83 +138,77 @@ class Intake:
         self._settings = settings
         self._admit = admit
         self._guard = guard
-        self._syntax = lookup(transfer_syntax)
-        self._size = 0
+        self._announced = announcement
+        self._syntax = lookup(announcement.transfer_syntax)
+        examiner = InflatingExaminer if self._syntax.deflated else Examiner
+        self._examiner: Examiner | InflatingExaminer = examiner(self._syntax, settings)
+        self._meta = b""
+        self._whole = hashlib.sha256()
+        self._unhashed = bytearray()  # what came before the File Meta Information was known
 
     async def take(self, data_set: AsyncIterable[Buffer]) -> Taken:
         """Durable on return. Whatever raises, nothing is kept."""
         buffer = bytearray()
         chunks = aiter(data_set)
+        self._begin(self._announced.sop_class, self._announced.instance)
         async for chunk in chunks:
+            await self._work(self._look, chunk)
             buffer += chunk
-            if len(buffer) > self._settings.buffer_bytes:
-                return await self._large(buffer, chunks)
-        return await self._whole(buffer)
-
-    async def _whole(self, data: bytearray) -> Taken:
-        """An object that is complete in the buffer."""
-        if len(data) > _INLINE_WORK or self._syntax.deflated:
-            taken = await asyncio.to_thread(self._examine, data)
-        else:
-            taken = self._examine(data)
+            if len(buffer) > self._settings.buffer_bytes and self._examiner.header is not None:
+                return await self._stream(buffer, chunks)
+        taken = await self._finish(len(buffer))
         await self._guard(taken)
-        await self._storage.put(taken.key, [taken.meta, data], taken.digest)
+        await self._storage.put(taken.key, [taken.meta, buffer], taken.digest)
         return taken
 
-    def _examine(self, data: bytearray) -> Taken:
-        examiner: Examiner | InflatingExaminer
-        if self._syntax.deflated:
-            examiner = InflatingExaminer(self._syntax, self._settings)
-            examiner.feed(data)
-        else:
-            examiner = Examiner(self._syntax, self._settings, data)
-            examiner.scan(complete=True)
-        header = examiner.finish()
-        name = self._admit(header)
-        meta = file_meta(header.sop_class, header.instance, self._syntax.uid)
-        whole = hashlib.sha256(meta)
-        whole.update(data)
-        size = len(meta) + len(data)
-        return Taken(name, header, examiner.header_bytes, meta, whole.hexdigest(), size)
+    def _begin(self, sop_class: str, instance: str) -> None:
+        """Begin to hash, if what the File Meta Information says is known."""
+        if sop_class and instance and not self._meta:
+            self._meta = file_meta(sop_class, instance, self._syntax.uid)
+            self._whole.update(self._meta)
+            self._whole.update(self._unhashed)
+            self._unhashed.clear()
 
-    async def _large(self, begun: bytearray, chunks: AsyncIterator[Buffer]) -> Taken:
-        """An object larger than the buffer: admitted by its header, then streamed."""
-        examiner: Examiner | InflatingExaminer
-        if self._syntax.deflated:
-            examiner = InflatingExaminer(self._syntax, self._settings)
-            await asyncio.to_thread(examiner.feed, begun)
+    def _look(self, chunk: Buffer) -> None:
+        """Examine and hash what arrived. Raises `Unprocessable`."""
+        self._examiner.feed(chunk)
+        if not self._meta and self._examiner.header is not None:
+            self._begin(self._examiner.header.sop_class, self._examiner.header.instance)
+        if self._meta:
+            self._whole.update(chunk)
         else:
-            examiner = Examiner(self._syntax, self._settings, begun)
-            await asyncio.to_thread(examiner.scan, complete=False)
-        while examiner.header is None:
-            try:
-                chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return await self._whole(begun)
-            await self._work(examiner.feed, chunk)
-            if self._syntax.deflated:
-                begun += chunk
-        name = self._admit(examiner.header)
-        meta = file_meta(examiner.header.sop_class, examiner.header.instance, self._syntax.uid)
-        whole = hashlib.sha256()
+            self._unhashed += chunk
+
+    async def _finish(self, size: int) -> Taken:
+        """All has arrived: what it is, if it may come in."""
+        header = (
+            await asyncio.to_thread(self._examiner.finish)
+            if size > _INLINE_WORK
+            else (self._examiner.finish())
+        )
+        name = self._admit(header)
+        self._begin(header.sop_class, header.instance)
+        digest = self._whole.hexdigest()
+        whole = len(self._meta) + size
+        return Taken(name, header, self._examiner.header_bytes, self._meta, digest, whole)
+
+    async def _stream(self, begun: bytearray, chunks: AsyncIterator[Buffer]) -> Taken:
+        """An object larger than the buffer: admitted by its header, then streamed."""
+        assert self._examiner.header is not None
+        self._admit(self._examiner.header)
+        size = len(begun)
         async with await self._storage.stage() as upload:
-            await self._add(upload, whole, meta)
-            await self._add(upload, whole, begun)
+            await upload.write(self._meta)
+            await upload.write(begun)
             begun.clear()
             async for chunk in chunks:
-                await self._work(examiner.feed, chunk)
-                await self._add(upload, whole, chunk)
-            header = await asyncio.to_thread(examiner.finish)
-            digest = whole.hexdigest()
-            taken = Taken(name, header, examiner.header_bytes, meta, digest, self._size)
+                await self._work(self._look, chunk)
+                await upload.write(chunk)
+                size += len(chunk)
+            taken = await self._finish(size)
             await self._guard(taken)
-            await upload.commit(taken.key, digest)
+            await upload.commit(taken.key, taken.digest)
         return taken
-
-    async def _add(self, upload: Upload, whole: hashlib._Hash, data: Buffer) -> None:
-        self._size += len(data)
-        await self._work(whole.update, data)
-        await upload.write(data)
 
     async def _work(self, function: Callable[[Buffer], object], data: Buffer) -> None:
         """Off the event loop if it takes long."""

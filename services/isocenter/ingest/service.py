@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable
 from datetime import UTC, datetime
 
 from isocenter.core.apis import Announcement, Storage, Stored
@@ -56,7 +56,7 @@ class IngestService:
             intake = Intake(
                 self._storage,
                 self._settings,
-                announcement.transfer_syntax,
+                announcement,
                 lambda header: admission.check(header, announcement, self._settings),
                 guard,
             )
@@ -80,38 +80,18 @@ class IngestService:
         received_at: datetime,
         policy: ConflictPolicy,
     ) -> None:
-        """The event and the audit record, durable at the same time."""
-        name, patient_id = taken.name, taken.header.patient_id
-        record = encode(_event(taken, announcement, received_at, policy))
-        outcomes = await asyncio.gather(
-            self._until_durable(lambda: self._bus.append(TOPIC_INSTANCES, [record])),
-            self._until_durable(
-                lambda: self._audit_log.record(
-                    AuditAction.STORE,
-                    announcement.source,
-                    partition=name.partition,
-                    patient_ids=(patient_id,) if patient_id else (),
-                    studies=(name.study,),
-                    series=(name.series,),
-                    instances=(name.instance,),
-                    instance_count=1,
-                    detail=_detail(announcement),
-                )
-            ),
-            return_exceptions=True,
-        )
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        """One event tells everybody, the audit trail too."""
+        await self._until_durable(_event(taken, announcement, received_at, policy))
 
-    async def _until_durable(self, append: Callable[[], Awaitable[None]]) -> None:
-        """Try again while the log does not answer, for a bounded time."""
+    async def _until_durable(self, event: InstanceStored | InstanceRejected) -> None:
+        """Append an event; try again while the log does not answer, for a bounded time."""
+        record = encode(event)
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.announce_seconds
         pause = _FIRST_PAUSE
         while True:
             try:
-                await append()
+                await self._bus.append(TOPIC_INSTANCES, [record])
             except Unavailable as error:
                 if clock() + pause > deadline:
                     raise Unavailable(
@@ -132,7 +112,7 @@ class IngestService:
                 continue
             reason = "another object is kept under this name"
             event = InstanceRejected(name, taken.digest, reason, announcement.source)
-            await self._until_durable(lambda: self._bus.append(TOPIC_INSTANCES, [encode(event)]))  # noqa: B023 (awaited at once)
+            await self._until_durable(event)
             raise Conflict(
                 f"instance {name.instance} is kept already with other content",
                 fix="give a changed object a new SOP Instance UID",
@@ -158,7 +138,7 @@ class IngestService:
                 partition=self._settings.partition,
                 studies=(announcement.study,) if announcement.study else (),
                 instances=(announcement.instance,) if announcement.instance else (),
-                detail=_detail(announcement),
+                detail=announcement.source.store_verb,
                 error=str(error),
             )
         except IsocenterError:
@@ -182,14 +162,8 @@ def _event(
         source=announcement.source,
         received_at=received_at,
         policy=policy,
+        patient_id=header.patient_id,
     )
-
-
-_VERBS = {"DIMSE": "C-STORE", "DICOMweb": "STOW-RS"}
-
-
-def _detail(announcement: Announcement) -> str:
-    return _VERBS.get(announcement.source.protocol, "store")
 
 
 async def create(env: Env) -> IngestService:

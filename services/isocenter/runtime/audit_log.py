@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from isocenter.core.events import (
     Source,
 )
 from isocenter.core.ports import EventBus
-from isocenter.runtime.event_codec import encode
+from isocenter.runtime.event_codec import encode, unique_id
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class AuditLog:
             outcome=outcome,
             source=source,
             at=datetime.now(UTC),
-            id=f"{self._instance}-{uuid.uuid4().hex}",
+            id=f"{self._instance}-{unique_id()}",
             partition=partition,
             patient_ids=patient_ids,
             studies=studies,

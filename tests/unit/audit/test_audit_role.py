@@ -16,12 +16,16 @@ from isocenter.audit.service import MAX_PAGE, AuditService
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.events import (
     TOPIC_AUDIT,
+    TOPIC_INSTANCES,
     AuditAction,
     AuditEvent,
     AuditOutcome,
+    InstanceDeleted,
+    InstanceStored,
     Source,
     StudyQuiet,
 )
+from isocenter.core.identity import InstanceName
 from isocenter.core.ports import AuditFilter, Record
 from isocenter.runtime.event_codec import encode
 
@@ -76,11 +80,12 @@ async def until(condition) -> None:
             await asyncio.sleep(0.005)
 
 
-async def caught_up(bus: MemoryBus) -> None:
-    async def no_lag() -> bool:
-        return await bus.lag(GROUP, TOPIC_AUDIT) == 0
+async def _no_lag(bus: MemoryBus, topic: str) -> bool:
+    return await bus.lag(GROUP, topic) == 0
 
-    await until(no_lag)
+
+async def caught_up(bus: MemoryBus) -> None:
+    await until(lambda: _no_lag(bus, TOPIC_AUDIT))
 
 
 async def test_records_come_from_the_log_into_the_index():
@@ -92,6 +97,39 @@ async def test_records_come_from_the_log_into_the_index():
         found = await role.service.search(AuditFilter(), 2)
         assert await role.service.count(AuditFilter()) == 250
     assert [record.id for record in found] == ["249", "248"]
+
+
+async def test_an_announced_object_is_the_record_of_its_store():
+    bus, index = MemoryBus(), Index()
+    stored = InstanceStored(
+        name=InstanceName("main", "1.2", "1.2.3", "1.2.3.4"),
+        sop_class="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax="1.2.840.10008.1.2.1",
+        key="objects/main/1.2/1.2.3/1.2.3.4/0.dcm",
+        digest="0" * 64,
+        size=1,
+        data_set_offset=0,
+        header_length=1,
+        header=b"",
+        source=Source("DIMSE", host="scanner", ae_title="CT1"),
+        received_at=datetime(2026, 1, 2, tzinfo=UTC),
+        patient_id="P1",
+    )
+    announced = encode(stored)
+    deleted = encode(InstanceDeleted(stored.name, stored.digest, "retention", stored.source))
+    await bus.append(TOPIC_INSTANCES, [announced, announced, deleted])
+    async with running(bus, index):
+        await until(lambda: _no_lag(bus, TOPIC_INSTANCES))
+    (record,) = index.kept.values()
+    assert record.action is AuditAction.STORE
+    assert record.outcome is AuditOutcome.SUCCESS
+    assert record.detail == "C-STORE"
+    assert record.source == stored.source
+    assert record.at == stored.received_at
+    assert record.patient_ids == ("P1",)
+    assert (record.studies, record.series, record.instances) == (("1.2",), ("1.2.3",), ("1.2.3.4",))
+    assert record.instance_count == 1
+    assert [d async for d in bus.replay(f"{TOPIC_INSTANCES}.dead")] == []
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():

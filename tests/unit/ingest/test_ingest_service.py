@@ -62,7 +62,7 @@ async def _events(bus: MemoryBus, topic: str) -> list[Event]:
     return [decode(delivery) async for delivery in bus.replay(topic)]
 
 
-async def test_a_stored_object_is_durable_announced_and_audited() -> None:
+async def test_a_stored_object_is_durable_and_announced_with_who_brought_it() -> None:
     archive = Archive()
     data = small(more=pixels(4, 4, bytes(32)))
     stored = await archive.ingest.store(announcement(), chunks(data, 10))
@@ -80,11 +80,9 @@ async def test_a_stored_object_is_durable_announced_and_audited() -> None:
     assert event.data_set_offset == meta.length
     assert event.header == data[: event.header_length]
     assert data[event.header_length :].startswith(b"\xe0\x7f\x10\x00")
-    (record,) = await _events(archive.bus, TOPIC_AUDIT)
-    assert isinstance(record, AuditEvent)
-    assert record.outcome is AuditOutcome.SUCCESS
-    assert record.patient_ids == ("P1",)
-    assert record.detail == "C-STORE"
+    assert event.patient_id == "P1"
+    assert event.source == announcement().source
+    assert await _events(archive.bus, TOPIC_AUDIT) == [], "the event is the record of the store"
 
 
 async def test_the_same_object_again_is_a_success_and_one_object() -> None:
@@ -368,9 +366,9 @@ async def test_a_patient_id_is_audited_in_its_character_set() -> None:
     archive = Archive()
     data = element(0x00080005, "CS", b"ISO_IR 192") + small(patient_id="\u00c4\u00d6".encode())
     await archive.ingest.store(announcement(), chunks(data))
-    (record,) = await _events(archive.bus, TOPIC_AUDIT)
-    assert isinstance(record, AuditEvent)
-    assert record.patient_ids == ("\u00c4\u00d6",)
+    (event,) = await _events(archive.bus, TOPIC_INSTANCES)
+    assert isinstance(event, InstanceStored)
+    assert event.patient_id == "\u00c4\u00d6"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ T = TypeVar("T")
 CHUNK = 1024 * 1024
 LIST_BATCH = 256
 THREADS = 32
-HASHING_THREADS = 2  # apart, so that those who wait for a digest never wait for each other
 NAME_MAX = 255  # bytes of a file name, on every file system in use
 
 
@@ -51,7 +50,6 @@ class FileBlobs:
         self._staging = staging
         self._directories = Directories(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
-        self._hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="blobs-hash")
 
     @classmethod
     async def open(cls, root: Path) -> Self:
@@ -116,7 +114,6 @@ class FileBlobs:
     async def close(self) -> None:
         """Wait for the calls under way and release everything."""
         await asyncio.to_thread(self._threads.shutdown)
-        self._hashing.shutdown()
         self._staging.close()
 
     async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
@@ -165,14 +162,9 @@ class FileBlobs:
         if self._is_kept(key, path, size):
             keys.check_digest(key, digest, keys.sha256(data))
             return
-        hashing = self._hashing.submit(keys.sha256, data)  # while this thread waits for the disk
         staged = self._staging.new_path()
         try:
-            try:
-                _write_durably(staged, data)
-            finally:
-                actual = hashing.result()  # the buffers are the caller's again afterwards
-            keys.check_digest(key, digest, actual)
+            keys.check_digest(key, digest, _write_durably(staged, data))
             self._publish(key, path, staged, size)
         finally:
             with suppress(FileNotFoundError):  # it could not even be made
@@ -271,13 +263,24 @@ class _Reader:
             os.close(self._descriptor)
 
 
-def _write_durably(path: str, data: Sequence[Buffer]) -> None:
+def _write_durably(path: str, data: Sequence[Buffer]) -> str:
+    """Answers with the SHA-256, computed while the disk is already at work."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         write_all(descriptor, data)
+        begin_writeback(descriptor)
+        digest = keys.sha256(data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return digest
+
+
+def begin_writeback(descriptor: int) -> None:
+    """Let the disk begin with what was written, where the system can be told so (on Linux this
+    advice starts writing dirty pages and drops none of them)."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _read(path: str, offset: int, length: int | None) -> bytes:
