@@ -12,7 +12,10 @@ from bench.server import HOST, Server, free_ports, nodelay, running
 
 NAME = "orthanc"
 AE_TITLE = "ORTHANC"
-DURABILITY = "object: no fsync; index: SQLite WAL, synchronous=NORMAL"
+DURABILITY = (
+    "object: fdatasync of the file (SyncStorageArea, its default); index: SQLite, not synced for"
+    " each object"
+)
 
 
 @contextmanager
@@ -36,6 +39,8 @@ def start(folder: Path, destination: tuple[str, int], *, nagle: bool) -> Iterato
         # Its own best: nothing is hashed, compressed or logged, PDUs are large, sockets are quick.
         "StoreMD5ForAttachments": False,
         "StorageCompression": False,
+        # Its default, and what makes the comparison one of equal promises for objects.
+        "SyncStorageArea": True,
         "HttpCompressionEnabled": False,
         "MaximumPduLength": 131072,
         "MaximumStorageCacheSize": 512,

@@ -61,7 +61,9 @@ class AuditConsumer:
     dead-letter topic. While the index or the log is down it waits and tries again.
     """
 
-    def __init__(self, *, bus: EventBus, index: AuditIndex, batch: int) -> None:
+    def __init__(self, *, bus: EventBus, index: AuditIndex, batch: int, linger: float) -> None:
+        """`linger`: how many seconds a batch smaller than `batch` waits for more."""
+        self._linger = linger
         self._bus = bus
         self._index = index
         self._batch = batch
@@ -105,9 +107,13 @@ class AuditConsumer:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _step(self, consumer: Consumer) -> None:
-        deliveries = await consumer.poll(self._batch, POLL_SECONDS)
+        deliveries = list(await consumer.poll(self._batch, POLL_SECONDS))
         if not deliveries:
             return
+        if len(deliveries) < self._batch:
+            # Records are durable in the log; few at a time would cost a transaction each.
+            await asyncio.sleep(self._linger)
+            deliveries += await consumer.poll(self._batch - len(deliveries), 0)
         records: list[tuple[Delivery, AuditEvent]] = []
         for delivery in deliveries:
             try:

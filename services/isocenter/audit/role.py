@@ -43,6 +43,9 @@ async def build(env: Env) -> AuditRole:
     """The role on the log and the audit index."""
     settings = env.section(AuditSettings)
     consumer = AuditConsumer(
-        bus=await env.bus(), index=await env.audit_index(), batch=settings.batch
+        bus=await env.bus(),
+        index=await env.audit_index(),
+        batch=settings.batch,
+        linger=settings.linger_seconds,
     )
     return AuditRole(service=await env.audit_trail(), consumer=consumer)

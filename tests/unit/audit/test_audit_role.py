@@ -65,7 +65,7 @@ class Index:
 
 @asynccontextmanager
 async def running(bus: MemoryBus, index: Index, batch: int = 100):
-    consumer = AuditConsumer(bus=bus, index=index, batch=batch)
+    consumer = AuditConsumer(bus=bus, index=index, batch=batch, linger=0)
     role = AuditRole(service=AuditService(index=index), consumer=consumer)
     await role.start()
     try:
