@@ -142,9 +142,8 @@ async def test_nested_sequences_are_rewritten_and_get_defined_lengths(
     there = await transcoded(service, data, EXPLICIT, IMPLICIT)
     back = await transcoded(service, there, IMPLICIT, EXPLICIT)
     sequences = nested(20)
-    start = sequences.index(b"\x40\x00\x30\xa7SQ")
-    assert back.endswith(sequences[start:])
-    assert len(back) == len(sequences)
+    first = b"\x40\x00\x30\xa7SQ"  # what stands before it holds a UID of any length
+    assert back[back.index(first) :] == sequences[sequences.index(first) :]
 
 
 async def test_chunks_of_any_size_give_the_same_answer(service: TranscodingService):
