@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.directories import Directories
 from isocenter.adapters.blobs.listing import walk
+from isocenter.adapters.blobs.reading import CHUNK, CheckedReader, RangeReader, read_range
 from isocenter.adapters.blobs.staging import StagedFile, Staging, write_all
 from isocenter.core.errors import (
     Corrupted,
@@ -36,7 +37,6 @@ from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
 
 T = TypeVar("T")
 
-CHUNK = 1024 * 1024
 LIST_BATCH = 256
 THREADS = 32
 NAME_MAX = 255  # bytes of a file name, on every file system in use
@@ -79,17 +79,29 @@ class FileBlobs:
     async def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """A range of a blob in memory."""
         keys.check_range(offset, length)
-        return await self._run(key, _read, self._path(key), offset, length)
+        return await self._run(key, read_range, self._path(key), offset, length)
 
     async def stream(
         self, key: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """A range of a blob in chunks of 1 MiB."""
         keys.check_range(offset, length)
-        file = _Reader(self._path(key), offset, length)
+        file = RangeReader(self._path(key), offset, length)
         try:
             while chunk := await self._run(key, file.read):
                 yield chunk
+        finally:
+            file.close()
+
+    async def checked(self, key: str, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
+        """A blob from `offset` on, if the whole has the digest. Each chunk is read and hashed in
+        one call in a thread."""
+        keys.check_range(offset, None)
+        file = CheckedReader(key, self._path(key), digest, offset)
+        try:
+            while not file.done:
+                if chunk := await self._run(key, file.read):
+                    yield chunk
         finally:
             file.close()
 
@@ -237,32 +249,6 @@ class FileStagedBlob:
             await self._store.run("a staged blob", file.discard)
 
 
-class _Reader:
-    """A file being read in chunks, opened by the first `read`."""
-
-    def __init__(self, path: str, offset: int, length: int | None) -> None:
-        self._path = path
-        self._descriptor = -1
-        self._offset = offset
-        self._left = length
-
-    def read(self) -> bytes:
-        """The next chunk; empty at the end of the range."""
-        if self._descriptor < 0:
-            self._descriptor = os.open(self._path, os.O_RDONLY)
-        wanted = CHUNK if self._left is None else min(CHUNK, self._left)
-        chunk = os.pread(self._descriptor, wanted, self._offset)
-        self._offset += len(chunk)
-        if self._left is not None:
-            self._left -= len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Release the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-
 def _write_durably(path: str, data: Sequence[Buffer]) -> str:
     """Answers with the SHA-256, computed while the disk is already at work."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
@@ -281,24 +267,6 @@ def begin_writeback(descriptor: int) -> None:
     advice starts writing dirty pages and drops none of them)."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _read(path: str, offset: int, length: int | None) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        left = os.fstat(descriptor).st_size - offset
-        wanted = max(0, left if length is None else min(length, left))
-        parts = []
-        while wanted:  # one pread answers with 2 GiB at most
-            part = os.pread(descriptor, wanted, offset)
-            if not part:
-                break
-            parts.append(part)
-            offset += len(part)
-            wanted -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-    finally:
-        os.close(descriptor)
 
 
 def _batch(

@@ -55,3 +55,11 @@ def check_digest(key: str, expected: str, actual: str) -> None:
             f"what arrived for {key} has the digest {actual}, not {expected}",
             fix="send it again; if it happens again, test the memory and the network",
         )
+
+
+def check_kept(key: str, expected: str, actual: str) -> None:
+    """Raises `Corrupted` unless what is read is what was kept."""
+    if actual != expected:
+        raise Corrupted(
+            f"{key} now has the digest {actual}", fix="restore the object from a copy or its source"
+        )

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -119,13 +120,9 @@ class LogBus:
         """A blocking read in a thread of the bus."""
         return await self._in_thread(call, *args)
 
-    def version(self) -> int:
-        """Grows with every append that is noticed."""
-        return self._changes.version
-
-    async def changed(self, since: int, timeout: float) -> None:
-        """Wait until the version is not `since` any more, or for `timeout` seconds."""
-        await self._changes.wait(since, timeout)
+    async def more(self, positions: Mapping[str, int], timeout: float) -> None:
+        """Wait until a topic has a record at its position, or for `timeout` seconds."""
+        await self._changes.wait(positions, timeout)
 
 
 class LogConsumer:
@@ -148,7 +145,6 @@ class LogConsumer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
-            version = self._bus.version()
             found = await self._bus.read(self._fetch, max_records)
             for delivery in found:
                 self._positions[delivery.topic] = delivery.offset + 1
@@ -156,7 +152,7 @@ class LogConsumer:
             if found or left <= 0:
                 return found
             standing_by = len(self._positions) < len(self._leases)
-            await self._bus.changed(version, min(left, LEASE_SECONDS) if standing_by else left)
+            await self._bus.more(self._positions, min(left, LEASE_SECONDS) if standing_by else left)
 
     def _fetch(self, max_records: int) -> list[Delivery]:
         found: list[Delivery] = []
@@ -227,55 +223,67 @@ class _Lease:
             self._descriptor = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    """A consumer that waits for a record at one of these positions."""
+
+    positions: Mapping[str, int]
+    arrived: asyncio.Event
+
+    def notice(self, ends: Mapping[str, int]) -> None:
+        if any(ends.get(topic, 0) > position for topic, position in self.positions.items()):
+            self.arrived.set()
+
+
 class _Changes:
     """Tells waiting consumers of new records: of this process at once, of others by watching."""
 
     def __init__(self, file: LogFile) -> None:
         self._file = file
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-        self._waiting = 0
+        self._ends: Mapping[str, int] = {}
+        self._seen: int | None = None  # version of the file that `_ends` is of
+        self._waiters: set[_Waiter] = set()
         self._watcher: asyncio.Task[None] | None = None
-        self.version = 0
 
     def wrote(self) -> None:
         """This process has written. May be called in any thread."""
-        self._loop.call_soon_threadsafe(self._bump)
+        if self._waiters:
+            self._loop.call_soon_threadsafe(self._look)
 
-    def _bump(self) -> None:
-        self.version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def wait(self, since: int, timeout: float) -> None:
-        """Until the version is another one, or for `timeout` seconds."""
-        if self.version != since:
-            return
+    async def wait(self, positions: Mapping[str, int], timeout: float) -> None:
+        """Until a topic has a record at its position, or for `timeout` seconds."""
+        waiter = _Waiter(positions, asyncio.Event())
+        self._waiters.add(waiter)
+        self._look()
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())
-        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
-                await self._changed.wait()
+                await waiter.arrived.wait()
         except TimeoutError:
             return
         finally:
-            self._waiting -= 1
+            self._waiters.discard(waiter)
+
+    def _look(self) -> None:
+        """Wake those whose records are there. Microseconds: not worth a thread."""
+        try:
+            version = self._file.version()
+            if version != self._seen:
+                self._seen, self._ends = version, self._file.ends()
+        except IsocenterError:
+            for waiter in self._waiters:
+                waiter.arrived.set()  # they meet the error where it is handled
+            return
+        for waiter in self._waiters:
+            waiter.notice(self._ends)
 
     async def _watch(self) -> None:
-        seen: int | None = None
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not self._waiting:
-                continue
-            try:
-                with translated(self._file.path):
-                    version = self._file.version()  # microseconds: not worth a thread
-            except IsocenterError:
-                version = -1  # let the consumers meet the error where it is handled
-            if version != seen:
-                seen = version
-                self._bump()
+            if self._waiters:
+                self._look()
 
     async def close(self) -> None:
         """Stop watching."""

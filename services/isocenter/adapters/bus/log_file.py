@@ -70,6 +70,7 @@ class LogFile:
         self._directory = directory
         self._connection = connection
         self._tables: dict[str, str] = {}
+        self.path = directory / _FILE
 
     @classmethod
     def open(cls, directory: Path) -> LogFile:
@@ -85,11 +86,6 @@ class LogFile:
                 raise Corrupted(f"{path} is not a log of Isocenter", fix="use another directory")
         return cls(directory, connection)
 
-    @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return self._directory / _FILE
-
     def again(self) -> LogFile:
         """Another connection to the same log."""
         with translated(self.path):
@@ -101,8 +97,22 @@ class LogFile:
 
     def version(self) -> int:
         """Changes when another connection, of any process, has written."""
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        with translated(self.path):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
+
+    def ends(self) -> dict[str, int]:
+        """The next offset of each topic that holds something."""
+        with translated(self.path):
+            topics = self._connection.execute("SELECT name, id FROM topics").fetchall()
+            found = {}
+            for name, number in topics:
+                (last,) = self._connection.execute(
+                    f"SELECT MAX(offset) FROM topic_{int(number)}"  # noqa: S608 (a number)
+                ).fetchone()
+                if last is not None:
+                    found[name] = last + 1
+        return found
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
