@@ -18,11 +18,11 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage
 
 from support.clients import dcmtk, run
-from support.files import ct_slice, write_series
+from support.datasets import ct_image
+from support.files import write_series
 from support.harness import Isocenter
 
 ABORT_PDU = 0x07
@@ -134,9 +134,7 @@ def _bytes(instance: Dataset, tmp_path: Path) -> bytes:
 
 
 def _slice() -> Dataset:
-    instance = ct_slice(generate_uid(), generate_uid(), "BAD", 1)
-    instance.Rows = instance.Columns = 8
-    instance.PixelData = bytes(128)
+    instance = ct_image(8, 8, patient_id="BAD")
     instance.file_meta.MediaStorageSOPClassUID = instance.SOPClassUID
     instance.file_meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
     instance.preamble = bytes(128)
@@ -196,21 +194,19 @@ def test_an_unknown_character_set_is_stored_and_found(isocenter: Isocenter, tmp_
     assert json.loads(metadata)[0]["00100020"]["Value"] == ["BAD"]
 
 
-def test_a_data_set_that_contradicts_the_command_is_refused(isocenter: Isocenter) -> None:
+def test_a_data_set_that_contradicts_the_command_is_refused(
+    isocenter: Isocenter, tmp_path: Path
+) -> None:
+    instance = _slice()
+    instance.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    path = tmp_path / "contradicting.dcm"
+    path.write_bytes(_bytes(instance, tmp_path))
     ae = AE("LIAR")
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     association = ae.associate(isocenter.host, isocenter.dicom_port, ae_title=isocenter.ae_title)
     assert association.is_established
-    instance = _slice()
-    request = C_STORE()
-    request.MessageID = 1
-    request.AffectedSOPClassUID = CTImageStorage
-    request.AffectedSOPInstanceUID = generate_uid()
-    request.Priority = 2
-    request.DataSet = io.BytesIO(encode(instance, is_implicit_vr=False, is_little_endian=True))
-    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-    _, answer = association.dimse.get_msg(block=True)
-    assert answer.Status & 0xFF00 == 0xA900
+    # From a file, pynetdicom announces what the File Meta Information says.
+    assert association.send_c_store(path).Status & 0xFF00 == 0xA900
     assert association.send_c_store(instance).Status == 0x0000
     association.release()
 
