@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from typing import get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -80,6 +80,8 @@ def _kind(annotation: object) -> str:
             annotation.__name__, annotation.__name__
         )
     arguments = [item for item in get_args(annotation) if item is not Ellipsis]
+    if get_origin(annotation) is Annotated:
+        return _kind(arguments[0])
     if get_origin(annotation) in (tuple, list):
         return f"list of {_kind(arguments[0])}"
     return " or ".join(

@@ -7,8 +7,12 @@ for package in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "missing: ${missing[*]}. Please type: sudo apt-get install ${missing[*]}" >&2
+if ! command -v apt-get >/dev/null; then
+    echo "missing: ${missing[*]} (names of Debian packages). Install them with your system's tools" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "missing: ${missing[*]}. Please type: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
 fi
 echo "installing ${missing[*]}..."

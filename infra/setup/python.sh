@@ -20,7 +20,8 @@ find_python() {
 
 python=$(find_python)
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then
-    "$here/packages.sh" python3-venv
+    # Debian's Python comes without it, in a package of its own for each version.
+    "$here/packages.sh" "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "installing pinned packages into $venv (a minute or two the first time)..."

@@ -16,12 +16,9 @@ fail() {
 }
 
 ensure_npm() {
-    command -v npm >/dev/null && return
-    local install="apt-get install -y --no-install-recommends npm"
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        $install >&2 || fail "npm could not be installed; see the messages above"
-    elif command -v apt-get >/dev/null; then
-        fail "npm is needed to get the viewer. Type: sudo $install"
+    command -v npm >/dev/null && command -v node >/dev/null && return
+    if command -v apt-get >/dev/null; then
+        "$1/../setup/packages.sh" npm || fail "npm is needed to get the viewer; see the line above"
     else
         fail "npm is needed to get the viewer. Install Node.js with npm from your system's packages"
     fi
@@ -65,7 +62,7 @@ main() {
     [ "$(cat "$target/VERSION" 2>/dev/null)" = "$mark" ] && return
     [ ! -e "$target" ] || [ -f "$target/VERSION" ] || [ -z "$(ls -A "$target")" ] ||
         fail "$target holds something else than the viewer; name another directory or empty it"
-    ensure_npm
+    ensure_npm "$here"
 
     mkdir -p "$(dirname "$target")"
     staging=$(mktemp -d "$target.staging.XXXXXX")

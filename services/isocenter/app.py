@@ -98,7 +98,7 @@ AUDIT_INDEXES = {
 class Process(Env):
     """One process: opens what is asked for once, closes everything at the end."""
 
-    def __init__(self, settings: Settings, roles: Sequence[str] = ()) -> None:
+    def __init__(self, settings: Settings, roles: Sequence[str] = (), name: str = "") -> None:
         unknown = [name for name in roles if name not in ROLES]
         if unknown:
             raise Invalid(
@@ -106,6 +106,7 @@ class Process(Env):
             )
         self.settings = settings
         self.role_names = tuple(roles)
+        self.name = name or "+".join(roles) or "cli"
         self.roles: list[Role] = []
         self._opening: dict[str, asyncio.Future[object]] = {}
         self._opened: dict[str, object] = {}
@@ -118,8 +119,8 @@ class Process(Env):
 
     @property
     def instance(self) -> str:
-        """Host and roles: enough to tell the processes of an installation apart."""
-        return f"{socket.gethostname()}/{'+'.join(self.role_names) or 'cli'}"
+        """Host and name: enough to tell the processes of an installation apart."""
+        return f"{socket.gethostname()}/{self.name}"
 
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from isocenter.demo import generate
 from support.harness import Isocenter, running, wait_until
@@ -73,18 +73,25 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One profile for a module: the viewer's scripts are fetched and compiled once."""
+    context = browser.new_context(viewport={"width": 1400, "height": 800})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(base_url: str, browser: Browser) -> Iterator[Page]:
+def page(base_url: str, context: BrowserContext) -> Iterator[Page]:
     """A fresh page that asks nobody but us, and whose scripts must not fail."""
     strangers: list[str] = []
     failures: list[str] = []
     ours = (base_url, "blob:", "data:", "chrome:", "chrome-extension:")  # chrome: is the PDF viewer
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.on("request", lambda seen: seen.url.startswith(ours) or strangers.append(seen.url))
     page = context.new_page()
+    page.on("request", lambda seen: seen.url.startswith(ours) or strangers.append(seen.url))
     page.on("pageerror", lambda error: failures.append(str(error)))
     yield page
-    context.close()
+    page.close()
     assert strangers == [], "the viewer asked other hosts"
     assert failures == [], "scripts of the viewer failed"
 

@@ -111,6 +111,26 @@ def until(canvas: Locator, holds: Callable[[np.ndarray], bool], what: str) -> np
         canvas.page.wait_for_timeout(250)
 
 
+def another_than(first: np.ndarray) -> Callable[[np.ndarray], bool]:
+    # the ends of a PET volume are nearly dark: grey levels are enough
+    return lambda image: grey_levels(image) >= 24 and not np.array_equal(image, first)
+
+
+def until_still(page: Page, complete: Callable[[], bool]) -> None:
+    """Returns when everything has come and no canvas changes any more."""
+    before: list[np.ndarray] = []
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(750)
+        if not complete():
+            continue
+        now = [pixels(canvas) for canvas in canvases(page).all()]
+        if len(now) == len(before) and all(map(np.array_equal, now, before)):
+            return
+        before = now
+    pytest.fail(f"the canvases still change after {PATIENCE:.0f} s")
+
+
 def open_study(page: Page, base_url: str, uid: str, **query: str) -> None:
     extra = "".join(f"&{name}={value}" for name, value in query.items())
     page.goto(f"{base_url}/viewer/viewer?StudyInstanceUIDs={uid}{extra}")
@@ -132,58 +152,50 @@ def test_the_study_list_shows_every_demo_study(page: Page, base_url: str, pictur
         expect(row).to_be_visible(timeout=PATIENCE * 1000)
         for modality in values(study, MODALITIES):
             expect(row).to_contain_text(modality)
+    assert page.evaluate("window.crossOriginIsolated") is True
     page.screenshot(path=pictures / "study-list.png")
 
 
-def test_the_viewer_is_isolated_from_other_origins(page: Page, base_url: str) -> None:
-    page.goto(f"{base_url}/viewer/")
-    assert page.evaluate("window.crossOriginIsolated") is True
-
-
-@pytest.mark.parametrize("kind", [CT, MR, US, DX, PET], ids=named)
-def test_a_study_opens_and_shows_an_image(
+@pytest.mark.parametrize("kind", [CT, US], ids=named)
+def test_a_study_opens_and_scrolls_to_another_image(
     page: Page, base_url: str, pictures: Path, kind: set[str]
 ) -> None:
     canvas = open_images(page, base_url, study_of(base_url, kind)).first
-    image = until(canvas, is_a_picture, f"{kind} study")
-    page.screenshot(path=pictures / f"{named(kind).lower()}.png")
-    border = np.concatenate([image[:3].ravel(), image[-3:].ravel()])
-    assert image[image.shape[0] // 4 : -image.shape[0] // 4].std() > border.std() or (
-        image.mean() > border.mean()
-    ), "the middle of the canvas holds no more than its border"
-
-
-def test_every_series_of_the_pet_ct_has_an_image(page: Page, base_url: str) -> None:
-    uid = study_of(base_url, PET)
-    canvas = open_images(page, base_url, uid).first
-    first = until(canvas, is_a_picture, "first series")
-    thumbnails = page.locator("[data-cy=study-browser-thumbnail]")
-    expect(thumbnails).to_have_count(len(ask(base_url, f"studies/{uid}/series")))
-    thumbnails.last.dblclick()
-    until(
-        canvas,
-        # the ends of a PET volume are nearly dark
-        lambda image: grey_levels(image) >= 24 and not np.array_equal(image, first),
-        "second series",
-    )
-
-
-@pytest.mark.parametrize("kind", [CT, US], ids=named)
-def test_the_next_image_is_another_one(page: Page, base_url: str, kind: set[str]) -> None:
-    canvas = open_images(page, base_url, study_of(base_url, kind)).first
     first = until(canvas, is_a_picture, f"first image of {kind}")
+    page.screenshot(path=pictures / f"{named(kind).lower()}.png")
     canvas.hover()
     page.mouse.wheel(0, 100)
     until(
         canvas,
-        lambda image: is_a_picture(image) and not np.array_equal(image, first),
+        lambda image: is_a_picture(image) and another_than(first)(image),
         f"second image of {kind}",
     )
 
 
+@pytest.mark.parametrize("kind", [MR, PET], ids=named)
+def test_every_series_of_a_study_has_an_image(
+    page: Page, base_url: str, pictures: Path, kind: set[str]
+) -> None:
+    uid = study_of(base_url, kind)
+    canvas = open_images(page, base_url, uid).first
+    first = until(canvas, is_a_picture, f"first series of {kind}")
+    page.screenshot(path=pictures / f"{named(kind).lower()}.png")
+    thumbnails = page.locator("[data-cy=study-browser-thumbnail]")
+    expect(thumbnails).to_have_count(len(ask(base_url, f"studies/{uid}/series")))
+    thumbnails.last.dblclick()
+    until(canvas, another_than(first), f"second series of {kind}")
+
+
 def test_a_volume_opens_as_three_planes(page: Page, base_url: str, pictures: Path) -> None:
-    planes = open_images(page, base_url, study_of(base_url, CT), count=3, hangingProtocolId="mpr")
-    images = [until(plane, is_a_picture, "a plane of the CT") for plane in planes.all()]
+    page.set_viewport_size({"width": 1400, "height": 640})
+    uid = study_of(base_url, CT)
+    slices = len(ask(base_url, f"studies/{uid}/series/{series_of(base_url, uid, 'CT')}/instances"))
+    came: set[str] = set()
+    page.on("requestfinished", lambda done: "/frames/" in done.url and came.add(done.url))
+    planes = open_images(page, base_url, uid, count=3, hangingProtocolId="mpr")
+    until_still(page, lambda: len(came) >= slices)
+    images = [pixels(plane) for plane in planes.all()]
+    assert all(map(is_a_picture, images))
     assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(images))
     picture = pictures / "viewer.png"
     page.screenshot(path=picture)
@@ -192,10 +204,13 @@ def test_a_volume_opens_as_three_planes(page: Page, base_url: str, pictures: Pat
         shutil.copyfile(picture, kept)
 
 
-def test_an_encapsulated_pdf_shows_its_page(page: Page, base_url: str, pictures: Path) -> None:
-    study = study_of(base_url, DX)
-    report = series_of(base_url, study, "DOC")
-    open_study(page, base_url, study, initialSeriesInstanceUID=report)
+def test_a_radiograph_opens_and_its_pdf_report_shows_a_page(
+    page: Page, base_url: str, pictures: Path
+) -> None:
+    canvas = open_images(page, base_url, study_of(base_url, DX)).first
+    until(canvas, is_a_picture, "the radiograph")
+    page.screenshot(path=pictures / "dx.png")
+    page.locator("[data-cy=study-browser-thumbnail-no-image]").dblclick()
     document = page.locator("object[type='application/pdf']")
     expect(document).to_be_visible(timeout=PATIENCE * 1000)
     deadline = time.monotonic() + PATIENCE

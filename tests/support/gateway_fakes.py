@@ -259,12 +259,12 @@ class FakeAssociation:
         context: PresentationContext,
         sop_class: str,
         sop_instance: str,
-        data: AsyncIterable[bytes],
+        data: Buffer | AsyncIterable[Buffer],
         **fields: Any,
     ) -> Response:
         assert sop_class == context.abstract_syntax
         await self.gate.wait()
-        whole = b"".join([chunk async for chunk in data])
+        whole = data if isinstance(data, Buffer) else b"".join([chunk async for chunk in data])
         self.received.append((sop_instance, context.transfer_syntax, whole, fields))
         self.after_store()
         return Response(self.status, Command(0x8001))

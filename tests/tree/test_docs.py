@@ -1,4 +1,4 @@
-"""What is written about the settings is what the code says, and links lead somewhere."""
+"""The pages made from the code say what the code says, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-def test_the_settings_page_is_current() -> None:
+@pytest.mark.parametrize("page", ["settings", "dicom"])
+def test_a_generated_page_is_current(page: str) -> None:
     done = subprocess.run(
-        [sys.executable, "infra/docs/settings.py"],
+        [sys.executable, f"infra/docs/{page}.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (ROOT / "docs/settings.md").read_text() == done.stdout, "run `make docs`"
+    assert (ROOT / f"docs/{page}.md").read_text() == done.stdout, "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

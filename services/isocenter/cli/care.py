@@ -53,7 +53,7 @@ async def verify(settings: Settings, study: str) -> int:
         raise Invalid(f"--study {study}: not a UID", fix="give a Study Instance UID")
     async with process(settings) as env:
         storage = await env.storage()
-        with Tally(err, "verified") as tally:
+        with Tally(err, "verified", otherwise="not as stored") as tally:
             prefix = objects_prefix(settings.ingest.partition, study)
             async for result in storage.verify(prefix):
                 if result.ok:
@@ -69,7 +69,7 @@ async def rebuild(settings: Settings) -> int:
     problems: dict[str, str] = {}
     async with process(settings) as env:
         indexing = await env.indexing()
-        with Tally(err, "indexed") as tally:
+        with Tally(err, "indexed", otherwise="not readable") as tally:
             async for step in indexing.rebuild():
                 tally.add(count=step.instances - tally.done)
                 for key, problem in step.problems.items():

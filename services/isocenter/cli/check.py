@@ -12,7 +12,7 @@ from pathlib import Path
 
 from isocenter.cli.common import out
 from isocenter.core.errors import Unavailable
-from isocenter.settings import Settings
+from isocenter.settings import NESTED, PREFIX, Settings
 
 # Import name -> what stops working without it.
 DEPENDENCIES = {
@@ -54,7 +54,8 @@ def complain_about_ports(settings: Settings) -> None:
     """Raises `Unavailable` if a listener's port is taken by another program."""
     taken = [finding for finding in _ports(settings) if finding.fix]
     if taken:
-        raise Unavailable(f"{taken[0].what}: {taken[0].state}", fix=taken[0].fix)
+        told = "; ".join(f"{finding.what}: {finding.state}" for finding in taken)
+        raise Unavailable(told, fix=", and ".join(finding.fix for finding in taken))
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -83,7 +84,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 what,
                 error.strerror or str(error),
-                f"stop the program that listens there, or choose another: --set {section}.port=N",
+                "stop the program that listens there, or choose another with "
+                f"--set {section}.port=N or {PREFIX}{section.upper()}{NESTED}PORT=N",
             )
         else:
             yield Finding(what, "free")

@@ -21,7 +21,7 @@ async def load_demo(settings: Settings) -> None:
     marker = folder / LOADED
     if marker.exists():
         return
-    err.print("making the demo studies...")
+    err.print("making the demo studies (once, it takes about ten seconds)...")
     await asyncio.to_thread(_make, folder)
     gateway = settings.gateway
     peer = f"dicom://{gateway.ae_title}@127.0.0.1:{gateway.port}"

@@ -61,13 +61,16 @@ def run(
     data: DataOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
+    name: Annotated[
+        str, typer.Option(help="Of this process in logs and audit records.", show_default="roles")
+    ] = "",
     supervisor_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Run one or several roles in this process."""
     from isocenter.cli.run import run_roles
 
     settings = settings_of(data, config, assignments)
-    raise typer.Exit(run_async(run_roles(settings, role, supervisor_fd)))
+    raise typer.Exit(run_async(run_roles(settings, role, name=name, supervisor_fd=supervisor_fd)))
 
 
 @app.command(rich_help_panel=RUN)

@@ -22,11 +22,14 @@ MAX_EXAMPLES = 10
 
 
 class Tally:
-    """Counts what was done and groups what was refused by its reason."""
+    """Counts what was done and groups what was not, called `otherwise`, by its reason."""
 
-    def __init__(self, console: Console, verb: str, total: int | None = None) -> None:
+    def __init__(
+        self, console: Console, verb: str, total: int | None = None, *, otherwise: str = "refused"
+    ) -> None:
         self._console = console
         self._verb = verb
+        self._otherwise = otherwise
         self._started = time.monotonic()
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -91,7 +94,7 @@ class Tally:
         )
         if not self._reasons:
             return
-        self._console.print(f"[red]refused: {self.refused:,}[/red]", highlight=False)
+        self._console.print(f"[red]{self._otherwise}: {self.refused:,}[/red]", highlight=False)
         for reason, count in self._reasons.most_common(MAX_EXAMPLES):
             example = escape(self._examples[reason])
             self._console.print(f"  {count:,} x {escape(reason)}", highlight=False)

@@ -14,20 +14,24 @@ from isocenter.runtime.supervisor import Lifeline
 from isocenter.settings import Settings
 
 
-async def run_roles(settings: Settings, names: Sequence[str], supervisor_fd: int) -> int:
+async def run_roles(
+    settings: Settings, roles: Sequence[str], *, name: str, supervisor_fd: int
+) -> int:
     """Run roles in this process until SIGTERM, SIGINT or the end of the supervisor."""
-    env = Process(settings, names)
-    configure(settings.log.level, settings.log.format, env.instance)
+    env = Process(settings, roles, name)
+    # A person reads the lines of one machine: its name on each would only be in the way.
+    shown = env.name if settings.log.format == "text" else env.instance
+    configure(settings.log.level, settings.log.format, shown)
     settings.data.mkdir(parents=True, exist_ok=True)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
     try:
-        roles = await env.build()
+        built = await env.build()
         if settings.rpc.port:
-            roles = [*roles, RpcServer(roles, settings.rpc.host, settings.rpc.port)]
+            built = [*built, RpcServer(built, settings.rpc.host, settings.rpc.port)]
         await run(
-            roles,
+            built,
             drain_seconds=settings.process.drain_seconds,
             stop=stop,
             started=lifeline.ready if lifeline else None,

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -218,15 +219,16 @@ async def _stow_batch(
     client: httpx.AsyncClient, root: str, batch: Sequence[Item], tally: Tally
 ) -> None:
     boundary = uuid.uuid4().hex
-    sent = {item.instance: item for item in batch}
-    sizes: dict[str, int] = {}
+    sent: dict[str, list[tuple[Item, int]]] = {}  # by UID; files may hold the same instance
 
     async def body() -> AsyncIterator[bytes]:
         for item in batch:
+            size = 0
             yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
             for chunk in item.file.chunks():
-                sizes[item.instance] = sizes.get(item.instance, 0) + len(chunk)
+                size += len(chunk)
                 yield chunk
+            sent.setdefault(item.instance, []).append((item, size))
             yield b"\r\n"
         yield f"--{boundary}--\r\n".encode()
 
@@ -248,18 +250,19 @@ async def _stow_batch(
         raise Unsupported(
             f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}"
         )
-    for uid, reason in _failures(response).items():
-        item = sent.pop(uid, None)
-        tally.refuse(item.file.label if item else uid, f"failure reason 0x{reason:04X}")
-    for uid in sent:
-        tally.add(sizes[uid])
+    for uid, reason in _failures(response):
+        same = sent.get(uid)
+        label = same.pop()[0].file.label if same else uid
+        tally.refuse(label, f"failure reason 0x{reason:04X}")
+    for _, size in chain.from_iterable(sent.values()):
+        tally.add(size)
 
 
-def _failures(response: httpx.Response) -> dict[str, int]:
-    """SOP Instance UID -> Failure Reason of the Failed SOP Sequence (PS3.18 10.5.3.2)."""
+def _failures(response: httpx.Response) -> list[tuple[str, int]]:
+    """SOP Instance UIDs and Failure Reasons of the Failed SOP Sequence (PS3.18 10.5.3.2)."""
     failed = response.json().get("00081198", {}).get("Value", [])
-    return {
-        item["00081155"]["Value"][0]: item["00081197"]["Value"][0]
+    return [
+        (item["00081155"]["Value"][0], item["00081197"]["Value"][0])
         for item in failed
         if "00081155" in item
-    }
+    ]

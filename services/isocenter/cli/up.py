@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.markup import escape
+
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
 from isocenter.cli.check import complain_about_ports
 from isocenter.cli.common import err, out
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.runtime.logs import configure
 from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
@@ -69,7 +71,10 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
         if not loading.done():
             loading.cancel()
             return
-        loading.result()
+        if isinstance(error := loading.exception(), IsocenterError):
+            err.print(f"[red]error:[/red] {escape(str(error))}", markup=True)
+        else:
+            loading.result()
     out.print(banner(settings))
     await stopped
     err.print("draining...")
@@ -84,11 +89,11 @@ def _children(settings: Settings, config: Path | None, assignments: Sequence[str
         common += ["--set", assignment]
     command = [sys.executable, "-m", "isocenter", "run"]
     workers = settings.process.workers or os.cpu_count() or 1
-    requests = [
-        Child(f"requests-{number}", [*command, *REQUEST_ROLES, *common])
-        for number in range(1, workers + 1)
+    groups: list[tuple[str, Sequence[str]]] = [
+        *((f"requests-{number}", REQUEST_ROLES) for number in range(1, workers + 1)),
+        ("consumers", CONSUMER_ROLES),
     ]
-    return [*requests, Child("consumers", [*command, *CONSUMER_ROLES, *common])]
+    return [Child(name, [*command, *roles, "--name", name, *common]) for name, roles in groups]
 
 
 @contextmanager

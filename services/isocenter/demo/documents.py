@@ -87,7 +87,10 @@ def structured_report(study: Study, number: int, images: Sequence[Dataset]) -> D
         ContinuityOfContent="SEPARATE",
         ContentSequence=[
             _section(
-                "121070", "Findings", _text("121071", "Finding", _FINDING), *map(_image, images)
+                "121070",
+                "Findings",
+                *(_text("121071", "Finding", finding) for finding in _FINDINGS),
+                *map(_image, images),
             ),
             _section("121076", "Conclusions", _text("121077", "Conclusion", _CONCLUSION)),
         ],
@@ -95,9 +98,10 @@ def structured_report(study: Study, number: int, images: Sequence[Dataset]) -> D
     return report
 
 
-_FINDING = (
-    "Two round nodules in the right lung, 22 mm and 14 mm, and a round lesion of 20 mm in the"
-    " liver. All of them were painted on purpose."
+_FINDINGS = (
+    "Two round nodules in the right lung, of 22 mm and 14 mm.",
+    "A round lesion of 20 mm in the liver.",
+    "All of them were painted on purpose.",
 )
 _CONCLUSION = "A synthetic phantom. No real person is described."
 
@@ -138,9 +142,11 @@ def _text(value: str, meaning: str, text: str) -> Dataset:
 
 
 def _image(image: Dataset) -> Dataset:
+    """A reference with its purpose (PS3.16 CID 7003); viewers title the image with it."""
     return item(
         RelationshipType="CONTAINS",
         ValueType="IMAGE",
+        ConceptNameCodeSequence=[code("121080", "DCM", "Best illustration of finding")],
         ReferencedSOPSequence=[
             item(
                 ReferencedSOPClassUID=CTImageStorage,

@@ -1,0 +1,162 @@
+"""`isocenter up`: what it prints, what it starts, and when it refuses to start."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES, Process
+from isocenter.cli import demo
+from isocenter.cli.check import check, complain_about_ports
+from isocenter.cli.up import _children, _only_one, banner, up
+from isocenter.core.errors import Unavailable
+from isocenter.settings import load
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which another program listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_the_banner_shows_the_addresses_that_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_WEB__PORT", "18081")
+    monkeypatch.setenv("ISOCENTER_GATEWAY__PORT", "11199")
+    flags = {"gateway.ae_title": "ARCHIVE", "gateway.host": "0.0.0.0", "web.host": "10.1.2.3"}
+    text = banner(load(data=tmp_path, flags=flags))
+    for expected in (
+        f"Data directory: {tmp_path}",
+        "http://10.1.2.3:18081/viewer/",
+        "http://10.1.2.3:18081/dicomweb",
+        "AE title ARCHIVE, host localhost, port 11199",
+        "storescu -aec ARCHIVE localhost 11199",
+        "findscu -aec ARCHIVE localhost 11199",
+        "curl 'http://10.1.2.3:18081/dicomweb/studies",
+    ):
+        assert expected in text
+
+
+def test_one_process_per_worker_and_one_for_the_consumers_each_by_its_name(tmp_path: Path) -> None:
+    settings = load(data=tmp_path, flags={"process.workers": "2"})
+    children = _children(settings, Path("my.toml"), ["web.port=18081"])
+    assert [child.name for child in children] == ["requests-1", "requests-2", "consumers"]
+    for child, roles in zip(children, (REQUEST_ROLES, REQUEST_ROLES, CONSUMER_ROLES), strict=True):
+        line = " ".join(child.command)
+        assert f"isocenter run {' '.join(roles)} --name {child.name} " in line
+        assert f"--data {tmp_path}" in line
+        assert "--config my.toml" in line
+        assert "--set web.port=18081" in line
+
+
+def test_a_process_is_known_by_host_and_name_and_without_one_by_its_roles(tmp_path: Path) -> None:
+    settings = load(data=tmp_path)
+    named = Process(settings, REQUEST_ROLES, "requests-1")
+    assert (named.name, named.instance) == ("requests-1", f"{socket.gethostname()}/requests-1")
+    assert Process(settings, ["indexing", "audit"]).name == "indexing+audit"
+    assert Process(settings).instance.endswith("/cli")
+
+
+def test_a_data_directory_is_served_by_one_installation_at_a_time(tmp_path: Path) -> None:
+    refused = pytest.raises(Unavailable, match=r"is being served already.*--data")
+    with _only_one(tmp_path), refused, _only_one(tmp_path):
+        pytest.fail("two hold the same directory")
+    with _only_one(tmp_path):
+        """The lock goes with its holder."""
+
+
+def test_a_taken_port_is_named_with_the_ways_to_choose_another(tmp_path: Path, taken: int) -> None:
+    settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": str(taken)})
+    with pytest.raises(Unavailable) as caught:
+        complain_about_ports(settings)
+    for expected in (f"web.port {taken}", "--set web.port=N", "ISOCENTER_WEB__PORT=N"):
+        assert expected in str(caught.value)
+
+
+def test_all_taken_ports_are_named_at_once(tmp_path: Path, taken: int) -> None:
+    settings = load(data=tmp_path, flags={"gateway.port": str(taken), "web.port": str(taken)})
+    with pytest.raises(Unavailable, match=r"gateway\.port.*web\.port"):
+        complain_about_ports(settings)
+
+
+async def test_nothing_is_started_while_a_port_is_taken(tmp_path: Path, taken: int) -> None:
+    settings = load(data=tmp_path, flags={"gateway.port": str(taken), "web.port": "0"})
+    with pytest.raises(Unavailable, match=r"gateway\.port"):
+        await up(settings, None, [], demo=False)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["up.lock"]
+
+
+async def test_demo_studies_that_were_loaded_are_not_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    sent: list[str] = []
+
+    async def send(paths: list[Path], to: str, *, calling: str, parallel: int) -> int:
+        sent.append(to)
+        return 0
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        made.append(folder)
+
+    monkeypatch.setattr(demo, "send", send)
+    monkeypatch.setattr(demo, "_make", make)
+    settings = load(data=tmp_path, flags={"gateway.port": "11199"})
+    await demo.load_demo(settings)
+    await demo.load_demo(settings)
+    assert made == [tmp_path / "demo"]
+    assert sent == ["dicom://ISOCENTER@127.0.0.1:11199"]
+
+
+async def test_demo_studies_that_were_refused_are_tried_again_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [1, 0]
+
+    async def send(paths: list[Path], to: str, *, calling: str, parallel: int) -> int:
+        return answers.pop(0)
+
+    monkeypatch.setattr(demo, "send", send)
+    monkeypatch.setattr(demo, "_make", lambda folder: folder.mkdir(exist_ok=True))
+    settings = load(data=tmp_path)
+    with pytest.raises(Unavailable, match="demo studies"):
+        await demo.load_demo(settings)
+    await demo.load_demo(settings)
+    assert answers == []
+
+
+def test_check_says_what_is_wrong_and_what_to_do(
+    tmp_path: Path, taken: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"gateway.port": "0", "web.port": str(taken), "storage.reserve_bytes": str(10**18)}
+    assert check(load(data=tmp_path / "new", flags=flags)) == 1
+    told = capsys.readouterr().out
+    for expected in (
+        f"wrong web.port {taken}",
+        "fix: stop the program that listens there",
+        "wrong disk of",
+        "fix: make room",
+        "wrong viewer: not there",
+        "fix: `make viewer` fetches it",
+        "3 to fix",
+        "ok    pydicom: 3.",
+    ):
+        assert expected in told
+
+
+def test_check_is_content_with_a_machine_that_has_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.html").touch()
+    flags = {"gateway.port": "0", "web.port": "0", "web.viewer": str(tmp_path)}
+    flags["storage.reserve_bytes"] = "1000"
+    assert check(load(data=tmp_path, flags=flags)) == 0
+    assert "everything is as it should be" in capsys.readouterr().out
