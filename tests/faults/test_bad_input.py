@@ -195,8 +195,10 @@ def test_an_unknown_character_set_is_stored_and_found(isocenter: Isocenter, tmp_
 
 
 def test_a_data_set_that_contradicts_the_command_is_refused(
-    isocenter: Isocenter, tmp_path: Path
+    isocenter: Isocenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So pynetdicom announces what the File Meta Information says, and sends the file as it is.
+    monkeypatch.setattr("pynetdicom._config.STORE_SEND_CHUNKED_DATASET", True)
     instance = _slice()
     instance.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     path = tmp_path / "contradicting.dcm"
@@ -205,7 +207,6 @@ def test_a_data_set_that_contradicts_the_command_is_refused(
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     association = ae.associate(isocenter.host, isocenter.dicom_port, ae_title=isocenter.ae_title)
     assert association.is_established
-    # From a file, pynetdicom announces what the File Meta Information says.
     assert association.send_c_store(path).Status & 0xFF00 == 0xA900
     assert association.send_c_store(instance).Status == 0x0000
     association.release()
