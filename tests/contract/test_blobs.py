@@ -76,6 +76,8 @@ class BlobStoreContract:
                 await call
         with pytest.raises(Invalid):
             [c async for c in blobs.stream(key)]
+        with pytest.raises(Invalid):
+            [c async for c in blobs.checked(key, "0" * 64)]
 
     @pytest.mark.parametrize(
         ("offset", "length", "expected"),
@@ -99,6 +101,29 @@ class BlobStoreContract:
         assert b"".join(chunks) == content[1:]
         assert max(map(len, chunks)) <= 1024 * 1024
 
+    @pytest.mark.parametrize("size", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
+    @pytest.mark.parametrize("offset", [0, 1, 2**20, 5 * 2**20])
+    async def test_a_checked_blob_is_read_whole_from_an_offset(self, blobs, size, offset):
+        content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+        await put(blobs, KEY, content)
+        chunks = [c async for c in blobs.checked(KEY, digest(content), offset)]
+        assert b"".join(chunks) == content[offset:]
+        assert all(0 < len(chunk) <= 2**20 for chunk in chunks)
+
+    @pytest.mark.parametrize("size", [0, 9, 2**20, 2**21 + 1])
+    async def test_the_last_chunk_of_a_blob_with_another_digest_never_comes(self, blobs, size):
+        content = bytes(size)
+        await put(blobs, KEY, content)
+        received: list[bytes] = []
+
+        async def read() -> None:
+            async for chunk in blobs.checked(KEY, "0" * 64):
+                received.append(chunk)  # noqa: PERF401 (what came before an error is looked at)
+
+        with pytest.raises(Corrupted, match=r"1\.2\.3\.4"):
+            await read()
+        assert sum(map(len, received)) < max(size, 1)
+
     async def test_what_is_missing_is_not_found(self, blobs):
         with pytest.raises(NotFound):
             await blobs.stat(KEY)
@@ -106,6 +131,8 @@ class BlobStoreContract:
             await blobs.get(KEY)
         with pytest.raises(NotFound):
             [c async for c in blobs.stream(KEY)]
+        with pytest.raises(NotFound):
+            [c async for c in blobs.checked(KEY, "0" * 64)]
 
     async def test_a_staged_blob_is_invisible_until_it_is_committed(self, blobs):
         buffer = bytearray(3 * 1024 * 1024)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -113,8 +113,9 @@ def _facts(entry: PackEntry) -> dict[str, Any]:
     return facts
 
 
-def decode_pack(data: bytes) -> Sequence[PackEntry]:
-    """Raises `Corrupted`, `Unsupported` for a later version of the format."""
+def decode_pack(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Sequence[PackEntry]:
+    """Raises `Corrupted`, `Unsupported` for a later version of the format. `loads` reads JSON and
+    raises `ValueError` for what is none."""
     if data[: len(_MAGIC)] != _MAGIC or len(data) <= len(_MAGIC):
         raise _corrupted("it does not begin as a pack")
     if data[len(_MAGIC)] != _VERSION:
@@ -134,14 +135,13 @@ def decode_pack(data: bytes) -> Sequence[PackEntry]:
                 position += length
             if position > len(data):
                 raise _corrupted("it is cut off")
-            entries.append(_entry(*parts))
+            entries.append(_entry(loads(parts[0]), parts[1], parts[2]))
     except (struct.error, ValueError, KeyError, TypeError) as error:
         raise _corrupted(type(error).__name__) from error
     return entries
 
 
-def _entry(raw: bytes, table: bytes, attributes: bytes) -> PackEntry:
-    facts = json.loads(raw)
+def _entry(facts: Mapping[str, Any], table: bytes, attributes: bytes) -> PackEntry:
     pixels = facts.get("pixels")
     if pixels is not None:
         palette = pixels["palette"]

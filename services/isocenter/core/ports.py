@@ -174,6 +174,12 @@ class BlobStore(Protocol):
         """A range of a blob in bounded chunks. Raises `NotFound` before the first chunk."""
         ...
 
+    def checked(self, key: str, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
+        """A blob from `offset` to its end in bounded chunks, of which the last comes only if the
+        whole blob has this SHA-256. Raises `NotFound` before the first chunk, `Corrupted` in
+        place of the last."""
+        ...
+
     def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
         """Blobs whose keys start with `prefix` (it ends with a slash), in key order, after
         the key `after`. In bounded memory below one study."""

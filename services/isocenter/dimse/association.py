@@ -131,27 +131,33 @@ class Association(Operations):
         """Send one message, its command set encoded. Raises `AssociationAborted`; if the data set
         raises or the caller is cancelled after the first byte left, the association is aborted,
         since the rest of the message can never follow."""
-        chunks = None if data_set is None else Chunks(data_set)
-        if chunks is not None:
-            await chunks.begin()  # a source that fails at once costs no association
-        async with self._send_lock:
-            self._layer.send(
-                b"".join(data_pdus(context_id, COMMAND, command, self.max_pdu_out, last=True))
-            )
-            try:
-                if chunks is not None:
-                    async for part in chunks.pdus(context_id, self.max_pdu_out):
-                        self._layer.send(part)
-                        await self._drained()
+        parts = list(data_pdus(context_id, COMMAND, command, self.max_pdu_out, last=True))
+        if data_set is None or isinstance(data_set, Buffer):
+            if data_set is not None:
+                parts += data_pdus(context_id, 0, data_set, self.max_pdu_out, last=True)
+            async with self._send_lock:
+                self._layer.send(parts)
                 await self._drained()
-            except AssociationAborted:
-                raise
-            except BaseException:
-                if chunks is not None and not chunks.complete:
-                    self._layer.abort(
-                        AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "unfinished message"
-                    )
-                raise
+            return
+        chunks = Chunks(data_set)
+        await chunks.begin()  # a source that fails at once costs no association
+        async with self._send_lock:
+            await self._send_chunks(context_id, parts, chunks)
+
+    async def _send_chunks(self, context_id: int, command: list[Buffer], chunks: Chunks) -> None:
+        self._layer.send(command)
+        try:
+            async for parts in chunks.pdus(context_id, self.max_pdu_out):
+                self._layer.send(parts)
+                await self._drained()
+        except AssociationAborted:
+            raise
+        except BaseException:
+            if not chunks.complete:
+                self._layer.abort(
+                    AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "unfinished message"
+                )
+            raise
 
     async def _drained(self) -> None:
         await self._layer.drained()
@@ -236,6 +242,11 @@ class Association(Operations):
 
     def disconnected(self) -> None:
         """The transport connection is closed."""
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the rest of a message is still to come."""
+        return self._assembler.incomplete
 
     def awaits_peer(self) -> bool:
         """Whether the peer's silence counts: nothing of ours is under way, or half a message

@@ -237,8 +237,8 @@ class Request:
 
     @property
     def data(self) -> AsyncIterator[Buffer]:
-        """The data set as it arrives. Each buffer may be reused when the next one is asked for.
-        Raises `AssociationAborted` if the association ends before the data set does."""
+        """The data set as it arrives. Each buffer is the reader's to keep. Raises
+        `AssociationAborted` if the association ends before the data set does."""
         return self.stream
 
     async def read_data(self, limit: int) -> bytes:

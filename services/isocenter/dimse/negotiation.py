@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pydicom.uid import UID
@@ -41,6 +42,9 @@ PROTOCOL_VERSION = 1  # bit 0, PS3.8 table 9-11
 IMPLEMENTATION_VERSION = f"ISOCENTER {isocenter.__version__}"[:16]
 MAX_CONTEXTS = 128
 ACCEPTANCE = 0
+# Requests that are kept with their answers: a peer sends the same bytes again and again.
+KEPT_REQUESTS = 64
+MAX_KEPT_REQUEST = 64 * 1024  # bytes
 
 # What pynetdicom raises on input that is not as it should be.
 _DECODING_ERRORS = (
@@ -204,6 +208,51 @@ def accept(
     return Negotiated(_accepted(results), request.max_length), _encode(
         codec.A_ASSOCIATE_AC, primitive
     )
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A request, and the latest answer to it."""
+
+    request: AssociateRequest
+    accepted: Accepted | None = None
+    answer: tuple[Negotiated, bytes] | None = None
+
+
+class Acceptor:
+    """Decodes and answers association requests. Both take pynetdicom tens of milliseconds for
+    128 presentation contexts, so what came before is answered from memory; never a request with
+    a user identity, which may hold a passcode."""
+
+    def __init__(self, max_length: int) -> None:
+        self._max_length = max_length
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+
+    def decode(self, body: bytes, peer: tuple[str, int], tls_subject: str) -> AssociateRequest:
+        """As `decode_request`."""
+        if (kept := self._kept.get(body)) is None:
+            request = decode_request(body, peer, tls_subject)
+            if len(body) <= MAX_KEPT_REQUEST and request.offer.user_identity is None:
+                self._kept[body] = _Kept(request)
+                if len(self._kept) > KEPT_REQUESTS:
+                    self._kept.popitem(last=False)
+            return request
+        self._kept.move_to_end(body)
+        host, port = peer
+        offer = replace(kept.request.offer, peer_host=host, peer_port=port, tls_subject=tls_subject)
+        return replace(kept.request, offer=offer)
+
+    def accept(
+        self, body: bytes, request: AssociateRequest, accepted: Accepted
+    ) -> tuple[Negotiated, bytes]:
+        """As the function `accept`, for the request decoded from `body`."""
+        kept = self._kept.get(body)
+        if kept is not None and kept.answer is not None and kept.accepted == accepted:
+            return kept.answer
+        answer = accept(request, accepted, self._max_length)
+        if kept is not None:
+            kept.accepted, kept.answer = accepted, answer
+        return answer
 
 
 def request_pdu(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,14 +80,15 @@ class Operations(ABC):
         context: PresentationContext,
         sop_class: str,
         sop_instance: str,
-        data: AsyncIterable[Buffer],
+        data: Buffer | AsyncIterable[Buffer],
         *,
         priority: int = 0,
         move_originator: str = "",
         move_originator_message_id: int = 0,
     ) -> Response:
         """C-STORE of a data set encoded in the transfer syntax of `context`. If `data` raises
-        before its first chunk, nothing is sent; later, the association is aborted."""
+        before its first chunk, nothing is sent; later, the association is aborted. In one piece
+        it leaves without a copy, so it must not change."""
         fields: dict[str, Any] = {"affected_sop_instance": sop_instance, "priority": priority}
         if move_originator:
             fields["move_originator"] = move_originator
@@ -174,42 +174,39 @@ class Operations(ABC):
 
     # --- how they work ---------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _request(
+    async def _send_request(
         self,
         context: PresentationContext,
         command: CommandField,
         sop_class: str,
-        data: bytes | AsyncIterable[Buffer] | None,
+        data: Buffer | AsyncIterable[Buffer] | None,
         fields: Mapping[str, Any],
-    ) -> AsyncIterator[_Operation]:
+    ) -> _Operation:
+        """It is our turn: make this the operation that is under way. `_finish` must follow."""
         if not context.scu:
             raise Unsupported(
                 f"presentation context {context.id} does not make us SCU of {sop_class}",
                 fix="propose the SCP role to the requestor (role selection)",
             )
-        async with self._turn:
-            self._last_message_id = self._last_message_id % _MAX_MESSAGE_ID + 1
-            self._context_id = context.id
-            self._operation = operation = _Operation(self._last_message_id)
-            try:
-                encoded = encode_command(
-                    {
-                        "field": command,
-                        "affected_sop_class": sop_class,
-                        "message_id": operation.message_id,
-                        "data_set_type": NO_DATA_SET if data is None else WITH_DATA_SET,
-                        **fields,
-                    }
-                )
-                await self.send_message(context.id, encoded, data)
-                yield operation
-            finally:
-                self._operation = None
-                self._discard(operation)
+        self._last_message_id = self._last_message_id % _MAX_MESSAGE_ID + 1
+        self._context_id = context.id
+        self._operation = _Operation(self._last_message_id)
+        encoded = encode_command(
+            {
+                "field": command,
+                "affected_sop_class": sop_class,
+                "message_id": self._last_message_id,
+                "data_set_type": NO_DATA_SET if data is None else WITH_DATA_SET,
+                **fields,
+            }
+        )
+        await self.send_message(context.id, encoded, data)
+        return self._operation
 
-    def _discard(self, operation: _Operation) -> None:
-        while not operation.answers.empty():
+    def _finish(self) -> None:
+        """No operation is under way any more; drop the answers that nobody took."""
+        operation, self._operation = self._operation, None
+        while operation is not None and not operation.answers.empty():
             answer = operation.answers.get_nowait()
             if not isinstance(answer, AssociationAborted):
                 answer[1].discard()
@@ -220,11 +217,17 @@ class Operations(ABC):
         context: PresentationContext,
         command: CommandField,
         sop_class: str,
-        data: AsyncIterable[Buffer] | None = None,
+        data: Buffer | AsyncIterable[Buffer] | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> Response:
-        async with self._request(context, command, sop_class, data, fields or {}) as operation:
-            return await self._answer(operation)
+        async with self._turn:
+            try:
+                operation = await self._send_request(
+                    context, command, sop_class, data, fields or {}
+                )
+                return await self._answer(operation)
+            finally:
+                self._finish()
 
     async def _many(
         self,
@@ -234,18 +237,29 @@ class Operations(ABC):
         identifier: bytes,
         fields: Mapping[str, Any],
     ) -> AsyncGenerator[Response, None]:
-        async with self._request(context, command, sop_class, identifier, fields) as operation:
-            pending = True
+        async with self._turn:
+            pending = False
             try:
+                operation = await self._send_request(
+                    context, command, sop_class, identifier, fields
+                )
+                pending = True
                 while pending:
                     response = await self._answer(operation)
                     pending = response.pending
                     yield response
             finally:
-                if pending and not self.closed.is_set():
-                    await self.cancel()
-                    while (await self._answer(operation)).pending:
-                        pass
+                try:
+                    if pending and not self.closed.is_set():
+                        await self._abandon(operation)
+                finally:
+                    self._finish()
+
+    async def _abandon(self, operation: _Operation) -> None:
+        """Cancel, and wait for the final response."""
+        await self.cancel()
+        while (await self._answer(operation)).pending:
+            pass
 
     async def _answer(self, operation: _Operation) -> Response:
         """The next response. A peer that sends nothing within the DIMSE timeout is aborted."""

@@ -27,6 +27,9 @@ class PduType(IntEnum):
     A_ABORT = 0x07
 
 
+_KINDS = {int(kind): kind for kind in PduType}
+
+
 class AbortSource(IntEnum):
     """PS3.8 table 9-26."""
 
@@ -133,18 +136,22 @@ class Framer:
     def _begin(self, data: memoryview, offset: int) -> int:
         if not self._partial:
             self._known(data[offset])  # what is not DICOM at all is told by its first byte
-        offset = self._fill(data, offset, PDU_HEADER.size)
-        if len(self._partial) < PDU_HEADER.size:
-            return offset
-        kind, length = PDU_HEADER.unpack(self._partial)
-        self._partial.clear()
+        if not self._partial and len(data) - offset >= PDU_HEADER.size:
+            kind, length = PDU_HEADER.unpack_from(data, offset)
+            offset += PDU_HEADER.size
+        else:
+            offset = self._fill(data, offset, PDU_HEADER.size)
+            if len(self._partial) < PDU_HEADER.size:
+                return offset
+            kind, length = PDU_HEADER.unpack(self._partial)
+            self._partial.clear()
         least, most = self._bounds[kind]
         if not least <= length <= most:
             raise MalformedPdu(
                 f"a PDU of type {kind:02X}H says it has {length} bytes, not {least} to {most}",
                 AbortReason.INVALID_PDU_PARAMETER_VALUE,
             )
-        self._kind = PduType(kind)
+        self._kind = _KINDS[kind]
         self._pdu_left = length
         if self._kind is PduType.P_DATA_TF:
             self._sink.data_begins()

@@ -72,7 +72,6 @@ class _Accepted(Association):
             max_buffered_bytes=listener.max_buffered_bytes,
         )
         self._server = server
-        self._max_pdu = listener.max_pdu
         self._max_connections = listener.max_associations + _MAX_UNASSOCIATED
         self.disconnect = asyncio.Event()
 
@@ -86,12 +85,13 @@ class _Accepted(Association):
     def associate_indication(self, body: bytes) -> None:
         """Admit or reject."""
         layer = self._layer
-        request = negotiation.decode_request(body, layer.peer, layer.tls_subject)
+        acceptor = self._server.acceptor
+        request = acceptor.decode(body, layer.peer, layer.tls_subject)
         admission = self._server.admission(request)
         if isinstance(admission, Rejected):
             layer.reject(admission)
             return
-        negotiated, pdu = negotiation.accept(request, admission, self._max_pdu)
+        negotiated, pdu = acceptor.accept(body, request, admission)
         self.calling_ae_title = request.offer.calling_ae_title
         self.called_ae_title = request.offer.called_ae_title
         self.tls_subject = request.offer.tls_subject
@@ -119,6 +119,7 @@ class Server:
         self._handlers = handlers
         self._admit = admit
         self._buffer = new_buffer()
+        self.acceptor = negotiation.Acceptor(listener.max_pdu)
         self._listening: asyncio.Server | None = None
         self._draining = False
         self.connections: set[_Accepted] = set()

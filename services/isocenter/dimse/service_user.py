@@ -47,6 +47,11 @@ class ServiceUser(Protocol):
         """The transport connection is closed. Called once."""
         ...
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether the rest of a message is still to come."""
+        ...
+
     def awaits_peer(self) -> bool:
         """Whether it is the peer's turn, so that its silence counts."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 
 class State(IntEnum):
@@ -47,7 +47,7 @@ class Event(IntEnum):
     EVT19 = 19  # unrecognized or invalid PDU received
 
 
-class Action(Enum):
+class Action(StrEnum):
     """PS3.8 tables 9-6 to 9-9."""
 
     AE1 = "AE1"  # request the transport connection

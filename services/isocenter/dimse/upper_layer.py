@@ -125,8 +125,9 @@ class UpperLayer(asyncio.BufferedProtocol):
         """The transport connection is open."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_WRITE_HIGH, _WRITE_LOW)
-        self._socket = self._transport.get_extra_info("socket")
-        if self._socket is not None:
+        if (transport_socket := self._transport.get_extra_info("socket")) is not None:
+            # The transport's own stand-in builds a socket for every call. Detached at the end.
+            self._socket = socket.socket(fileno=transport_socket.fileno())
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         address = self._transport.get_extra_info("peername") or ("", 0)
         self.peer = (str(address[0]), int(address[1]))
@@ -147,8 +148,6 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Data arrived."""
-        if self._socket is not None and _QUICKACK is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self.last_read = self._active = self._loop.time()
         try:
             self._framer.feed(self._buffer[:nbytes])
@@ -157,6 +156,7 @@ class UpperLayer(asyncio.BufferedProtocol):
             log.warning("malformed PDU", extra={"peer": self.peer[0], "problem": error.message})
             self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason(error.reason))
             self._fire(Event.EVT19)
+        self._acknowledge()
 
     def eof_received(self) -> bool:
         """The peer sends nothing more: it is gone."""
@@ -175,6 +175,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         del exc
         self._fire(Event.EVT17)
         self._stop_timers()
+        if self._socket is not None:
+            self._socket.detach()
         self._socket = self._transport = None
         self._writable.set()
         self._user.disconnected()
@@ -212,15 +214,17 @@ class UpperLayer(asyncio.BufferedProtocol):
         log.info("association rejected", extra={"peer": self.peer[0], "rejection": str(rejection)})
         self._fire(Event.EVT8, reject_pdu(rejection.result, rejection.source, rejection.reason))
 
-    def send(self, pdus: Buffer) -> None:
-        """P-DATA request, with encoded P-DATA-TF PDUs. Raises `AssociationAborted` if there is no
-        association to send on."""
+    def send(self, pdus: list[Buffer]) -> None:
+        """P-DATA request, with the parts of encoded P-DATA-TF PDUs, which must not change any more.
+        Raises `AssociationAborted` if there is no association to send on."""
         if (Event.EVT9, self._state) not in TRANSITIONS:
             raise AssociationAborted(
                 f"the association with {self.peer[0]} is over", fix="establish another one"
             )
         self._state = NEXT_STATE[TRANSITIONS[Event.EVT9, self._state]]
-        self._write(pdus)
+        if self._transport is not None and not self._transport.is_closing():
+            self._active = self._loop.time()
+            self._transport.writelines(pdus)
 
     async def drained(self) -> None:
         """Wait until the peer has taken most of what was sent; a peer that reads nothing within
@@ -332,6 +336,13 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._write(pdu)
         self._start_artim()
         self.resume_reading()
+
+    def _acknowledge(self) -> None:
+        """Let a peer with Nagle's algorithm go on; a complete message is acknowledged by our
+        answer."""
+        waiting = self._user.incomplete or not self._framer.between
+        if waiting and self._socket is not None and _QUICKACK is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _write(self, data: Buffer) -> None:
         if self._transport is not None and not self._transport.is_closing():

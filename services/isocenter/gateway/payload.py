@@ -1,13 +1,21 @@
-"""The data set of one sub-operation, read ahead so that what is broken fails before it is sent."""
+"""The data sets of sub-operations, read ahead: what is broken fails before it is sent, and the next
+one is there when the receiver has answered."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+from isocenter.core.apis import Storage, StoredInstance
+from isocenter.core.errors import IsocenterError
+from isocenter.core.ports import Buffer
 
 # An object up to this size is read, and checked against its digest, before the first byte leaves;
 # a larger one that turns out to be corrupted can only end the association.
-READ_AHEAD = 4 * 1024 * 1024
+READ_AHEAD = 8 * 1024 * 1024
+_OBJECTS_AHEAD = 3  # enough to hide how long one read takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,11 @@ class Payload:
             raise
         return cls(head, None)
 
+    @property
+    def data(self) -> Buffer | AsyncIterator[bytes]:
+        """All of it, in one piece if it is there in one piece."""
+        return self.head[0] if self.rest is None and len(self.head) == 1 else self.chunks()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """All of it, once."""
         for chunk in self.head:
@@ -48,3 +61,42 @@ class Payload:
         close = getattr(self.rest, "aclose", None)
         if close is not None:
             await close()
+
+
+class ReadAhead:
+    """The payloads of a list of instances, a few of them begun before they are asked for."""
+
+    def __init__(self, storage: Storage, instances: Sequence[StoredInstance]) -> None:
+        self._storage = storage
+        self._instances = instances
+        self._begun: dict[int, asyncio.Task[Payload]] = {}  # by position, in their order
+        self._next = 0  # position of the first that was not begun
+
+    async def take(self, position: int) -> Payload:
+        """The payload at a position of the list, which grows from call to call. The caller
+        closes it."""
+        for passed in [at for at in self._begun if at < position]:
+            await self._drop(passed)
+        self._next = max(self._next, position)
+        while self._next < len(self._instances) and self._may_begin(position):
+            data = self._storage.data_set(self._instances[self._next])
+            self._begun[self._next] = asyncio.create_task(Payload.begin(data))
+            self._next += 1
+        return await self._begun.pop(position)
+
+    async def close(self) -> None:
+        """Drop what was begun and not asked for."""
+        for position in list(self._begun):
+            await self._drop(position)
+
+    def _may_begin(self, position: int) -> bool:
+        if self._next <= position + 1:  # it itself and the next one, whatever their size
+            return True
+        ahead = sum(self._instances[at].size for at in range(position + 1, self._next + 1))
+        return self._next <= position + _OBJECTS_AHEAD and ahead <= READ_AHEAD
+
+    async def _drop(self, position: int) -> None:
+        task = self._begun.pop(position)
+        task.cancel()
+        with suppress(asyncio.CancelledError, IsocenterError):
+            await (await task).close()

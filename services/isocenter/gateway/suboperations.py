@@ -1,30 +1,34 @@
 """The C-STORE sub-operations of C-MOVE and C-GET (PS3.4 C.4.2.2.1, C.4.3.2.1).
 
 An object goes out as it is stored where the receiver accepted its transfer syntax, transcoded
-where not. The next object is read while one is under way.
+where not. The next objects are read while one is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unsupported
+from isocenter.core.ports import Buffer
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.identifiers import FAILED_UIDS, write
-from isocenter.gateway.payload import Payload
+from isocenter.gateway.payload import Payload, ReadAhead
 
 log = logging.getLogger(__name__)
 
 Contexts = Mapping[tuple[str, str], PresentationContext]
+
+# Pending responses are for the requester's patience, not for each sub-operation (C.4.2.3.1,
+# C.4.3.3.1): seconds between two of them.
+PENDING_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class SubOperations:
     async def perform(
         self, request: Request, instances: Sequence[StoredInstance], route: Route
     ) -> None:
-        """Send every instance on the route, with a pending response after each and the final
+        """Send every instance on the route, with pending responses now and then and the final
         response at the end."""
         run = _Run(request, instances, route, self._storage, self._transcoding)
         try:
@@ -122,10 +126,11 @@ class _Run:
         self._request = request
         self._instances = instances
         self._route = route
-        self._storage = storage
+        self._payloads = ReadAhead(storage, instances)
         self._transcoding = transcoding
         self._tally = Tally(len(instances))
-        self._ahead: tuple[int, asyncio.Task[Payload]] | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._pending_at = self._clock()  # when the next pending response is due
 
     async def deliver(self) -> None:
         """One sub-operation after another, until all are done, it is cancelled, or the receiver
@@ -146,7 +151,7 @@ class _Run:
             else:
                 if not self._tally.count(status):
                     self._failed(stored, status=f"0x{status:04X}")
-            await self._respond(statuses.PENDING)
+            await self._report()
 
     def _failed(self, stored: StoredInstance, **why: str) -> None:
         log.warning("sub-operation failed", extra={"instance": stored.name.instance, **why})
@@ -155,26 +160,40 @@ class _Run:
     async def _send(self, position: int, association: Association) -> int:
         stored = self._instances[position]
         context = self._context(stored)
-        async with AsyncExitStack() as closing:
-            payload = await self._payload(position)
-            closing.push_async_callback(payload.close)
-            self._read_ahead(position + 1)
-            if context.transfer_syntax != stored.transfer_syntax:
-                transcoded = self._transcoding.data_set(
+        payload = await self._payloads.take(position)
+        try:
+            if context.transfer_syntax == stored.transfer_syntax:
+                return await self._store(stored, association, context, payload.data)
+            transcoded = await Payload.begin(
+                self._transcoding.data_set(
                     payload.chunks(), stored.transfer_syntax, context.transfer_syntax
                 )
-                payload = await Payload.begin(transcoded)
-                closing.push_async_callback(payload.close)
-            originator = self._route.originator
-            response = await association.c_store(
-                context,
-                stored.sop_class,
-                stored.name.instance,
-                payload.chunks(),
-                priority=self._request.command.priority,
-                move_originator=originator.ae_title if originator else "",
-                move_originator_message_id=originator.message_id if originator else 0,
             )
+            try:
+                return await self._store(stored, association, context, transcoded.data)
+            finally:
+                await transcoded.close()
+        finally:
+            await payload.close()
+
+    async def _store(
+        self,
+        stored: StoredInstance,
+        association: Association,
+        context: PresentationContext,
+        data: Buffer | AsyncIterable[Buffer],
+    ) -> int:
+        """The status that the receiver answers with."""
+        originator = self._route.originator
+        response = await association.c_store(
+            context,
+            stored.sop_class,
+            stored.name.instance,
+            data,
+            priority=self._request.command.priority,
+            move_originator=originator.ae_title if originator else "",
+            move_originator_message_id=originator.message_id if originator else 0,
+        )
         return response.status
 
     def _context(self, stored: StoredInstance) -> PresentationContext:
@@ -190,25 +209,16 @@ class _Run:
             f" that {stored.transfer_syntax} can be turned into"
         )
 
-    async def _payload(self, position: int) -> Payload:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == position:
-            return await ahead[1]
-        return await Payload.begin(self._storage.data_set(self._instances[position]))
-
-    def _read_ahead(self, position: int) -> None:
-        if position < len(self._instances) and not self._request.cancelled.is_set():
-            data = self._storage.data_set(self._instances[position])
-            self._ahead = position, asyncio.create_task(Payload.begin(data))
+    async def _report(self) -> None:
+        """A pending response if one is due."""
+        now = self._clock()
+        if now >= self._pending_at:
+            self._pending_at = now + PENDING_INTERVAL
+            await self._respond(statuses.PENDING)
 
     async def close(self) -> None:
         """Drop what was read ahead and will not be sent."""
-        if self._ahead is None:
-            return
-        _, task = self._ahead
-        task.cancel()
-        with suppress(asyncio.CancelledError, IsocenterError):
-            await (await task).close()
+        await self._payloads.close()
 
     async def finish(self) -> None:
         """The final response."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 import orjson
@@ -142,8 +142,9 @@ class Catalogue:
                 if info.key.endswith(PACK_SUFFIX)
             }
             try:
-                for key in sorted(keys - cached.packs):
-                    for entry in await self._read_pack(key):
+                new = sorted(keys - cached.packs)
+                for key, entries in zip(new, await self._read_packs(new), strict=True):
+                    for entry in entries:
                         cached.add(entry)
                     cached.packs.add(key)
             except NotFound:
@@ -155,11 +156,11 @@ class Catalogue:
             fix="try again",
         )
 
-    async def _read_pack(self, key: str) -> list[PackEntry]:
-        data = await self._blobs.get(key)
-        if len(data) <= _DECODE_INLINE:
-            return _decode(data)
-        return await asyncio.to_thread(_decode, data)
+    async def _read_packs(self, keys: Sequence[str]) -> Sequence[Sequence[PackEntry]]:
+        blobs = await asyncio.gather(*(self._blobs.get(key) for key in keys))
+        if sum(map(len, blobs)) <= _DECODE_INLINE:
+            return [_decode(blob) for blob in blobs]
+        return await asyncio.to_thread(lambda: [_decode(blob) for blob in blobs])
 
     async def _read_object(self, name: ObjectName, size: int) -> PackEntry:
         try:
@@ -173,5 +174,5 @@ class Catalogue:
         return entry
 
 
-def _decode(data: bytes) -> list[PackEntry]:
-    return list(decode_pack(decompress(data, MAX_PACK)))
+def _decode(data: bytes) -> Sequence[PackEntry]:
+    return decode_pack(decompress(data, MAX_PACK), orjson.loads)

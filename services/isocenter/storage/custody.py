@@ -1,9 +1,8 @@
-"""Bytes in and out of the object store: reserve, uploads, data sets against their digest."""
+"""What goes into the object store and stays there: reserve, uploads, verification."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -73,31 +72,6 @@ class ReservedUpload:
         await self._blob.__aexit__(kind, error, trace)
 
 
-async def checked(blobs: BlobStore, key: str, digest: str, skip: int) -> AsyncIterator[bytes]:
-    """A blob from byte `skip` on; its last chunk only if the whole has the digest.
-
-    Raises `NotFound`, `Corrupted` in place of the last chunk.
-    """
-    whole = hashlib.sha256()
-    held = b""
-    async for chunk in blobs.stream(key):
-        whole.update(chunk)
-        if held:
-            yield held
-        held = chunk[skip:] if skip else chunk
-        skip = max(0, skip - len(chunk))
-    if whole.hexdigest() != digest:
-        raise _corrupted(key, whole.hexdigest())
-    if held:
-        yield held
-
-
-def _corrupted(key: str, found: str) -> Corrupted:
-    return Corrupted(
-        f"{key} now has the digest {found}", fix="restore the object from a copy or its source"
-    )
-
-
 async def verify(blobs: BlobStore, prefix: str) -> AsyncIterator[Verification]:
     """Re-read every object below a prefix and compare it with the digest in its name."""
     async for info in blobs.list(prefix):
@@ -105,7 +79,7 @@ async def verify(blobs: BlobStore, prefix: str) -> AsyncIterator[Verification]:
         if name is None:
             continue
         try:
-            async for _ in checked(blobs, info.key, name.digest, 0):
+            async for _ in blobs.checked(info.key, name.digest):
                 pass
         except (Corrupted, NotFound) as error:
             yield Verification(info.key, ok=False, problem=str(error))

@@ -16,7 +16,6 @@ from isocenter.core.packs import PackEntry
 from isocenter.core.ports import BlobStore
 from isocenter.core.reader import Header, NeedMore, find_value, scan_header
 from isocenter.core.transfer_syntax import lookup
-from isocenter.storage.custody import checked
 
 _READ_AHEAD = 4 * 1024 * 1024  # bytes of neighbouring frames that are read at once
 _PIXEL_KEYS = frozenset(f"{tag:08X}" for tag in PIXEL_TAGS)
@@ -83,7 +82,7 @@ async def _inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> tuple[byt
     """A deflated data set as it is when inflated, and the frames in it."""
     syntax = lookup(entry.transfer_syntax)
     plain = bytearray()
-    source = checked(blobs, entry.object.key, entry.digest, entry.data_set_offset)
+    source = blobs.checked(entry.object.key, entry.digest, entry.data_set_offset)
     async for piece in inflate(source, limit):
         plain += piece
     header = scan_header(plain, syntax.uid, complete=True)
@@ -117,7 +116,7 @@ async def bulk_value(blobs: BlobStore, entry: PackEntry, path: str, limit: int) 
     else:
         _bound(entry, entry.size, limit)
         data = bytearray()
-        source = checked(blobs, entry.object.key, entry.digest, entry.data_set_offset)
+        source = blobs.checked(entry.object.key, entry.digest, entry.data_set_offset)
         async for piece in inflate(source, limit) if syntax.deflated else source:
             data += piece
         found = find_value(data, syntax.uid, path)

@@ -73,7 +73,7 @@ class StorageService:
 
     def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         """The data set as stored; `Corrupted` in place of the last chunk if it changed."""
-        return custody.checked(self._blobs, instance.key, instance.digest, instance.data_set_offset)
+        return self._blobs.checked(instance.key, instance.digest, instance.data_set_offset)
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
         """Raises `NotFound` if there is no pixel data."""

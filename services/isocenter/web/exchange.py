@@ -65,6 +65,46 @@ async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]
             await iterator.aclose()
 
 
+async def read_ahead(chunks: Chunks, most: int) -> Chunks:
+    """The same chunks, of which up to `most` are got while others are being sent; an error
+    comes in its place."""
+    ready: asyncio.Queue[bytes | Exception] = asyncio.Queue(most)
+
+    async def fill() -> None:
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if chunk:
+                        await ready.put(chunk)
+            await ready.put(b"")
+        except Exception as error:  # noqa: BLE001 - given to the reader
+            await ready.put(error)
+
+    filling = asyncio.create_task(fill())
+    try:
+        while item := await ready.get():
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        filling.cancel()
+        with suppress(asyncio.CancelledError):
+            await filling
+
+
+async def held_back(chunks: Chunks, until: asyncio.Task[None]) -> Chunks:
+    """The chunks, of which the first is got at once and goes out when `until` is done; its error
+    comes in place of all of them."""
+    async with aclosing(chunks):
+        try:
+            first = await anext(chunks, b"")
+        finally:
+            await until
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+
 class Disconnected(Cancelled):
     """The client went away."""
 

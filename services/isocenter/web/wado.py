@@ -7,21 +7,25 @@ client that needs it says so.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.web import negotiation
-from isocenter.web.exchange import Chunks, Exchange, closing, if_none_match
+from isocenter.web.exchange import Chunks, Exchange, closing, held_back, if_none_match, read_ahead
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART, MediaRange
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
 _METADATA_CHUNK = 256 * 1024  # bytes collected before they are sent
+_AHEAD = 4  # pieces of objects: the next slice is there when the one before is sent
+
+_Head = Callable[[StoredInstance, str], bytes]  # what stands before a data set
 
 
 class Wado:
@@ -43,18 +47,20 @@ class Wado:
         if if_none_match(exchange, etag):
             await exchange.not_modified([(b"etag", etag)])
             return
-        await self._retrieving.record(exchange, len(instances), "WADO-RS")
-        headers = [(b"etag", etag), (b"vary", b"accept")]
+        record = self._retrieving.record(exchange, len(instances), "WADO-RS")
+        recorded = asyncio.create_task(record)
+        tail = b""
         if wanted.multipart or wanted.media == negotiation.ANY:
             writer = MultipartWriter(DICOM)
-            headers.append((b"content-type", writer.content_type))
-            chunks = self._parts(writer, instances, targets, exchange.root)
+            media, tail = writer.content_type, writer.end
+            head: _Head = partial(_part_head, writer, exchange.root)
         else:
-            syntax = f"{DICOM}; transfer-syntax={targets[0]}"
-            headers.append((b"content-type", syntax.encode("ascii")))
-            headers += _length(instances[0], targets[0])
-            chunks = self._file(instances[0], targets[0])
-        await exchange.stream(200, headers, chunks)
+            media, head = f"{DICOM}; transfer-syntax={targets[0]}".encode("ascii"), _file_head
+        headers = [(b"etag", etag), (b"vary", b"accept"), (b"content-type", media)]
+        heads = [head(*one) for one in zip(instances, targets, strict=True)]
+        headers += _length(instances, targets, sum(map(len, heads)) + len(tail))
+        chunks = self._files(instances, targets, heads, tail)
+        await exchange.stream(200, headers, held_back(read_ahead(chunks, _AHEAD), recorded))
 
     def _choose(
         self, ranges: Sequence[MediaRange], instances: Sequence[StoredInstance], *, single: bool
@@ -83,33 +89,28 @@ class Wado:
                 return syntax
         return None
 
-    async def _parts(
+    async def _files(
         self,
-        writer: MultipartWriter,
         instances: Sequence[StoredInstance],
         targets: Sequence[str],
-        root: str,
+        heads: Sequence[bytes],
+        tail: bytes,
     ) -> Chunks:
-        for instance, target in zip(instances, targets, strict=True):
-            begin = writer.begin(
-                f"{DICOM}; transfer-syntax={target}", resource(root, instance.name)
-            )
-            async with aclosing(self._file(instance, target)) as file:
-                async for chunk in file:
-                    yield begin + chunk if begin else chunk
-                    begin = b""
-        yield writer.end
-
-    async def _file(self, instance: StoredInstance, target: str) -> Chunks:
-        """A Part 10 file. Its data set is read against the digest."""
-        meta = file_meta(instance.sop_class, instance.name.instance, target)
-        stored = instance.transfer_syntax
-        async with closing(self._storage.data_set(instance)) as kept:
-            data = kept if target == stored else self._transcoding.data_set(kept, stored, target)
-            async with closing(data):
-                async for chunk in data:
-                    yield meta + chunk if meta else chunk
-                    meta = b""
+        """Part 10 files. Their data sets are read against the digest."""
+        for instance, target, before in zip(instances, targets, heads, strict=True):
+            head = before
+            stored = instance.transfer_syntax
+            async with closing(self._storage.data_set(instance)) as kept:
+                same = target == stored
+                data = kept if same else self._transcoding.data_set(kept, stored, target)
+                async with closing(data):
+                    async for chunk in data:
+                        if head:  # not before the data set is known to be there
+                            yield head
+                            head = b""
+                        yield chunk
+        if tail:
+            yield tail
 
     # --- metadata ---
 
@@ -122,8 +123,11 @@ class Wado:
             first = await anext(fragments, None)
             if first is None:
                 raise unknown(exchange)
-            await self._retrieving.record(exchange, 0, "WADO-RS metadata")
-            await exchange.stream(200, headers, _array(first, fragments, root))
+            record = self._retrieving.record(exchange, 0, "WADO-RS metadata")
+            recorded = asyncio.create_task(record)
+            await asyncio.sleep(0)  # the record is on its way to the disk while we go on
+            chunks = _array(first, fragments, root)
+            await exchange.stream(200, headers, held_back(chunks, recorded))
 
 
 async def _array(first: bytes, rest: AsyncIterator[bytes], root: bytes) -> Chunks:
@@ -140,12 +144,23 @@ async def _array(first: bytes, rest: AsyncIterator[bytes], root: bytes) -> Chunk
     yield b"".join(pieces)
 
 
-def _length(instance: StoredInstance, target: str) -> list[tuple[bytes, bytes]]:
-    """Content-Length of a file that is sent as stored."""
-    if target != instance.transfer_syntax:
+def _file_head(instance: StoredInstance, target: str) -> bytes:
+    return file_meta(instance.sop_class, instance.name.instance, target)
+
+
+def _part_head(writer: MultipartWriter, root: str, instance: StoredInstance, target: str) -> bytes:
+    begin = writer.begin(f"{DICOM}; transfer-syntax={target}", resource(root, instance.name))
+    return begin + _file_head(instance, target)
+
+
+def _length(
+    instances: Sequence[StoredInstance], targets: Sequence[str], around: int
+) -> list[tuple[bytes, bytes]]:
+    """Content-Length of data sets that are sent as stored, with so many bytes around them."""
+    if any(one.transfer_syntax != to for one, to in zip(instances, targets, strict=True)):
         return []
-    meta = file_meta(instance.sop_class, instance.name.instance, target)
-    return [(b"content-length", b"%d" % (len(meta) + instance.size - instance.data_set_offset))]
+    size = sum(one.size - one.data_set_offset for one in instances)
+    return [(b"content-length", b"%d" % (size + around))]
 
 
 def _etag(instances: Sequence[StoredInstance], targets: Sequence[str]) -> bytes:

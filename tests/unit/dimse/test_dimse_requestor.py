@@ -86,7 +86,8 @@ async def test_pynetdicom_answers_an_echo_and_the_release():
             await association.c_echo()
 
 
-async def test_pynetdicom_stores_a_streamed_data_set_byte_for_byte():
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_pynetdicom_stores_a_data_set_byte_for_byte(streamed: bool):
     kept = {}
 
     def store(event: evt.Event) -> int:
@@ -96,10 +97,11 @@ async def test_pynetdicom_stores_a_streamed_data_set_byte_for_byte():
         return 0xB000
 
     pieces = [bytes([n % 251]) * (n * 977) for n in range(40)]
+    data = _pieces(*pieces) if streamed else b"".join(pieces)
     with _pynetdicom([(evt.EVT_C_STORE, store)]) as number:
         association = await _associate(number)
         response = await association.c_store(
-            _context(association, CT), CT, "1.2.3.4", _pieces(*pieces),
+            _context(association, CT), CT, "1.2.3.4", data,
             move_originator="MOVER", move_originator_message_id=77,
         )  # fmt: skip
         await association.release()

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.gateway import suboperations
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT, VERIFICATION
 from isocenter.gateway.role import GatewayRole, build
 from isocenter.gateway.settings import GatewaySettings, KnownAE
@@ -415,7 +416,8 @@ async def test_a_silent_destination_does_not_hang_the_move():
     assert status.Status == 0xA702
 
 
-async def test_c_move_names_its_originator_and_is_cancelled_between_sub_operations():
+async def test_c_move_names_its_originator_and_is_cancelled_between_sub_operations(monkeypatch):
+    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 0)  # it is cancelled at the second one
     originators: list[tuple[str, int]] = []
 
     def keep(event: evt.Event) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import AuditAction
+from isocenter.gateway import suboperations
 from isocenter.gateway.c_get import CGet
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT
@@ -42,6 +43,12 @@ def request(*contexts: tuple[str, str], **keys) -> FakeRequest:
     return FakeRequest(
         PATIENT_ROOT.get, encode(identifier(**keys), EXPLICIT), association=association
     )
+
+
+@pytest.fixture(autouse=True)
+def pending_after_each(monkeypatch: pytest.MonkeyPatch):
+    """Every count can be seen."""
+    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 0)
 
 
 class Setup:
@@ -111,6 +118,13 @@ async def test_an_identifier_without_proper_unique_keys_is_refused(keys):
     setup, asked = Setup(), request(**keys)
     assert await setup(asked) == []
     assert asked.statuses == [0xA900]
+
+
+async def test_pending_responses_are_not_sent_more_often_than_the_interval(monkeypatch):
+    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 3600)
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    await Setup()(asked)
+    assert asked.statuses == [0xFF00, 0x0000]
 
 
 async def test_counts_run_from_all_remaining_to_all_completed():
@@ -209,11 +223,12 @@ async def test_cancel_after_the_last_sub_operation_is_too_late():
     assert asked.statuses[-1] == 0x0000
 
 
-async def test_the_next_object_is_read_while_one_is_being_sent():
+async def test_the_next_objects_are_read_while_one_is_being_sent():
     setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
     asked.association.gate.clear()
     running = asyncio.create_task(setup(asked))
-    await asyncio.wait_for(setup.storage.reading[STUDY_1[1]].wait(), 5)
+    for ahead in STUDY_1[1:]:
+        await asyncio.wait_for(setup.storage.reading[ahead].wait(), 5)
     assert asked.association.received == []
     asked.association.gate.set()
     assert await running == STUDY_1

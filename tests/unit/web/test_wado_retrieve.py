@@ -51,6 +51,17 @@ async def test_an_instance_comes_alone_with_length_and_entity_tag() -> None:
     assert [action for action, _ in web.audit.records] == ["retrieve"]
 
 
+@pytest.mark.parametrize(("stored", "known"), [(EXPLICIT, True), (JPEG_LS, False)])
+async def test_a_multipart_answer_tells_its_length_if_nothing_is_made_for_it(
+    stored: str, known: bool
+) -> None:
+    accept = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}'
+    answer = await web_with(stored).get(f"/dicomweb/studies/{STUDY}", accept=accept)
+    assert parts(answer)[0][1] == part10()
+    length = answer.headers.get("content-length")
+    assert length == (str(len(answer.content)) if known else None)
+
+
 async def test_a_transfer_syntax_that_was_asked_for_is_made() -> None:
     accept = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}'
     ((kind, data),) = parts(await web_with(JPEG_LS).get(INSTANCE, accept=accept))

@@ -167,7 +167,7 @@ class FileBlobs:
                 f"the last two components of {key} are {len(file)} characters long",
                 fix=f"use at most {NAME_MAX - 1} for both",
             )
-        return os.path.join(self._root, *parents, file)  # noqa: PTH118 (hot path: 5x faster)
+        return f"{self._root}/{'/'.join(parents)}/{file}"
 
     def _put(self, key: str, path: str, data: Sequence[Buffer], digest: str) -> None:
         size = sum(memoryview(part).nbytes for part in data)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from isocenter.core.errors import Corrupted, Invalid
 from isocenter.core.identity import KEY_COMPONENT
 from isocenter.core.ports import Buffer
 
+_KEY = re.compile(f"(?:{KEY_COMPONENT.pattern}/)+{KEY_COMPONENT.pattern}")
+
 
 def components(key: str) -> list[str]:
     """The components of a key, at least two. Raises `Invalid` for anything else."""
-    parts = key.split("/")
-    if len(parts) < 2 or not all(KEY_COMPONENT.fullmatch(part) for part in parts):
+    if not _KEY.fullmatch(key):
         raise Invalid(
             f"{key!r} is not a key of the blob store",
             fix="use two or more components of letters, digits, '.', '_' and '-', with '/' between",
         )
-    return parts
+    return key.split("/")
 
 
 def prefix_components(prefix: str) -> list[str]:

@@ -58,7 +58,9 @@ class CheckedReader:
             self._descriptor = os.open(self._path, os.O_RDONLY)
             self._size = os.fstat(self._descriptor).st_size
             self._pass_over(min(self._skip, self._size))
-        chunk = os.pread(self._descriptor, CHUNK, self._position)
+        # Not more than there is: a buffer that is cut afterwards costs new pages each time.
+        wanted = min(CHUNK, self._size - self._position)
+        chunk = os.pread(self._descriptor, wanted, self._position)
         self._whole.update(chunk)
         self._position += len(chunk)
         if self._position >= self._size or not chunk:
