@@ -51,6 +51,7 @@ protos: setup ## Generate services/isocenter/v1 from protos/
 
 bench: setup ## Measure side by side with Orthanc and dcmtk; writes bench/results/
 	@$(BIN)/python -m bench
+	@$(BIN)/python infra/docs/bench.py
 
 docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/settings.py > docs/settings.md

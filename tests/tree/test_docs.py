@@ -37,3 +37,20 @@ def test_every_make_target_that_a_page_names_exists() -> None:
         target for page in PAGES for target in re.findall(r"`make ([a-z-]+)", page.read_text())
     }
     assert named <= known
+
+
+def test_the_readme_shows_the_newest_measurements() -> None:
+    before = (ROOT / "README.md").read_text()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import bench, sys; sys.stdout.write(bench.with_table(sys.stdin.read()))",
+        ],
+        cwd=ROOT / "infra/docs",
+        input=before,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == before, "run `python infra/docs/bench.py`"
