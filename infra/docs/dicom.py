@@ -16,11 +16,11 @@ from isocenter.core.attributes import TABLE, Derivation
 from isocenter.core.errors import Code
 from isocenter.core.matching import Level
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, TransferSyntax
+from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway.contexts import (
     MODELS,
     PATIENT_ROOT,
     PATIENT_STUDY_ONLY,
-    STORAGE_SOP_CLASSES,
     STUDY_ROOT,
 )
 from isocenter.gateway.statuses import STATUSES, Service

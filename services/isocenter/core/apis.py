@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from isocenter.core.events import AuditEvent, Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
-from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match
+from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlob
 
 # --- ingest --------------------------------------------------------------------------------------
 
@@ -115,27 +114,6 @@ class Verification:
     problem: str = ""
 
 
-class Upload(Protocol):
-    """An object being streamed to storage. Leaving the context without `commit` discards it."""
-
-    async def write(self, data: Buffer) -> None:
-        """Add bytes at the end. The buffer may be reused as soon as this returns."""
-        ...
-
-    async def commit(self, key: str, digest: str) -> None:
-        """Durable and visible under `key` on return, after checking its SHA-256."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
 class Storage(Protocol):
     """Custody of objects and of what is derived from them."""
 
@@ -143,7 +121,7 @@ class Storage(Protocol):
         """Keep a complete small object. Refuses with `OutOfResources` before the disk is full."""
         ...
 
-    async def stage(self) -> Upload:
+    async def stage(self) -> StagedBlob:
         """Begin a large object. Refuses with `OutOfResources` before the disk is full."""
         ...
 

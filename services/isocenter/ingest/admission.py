@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pydicom._uid_dict import UID_dictionary
-
 from isocenter.core.apis import Announcement
 from isocenter.core.errors import Mismatch, Refused, Unprocessable
 from isocenter.core.identity import InstanceName, is_uid
 from isocenter.core.reader import Header
+from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.ingest.settings import IngestSettings
 
 # What each identifier is called in messages, by its name in `Header`.
@@ -23,11 +20,6 @@ _ANNOUNCED = ("sop_class", "instance", "study")
 
 # Not instances of a study (PS3.4 annex B): a media directory has none of the identifiers.
 _NEVER = frozenset(("1.2.840.10008.1.3.10",))
-
-
-def _is_standard_storage(uid: str) -> bool:
-    entry: Sequence[str] = UID_dictionary.get(uid, ("", "", "", "", ""))
-    return entry[1] == "SOP Class" and "Storage" in entry[0]
 
 
 def check(header: Header, announcement: Announcement, settings: IngestSettings) -> InstanceName:
@@ -63,5 +55,5 @@ def _check_class(uid: str, settings: IngestSettings) -> None:
         )
     if settings.sop_classes == "any" or uid in settings.more_sop_classes:
         return
-    if not _is_standard_storage(uid):
+    if uid not in STORAGE_SOP_CLASSES:
         raise Refused(f"SOP class {uid} is not taken in", fix="add it to [ingest] more_sop_classes")

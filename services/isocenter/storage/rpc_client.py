@@ -8,9 +8,9 @@ from typing import Self
 
 import grpc.aio
 
-from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Upload, Verification
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
 from isocenter.core.errors import Unavailable
-from isocenter.core.ports import BlobInfo, Buffer
+from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
 from isocenter.runtime.rpc_channel import UNARY_SECONDS
 from isocenter.runtime.rpc_errors import raised_by_peer
 from isocenter.runtime.rpc_stream import (
@@ -45,7 +45,7 @@ class StorageClient:
             await upload(call, first, each(data), storage_pb2.PutRequest)
             await call
 
-    async def stage(self) -> Upload:
+    async def stage(self) -> StagedBlob:
         """Begin a large object."""
         upload = _RemoteUpload(self._stub.Stage())
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Upload, Verification
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
 from isocenter.core.errors import NotFound, Refused
-from isocenter.core.ports import BlobInfo, BlobStore, Buffer
+from isocenter.core.ports import BlobInfo, BlobStore, Buffer, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.storage import custody, pixel_access
 from isocenter.storage.catalogue import Catalogue
@@ -31,7 +31,7 @@ class StorageService:
             await self._reserve.claim(sum(len(part) for part in data))
         await self._blobs.put(key, data, digest)
 
-    async def stage(self) -> Upload:
+    async def stage(self) -> StagedBlob:
         """Begin a large object."""
         await self._reserve.claim(0)
         return custody.ReservedUpload(await self._blobs.stage(), self._reserve)

@@ -8,8 +8,8 @@ import pytest
 
 from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Unavailable
+from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway.c_move import MAX_LOSSES, DestinationRoute
-from isocenter.gateway.contexts import STORAGE_SOP_CLASSES
 from isocenter.gateway.settings import GatewaySettings, KnownAE
 from isocenter.gateway.suboperations import Originator
 from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeAssociation, FakeTranscoding, series

@@ -9,6 +9,7 @@ from isocenter.core.errors import BY_CODE, Code, Invalid, Unavailable
 from isocenter.core.matching import Level
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
 from isocenter.dimse.contexts import Accepted, AssociationOffer, OfferedContext, Rejected
+from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway import contexts, statuses
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.callers import Callers
@@ -73,8 +74,8 @@ def test_storage_classes_are_accepted_in_every_transfer_syntax_that_is_kept():
 
 
 def test_every_storage_class_of_the_standard_that_belongs_to_a_study_is_accepted():
-    assert len(contexts.STORAGE_SOP_CLASSES) >= 199
-    assert HANGING_PROTOCOL not in contexts.STORAGE_SOP_CLASSES
+    assert len(STORAGE_SOP_CLASSES) >= 199
+    assert HANGING_PROTOCOL not in STORAGE_SOP_CLASSES
 
 
 @pytest.mark.parametrize(
