@@ -107,14 +107,27 @@ class Writer:
             return pending, True
         return pending, False
 
-    def _write(self, lock: WriteLock, pending: Sequence[_Pending]) -> None:
+    def _write(self, lock: WriteLock, pending: list[_Pending]) -> None:
         lock.take()
         try:
+            self._take_more(pending)
             with self._file.transaction():
                 for item in pending:
                     item.job(self._file)
         finally:
             lock.release()
+
+    def _take_more(self, pending: list[_Pending]) -> None:
+        """What was submitted while another process was writing goes into the same transaction."""
+        while len(pending) < _GROUP:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if item is None:
+                self._queue.put(None)  # the end, for the next `_take`
+                return
+            pending.append(item)
 
     def _trim(self, lock: WriteLock) -> None:
         """One small step of retention; the next one follows soon if there was something to do."""
