@@ -122,7 +122,7 @@ class Storage(Protocol):
         ...
 
     async def stage(self) -> StagedBlob:
-        """Begin a large object. Refuses with `OutOfResources` before the disk is full."""
+        """Begin an object. Refuses with `OutOfResources` before the disk is full."""
         ...
 
     async def stat(self, key: str) -> BlobInfo:

@@ -126,8 +126,14 @@ class StagedBlob(Protocol):
         """Add bytes at the end. The buffer may be reused as soon as this returns."""
         ...
 
+    def digest(self) -> str:
+        """SHA-256 of what was written so far, lower-case hexadecimal: computed where the bytes
+        were handed over."""
+        ...
+
     async def commit(self, key: str, digest: str) -> None:
-        """Make it durable and visible under `key`, after checking its SHA-256."""
+        """Make it durable and visible under `key`, after checking its SHA-256 where it enters the
+        store (`Corrupted` if it differs). The blob is closed afterwards."""
         ...
 
     async def __aenter__(self) -> Self: ...

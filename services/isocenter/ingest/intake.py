@@ -1,10 +1,9 @@
-"""One object coming in: buffered up to a bound, then streamed; hashed and checked as it flows."""
+"""One object coming in: streamed to storage, read and checked as it flows."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 
 from isocenter.core.apis import Announcement, Storage
@@ -13,12 +12,12 @@ from isocenter.core.errors import Unprocessable
 from isocenter.core.frame_builder import FrameTableBuilder
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.part10 import file_meta
-from isocenter.core.ports import Buffer
+from isocenter.core.ports import Buffer, StagedBlob
 from isocenter.core.reader import Header, NeedMore, scan_header
 from isocenter.core.transfer_syntax import TransferSyntax, lookup
 from isocenter.ingest.settings import IngestSettings
 
-_INLINE_WORK = 1024 * 1024  # bytes that are hashed or inflated without a thread
+_INLINE_WORK = 1024 * 1024  # bytes that are examined or inflated without a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class InflatingExaminer:
 
 
 class Intake:
-    """Takes one object into storage: reads its header and hashes while it arrives."""
+    """Takes one object into storage while it arrives."""
 
     def __init__(
         self,
@@ -135,7 +134,6 @@ class Intake:
         """`admit` names an object or refuses it by its header, `guard` may refuse it when its
         digest is known. Raises `Unsupported` for an unknown transfer syntax."""
         self._storage = storage
-        self._settings = settings
         self._admit = admit
         self._guard = guard
         self._announced = announcement
@@ -143,72 +141,58 @@ class Intake:
         examiner = InflatingExaminer if self._syntax.deflated else Examiner
         self._examiner: Examiner | InflatingExaminer = examiner(self._syntax, settings)
         self._meta = b""
-        self._whole = hashlib.sha256()
-        self._unhashed = bytearray()  # what came before the File Meta Information was known
+        self._size = 0  # of the data set so far
+        self._early = bytearray()  # what came before the File Meta Information was known
+        self._name: InstanceName | None = None
 
     async def take(self, data_set: AsyncIterable[Buffer]) -> Taken:
         """Durable on return. Whatever raises, nothing is kept."""
-        buffer = bytearray()
-        chunks = aiter(data_set)
-        self._begin(self._announced.sop_class, self._announced.instance)
-        async for chunk in chunks:
-            await self._work(self._look, chunk)
-            buffer += chunk
-            if len(buffer) > self._settings.buffer_bytes and self._examiner.header is not None:
-                return await self._stream(buffer, chunks)
-        taken = await self._finish(len(buffer))
-        await self._guard(taken)
-        await self._storage.put(taken.key, [taken.meta, buffer], taken.digest)
-        return taken
-
-    def _begin(self, sop_class: str, instance: str) -> None:
-        """Begin to hash, if what the File Meta Information says is known."""
-        if sop_class and instance and not self._meta:
-            self._meta = file_meta(sop_class, instance, self._syntax.uid)
-            self._whole.update(self._meta)
-            self._whole.update(self._unhashed)
-            self._unhashed.clear()
-
-    def _look(self, chunk: Buffer) -> None:
-        """Examine and hash what arrived. Raises `Unprocessable`."""
-        self._examiner.feed(chunk)
-        if not self._meta and self._examiner.header is not None:
-            self._begin(self._examiner.header.sop_class, self._examiner.header.instance)
-        if self._meta:
-            self._whole.update(chunk)
-        else:
-            self._unhashed += chunk
-
-    async def _finish(self, size: int) -> Taken:
-        """All has arrived: what it is, if it may come in."""
-        header = (
-            await asyncio.to_thread(self._examiner.finish)
-            if size > _INLINE_WORK
-            else (self._examiner.finish())
-        )
-        name = self._admit(header)
-        self._begin(header.sop_class, header.instance)
-        digest = self._whole.hexdigest()
-        whole = len(self._meta) + size
-        return Taken(name, header, self._examiner.header_bytes, self._meta, digest, whole)
-
-    async def _stream(self, begun: bytearray, chunks: AsyncIterator[Buffer]) -> Taken:
-        """An object larger than the buffer: admitted by its header, then streamed."""
-        assert self._examiner.header is not None
-        self._admit(self._examiner.header)
-        size = len(begun)
         async with await self._storage.stage() as upload:
-            await upload.write(self._meta)
-            await upload.write(begun)
-            begun.clear()
-            async for chunk in chunks:
-                await self._work(self._look, chunk)
-                await upload.write(chunk)
-                size += len(chunk)
-            taken = await self._finish(size)
+            await self._begin(upload, self._announced.sop_class, self._announced.instance)
+            async for chunk in data_set:
+                await self._work(self._examiner.feed, chunk)
+                await self._write(upload, chunk)
+            header = await self._finish()
+            taken = Taken(
+                name=await self._admitted(upload, header),
+                header=header,
+                header_bytes=self._examiner.header_bytes,
+                meta=self._meta,
+                digest=upload.digest(),
+                size=len(self._meta) + self._size,
+            )
             await self._guard(taken)
             await upload.commit(taken.key, taken.digest)
         return taken
+
+    async def _finish(self) -> Header:
+        if self._examiner.header is None and self._size > _INLINE_WORK:
+            return await asyncio.to_thread(self._examiner.finish)
+        return self._examiner.finish()
+
+    async def _write(self, upload: StagedBlob, chunk: Buffer) -> None:
+        self._size += len(chunk)
+        if self._name is None and self._examiner.header is not None:
+            await self._admitted(upload, self._examiner.header)
+        if self._meta:
+            await upload.write(chunk)
+        else:
+            self._early += chunk
+
+    async def _admitted(self, upload: StagedBlob, header: Header) -> InstanceName:
+        """The name of an object that may come in, as soon as its header is known."""
+        if self._name is None:
+            self._name = self._admit(header)
+            await self._begin(upload, header.sop_class, header.instance)
+        return self._name
+
+    async def _begin(self, upload: StagedBlob, sop_class: str, instance: str) -> None:
+        """Begin the file, if what the File Meta Information says is known."""
+        if sop_class and instance and not self._meta:
+            self._meta = file_meta(sop_class, instance, self._syntax.uid)
+            await upload.write(self._meta)
+            await upload.write(self._early)
+            self._early = bytearray()
 
     async def _work(self, function: Callable[[Buffer], object], data: Buffer) -> None:
         """Off the event loop if it takes long."""

@@ -51,13 +51,6 @@ class IngestSettings(BaseModel):
     conflict_by_source: tuple[SourcePolicy, ...] = Field(
         (), description="Policies of single senders, by calling AE title."
     )
-    buffer_bytes: int = Field(
-        8 * MIB,
-        ge=64 * 1024,
-        le=256 * MIB,
-        description="Objects up to this size are held in memory and written at once; larger "
-        "ones are streamed.",
-    )
     header_bytes: int = Field(
         64 * MIB, ge=MIB, description="Size up to which elements before Pixel Data are accepted."
     )

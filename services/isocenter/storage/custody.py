@@ -55,6 +55,10 @@ class ReservedUpload:
         await self._reserve.claim(len(data))
         await self._blob.write(data)
 
+    def digest(self) -> str:
+        """SHA-256 of what was written so far."""
+        return self._blob.digest()
+
     async def commit(self, key: str, digest: str) -> None:
         """Durable and visible on return."""
         await self._blob.commit(key, digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Self
@@ -140,9 +141,15 @@ class _RemoteUpload:
     def __init__(self, call: _StageCall) -> None:
         self._call = call
         self._outcome = Outcome(call)
+        self._hasher = hashlib.sha256()
+
+    def digest(self) -> str:
+        """SHA-256 of what was written so far."""
+        return self._hasher.hexdigest()
 
     async def write(self, data: Buffer) -> None:
         """Add bytes at the end."""
+        self._hasher.update(data)
         for piece in chunks(data):
             if not await send(self._call, storage_pb2.StageRequest(data=piece)):
                 await self.response()  # raises why it is over

@@ -32,7 +32,7 @@ class StorageService:
         await self._blobs.put(key, data, digest)
 
     async def stage(self) -> StagedBlob:
-        """Begin a large object."""
+        """Begin an object."""
         await self._reserve.claim(0)
         return custody.ReservedUpload(await self._blobs.stage(), self._reserve)
 

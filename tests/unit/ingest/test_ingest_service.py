@@ -55,7 +55,6 @@ from support.objects import (
 )
 
 JPEG = "1.2.840.10008.1.2.4.50"
-TINY = IngestSettings(buffer_bytes=64 * 1024)
 
 
 async def _events(bus: MemoryBus, topic: str) -> list[Event]:
@@ -93,16 +92,18 @@ async def test_the_same_object_again_is_a_success_and_one_object() -> None:
     assert len(await archive.keys("objects/")) == 1
 
 
-async def test_buffered_and_streamed_objects_are_the_same_object() -> None:
+@pytest.mark.parametrize("size", [10, 5000, 10**6])
+@pytest.mark.parametrize("announced", [True, False])
+async def test_an_object_is_the_same_however_it_arrives(size: int, announced: bool) -> None:
     data = small(more=pixels(256, 256, bytes(range(256)) * 512))
-    whole, streamed = Archive(), Archive(TINY)
+    whole, pieces = Archive(), Archive()
     first = await whole.ingest.store(announcement(), chunks(data))
-    second = await streamed.ingest.store(announcement(), chunks(data, 5000))
+    said = announcement() if announced else announcement(sop_class="", instance="")
+    second = await pieces.ingest.store(said, chunks(data, size))
     assert first == second
-    assert await whole.blobs.get(
-        f"{(await whole.keys('objects/'))[0]}"
-    ) == await streamed.blobs.get((await streamed.keys("objects/"))[0])
-    assert await _headers(whole.bus) == await _headers(streamed.bus)
+    (key,) = await whole.keys("objects/")
+    assert await whole.blobs.get(key) == await pieces.blobs.get(key)
+    assert await _headers(whole.bus) == await _headers(pieces.bus)
 
 
 async def _headers(bus: MemoryBus) -> list[bytes | None]:
@@ -110,9 +111,8 @@ async def _headers(bus: MemoryBus) -> list[bytes | None]:
     return [event.header for event in events if isinstance(event, InstanceStored)]
 
 
-@pytest.mark.parametrize("settings", [IngestSettings(), TINY])
-async def test_a_deflated_object_keeps_its_bytes(settings: IngestSettings) -> None:
-    archive = Archive(settings)
+async def test_a_deflated_object_keeps_its_bytes() -> None:
+    archive = Archive()
     plain = small(more=element(0x00091001, "OB", bytes(1000)) + pixels(256, 256, bytes(131072)))
     packer = zlib.compressobj(0, wbits=-15)
     data = packer.compress(plain) + packer.flush()
@@ -128,7 +128,7 @@ async def test_a_deflated_object_keeps_its_bytes(settings: IngestSettings) -> No
 
 
 async def test_a_large_object_without_pixel_data_comes_in() -> None:
-    archive = Archive(TINY)
+    archive = Archive()
     data = small(more=element(0x00420011, "OB", bytes(300_000)))
     stored = await archive.ingest.store(announcement(), chunks(data, 5000))
     assert stored.size > 300_000
@@ -163,12 +163,11 @@ BAD: dict[str, tuple[bytes, type[IsocenterError]]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-@pytest.mark.parametrize("settings", [IngestSettings(), TINY])
 async def test_bad_data_sets_are_refused_audited_and_leave_nothing(
-    name: str, settings: IngestSettings
+    name: str,
 ) -> None:
     data, kind = BAD[name]
-    archive = Archive(settings)
+    archive = Archive()
     with pytest.raises(kind):
         await archive.ingest.store(announcement(), chunks(data))
     assert await archive.keys("objects/") == []
@@ -182,7 +181,7 @@ async def test_bad_data_sets_are_refused_audited_and_leave_nothing(
 
 
 async def test_a_large_truncated_object_is_refused_at_its_end() -> None:
-    archive = Archive(TINY)
+    archive = Archive()
     data = small(more=pixels(256, 256, bytes(131072)))
     with pytest.raises(Unprocessable, match="missing at the end"):
         await archive.ingest.store(announcement(), chunks(data[:-100]))
@@ -190,7 +189,7 @@ async def test_a_large_truncated_object_is_refused_at_its_end() -> None:
 
 
 async def test_a_header_that_lies_about_4_gb_is_refused_without_waiting_for_it() -> None:
-    archive = Archive(TINY)
+    archive = Archive()
     data = small(more=element(0x00420011, "OB", bytes(70_000), 0xFFFFFFF0))
     asked = 0
 
@@ -290,9 +289,8 @@ async def test_private_sop_classes_come_in_unless_the_settings_say_otherwise() -
         await strict.ingest.store(announcement(), chunks(private))
 
 
-@pytest.mark.parametrize("settings", [IngestSettings(), TINY])
-async def test_a_sender_that_vanishes_leaves_nothing(settings: IngestSettings) -> None:
-    archive = Archive(settings)
+async def test_a_sender_that_vanishes_leaves_nothing() -> None:
+    archive = Archive()
     data = small(more=pixels(256, 256, bytes(131072)))
 
     async def vanishing() -> AsyncIterator[Buffer]:
@@ -307,19 +305,18 @@ async def test_a_sender_that_vanishes_leaves_nothing(settings: IngestSettings) -
 
 async def test_buffers_may_be_reused_by_the_sender() -> None:
     data = small(more=pixels(256, 256, bytes(range(256)) * 512))
-    for settings in (IngestSettings(), TINY):
-        archive = Archive(settings)
+    archive = Archive()
 
-        async def reusing() -> AsyncIterator[Buffer]:
-            buffer = bytearray(1000)
-            for start in range(0, len(data), 1000):
-                part = data[start : start + 1000]
-                buffer[: len(part)] = part
-                yield memoryview(buffer)[: len(part)]
-                buffer[:] = b"\xaa" * 1000
+    async def reusing() -> AsyncIterator[Buffer]:
+        buffer = bytearray(1000)
+        for start in range(0, len(data), 1000):
+            part = data[start : start + 1000]
+            buffer[: len(part)] = part
+            yield memoryview(buffer)[: len(part)]
+            buffer[:] = b"\xaa" * 1000
 
-        await archive.ingest.store(announcement(), reusing())
-        assert (await archive.blobs.get((await archive.keys("objects/"))[0])).endswith(data)
+    await archive.ingest.store(announcement(), reusing())
+    assert (await archive.blobs.get((await archive.keys("objects/"))[0])).endswith(data)
 
 
 class _FailingBus(MemoryBus):
@@ -353,9 +350,8 @@ class _FullBlobs(MemoryBlobs):
         return 1000
 
 
-@pytest.mark.parametrize("settings", [IngestSettings(), TINY])
-async def test_objects_are_refused_before_the_disk_is_full(settings: IngestSettings) -> None:
-    archive = Archive(settings, StorageSettings(reserve_bytes=999), blobs=_FullBlobs())
+async def test_objects_are_refused_before_the_disk_is_full() -> None:
+    archive = Archive(None, StorageSettings(reserve_bytes=999), blobs=_FullBlobs())
     data = small(more=pixels(256, 256, bytes(131072)))
     with pytest.raises(OutOfResources):
         await archive.ingest.store(announcement(), chunks(data))

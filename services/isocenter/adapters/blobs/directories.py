@@ -20,22 +20,23 @@ class Directories:
         self._durable: OrderedDict[str, int] = OrderedDict()  # path -> inode
         self._lock = threading.Lock()
 
-    def link(self, staged: str, path: str) -> None:
-        """Give a durable file its name, durably. Raises `FileExistsError`.
+    def move(self, staged: str, path: str) -> None:
+        """Give a durable file its name, durably. What another process has put there meanwhile has
+        the same content, being named by it.
 
         A directory that another process removes meanwhile, being empty, is made again.
         """
         directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
         for _ in range(_ATTEMPTS):
             try:
-                os.link(staged, path)
+                os.rename(staged, path)  # noqa: PTH104 (hot path)
             except FileNotFoundError:
                 with suppress(FileNotFoundError):  # one of them is being removed: again
                     os.makedirs(directory, exist_ok=True)  # noqa: PTH103 (hot path)
                 continue
             self.sync(path)
             return
-        os.link(staged, path)
+        os.rename(staged, path)  # noqa: PTH104 (hot path)
 
     def sync(self, path: str) -> None:
         """Make the name `path` durable, and those of its directories unless known to be."""

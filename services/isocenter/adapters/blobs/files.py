@@ -2,9 +2,8 @@
 
 The last two components of a key are joined by `@` into one file name, so that a series is one
 directory (`objects/main/{study}/{series}/{instance}@{digest}.dcm`). A blob is written below
-`.staging`, fsynced, linked to its name (which never replaces what is there) and the directory
-fsynced. Several processes share one root; what a killed one left in `.staging` is removed when
-the store is opened next.
+`.staging`, fsynced, moved to its name and the directory fsynced. Several processes share one
+root; what a killed one left in `.staging` is removed when the store is opened next.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from typing import Self, TypeVar
 from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.directories import Directories
 from isocenter.adapters.blobs.listing import walk
-from isocenter.adapters.blobs.reading import CHUNK, CheckedReader, RangeReader, read_range
-from isocenter.adapters.blobs.staging import StagedFile, Staging, write_all
+from isocenter.adapters.blobs.reading import CheckedReader, RangeReader, read_range
+from isocenter.adapters.blobs.staging import StagedFile, Staging
 from isocenter.core.errors import (
     Corrupted,
     Invalid,
@@ -69,7 +68,7 @@ class FileBlobs:
 
     async def stage(self) -> StagedBlob:
         """Begin a blob whose key is not known yet."""
-        return FileStagedBlob(self, await self._run("a staged blob", self._staging.create))
+        return FileStagedBlob(self, self._staging.create())
 
     async def stat(self, key: str) -> BlobInfo:
         """Raises `NotFound`."""
@@ -129,14 +128,8 @@ class FileBlobs:
         self._staging.close()
 
     async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
-        """Give a staged file its key."""
-        path = self._path(key)
-
-        def commit() -> None:
-            keys.check_digest(key, digest, file.finish())
-            self._publish(key, path, file.path, file.size)
-
-        await self._run(key, commit)
+        """Give a staged file its key, and discard what is left of it."""
+        await self._run(key, self._publish, key, self._path(key), digest, file)
 
     async def run(self, what: str, call: Callable[..., T], *args: object) -> T:
         """A blocking call in a thread of the store, with its errors translated."""
@@ -170,24 +163,28 @@ class FileBlobs:
         return f"{self._root}/{'/'.join(parents)}/{file}"
 
     def _put(self, key: str, path: str, data: Sequence[Buffer], digest: str) -> None:
-        size = sum(memoryview(part).nbytes for part in data)
-        if self._is_kept(key, path, size):
-            keys.check_digest(key, digest, keys.sha256(data))
-            return
-        staged = self._staging.new_path()
+        file = self._staging.create(cached=True)
         try:
-            keys.check_digest(key, digest, _write_durably(staged, data))
-            self._publish(key, path, staged, size)
-        finally:
-            with suppress(FileNotFoundError):  # it could not even be made
-                os.unlink(staged)  # noqa: PTH108 (hot path)
+            for part in data:
+                view = memoryview(part).cast("B")
+                while len(view):
+                    view = view[file.fill(view) :]
+                    if file.full:
+                        file.flush()
+        except BaseException:
+            file.discard()
+            raise
+        self._publish(key, path, digest, file)
 
-    def _publish(self, key: str, path: str, staged: str, size: int) -> None:
-        """Link a durable staged file to its name, and make the name durable."""
+    def _publish(self, key: str, path: str, digest: str, file: StagedFile) -> None:
+        """Make a staged file durable, then its name."""
         try:
-            self._directories.link(staged, path)
-        except FileExistsError:
-            self._is_kept(key, path, size)
+            keys.check_digest(key, digest, file.digest())
+            if not self._is_kept(key, path, file.size):
+                file.finish()
+                self._directories.move(file.path, path)
+        finally:
+            file.discard()
 
     def _is_kept(self, key: str, path: str, size: int) -> bool:
         """Whether the key is there already, whole; if so, its name is durable afterwards."""
@@ -205,68 +202,42 @@ class FileBlobs:
 
 
 class FileStagedBlob:
-    """A blob of a `FileBlobs` being written; the file is touched in steps of 1 MiB."""
+    """A blob of a `FileBlobs` being written; the disk is touched in steps of 1 MiB."""
 
     def __init__(self, store: FileBlobs, file: StagedFile) -> None:
         self._store = store
         self._file: StagedFile | None = file
-        self._pending: list[bytes] = []
-        self._pending_size = 0
 
     async def write(self, data: Buffer) -> None:
         """Add bytes at the end."""
         file = self._open_file()
-        self._pending.append(bytes(data))
-        self._pending_size += len(self._pending[-1])
-        if self._pending_size >= CHUNK:
-            await self._flush(file)
+        view = memoryview(data).cast("B")
+        while len(view):
+            view = view[file.fill(view) :]
+            if file.full:
+                await self._store.run("a staged blob", file.flush)
+
+    def digest(self) -> str:
+        """SHA-256 of what was written so far."""
+        return self._open_file().digest()
 
     async def commit(self, key: str, digest: str) -> None:
         """Durable and visible under `key` on return."""
-        file = self._open_file()
-        await self._flush(file)
+        file, self._file = self._open_file(), None
         await self._store.commit_staged(key, digest, file)
-        await self._discard()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._discard()
+        file, self._file = self._file, None
+        if file is not None:
+            await self._store.run("a staged blob", file.discard)
 
     def _open_file(self) -> StagedFile:
         if self._file is None:
             raise Invalid("the staged blob is closed", fix="stage another one")
         return self._file
-
-    async def _flush(self, file: StagedFile) -> None:
-        pending, self._pending, self._pending_size = self._pending, [], 0
-        await self._store.run("a staged blob", file.write, pending)
-
-    async def _discard(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            await self._store.run("a staged blob", file.discard)
-
-
-def _write_durably(path: str, data: Sequence[Buffer]) -> str:
-    """Answers with the SHA-256, computed while the disk is already at work."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-    try:
-        write_all(descriptor, data)
-        begin_writeback(descriptor)
-        digest = keys.sha256(data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return digest
-
-
-def begin_writeback(descriptor: int) -> None:
-    """Let the disk begin with what was written, where the system can be told so (on Linux this
-    advice starts writing dirty pages and drops none of them)."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _batch(

@@ -98,15 +98,15 @@ class MemoryStagedBlob:
 
     async def write(self, data: Buffer) -> None:
         """Add bytes at the end."""
-        if self._content is None:
-            raise Invalid("the staged blob is closed", fix="stage another one")
-        self._content += data
+        self._open_content().extend(memoryview(data).cast("B"))
+
+    def digest(self) -> str:
+        """SHA-256 of what was written so far."""
+        return keys.sha256([self._open_content()])
 
     async def commit(self, key: str, digest: str) -> None:
         """Make it visible under `key`."""
-        if self._content is None:
-            raise Invalid("the staged blob is closed", fix="stage another one")
-        await self._store.put(key, [bytes(self._content)], digest)
+        await self._store.put(key, [bytes(self._open_content())], digest)
         self._content = None
 
     async def __aenter__(self) -> Self:
@@ -119,3 +119,8 @@ class MemoryStagedBlob:
         trace: TracebackType | None,
     ) -> None:
         self._content = None
+
+    def _open_content(self) -> bytearray:
+        if self._content is None:
+            raise Invalid("the staged blob is closed", fix="stage another one")
+        return self._content

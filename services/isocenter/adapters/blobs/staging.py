@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
+import mmap
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from isocenter.core.ports import Buffer
+BLOCK = 1024 * 1024
 
 _LOCK = "lock"
-_IOV_MAX = 1024  # buffers per writev (POSIX; Linux's value)
+_SPARE_BLOCKS = 16
 _SYNC_EVERY = 64 * 1024 * 1024  # keeps the last fsync of a large object short
+# Objects go past the page cache: an archive takes in far more than is read again soon, and dirty
+# pages would let one large object hold up the fsync of all others.
+_DIRECT: int = getattr(os, "O_DIRECT", 0)
 
 
 class Staging:
@@ -26,6 +31,7 @@ class Staging:
         self._directory = str(directory)
         self._lock = lock
         self._numbers = itertools.count()
+        self._blocks = Blocks()
 
     @classmethod
     def open(cls, parent: Path) -> Self:
@@ -46,13 +52,9 @@ class Staging:
             os.close(gate)
         return cls(directory, lock)
 
-    def new_path(self) -> str:
-        """A path that no other call gets."""
-        return f"{self._directory}/{next(self._numbers)}"
-
-    def create(self) -> StagedFile:
-        """An empty file to be written."""
-        return StagedFile(self.new_path())
+    def create(self, *, cached: bool = False) -> StagedFile:
+        """An empty file to be written under a name that no other has. Does not block."""
+        return StagedFile(f"{self._directory}/{next(self._numbers)}", self._blocks, cached=cached)
 
     def close(self) -> None:
         """Remove the directory."""
@@ -74,47 +76,98 @@ def _is_dead(directory: Path) -> bool:
     return True
 
 
-class StagedFile:
-    """A file of unknown length, hashed while it is written. All calls block."""
+class Blocks:
+    """Buffers that data is collected in on its way to a file, aligned as O_DIRECT demands."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self) -> None:
+        self._spare: list[mmap.mmap] = []
+
+    def take(self) -> mmap.mmap:
+        """A buffer of BLOCK bytes."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return mmap.mmap(-1, BLOCK)
+
+    def give_back(self, block: mmap.mmap) -> None:
+        """It is not used any more."""
+        if len(self._spare) < _SPARE_BLOCKS:
+            self._spare.append(block)
+
+
+class StagedFile:
+    """A file of unknown length, hashed while it is written; made when its first block is full or
+    it is finished. Only `fill`, `digest` and `full` never block."""
+
+    def __init__(self, path: str, blocks: Blocks, *, cached: bool) -> None:
+        """`cached`: it will be read soon, so it stays in the page cache."""
         self.path = path
         self.size = 0
+        self._flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (0 if cached else _DIRECT)
+        self._blocks = blocks
+        self._block = blocks.take()
+        self._used = 0
         self._unsynced = 0
         self._hasher = hashlib.sha256()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        self._descriptor = -1
 
-    def write(self, data: Sequence[bytes]) -> None:
-        """Add bytes at the end."""
-        write_all(self._descriptor, data)
-        for part in data:
-            self._hasher.update(part)
-            self.size += len(part)
-            self._unsynced += len(part)
+    @property
+    def full(self) -> bool:
+        """Whether `flush` is due."""
+        return self._used == BLOCK
+
+    def digest(self) -> str:
+        """SHA-256 of what was added so far."""
+        return self._hasher.hexdigest()
+
+    def fill(self, data: memoryview) -> int:
+        """Add bytes at the end until the block is full; answers with how many."""
+        part = data[: BLOCK - self._used]
+        self._block[self._used : self._used + len(part)] = part
+        self._hasher.update(part)
+        self._used += len(part)
+        self.size += len(part)
+        return len(part)
+
+    def flush(self) -> None:
+        """Write the block to the file."""
+        if self._descriptor < 0:
+            self._descriptor = self._create()
+        # With O_DIRECT, whole pages are written; what is too much is cut off by `finish`.
+        end = -(-self._used // mmap.PAGESIZE) * mmap.PAGESIZE
+        with memoryview(self._block) as view:
+            done = 0
+            while done < end:
+                done += os.write(self._descriptor, view[done:end])
+        self._unsynced += self._used
+        self._used = 0
         if self._unsynced >= _SYNC_EVERY:
             os.fdatasync(self._descriptor)
             self._unsynced = 0
 
-    def finish(self) -> str:
-        """Make the content durable; answers with its SHA-256."""
+    def finish(self) -> None:
+        """Make the content durable."""
+        padded = self._used % mmap.PAGESIZE
+        self.flush()
+        if padded:
+            os.ftruncate(self._descriptor, self.size)
         os.fsync(self._descriptor)
-        return self._hasher.hexdigest()
 
     def discard(self) -> None:
-        """Remove the name it was staged under."""
-        os.close(self._descriptor)
-        os.unlink(self.path)  # noqa: PTH108 (paths are plain text here)
+        """Remove the name it was staged under, if it still has it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)  # noqa: PTH108 (paths are plain text here)
+        self._blocks.give_back(self._block)
 
-
-def write_all(descriptor: int, data: Sequence[Buffer]) -> None:
-    """Write the concatenated buffers, however many and however long."""
-    left = [memoryview(part).cast("B") for part in data if len(part)]
-    while left:
-        written = os.writev(descriptor, left[:_IOV_MAX])
-        done = 0
-        while done < len(left) and written >= left[done].nbytes:
-            written -= left[done].nbytes
-            done += 1
-        left = left[done:]
-        if written:
-            left[0] = left[0][written:]
+    def _create(self) -> int:
+        try:
+            return os.open(self.path, self._flags, 0o640)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self._flags & _DIRECT:
+                raise
+        # This file system has no O_DIRECT; it may have made the file all the same.
+        flags = self._flags & ~(_DIRECT | os.O_EXCL)
+        return os.open(self.path, flags, 0o640)
