@@ -99,20 +99,24 @@ async def test_a_kept_file_of_another_length_is_corrupted(blobs, tmp_path):
         (errno.EROFS, Unavailable),
     ],
 )
-async def test_a_failing_disk_keeps_nothing_and_says_why(
-    blobs, tmp_path, monkeypatch, number, expected
+@pytest.mark.parametrize("call", ["write", "fdatasync", "fsync"])
+async def test_a_failing_disk_is_no_success_and_says_why(
+    blobs, tmp_path, monkeypatch, number, expected, call
 ):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
+        patch.setattr(staging.os, call, fail)
         with pytest.raises(expected, match=r"1\.2\.3\.4") as raised:
             await blobs.put(KEY, [b"x"], digest(b"x"))
     assert raised.value.fix
-    assert [info async for info in blobs.list("objects/")] == []
+    kept = [info.key async for info in blobs.list("objects/")]
+    assert kept == ([KEY] if call == "fsync" else []), "a name is only given to what is whole"
     (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
     assert [path.name for path in own.iterdir()] == ["lock"]
+    await blobs.put(KEY, [b"x"], digest(b"x"))
+    assert await blobs.get(KEY) == b"x"
 
 
 async def test_short_writes_are_continued(blobs, monkeypatch):

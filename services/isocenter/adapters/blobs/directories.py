@@ -21,11 +21,9 @@ class Directories:
         self._lock = threading.Lock()
 
     def move(self, staged: str, path: str) -> None:
-        """Give a durable file its name, durably. What another process has put there meanwhile has
-        the same content, being named by it.
-
-        A directory that another process removes meanwhile, being empty, is made again.
-        """
+        """Give a file its name. What another process has put there meanwhile has the same
+        content, being named by it. A directory that another process removes meanwhile, being
+        empty, is made again."""
         directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
         for _ in range(_ATTEMPTS):
             try:
@@ -33,26 +31,27 @@ class Directories:
             except FileNotFoundError:
                 with suppress(FileNotFoundError):  # one of them is being removed: again
                     os.makedirs(directory, exist_ok=True)  # noqa: PTH103 (hot path)
-                continue
-            self.sync(path)
-            return
-        os.rename(staged, path)  # noqa: PTH104 (hot path)
+            else:
+                return
+        os.rename(staged, path)  # noqa: PTH104 (as above)
 
     def sync(self, path: str) -> None:
-        """Make the name `path` durable, and those of its directories unless known to be."""
+        """Make the directories durable that lead to `path`, unless they are known to be. The name
+        in the last one is made durable by the fsync of the file itself (decision 5)."""
         directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
         try:
-            inode = _fsync(directory)
+            inode = os.stat(directory).st_ino  # noqa: PTH116 (hot path)
+            with self._lock:
+                if self._durable.get(directory) == inode:
+                    self._durable.move_to_end(directory)
+                    return
+            above = directory
+            while above != self._root:
+                _fsync(above)
+                above = os.path.dirname(above)  # noqa: PTH120 (hot path)
+            _fsync(above)
         except FileNotFoundError:
             return  # deleted meanwhile, and its directory with it
-        with self._lock:
-            if self._durable.get(directory) == inode:
-                self._durable.move_to_end(directory)
-                return
-        above = directory
-        while above != self._root:
-            above = os.path.dirname(above)  # noqa: PTH120 (hot path)
-            _fsync(above)
         with self._lock:
             self._durable[directory] = inode
             while len(self._durable) > _REMEMBERED:
@@ -77,11 +76,10 @@ class Directories:
             _fsync(directory)
 
 
-def _fsync(directory: str) -> int:
-    """Make the names in a directory durable; answers with its inode number."""
+def _fsync(directory: str) -> None:
+    """Make the names in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
-        return os.fstat(descriptor).st_ino
     finally:
         os.close(descriptor)

@@ -23,7 +23,7 @@ from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.directories import Directories
 from isocenter.adapters.blobs.listing import walk
 from isocenter.adapters.blobs.reading import CheckedReader, RangeReader, read_range
-from isocenter.adapters.blobs.staging import StagedFile, Staging
+from isocenter.adapters.blobs.staging import StagedFile, Staging, fsync_file
 from isocenter.core.errors import (
     Corrupted,
     Invalid,
@@ -183,6 +183,8 @@ class FileBlobs:
             if not self._is_kept(key, path, file.size):
                 file.finish()
                 self._directories.move(file.path, path)
+                file.sync()
+                self._directories.sync(path)
         finally:
             file.discard()
 
@@ -197,6 +199,7 @@ class FileBlobs:
                 f"{key} is kept with {kept} bytes, but has {size}",
                 fix="run `isocenter verify`, remove the damaged file and send the object again",
             )
+        fsync_file(path)  # its writer may not be that far yet
         self._directories.sync(path)
         return True
 

@@ -96,8 +96,10 @@ class Blocks:
 
 
 class StagedFile:
-    """A file of unknown length, hashed while it is written; made when its first block is full or
-    it is finished. Only `fill`, `digest` and `full` never block."""
+    """A file of unknown length, written block by block and hashed on the way.
+
+    `fill` and `digest` do not block. The file is made when its first bytes are written.
+    """
 
     def __init__(self, path: str, blocks: Blocks, *, cached: bool) -> None:
         """`cached`: it will be read soon, so it stays in the page cache."""
@@ -106,7 +108,7 @@ class StagedFile:
         self._flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (0 if cached else _DIRECT)
         self._blocks = blocks
         self._block = blocks.take()
-        self._used = 0
+        self._used = 0  # of the block
         self._unsynced = 0
         self._hasher = hashlib.sha256()
         self._descriptor = -1
@@ -146,11 +148,17 @@ class StagedFile:
             self._unsynced = 0
 
     def finish(self) -> None:
-        """Make the content durable."""
+        """Hand everything to the disk: once `sync` returns, it is durable, and nothing can become
+        durable before it that is done to the file afterwards."""
         padded = self._used % mmap.PAGESIZE
         self.flush()
         if padded:
             os.ftruncate(self._descriptor, self.size)
+        if not self._flags & _DIRECT:
+            os.fdatasync(self._descriptor)
+
+    def sync(self) -> None:
+        """Make the content, and the name that the file has now, durable."""
         os.fsync(self._descriptor)
 
     def discard(self) -> None:
@@ -169,5 +177,14 @@ class StagedFile:
             if error.errno != errno.EINVAL or not self._flags & _DIRECT:
                 raise
         # This file system has no O_DIRECT; it may have made the file all the same.
-        flags = self._flags & ~(_DIRECT | os.O_EXCL)
-        return os.open(self.path, flags, 0o640)
+        self._flags &= ~_DIRECT
+        return os.open(self.path, self._flags & ~os.O_EXCL, 0o640)
+
+
+def fsync_file(path: str) -> None:
+    """Make a file and its name durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
