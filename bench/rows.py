@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import statistics
 import threading
 import time
@@ -55,12 +54,11 @@ class Bench:
         return work.write_series(self.scratch / f"series-{first}", first, count, side)
 
     def fresh(self, row: str, turn: int, associations: int, count: int) -> list[work.Series]:
-        """What a row sends in a round: the same files for every side, never sent before."""
+        """What a row sends in a round: the same files for every side, never sent before. None is
+        removed before the end: ext4 is slow to make files for a minute after many were removed,
+        which would fall on the side that comes next."""
         key = (row, turn)
         if key not in self._sets:
-            for old in [key for key in self._sets if key[0] == row]:
-                for one in self._sets.pop(old):
-                    shutil.rmtree(one.folder)
             self._sets[key] = [self.series(count) for _ in range(associations)]
         return self._sets[key]
 

@@ -16,8 +16,8 @@ import base64
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from isocenter.core.apis import PixelFormat, StoredInstance
 from isocenter.core.errors import Corrupted, Unsupported
@@ -33,6 +33,7 @@ MAX_PACK = 1024**3  # bytes a pack may have when it is not compressed
 _MAGIC = b"ISOPACK"
 _VERSION = 1
 _LENGTHS = struct.Struct("<III")
+_PIXEL_FIELDS = fields(PixelFormat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _facts(entry: PackEntry) -> dict[str, Any]:
         "number_of_frames": entry.number_of_frames,
     }
     if entry.pixel_format is not None:
-        pixels = asdict(entry.pixel_format)
+        pixels = {field.name: getattr(entry.pixel_format, field.name) for field in _PIXEL_FIELDS}
         if entry.pixel_format.palette is not None:
             pixels["palette"] = [
                 base64.b64encode(table).decode("ascii") for table in entry.pixel_format.palette
@@ -113,7 +114,29 @@ def _facts(entry: PackEntry) -> dict[str, Any]:
     return facts
 
 
+class PackedEntry(NamedTuple):
+    """An entry as it stands in a pack: most are read for their attributes alone."""
+
+    instance: str
+    digest: str
+    facts: Mapping[str, Any]
+    table: bytes
+    attributes: bytes
+
+    def unpacked(self) -> PackEntry:
+        """The entry. Raises `Corrupted`."""
+        try:
+            return _entry(self.facts, self.table, self.attributes)
+        except (ValueError, KeyError, TypeError) as error:
+            raise _corrupted(type(error).__name__) from error
+
+
 def decode_pack(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Sequence[PackEntry]:
+    """As `open_pack`, with all entries unpacked."""
+    return [packed.unpacked() for packed in open_pack(data, loads)]
+
+
+def open_pack(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Sequence[PackedEntry]:
     """Raises `Corrupted`, `Unsupported` for a later version of the format. `loads` reads JSON and
     raises `ValueError` for what is none."""
     if data[: len(_MAGIC)] != _MAGIC or len(data) <= len(_MAGIC):
@@ -135,8 +158,10 @@ def decode_pack(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Sequ
                 position += length
             if position > len(data):
                 raise _corrupted("it is cut off")
-            entries.append(_entry(loads(parts[0]), parts[1], parts[2]))
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+            facts = loads(parts[0])
+            name, digest = facts["name"], facts["digest"]
+            entries.append(PackedEntry(name[3], digest, facts, parts[1], parts[2]))
+    except (struct.error, ValueError, LookupError, TypeError) as error:
         raise _corrupted(type(error).__name__) from error
     return entries
 
@@ -145,7 +170,8 @@ def _entry(facts: Mapping[str, Any], table: bytes, attributes: bytes) -> PackEnt
     pixels = facts.get("pixels")
     if pixels is not None:
         palette = pixels["palette"]
-        pixels["palette"] = palette and tuple(base64.b64decode(table) for table in palette)
+        tables = palette and tuple(base64.b64decode(table) for table in palette)
+        pixels = {**pixels, "palette": tables}
     return PackEntry(
         name=InstanceName(*facts["name"]),
         digest=facts["digest"],

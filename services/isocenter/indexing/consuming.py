@@ -33,6 +33,7 @@ T = TypeVar("T")
 GROUP = "indexing"
 POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.1
+_LULL = 0.02  # seconds without an event that end the waiting for more
 _COUNTED_SERIES = 10_000
 
 
@@ -106,12 +107,18 @@ class Indexer:
         self._stopping = True
 
     async def _poll(self, consumer: Consumer) -> Sequence[Delivery]:
+        """The next batch. A few at a time would make many small packs and transactions, so a
+        small one waits for more, but not once nothing more comes."""
         size = self._settings.batch_size
+        clock = asyncio.get_running_loop().time
         deliveries = list(await consumer.poll(size, POLL_SECONDS))
-        if 0 < len(deliveries) < size and self._settings.linger_seconds:
-            # A few at a time would make many small packs and transactions.
-            await asyncio.sleep(self._settings.linger_seconds)
-            deliveries += await consumer.poll(size - len(deliveries), 0)
+        deadline = clock() + self._settings.linger_seconds
+        more = len(deliveries)
+        while more and len(deliveries) < size and (left := deadline - clock()) > 0:
+            await asyncio.sleep(min(_LULL, left))
+            late = await consumer.poll(size - len(deliveries), 0)
+            deliveries += late
+            more = len(late)
         return deliveries
 
     async def _index(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:

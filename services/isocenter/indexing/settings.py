@@ -14,11 +14,11 @@ class IndexingSettings(BaseModel):
         512, ge=1, le=10_000, description="Events that are indexed in one step at most."
     )
     linger_seconds: float = Field(
-        0.1,
+        0.2,
         ge=0,
         le=5,
-        description="How long a small batch waits for more; adds to the time until an instance "
-        "is found.",
+        description="How long a batch waits for more while events keep coming; adds to the time "
+        "until an instance is found.",
     )
     quiet_seconds: float = Field(
         10, gt=0, description="A study to which nothing was added for so long is settled."
