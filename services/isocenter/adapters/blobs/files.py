@@ -12,8 +12,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -33,6 +32,7 @@ from isocenter.core.errors import (
     Unavailable,
 )
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
+from isocenter.runtime.threads import Threads
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class FileBlobs:
         self._root = root
         self._staging = staging
         self._directories = Directories(root)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._threads = Threads(THREADS, "blobs")
 
     @classmethod
     async def open(cls, root: Path) -> Self:
@@ -92,14 +92,22 @@ class FileBlobs:
         finally:
             file.close()
 
-    async def checked(self, key: str, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
-        """A blob from `offset` on, if the whole has the digest. Each chunk is read and hashed in
-        one call in a thread."""
+    async def checked(
+        self, key: str, digest: str, offset: int = 0, checksum: str = ""
+    ) -> AsyncIterator[Buffer]:
+        """A blob from `offset` on, if the whole has the digest, or the checksum. Each chunk is
+        read and hashed in one call in a thread, or here where that is no more work than to call
+        a thread."""
         keys.check_range(offset, None)
-        file = CheckedReader(key, self._path(key), digest, offset)
+        file = CheckedReader(key, self._path(key), digest, offset, checksum)
         try:
             while not file.done:
-                if chunk := await self._run(key, file.read):
+                chunk = file.read_now()
+                if chunk is None:
+                    chunk = await self._run(key, file.read)
+                elif not file.done:
+                    await asyncio.sleep(0)  # others want to be served between two chunks
+                if chunk:
                     yield chunk
         finally:
             file.close()
@@ -124,7 +132,7 @@ class FileBlobs:
 
     async def close(self) -> None:
         """Wait for the calls under way and release everything."""
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._threads.close()
         self._staging.close()
 
     async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
@@ -136,21 +144,8 @@ class FileBlobs:
         return await self._run(what, call, *args)
 
     async def _run(self, what: str, call: Callable[..., T], *args: object) -> T:
-        """As `run`. A caller that is cancelled gets away only when the thread has finished: until
-        then its buffers are being read and its file is being written."""
-
-        def guarded() -> T:
-            with translated(what):
-                return call(*args)
-
-        future = asyncio.get_running_loop().run_in_executor(self._threads, guarded)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            while not future.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([future])
-            raise
+        """As `run`."""
+        return await self._threads.run(_guarded, what, call, *args)
 
     def _path(self, key: str) -> str:
         *parents, last, name = keys.components(key)
@@ -275,3 +270,8 @@ def translated(what: str) -> Iterator[None]:
         default = (Unavailable, f"the disk failed for {{what}}: {error.strerror}", "check the disk")
         kind, message, fix = _ERRORS.get(error.errno or 0, default)
         raise kind(message.format(what=what), fix=fix) from error
+
+
+def _guarded(what: str, call: Callable[..., T], *args: object) -> T:
+    with translated(what):
+        return call(*args)

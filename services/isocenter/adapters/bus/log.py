@@ -7,7 +7,6 @@ import fcntl
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -18,6 +17,7 @@ from isocenter.adapters.bus.log_writer import Retention, Writer
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import DEAD_SUFFIX
 from isocenter.core.ports import Consumer, Delivery, Record
+from isocenter.runtime.threads import Threads
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class LogBus:
         self._directory = directory
         self._reader = file
         self._changes = _Changes(file.again())
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="log")
+        self._threads = Threads(_THREADS, "log")
         self._writer = Writer(directory, file.again(), retention, self._changes.wrote)
 
     @classmethod
@@ -104,11 +104,11 @@ class LogBus:
         """Finish the appends under way and release everything."""
         await self._writer.close()
         await self._changes.close()
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._threads.close()
         self._reader.close()
 
     async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+        return await self._threads.run(call, *args)
 
     # What consumers need of their bus.
 
