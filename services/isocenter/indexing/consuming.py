@@ -33,7 +33,7 @@ T = TypeVar("T")
 GROUP = "indexing"
 POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.1
-_LULL = 0.02  # seconds without an event that end the waiting for more
+_LULL = 0.01  # seconds without an event that end the waiting for more
 _COUNTED_SERIES = 10_000
 
 

@@ -69,10 +69,12 @@ def from_pack(entry: PackEntry) -> Read:
     )
 
 
-async def read_object(storage: Storage, name: ObjectName, size: int) -> Read:
+async def read_object(
+    storage: Storage, name: ObjectName, size: int, checksum: str = ""
+) -> Read:
     """Read an object's header, and its frames' places, from the object store."""
     async with aclosing(_chunks(storage, name.key)) as chunks:
-        entry, _ = await entry_from_object(name, size, chunks, dumps)
+        entry, _ = await entry_from_object(name, size, chunks, dumps, checksum)
     return from_pack(entry)
 
 
@@ -100,7 +102,7 @@ async def read_events(
             continue
         try:
             found[place] = await read_object(
-                storage, ObjectName(event.name, event.digest), event.size
+                storage, ObjectName(event.name, event.digest), event.size, event.checksum
             )
         except TRANSIENT:
             raise

@@ -14,7 +14,7 @@ class IndexingSettings(BaseModel):
         512, ge=1, le=10_000, description="Events that are indexed in one step at most."
     )
     linger_seconds: float = Field(
-        0.2,
+        0.1,
         ge=0,
         le=5,
         description="How long a batch waits for more while events keep coming; adds to the time "
