@@ -23,7 +23,7 @@ from pynetdicom.sop_class import CTImageStorage
 from support.clients import dcmtk, run
 from support.datasets import ct_image
 from support.files import write_series
-from support.harness import Isocenter
+from support.harness import Isocenter, wait_until
 
 ABORT_PDU = 0x07
 REJECT_PDU = 0x03
@@ -227,6 +227,25 @@ def test_a_part_that_is_not_dicom_fails_alone(isocenter: Isocenter, tmp_path: Pa
     assert len(answer.json()["00081199"]["Value"]) == 1
     # Nothing names this one: it is in the Other Failures Sequence (PS3.18 table I.2-1).
     assert len(answer.json()["0008119A"]["Value"]) == 1
+
+
+def test_a_request_that_breaks_off_keeps_nothing(isocenter: Isocenter, tmp_path: Path) -> None:
+    instance = _slice()
+    content = _bytes(instance, tmp_path)
+    part = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content
+    head = (
+        f"POST /dicomweb/studies HTTP/1.1\r\nHost: {isocenter.host}\r\n"
+        'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n'
+        f"Content-Length: {len(part) + 9}\r\n\r\n"
+    )
+    with socket.create_connection((isocenter.host, isocenter.http_port), timeout=20) as peer:
+        peer.sendall(head.encode() + part[: len(part) - len(content) // 2])
+        peer.shutdown(socket.SHUT_WR)
+        while peer.recv(65536):
+            pass
+    assert isocenter.search(f"/studies/{instance.StudyInstanceUID}/instances") == []
+    assert _stow(isocenter, content).status_code == 200
+    wait_until(lambda: isocenter.search(f"/studies/{instance.StudyInstanceUID}/instances"))
 
 
 @pytest.mark.parametrize(
