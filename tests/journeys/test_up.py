@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,8 +91,55 @@ def test_log_lines_of_a_person_begin_with_time_level_and_the_short_name_of_the_p
     installation: Isocenter,
 ) -> None:
     lines = installation.log.read_text().splitlines()
-    names = {line.split()[2] for line in lines if "role started" in line}
-    assert names == {"requests-1", "consumers"}
+    started = [line for line in lines if "started (roles=" in line]
+    assert {line.split()[2] for line in started} == {"requests-1", "consumers"}
+    assert len(started) == 2
+    assert any("(roles=gateway web " in line for line in started)
+
+
+def test_ctrl_c_waits_for_work_under_way_and_a_second_one_does_not(
+    installation: Isocenter,
+) -> None:
+    boundary = 'multipart/related; type="application/dicom"; boundary=b'
+    with socket.create_connection((installation.host, installation.http_port)) as upload:
+        upload.sendall(
+            b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            + f"Content-Type: {boundary}\r\n\r\n--b\r\n".encode()
+        )
+        wait_until(lambda: established(upload.getsockname()[1]), what="the upload is accepted")
+        time.sleep(0.2)  # and its head is read
+        process = installation.processes["up"]
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Ctrl-C again stops at once" in installation.log.read_text())
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        began = time.monotonic()
+        told = end(installation, signal.SIGINT)
+        assert time.monotonic() - began < 6, told
+    assert told.rstrip().endswith("stopped; everything acknowledged is kept")
+    assert "Traceback" not in told
+
+
+def established(client_port: int) -> bool:
+    """Whether a server of this machine has read what came from this port."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, _, remote, state, queues, *_ = line.split()
+        if remote.endswith(f":{client_port:04X}") and state == "01":
+            return queues.endswith(":00000000")
+    return False
+
+
+def test_log_lines_of_a_collector_are_json_and_nothing_else(tmp_path: Path) -> None:
+    settings = {"process.workers": 1, "log.format": "json"}
+    with running(tmp_path / "data", settings=settings) as isocenter:
+        told = end(isocenter, signal.SIGINT)
+    entries = [json.loads(line) for line in told.splitlines()]
+    messages = [
+        entry["message"] for entry in entries if entry["logger"].endswith(("up", "lifecycle"))
+    ]
+    assert sorted(messages) == sorted(
+        ["started", "stopping", "stopped"] * 2 + ["up", "stopping", "stopped"]
+    )
 
 
 class Sender(threading.Thread):

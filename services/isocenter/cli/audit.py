@@ -10,7 +10,8 @@ from enum import Enum
 
 from rich.markup import escape
 
-from isocenter.cli.common import out, process
+from isocenter.cli.common import err, out, process
+from isocenter.cli.serving import is_served
 from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
 from isocenter.core.ports import AuditFilter
@@ -55,6 +56,13 @@ async def list_records(
     if as_json:
         for record in records:
             out.print(json.dumps(asdict(record), default=_plain), markup=False)
+        return
+    if not total:
+        out.print("no records pass the filter" if which != AuditFilter() else "no records")
+        if not is_served(settings.data):
+            err.print(
+                f"those not yet taken in are listed once `isocenter up` runs on {settings.data}"
+            )
         return
     out.print(HEAD)
     for record in records:

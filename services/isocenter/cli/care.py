@@ -9,10 +9,11 @@ from pathlib import Path
 
 from isocenter.cli.common import err, out, process
 from isocenter.cli.progress import Tally
-from isocenter.cli.sources import SourceFile, find
+from isocenter.cli.serving import is_served
+from isocenter.cli.sources import SourceFile, find_some
 from isocenter.core import part10
 from isocenter.core.apis import Announcement, Ingest
-from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Unavailable
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Unavailable
 from isocenter.core.events import Source
 from isocenter.core.identity import is_uid, objects_prefix
 from isocenter.settings import Settings
@@ -21,10 +22,10 @@ from isocenter.settings import Settings
 async def import_files(settings: Settings, paths: Sequence[Path]) -> int:
     """Store every file; 0 when none was refused."""
     source = Source(protocol="CLI", host=socket.gethostname(), user=getpass.getuser())
-    files = list(find(paths))
+    files = find_some(paths)
     async with process(settings) as env:
         ingest = await env.ingest()
-        with Tally(err, "imported", len(files)) as tally:
+        with Tally(err, "imported", "instances", len(files)) as tally:
             for file in files:
                 try:
                     tally.add(await _import_file(ingest, source, file))
@@ -32,7 +33,8 @@ async def import_files(settings: Settings, paths: Sequence[Path]) -> int:
                     raise  # the next file would fare no better
                 except IsocenterError as error:
                     tally.refuse(file.label, str(error))
-    tally.summary("instances")
+    if tally.done and not is_served(settings.data):
+        out.print(f"searches find them once `isocenter up` runs on {settings.data}", markup=False)
     return 1 if tally.refused else 0
 
 
@@ -53,14 +55,15 @@ async def verify(settings: Settings, study: str) -> int:
         raise Invalid(f"--study {study}: not a UID", fix="give a Study Instance UID")
     async with process(settings) as env:
         storage = await env.storage()
-        with Tally(err, "verified", otherwise="not as stored") as tally:
+        with Tally(err, "verified", "objects", otherwise="not as stored") as tally:
             prefix = objects_prefix(settings.ingest.partition, study)
             async for result in storage.verify(prefix):
                 if result.ok:
                     tally.add()
                 else:
                     tally.refuse(result.key, result.problem)
-    tally.summary("objects")
+            if study and not tally.done + tally.refused:
+                raise NotFound(f"no object of the study {study} is kept here", fix="check the UID")
     return 1 if tally.refused else 0
 
 
@@ -69,13 +72,12 @@ async def rebuild(settings: Settings) -> int:
     problems: dict[str, str] = {}
     async with process(settings) as env:
         indexing = await env.indexing()
-        with Tally(err, "indexed", otherwise="not readable") as tally:
+        with Tally(err, "indexed", "instances", otherwise="not readable") as tally:
             async for step in indexing.rebuild():
                 tally.add(count=step.instances - tally.done)
                 for key, problem in step.problems.items():
                     if key not in problems:
                         tally.refuse(key, problem)
                 problems.update(step.problems)
-    tally.summary("instances")
     out.print("the new index answers")
     return 1 if problems else 0

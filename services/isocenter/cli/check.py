@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isocenter.cli.common import out
+from isocenter.cli.serving import is_served
 from isocenter.core.errors import Unavailable
 from isocenter.settings import NESTED, PREFIX, Settings
 
 # Import name -> what stops working without it.
 DEPENDENCIES = {
+    "google.protobuf": "the log of events",
+    "grpc": "calls between processes",
+    "httptools": "HTTP",
+    "httpx": "sending over STOW-RS",
+    "imagecodecs": "decoding compressed pixels",
+    "numpy": "rendering",
+    "orjson": "DICOM JSON",
     "pydicom": "reading data sets",
     "pynetdicom": "DICOM associations",
-    "imagecodecs": "decoding compressed pixels",
-    "uvloop": "the event loop",
+    "starlette": "HTTP",
     "uvicorn": "HTTP",
-    "grpc": "calls between processes",
+    "uvloop": "the event loop",
     "zstandard": "metadata packs",
 }
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MIN_DESCRIPTORS = 4096
 
 
@@ -39,31 +49,61 @@ class Finding:
 
 def check(settings: Settings) -> int:
     """Print every finding; 0 when nothing needs fixing."""
-    findings = [finding for look in LOOKS for finding in look(settings)]
-    for finding in findings:
-        mark = "[red]wrong[/red]" if finding.fix else "[green]ok[/green]   "
-        out.print(f"{mark} {finding.what}: {finding.state}", markup=True)
-        if finding.fix:
-            out.print(f"      fix: {finding.fix}", markup=False)
-    wrong = sum(1 for finding in findings if finding.fix)
+    wrong = 0
+    for look in LOOKS:
+        for finding in look(settings):
+            mark = "[red]wrong[/red]" if finding.fix else "[green]ok[/green]   "
+            out.print(mark, end=" ", markup=True)
+            out.print(f"{finding.what}: {finding.state}", markup=False)
+            if finding.fix:
+                wrong += 1
+                out.print(f"      fix: {finding.fix}", markup=False)
     out.print(f"{wrong} to fix" if wrong else "everything is as it should be")
     return 1 if wrong else 0
 
 
-def complain_about_ports(settings: Settings) -> None:
-    """Raises `Unavailable` if a listener's port is taken by another program."""
-    taken = [finding for finding in _ports(settings) if finding.fix]
-    if taken:
-        told = "; ".join(f"{finding.what}: {finding.state}" for finding in taken)
-        raise Unavailable(told, fix=", and ".join(finding.fix for finding in taken))
+def complain_about(settings: Settings) -> None:
+    """Raises `Unavailable` for what no process could start with: backends and listeners."""
+    for look in (_backends, _ports):
+        wrong = [finding for finding in look(settings) if finding.fix]
+        if wrong:
+            told = "; ".join(f"{finding.what}: {finding.state}" for finding in wrong)
+            raise Unavailable(told, fix=", and ".join(finding.fix for finding in wrong))
+
+
+def has_viewer(settings: Settings) -> bool:
+    """Whether there is a viewer to serve."""
+    viewer = settings.web.viewer
+    return viewer is not None and (viewer / "index.html").is_file()
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "valid")
-    loopback = {"127.0.0.1", "::1", "localhost"}
-    for name, host in (("gateway", settings.gateway.host), ("web", settings.web.host)):
-        where = "this machine only" if host in loopback else "other machines can reach it"
+    reached = {"gateway": "", "web": "; there is no sign-in yet: whoever does sees the images"}
+    for name, warning in reached.items():
+        host: str = getattr(settings, name).host
+        local = host in LOOPBACK
+        where = "this machine only" if local else f"other machines can reach it{warning}"
         yield Finding(f"{name}.host", f"{host} ({where})")
+
+
+def _backends(settings: Settings) -> Iterator[Finding]:
+    from isocenter.app import BLOBS, BUSES, INDEXES
+
+    for name, url, adapters in (
+        ("bus", settings.bus, BUSES),
+        ("blobs", settings.blobs, BLOBS),
+        ("index", settings.index, INDEXES),
+    ):
+        known = " or ".join(f"{scheme}:" for scheme in sorted(adapters))
+        if url.partition(":")[0] in adapters:
+            yield Finding(name, url)
+        else:
+            yield Finding(
+                name,
+                f"nothing here can use {url!r}",
+                f"it must begin with {known}, as in --set {name}={min(adapters)}:",
+            )
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -81,45 +121,74 @@ def _ports(settings: Settings) -> Iterator[Finding]:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
         except OSError as error:
-            yield Finding(
-                what,
-                error.strerror or str(error),
-                "stop the program that listens there, or choose another with "
-                f"--set {section}.port=N or {PREFIX}{section.upper()}{NESTED}PORT=N",
-            )
+            yield Finding(what, error.strerror or str(error), _listening_fix(section, error))
         else:
             yield Finding(what, "free")
 
 
+def _listening_fix(section: str, error: OSError) -> str:
+    variable = f"{PREFIX}{section.upper()}{NESTED}"
+    another = f"choose another with --set {section}.port=N or {variable}PORT=N"
+    if error.errno == errno.EADDRINUSE:
+        return f"stop the program that listens there (`ss -ltnp` names it), or {another}"
+    if error.errno == errno.EACCES:
+        return f"ports below 1024 are for root and CAP_NET_BIND_SERVICE; {another}"
+    return (
+        f"name an address of this machine (`ip address` lists them) with "
+        f"--set {section}.host=ADDRESS or {variable}HOST=ADDRESS"
+    )
+
+
+def _ports_or_ours(settings: Settings) -> Iterator[Finding]:
+    """A taken port is as it should be while it may be ours."""
+    served = is_served(settings.data)
+    for finding in _ports(settings):
+        if served and finding.state == os.strerror(errno.EADDRINUSE):
+            ours = "in use while an `isocenter up` serves this data directory"
+            yield replace(finding, state=ours, fix="")
+        else:
+            yield finding
+
+
 def _disk(settings: Settings) -> Iterator[Finding]:
-    data = settings.data.absolute()
-    existing = next(path for path in (data, *data.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        yield Finding(
-            f"data directory {data}",
-            "not writable",
-            f"make {existing} writable for this user, or choose another with --data",
-        )
-        return
+    named = {"data directory": settings.data}
+    for name in ("bus", "blobs", "index"):
+        scheme, _, rest = getattr(settings, name).partition(":")
+        if rest and scheme in ("log", "file", "sqlite"):
+            named[name] = Path(rest.removeprefix("//"))
+    for name, path in named.items():
+        yield _folder(f"{name} {path.absolute()}", path.absolute(), settings.storage.reserve_bytes)
+
+
+def _folder(what: str, path: Path, reserve: int) -> Finding:
+    existing = next(one for one in (path, *path.parents) if one.exists())
+    another = "or choose another with --data"
+    if not existing.is_dir():
+        return Finding(what, f"{existing} is a file", f"move it away, {another}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        fix = f"make {existing} writable for this user, {another}"
+        return Finding(what, "not writable", fix)
+    foreign = [one.name for one in path.glob("*") if not os.access(one, os.W_OK)]
+    if foreign:
+        fix = f"chown -R the user that runs `isocenter` {path}, {another}"
+        return Finding(what, f"not writable in it: {', '.join(sorted(foreign))}", fix)
     free = shutil.disk_usage(existing).free
-    reserve = settings.storage.reserve_bytes
-    enough = free > reserve
-    yield Finding(
-        f"disk of {data}",
+    return Finding(
+        f"disk of {what}",
         f"{free / 1e9:,.1f} GB free, {reserve / 1e9:,.1f} GB of it in reserve",
-        "" if enough else "make room, or lower --set storage.reserve_bytes=N",
+        "" if free > reserve else "make room, or lower --set storage.reserve_bytes=N",
     )
 
 
 def _descriptors(settings: Settings) -> Iterator[Finding]:
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = max(MIN_DESCRIPTORS, 2 * settings.gateway.max_associations)
     yield Finding(
         "open files",
-        f"limit {soft:,} (may be raised to {hard:,})",
-        "" if max(soft, hard) >= needed else f"ulimit -n {needed}",
+        f"limit {soft:,}, which processes of ours raise to {hard:,}",
+        ""
+        if hard >= needed
+        else f"LimitNOFILE={needed} in the systemd unit, or `ulimit -Hn {needed}` as root",
     )
 
 
@@ -135,14 +204,24 @@ def _dependencies(settings: Settings) -> Iterator[Finding]:
 
 
 def _viewer(settings: Settings) -> Iterator[Finding]:
-    viewer: Path | None = settings.web.viewer
-    present = viewer is not None and (viewer / "index.html").is_file()
-    yield Finding(
-        "viewer",
-        str(viewer) if present else "not there",
-        "" if present else "`make viewer` fetches it",
-    )
+    if has_viewer(settings):
+        yield Finding("viewer", str(settings.web.viewer))
+    else:
+        viewer = settings.web.viewer
+        yield Finding(
+            "viewer",
+            "not there: " + (f"no index.html in {viewer}" if viewer else "no web.viewer is set"),
+            "`make viewer` fetches it; then --set web.viewer=.cache/viewer",
+        )
 
 
 Look = Callable[[Settings], Iterator[Finding]]
-LOOKS: tuple[Look, ...] = (_settings, _ports, _disk, _descriptors, _dependencies, _viewer)
+LOOKS: tuple[Look, ...] = (
+    _settings,
+    _ports_or_ours,
+    _disk,
+    _descriptors,
+    _dependencies,
+    _backends,
+    _viewer,
+)

@@ -1,4 +1,7 @@
-"""What the verbs share: their common options, running a coroutine, printing errors."""
+"""What the verbs share: their common options, running a coroutine, printing errors.
+
+Nothing of the services is imported before a verb needs it: help and version answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
+from rich.markup import escape
 
-from isocenter.app import Process
-from isocenter.core.errors import Invalid
-from isocenter.runtime.logs import configure
-from isocenter.settings import Settings, load
+from isocenter.core.errors import Invalid, IsocenterError, Unavailable
+
+if TYPE_CHECKING:
+    from isocenter.app import Process
+    from isocenter.settings import Settings
 
 T = TypeVar("T")
 
@@ -32,12 +36,28 @@ SetOption = Annotated[
     typer.Option("--set", "-s", help="One setting, as gateway.port=11113. May be repeated."),
 ]
 
+NOT_BY_OTHERS = 0o750
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def complain(problem: str, fix: str = "") -> None:
+    """One error: what is wrong and, on a line of its own, what to do."""
+    err.print(f"[red]error:[/red] {escape(problem)}", markup=True)
+    if fix:
+        err.print(f"  fix: {fix}", markup=False)
+
+
+def complain_of(error: IsocenterError) -> None:
+    """An error of the services."""
+    complain(error.message, error.fix)
+
+
 def settings_of(data: Path | None, config: Path | None, assignments: list[str] | None) -> Settings:
     """The settings of a verb with the common options."""
+    from isocenter.settings import load
+
     flags = {}
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
@@ -51,6 +71,8 @@ def settings_of(data: Path | None, config: Path | None, assignments: list[str] |
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a verb's coroutine on the loop that the services run on."""
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
@@ -58,8 +80,9 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 @asynccontextmanager
 async def process(settings: Settings) -> AsyncIterator[Process]:
     """The services on the settings' backends, without any role, for the length of a verb."""
-    # What goes wrong is in the verb's own summary; the log would say it twice.
-    configure("error", settings.log.format, "cli")
+    from isocenter.app import Process
+
+    quiet(settings.log.format)
     env = Process(settings)
     try:
         yield env
@@ -67,10 +90,31 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         await env.close()
 
 
+def quiet(form: Literal["text", "json"]) -> None:
+    """What goes wrong is in the verb's own summary; the log would say it twice."""
+    from isocenter.runtime.logs import configure
+
+    configure("error", form, "cli")
+
+
+def make_data(settings: Settings) -> None:
+    """Make the data directory if it is not there. Raises `Unavailable`."""
+    data = settings.data
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=NOT_BY_OTHERS)
+    except OSError as error:
+        why = "is not a directory" if data.is_file() else f"cannot be made: {error.strerror}"
+        raise Unavailable(
+            f"data directory {data} {why}",
+            fix="choose another with --data, or make it for this user",
+        ) from error
+
+
 def require_data(settings: Settings) -> None:
-    """Raises `Invalid` unless the data directory exists: a typing error must not make a new one."""
-    if not settings.data.is_dir():
-        raise Invalid(
-            f"data directory {settings.data} does not exist",
-            fix="name it with --data, or start one with `isocenter up`",
-        )
+    """Raises `Invalid` unless it is a data directory: a typing error must not make a new one."""
+    fix = "name it with --data, or start one with `isocenter up`"
+    data = settings.data
+    if not data.is_dir():
+        raise Invalid(f"data directory {data} does not exist", fix=fix)
+    if settings.blobs == "file:" and not (data / "blobs").is_dir():
+        raise Invalid(f"{data} is not a data directory of Isocenter: no folder `blobs`", fix=fix)

@@ -9,10 +9,12 @@ from pathlib import Path
 from isocenter.cli.common import err
 from isocenter.cli.send import send
 from isocenter.core.errors import Unavailable
+from isocenter.runtime import listen
 from isocenter.settings import Settings
 
 FOLDER = "demo"
 LOADED = "loaded"
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - called, not bound
 
 
 async def load_demo(settings: Settings) -> None:
@@ -23,11 +25,17 @@ async def load_demo(settings: Settings) -> None:
         return
     err.print("making the demo studies (once, it takes about ten seconds)...")
     await asyncio.to_thread(_make, folder)
-    gateway = settings.gateway
-    peer = f"dicom://{gateway.ae_title}@127.0.0.1:{gateway.port}"
-    if await send([folder], peer, calling="DEMO", parallel=2) != 0:
+    if await send([folder], _own_gateway(settings), calling="DEMO", parallel=2) != 0:
         raise Unavailable("the demo studies could not be loaded", fix="look at the reasons above")
     marker.touch()
+
+
+def _own_gateway(settings: Settings) -> str:
+    """Our gateway as a peer; one that listens on every address is called on the loopback."""
+    gateway = settings.gateway
+    host = listen.LOOPBACK if gateway.host in EVERY_ADDRESS else gateway.host
+    shown = f"[{host}]" if ":" in host else host
+    return f"dicom://{gateway.ae_title}@{shown}:{gateway.port}"
 
 
 def _make(folder: Path) -> None:

@@ -14,8 +14,10 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
-    err,
+    complain,
+    complain_of,
     out,
+    quiet,
     require_data,
     run_async,
     settings_of,
@@ -109,6 +111,7 @@ def send(
     """Send files to any peer, over C-STORE or STOW-RS."""
     from isocenter.cli.send import send as run_send
 
+    quiet("text")
     raise typer.Exit(run_async(run_send(paths, to, calling=calling, parallel=parallel)))
 
 
@@ -206,7 +209,12 @@ def main() -> None:
     try:
         app()
     except IsocenterError as error:
-        err.print(f"[red]error:[/red] {error}", markup=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        complain_of(error)
+    except ModuleNotFoundError as error:
+        complain(
+            f"the Python package {error.name} is not installed",
+            "`make setup` installs it; `isocenter check` lists what else is missing",
+        )
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(1)

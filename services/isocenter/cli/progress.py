@@ -1,4 +1,7 @@
-"""Progress of long work: a bar with a rate while it runs, a summary at the end."""
+"""Progress of long work: a bar with a rate while it runs, a summary at the end.
+
+Without a terminal (a pipe, a scheduler) the bar is a line every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,30 @@ from rich.progress import (
 )
 
 MAX_EXAMPLES = 10
+LINE_SECONDS = 10
 
 
 class Tally:
-    """Counts what was done and groups what was not, called `otherwise`, by its reason."""
+    """Counts what was done and groups what was not, called `otherwise`, by its reason.
+
+    Leaving it prints the summary, also when an error or Ctrl-C ended the work before its end.
+    """
 
     def __init__(
-        self, console: Console, verb: str, total: int | None = None, *, otherwise: str = "refused"
+        self,
+        console: Console,
+        verb: str,
+        what: str,
+        total: int | None = None,
+        *,
+        otherwise: str = "refused",
     ) -> None:
         self._console = console
         self._verb = verb
+        self._what = what
+        self._total = total
         self._otherwise = otherwise
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self.done = 0
@@ -44,6 +59,7 @@ class Tally:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task(verb, total=total, rate="")
 
@@ -63,6 +79,8 @@ class Tally:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+        if kind is None or self.done or self.refused:
+            self._summary(unfinished=kind is not None)
 
     def add(self, size: int = 0, count: int = 1) -> None:
         """`count` more were done, `size` bytes in all."""
@@ -78,24 +96,39 @@ class Tally:
 
     def _update(self, count: int) -> None:
         self._progress.update(self._task, advance=count, rate=self._rate())
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._told >= LINE_SECONDS:
+            self._told = now
+            of = f" of {self._total:,}" if self._total else ""
+            looked_at = self.done + self.refused
+            self._say(f"{self._verb}: {looked_at:,}{of} {self._what} so far ({self._rate()})")
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-6)
         text = f"{self.done / seconds:,.0f}/s"
-        return f"{text}, {self.bytes / seconds / 1e6:,.1f} MB/s" if self.bytes else text
+        return f"{text}, {_size(self.bytes / seconds)}/s" if self.bytes else text
 
-    def summary(self, what: str) -> None:
-        """Print the totals and, per reason, how many were refused with one example."""
+    def _summary(self, *, unfinished: bool) -> None:
+        """The totals and, per reason, how many were refused with one example."""
         seconds = time.monotonic() - self._started
-        size = f", {self.bytes / 1e6:,.1f} MB" if self.bytes else ""
-        self._console.print(
-            f"{self._verb}: {self.done:,} {what}{size} in {seconds:.1f} s ({self._rate()})",
-            highlight=False,
-        )
+        size = f", {_size(self.bytes)}" if self.bytes else ""
+        rate = f" ({self._rate()})" if self.done else ""
+        self._say(f"{self._verb}: {self.done:,} {self._what}{size} in {seconds:.1f} s{rate}")
+        if unfinished:
+            self._say("[red]ended before all was done[/red]")
         if not self._reasons:
             return
-        self._console.print(f"[red]{self._otherwise}: {self.refused:,}[/red]", highlight=False)
+        self._say(f"[red]{self._otherwise}: {self.refused:,}[/red]")
         for reason, count in self._reasons.most_common(MAX_EXAMPLES):
-            example = escape(self._examples[reason])
-            self._console.print(f"  {count:,} x {escape(reason)}", highlight=False)
-            self._console.print(f"      for example {example}", highlight=False)
+            self._say(f"  {count:,} x {escape(reason)}")
+            self._say(f"      for example {escape(self._examples[reason])}")
+        more = len(self._reasons) - MAX_EXAMPLES
+        if more > 0:
+            self._say(f"  and {more:,} more reasons")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"

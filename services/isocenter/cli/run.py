@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 from collections.abc import Sequence
+from contextlib import suppress
 
 from isocenter.app import ROLES, Process
-from isocenter.cli.common import out
+from isocenter.cli.common import make_data, out
+from isocenter.core.errors import IsocenterError
 from isocenter.runtime.lifecycle import run
 from isocenter.runtime.logs import configure
-from isocenter.runtime.rpc_server import RpcServer
+from isocenter.runtime.role import Role
 from isocenter.runtime.supervisor import Lifeline
 from isocenter.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 async def run_roles(
@@ -22,25 +28,44 @@ async def run_roles(
     # A person reads the lines of one machine: its name on each would only be in the way.
     shown = env.name if settings.log.format == "text" else env.instance
     configure(settings.log.level, settings.log.format, shown)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    _raise_descriptors()
+    make_data(settings)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
     try:
-        built = await env.build()
-        if settings.rpc.port:
-            built = [*built, RpcServer(built, settings.rpc.host, settings.rpc.port)]
         await run(
-            built,
+            await _build(env),
             drain_seconds=settings.process.drain_seconds,
             stop=stop,
             started=lifeline.ready if lifeline else None,
         )
+    except IsocenterError as error:
+        # A line of the log, unlike other verbs: it names the process, and collectors read it.
+        log.error("ended by an error", extra={"error": str(error)})
+        return 1
     finally:
         if watching:
             watching.cancel()
         await env.close()
     return 0
+
+
+def _raise_descriptors() -> None:
+    """Shells and service managers give 1,024 and allow more: an association needs one or two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # no system allows every number that it names
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _build(env: Process) -> Sequence[Role]:
+    built = await env.build()
+    rpc = env.settings.rpc
+    if not rpc.port:
+        return built
+    from isocenter.runtime.rpc_server import RpcServer
+
+    return [*built, RpcServer(built, rpc.host, rpc.port)]
 
 
 async def _watch(lifeline: Lifeline, stop: asyncio.Event) -> None:

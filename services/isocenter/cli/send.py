@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,8 @@ import httpx
 
 from isocenter.cli.common import err
 from isocenter.cli.progress import Tally
-from isocenter.cli.sources import SourceFile, find
+from isocenter.cli.reasons import told
+from isocenter.cli.sources import SourceFile, find_some
 from isocenter.core import part10
 from isocenter.core.deflate import inflate
 from isocenter.core.errors import (
@@ -59,11 +60,15 @@ class DicomPeer:
 
 def parse_peer(text: str) -> DicomPeer | str:
     """A DICOM peer, or the URL of a DICOMweb root. Raises `Invalid`."""
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise Invalid(f"--to {text}: {error}", fix="ports are 1 to 65535") from None
     if url.scheme in ("http", "https") and url.netloc:
         return text.rstrip("/")
     if url.scheme == "dicom" and url.hostname and url.username and is_ae_title(url.username):
-        return DicomPeer(url.username, url.hostname, url.port or listen.DICOM_PORT)
+        return DicomPeer(url.username, url.hostname, port or listen.DICOM_PORT)
     raise Invalid(
         f"--to {text}: not a peer",
         fix="write dicom://AE_TITLE@host:port or http://host:port/dicomweb",
@@ -73,16 +78,18 @@ def parse_peer(text: str) -> DicomPeer | str:
 async def send(paths: Sequence[Path], to: str, *, calling: str, parallel: int) -> int:
     """Send everything found; 0 when the peer took it all."""
     peer = parse_peer(to)
-    files = list(find(paths))
-    with Tally(err, "sent", len(files)) as tally:
-        items = [item async for item in _items(files, tally)]
-        queue = iter(_batches(items))
+    if not is_ae_title(calling):
+        raise Invalid(
+            f"--calling {calling}: not an AE title", fix="1 to 16 characters, without backslash"
+        )
+    files = find_some(paths)
+    with Tally(err, "sent", "instances", len(files)) as tally:
+        queue = Queue(_batches(_items(files, tally)))
         if isinstance(peer, DicomPeer):
             workers = [_c_store(peer, calling, queue, tally) for _ in range(parallel)]
         else:
             workers = [_stow(peer, queue, tally) for _ in range(parallel)]
         await asyncio.gather(*workers)
-    tally.summary("instances")
     return 1 if tally.refused else 0
 
 
@@ -96,6 +103,9 @@ async def _items(files: Sequence[SourceFile], tally: Tally) -> AsyncIterator[Ite
 
 async def _identify(file: SourceFile) -> Item:
     """Read as much of a file as names the instance. Raises `Unprocessable`."""
+    if file.member:
+        for _ in file.chunks():
+            """Found damaged while it is sent, it would take others of its request along."""
     meta, data_set = await part10.split(_chunks(file))
     syntax = meta.transfer_syntax
     plain = inflate(data_set) if lookup(syntax).deflated else data_set
@@ -119,11 +129,11 @@ async def _chunks(file: SourceFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+async def _batches(items: AsyncIterator[Item]) -> AsyncIterator[list[Item]]:
     """Runs of items that fit into one request or one association's presentation contexts."""
     batch: list[Item] = []
     contexts: set[tuple[str, str]] = set()
-    for item in items:
+    async for item in items:
         context = (item.sop_class, item.transfer_syntax)
         full = len(contexts | {context}) > MAX_CONTEXTS
         if batch and (full or len(batch) >= STOW_BATCH):
@@ -135,16 +145,29 @@ def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
+class Queue:
+    """Batches for several workers; files are read as they are asked for."""
+
+    def __init__(self, batches: AsyncIterator[list[Item]]) -> None:
+        self._batches = batches
+        self._reading = asyncio.Lock()
+
+    def __aiter__(self) -> AsyncIterator[list[Item]]:
+        return self
+
+    async def __anext__(self) -> list[Item]:
+        async with self._reading:
+            return await anext(self._batches)
+
+
 # --- C-STORE -------------------------------------------------------------------------------------
 
 
-async def _c_store(
-    peer: DicomPeer, calling: str, queue: Iterator[list[Item]], tally: Tally
-) -> None:
+async def _c_store(peer: DicomPeer, calling: str, queue: Queue, tally: Tally) -> None:
     """One association after another; kept open while the next batch needs no other contexts."""
     association: Association | None = None
     try:
-        for batch in queue:
+        async for batch in queue:
             needed = {(item.sop_class, item.transfer_syntax) for item in batch}
             if association is None or not needed <= _accepted(association).keys():
                 if association is not None:
@@ -190,7 +213,7 @@ async def _c_store_one(association: Association, item: Item, tally: Tally) -> No
         tally.add(counter.bytes)
     else:
         comment = f" ({response.error_comment})" if response.error_comment else ""
-        tally.refuse(item.file.label, f"status 0x{response.status:04X}{comment}")
+        tally.refuse(item.file.label, f"status {told(response.status)}{comment}")
 
 
 class _Counter:
@@ -209,9 +232,9 @@ class _Counter:
 # --- STOW-RS -------------------------------------------------------------------------------------
 
 
-async def _stow(root: str, queue: Iterator[list[Item]], tally: Tally) -> None:
+async def _stow(root: str, queue: Queue, tally: Tally) -> None:
     async with httpx.AsyncClient(timeout=HTTP_TIMEOUT) as client:
-        for batch in queue:
+        async for batch in queue:
             await _stow_batch(client, root, batch, tally)
 
 
@@ -248,19 +271,26 @@ async def _stow_batch(
         ) from error
     if response.status_code not in (200, 202, 409):
         raise Unsupported(
-            f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}"
+            f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}",
+            fix="check that the address is a DICOMweb root that may be stored to",
         )
     for uid, reason in _failures(response):
         same = sent.get(uid)
         label = same.pop()[0].file.label if same else uid
-        tally.refuse(label, f"failure reason 0x{reason:04X}")
+        tally.refuse(label, f"failure reason {told(reason)}")
     for _, size in chain.from_iterable(sent.values()):
         tally.add(size)
 
 
 def _failures(response: httpx.Response) -> list[tuple[str, int]]:
     """SOP Instance UIDs and Failure Reasons of the Failed SOP Sequence (PS3.18 10.5.3.2)."""
-    failed = response.json().get("00081198", {}).get("Value", [])
+    try:
+        failed = response.json().get("00081198", {}).get("Value", [])
+    except (ValueError, AttributeError):
+        raise Unsupported(
+            f"{response.url} answered {response.status_code}, but not in DICOM JSON",
+            fix="check that the address is a DICOMweb root",
+        ) from None
     return [
         (item["00081155"]["Value"][0], item["00081197"]["Value"][0])
         for item in failed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from isocenter.core.errors import NotFound, Unprocessable
 PREAMBLE = 128
 MAGIC = b"DICM"
 CHUNK = 1 << 20
+
+ZIP_START = b"PK\x03\x04"
 
 # PS3.11: the file-set's directory is named so.
 DICOMDIR = "DICOMDIR"
@@ -37,22 +41,44 @@ class SourceFile:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """The file's bytes. Raises `Unprocessable` if the archive cannot be read."""
-        if not self.member:
-            with self.path.open("rb") as file:
-                yield file
-            return
+        """The file's bytes. Raises `Unprocessable` if they cannot be read."""
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
-                yield file
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise Unprocessable(f"{self.label} cannot be unpacked: {error}") from error
+            if self.member:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+                    yield file
+            else:
+                with self.path.open("rb") as file:
+                    _refuse_unopened_zip(file)
+                    yield file
+        except FileNotFoundError as error:
+            raise Unprocessable(
+                "the file is not there, though its DICOMDIR names it", fix="copy the medium again"
+            ) from error
+        except OSError as error:
+            raise Unprocessable(f"the file cannot be read: {error.strerror or error}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, LookupError) as error:
+            raise Unprocessable(f"the archive is damaged: {error}") from error
+        except (NotImplementedError, RuntimeError) as error:  # encrypted, or another compression
+            raise Unprocessable(
+                f"the archive cannot be unpacked: {error}", fix="unpack it and name the folder"
+            ) from error
 
     def chunks(self) -> Iterator[bytes]:
         """The file's bytes in bounded pieces."""
         with self.open() as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+
+def find_some(paths: Sequence[Path]) -> list[SourceFile]:
+    """All that `find` finds. Raises `NotFound` if it is nothing."""
+    files = list(find(paths))
+    if not files:
+        raise NotFound(
+            f"no files in {', '.join(map(str, paths))}",
+            fix="name DICOM files, folders, ZIP archives or DICOMDIRs",
+        )
+    return files
 
 
 def find(paths: Sequence[Path]) -> Iterator[SourceFile]:
@@ -98,22 +124,25 @@ def _zip(path: Path) -> Iterator[SourceFile]:
 
 def _dicomdir(path: Path) -> Iterator[SourceFile]:
     """Files that the directory's records refer to (PS3.3 F.3.2.2, Referenced File ID)."""
-    try:
-        records = pydicom.dcmread(path).get("DirectoryRecordSequence", [])
-    except (InvalidDicomError, OSError, ValueError) as error:
-        raise Unprocessable(
-            f"{path} is not a readable DICOMDIR: {error}", fix="name its folders instead"
-        ) from error
     root = path.parent.resolve()
-    for record in records:
-        parts = record.get("ReferencedFileID")
-        if not parts:
-            continue
-        names = [parts] if isinstance(parts, str) else list(parts)
+    for names in _file_ids(path):
         file = _insensitive(root, names)
         if not file.is_relative_to(root):
             raise Unprocessable(f"{path} refers to a file outside its folder")
         yield SourceFile(file)
+
+
+def _file_ids(path: Path) -> list[list[str]]:
+    try:
+        # pydicom shows invalid values in its warnings; names in lower case are invalid, and common.
+        with warnings.catch_warnings(action="ignore"):
+            records = pydicom.dcmread(path).get("DirectoryRecordSequence", [])
+            referenced = [record.get("ReferencedFileID") for record in records]
+    except (InvalidDicomError, OSError, ValueError) as error:
+        raise Unprocessable(
+            f"{path} is not a readable DICOMDIR: {error}", fix="name its folders instead"
+        ) from error
+    return [[parts] if isinstance(parts, str) else list(parts) for parts in referenced if parts]
 
 
 def _insensitive(root: Path, names: Sequence[str]) -> Path:
@@ -126,6 +155,14 @@ def _insensitive(root: Path, names: Sequence[str]) -> Path:
             exact = same[0] if same else exact
         folder = exact
     return folder.resolve()
+
+
+def _refuse_unopened_zip(file: IO[bytes]) -> None:
+    """An archive without its directory, which is at its end, was not found to be one."""
+    start = file.read(PREAMBLE + len(MAGIC))
+    file.seek(0)
+    if start.startswith(ZIP_START) and not start.endswith(MAGIC):
+        raise Unprocessable("the ZIP archive is cut off or damaged", fix="copy it again")
 
 
 def is_part10(path: Path) -> bool:

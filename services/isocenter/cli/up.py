@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
-
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
-from isocenter.cli.check import complain_about_ports
-from isocenter.cli.common import err, out
-from isocenter.core.errors import IsocenterError, Unavailable
+from isocenter.cli.check import LOOPBACK, complain_about, has_viewer
+from isocenter.cli.common import complain_of, err, make_data, out
+from isocenter.cli.serving import only_one
+from isocenter.core.errors import IsocenterError
 from isocenter.runtime.logs import configure
 from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
 
 READY_SECONDS = 60
-LOCK_FILE = "up.lock"
-READ_ONLY_BY_OTHERS = 0o750
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +27,17 @@ log = logging.getLogger(__name__)
 async def up(
     settings: Settings, config: Path | None, assignments: Sequence[str], *, demo: bool
 ) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT; the exit code. A second signal ends it at once."""
     configure(settings.log.level, settings.log.format, "supervisor")
-    settings.data.mkdir(parents=True, exist_ok=True, mode=READ_ONLY_BY_OTHERS)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with _only_one(settings.data):
-        complain_about_ports(settings)
+    make_data(settings)
+    with only_one(settings.data):
+        complain_about(settings)
         supervisor = Supervisor(
             _children(settings, config, assignments),
             ready_seconds=READY_SECONDS,
             drain_seconds=settings.process.drain_seconds,
         )
+        stop = _on_signals(settings, supervisor)
         try:
             starting = asyncio.create_task(supervisor.start())
             stopped = asyncio.create_task(stop.wait())
@@ -57,8 +49,40 @@ async def up(
                 starting.cancel()
         finally:
             await supervisor.stop()
-    err.print("stopped; everything acknowledged is kept")
+    _tell(settings, "stopped", "stopped; everything acknowledged is kept")
     return 0
+
+
+def _tell(settings: Settings, entry: str, sentence: str, **fields: object) -> None:
+    """A sentence for a person; for a collector an entry of the log, which holds nothing else."""
+    if settings.log.format == "json":
+        log.info(entry, extra=fields)
+    else:
+        err.print(sentence, markup=False)
+
+
+def _on_signals(settings: Settings, supervisor: Supervisor) -> asyncio.Event:
+    """What the first signal sets; the second one hurries the supervisor."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            _tell(settings, "stopping at once", "stopping at once...")
+            supervisor.hurry()
+            return
+        stop.set()
+        seconds = settings.process.drain_seconds
+        _tell(
+            settings,
+            "stopping",
+            f"stopping: work under way may take {seconds:.0f} s more; "
+            "Ctrl-C again stops at once, and loses nothing that was acknowledged",
+            drain_seconds=seconds,
+        )
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
 
 
 async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None:
@@ -72,12 +96,14 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
             loading.cancel()
             return
         if isinstance(error := loading.exception(), IsocenterError):
-            err.print(f"[red]error:[/red] {escape(str(error))}", markup=True)
+            complain_of(error)
         else:
             loading.result()
-    out.print(banner(settings))
+    if settings.log.format == "json":
+        log.info("up", extra={"data": str(settings.data.resolve())})
+    else:
+        out.print(banner(settings), markup=False)
     await stopped
-    err.print("draining...")
 
 
 def _children(settings: Settings, config: Path | None, assignments: Sequence[str]) -> list[Child]:
@@ -96,32 +122,22 @@ def _children(settings: Settings, config: Path | None, assignments: Sequence[str
     return [Child(name, [*command, *roles, "--name", name, *common]) for name, roles in groups]
 
 
-@contextmanager
-def _only_one(data: Path) -> Iterator[None]:
-    """Two supervisors on one data directory would start everything twice."""
-    with (data / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable(
-                f"data directory {data} is being served already",
-                fix="stop that `isocenter up`, or name another directory with --data",
-            ) from None
-        yield
-
-
 def banner(settings: Settings) -> str:
     """Where everything is, and three lines to try."""
     gateway, web = settings.gateway, settings.web
     http = f"http://{_shown(web.host)}:{web.port}"
     dicom = f"{_shown(gateway.host)} {gateway.port}"
+    viewer = f"{http}/viewer/" if has_viewer(settings) else "not there; `isocenter check` says why"
+    warning = (
+        "" if web.host in LOOPBACK else "\nThere is no sign-in: whoever reaches it sees images.\n"
+    )
     return f"""
 Isocenter is up. Data directory: {settings.data.resolve()}
 
-  Viewer         {http}/viewer/
+  Viewer         {viewer}
   DICOMweb root  {http}/dicomweb
   DICOM          AE title {gateway.ae_title}, host {_shown(gateway.host)}, port {gateway.port}
-
+{warning}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
   findscu -aec {gateway.ae_title} {dicom} -S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate

@@ -42,6 +42,7 @@ async def run(
             if stop.is_set():
                 break
         else:
+            logger.info("started", extra={"roles": " ".join(role.name for role in running)})
             if started is not None:
                 started()
             await stop.wait()
@@ -54,22 +55,22 @@ async def run(
             loop.remove_signal_handler(number)
     if problems:
         raise problems[0]
+    logger.info("stopped")
 
 
 def _on_signal(number: int, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-    logger.info("stopping", extra={"signal": signal.Signals(number).name})
+    fields = {"signal": signal.Signals(number).name}
     if stop.is_set():
+        logger.info("stopping at once", extra=fields)
         hurry.set()
+    else:
+        logger.info("stopping", extra=fields)
     stop.set()
 
 
 async def _start(role: Role) -> None:
-    try:
-        await role.start()
-    except Exception as error:
-        logger.error("a role did not start", extra={"role": role.name, "error": str(error)})
-        raise
-    logger.info("role started", extra={"role": role.name})
+    await role.start()
+    logger.debug("role started", extra={"role": role.name})
 
 
 async def _drain(roles: Sequence[Role], seconds: float, hurry: asyncio.Event) -> None:
@@ -100,5 +101,5 @@ async def _stop(role: Role) -> Exception | None:
     except Exception as error:
         logger.exception("a role failed to stop", extra={"role": role.name})
         return error
-    logger.info("role stopped", extra={"role": role.name})
+    logger.debug("role stopped", extra={"role": role.name})
     return None

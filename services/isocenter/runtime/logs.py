@@ -1,18 +1,21 @@
 """Logs of a process: one line per entry, for people or for collectors.
 
 Entries are constant text plus fields (`extra=`). Fields hold no patient data: that is the duty
-of whoever writes them, and of `core.errors`, whose messages never hold attribute values.
+of whoever writes them, and of `core.errors`, whose messages never hold attribute values. Libraries
+know no such duty, so they are heard from warnings up only, whatever the level.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from asyncio import CancelledError
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import orjson
 
+_OURS = __name__.partition(".")[0] + "."
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -22,9 +25,18 @@ def configure(
     """Send all logs of this process, from `level` up, to `stream` (default: standard error)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(instance) if form == "json" else TextFormatter(instance))
+    handler.addFilter(_ours_or_serious)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+
+
+def _ours_or_serious(record: logging.LogRecord) -> bool:
+    if record.name.startswith(_OURS):
+        return True
+    error = record.exc_info[1] if record.exc_info else None
+    # A server that is told to stop at once cancels its requests: what it says of that is no news.
+    return record.levelno >= logging.WARNING and not isinstance(error, CancelledError)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ READY = b"ready\n"
 # A child that dies is restarted at once, one that keeps dying ever more slowly.
 RESTART_SECONDS = (0.0, 0.5, 1, 2, 5, 10)
 HEALTHY_SECONDS = 60  # a child that ran this long starts again from the first delay
+
+LATE_SECONDS = 5  # beyond what a child gives its own work, before it is killed
+HURRY_SECONDS = 2  # the same, once nobody waits for work any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Supervisor:
         self._ready_seconds = ready_seconds
         self._drain_seconds = drain_seconds
         self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -73,19 +76,35 @@ class Supervisor:
                 fix="look at the messages above; `isocenter check` tells what is missing",
             ) from error
 
+    def hurry(self) -> None:
+        """Let `stop` wait for no work any more: what does not end now is killed."""
+        self._hurrying.set()
+
     async def stop(self) -> None:
         """Ask every child to drain, wait, and kill what does not end in time."""
         self._stopping.set()
+        self._terminate()
+        everything = asyncio.gather(*self._keepers, return_exceptions=True)
+        impatient = asyncio.create_task(self._hurrying.wait())
+        await asyncio.wait(
+            (everything, impatient),
+            timeout=self._drain_seconds + LATE_SECONDS,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not everything.done() and impatient.done():
+            self._terminate()  # asked a second time, a child drains no more
+            await asyncio.wait((everything,), timeout=HURRY_SECONDS)
+        impatient.cancel()
+        for name, process in self._running.items():
+            log.error("killed a process that did not end in time", extra={"child": name})
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await everything
+
+    def _terminate(self) -> None:
         for process in self._running.values():
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-        if self._keepers:
-            _, late = await asyncio.wait(self._keepers, timeout=self._drain_seconds + 5)
-            if late:
-                for name, process in self._running.items():
-                    log.error("killed a process that did not end in time", extra={"child": name})
-                    process.kill()
-                await asyncio.wait(late)
+                process.terminate()
 
     async def _keep(self, child: Child, ready: asyncio.Event) -> None:
         attempt = 0
@@ -118,6 +137,8 @@ class Supervisor:
                 *command, pass_fds=(theirs.fileno(),), start_new_session=True
             )
         self._running[child.name] = process
+        if self._stopping.is_set():
+            process.terminate()  # it came too late to be asked with the others
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             if await reader.readline() == READY:

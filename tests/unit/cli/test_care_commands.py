@@ -9,7 +9,8 @@ import pytest
 from isocenter.app import Process
 from isocenter.cli.care import import_files, rebuild, verify
 from isocenter.cli.common import require_data, settings_of
-from isocenter.core.errors import Invalid, OutOfResources
+from isocenter.cli.serving import only_one
+from isocenter.core.errors import Invalid, NotFound, OutOfResources
 from isocenter.core.matching import Level, Search
 from isocenter.settings import Settings, load
 from support.datasets import tiny, write
@@ -85,6 +86,27 @@ async def test_a_study_to_verify_must_be_a_uid(settings: Settings) -> None:
         await verify(settings, "../../etc")
 
 
+async def test_a_study_of_which_nothing_is_kept_is_not_verified(
+    settings: Settings, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await import_files(settings, [files])
+    capsys.readouterr()
+    with pytest.raises(NotFound, match=r"no object of the study 1\.2\.3"):
+        await verify(settings, "1.2.3")
+    assert "verified" not in capsys.readouterr().err
+
+
+async def test_import_says_when_what_it_took_will_be_found(
+    settings: Settings, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await import_files(settings, [files])
+    told = f"searches find them once `isocenter up` runs on {settings.data}"
+    assert told in capsys.readouterr().out
+    with only_one(settings.data):
+        await import_files(settings, [files])
+    assert told not in capsys.readouterr().out
+
+
 async def test_import_ends_at_once_when_there_is_no_room(tmp_path: Path, files: Path) -> None:
     settings = load(data=tmp_path / "data", flags={"storage.reserve_bytes": str(10**18)})
     with pytest.raises(OutOfResources):
@@ -96,6 +118,12 @@ def test_a_misspelled_data_directory_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="dtaa does not exist"):
         require_data(settings)
     assert not settings.data.exists()
+
+
+def test_another_folder_is_not_made_a_data_directory(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"not a data directory .*`isocenter up`"):
+        require_data(load(data=tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_flag_without_a_value_is_refused_with_the_right_form() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -10,11 +13,13 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from isocenter.cli import send as module
+from isocenter.cli.reasons import told
 from isocenter.cli.send import (
     MAX_CONTEXTS,
     STOW_BATCH,
     DicomPeer,
     Item,
+    Queue,
     _batches,
     _identify,
     parse_peer,
@@ -55,6 +60,30 @@ async def test_a_file_is_identified_by_its_data_set(name: str, syntax: str) -> N
     assert item.instance
 
 
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"Port out of range.*ports are 1 to 65535"):
+        parse_peer("dicom://PACS@10.0.0.1:99999")
+
+
+async def test_a_calling_title_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"--calling .*not an AE title"):
+        await send([tmp_path], "dicom://PACS@10.0.0.1", calling="LONGER THAN SIXTEEN", parallel=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0xA702, "0xA702, the peer is out of resources"),
+        (0x0122, "0x0122, SOP class not supported"),
+        (0xC000, "0xC000, the peer cannot understand the data set"),
+        (0xC122, "0xC122, the transfer syntax is not supported for this SOP class"),
+        (0x0999, "0x0999"),
+    ],
+)
+def test_statuses_are_told_in_words(status: int, words: str) -> None:
+    assert told(status) == words
+
+
 async def test_a_file_that_names_no_instance_is_unprocessable(tmp_path: Path) -> None:
     data_set = tiny()
     path = write(data_set, tmp_path / "x.dcm")
@@ -66,18 +95,31 @@ async def test_a_file_that_names_no_instance_is_unprocessable(tmp_path: Path) ->
         await _identify(SourceFile(path))
 
 
-def _items(count: int, syntaxes: int = 1) -> list[Item]:
-    return [
-        Item(SourceFile(Path("x")), CTImageStorage, f"1.2.{n}", f"1.2.840.{n % syntaxes}")
-        for n in range(count)
-    ]
+async def _items(count: int, syntaxes: int = 1) -> AsyncIterator[Item]:
+    for n in range(count):
+        yield Item(SourceFile(Path("x")), CTImageStorage, f"1.2.{n}", f"1.2.840.{n % syntaxes}")
 
 
-def test_batches_are_bounded_in_length_and_in_presentation_contexts() -> None:
-    assert [len(b) for b in _batches(_items(STOW_BATCH * 2 + 1))] == [STOW_BATCH, STOW_BATCH, 1]
-    for batch in _batches(_items(400, syntaxes=400)):
+async def test_batches_are_bounded_in_length_and_in_presentation_contexts() -> None:
+    batches = [batch async for batch in _batches(_items(STOW_BATCH * 2 + 1))]
+    assert [len(batch) for batch in batches] == [STOW_BATCH, STOW_BATCH, 1]
+    async for batch in _batches(_items(400, syntaxes=400)):
         assert len({item.transfer_syntax for item in batch}) <= MAX_CONTEXTS
-    assert list(_batches([])) == []
+    assert [batch async for batch in _batches(_items(0))] == []
+
+
+async def test_workers_share_the_batches_without_losing_or_repeating_one() -> None:
+    queue = Queue(_batches(_items(STOW_BATCH * 7)))
+
+    async def work() -> list[str]:
+        uids = []
+        async for batch in queue:
+            await asyncio.sleep(0)
+            uids += [item.instance for item in batch]
+        return uids
+
+    shares = await asyncio.gather(work(), work(), work())
+    assert sorted(chain(*shares)) == sorted(f"1.2.{n}" for n in range(STOW_BATCH * 7))
 
 
 def _answering(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Exception) -> None:
@@ -127,8 +169,9 @@ async def test_two_files_of_one_instance_are_counted_one_by_one(
     [
         (httpx.ConnectError("refused"), Unavailable, "does not answer.*check the address"),
         (httpx.Response(404, text="no such page"), Unsupported, "answered 404.*no such page"),
+        (httpx.Response(200, text="<html/>"), Unsupported, "not in DICOM JSON.*DICOMweb root"),
     ],
-    ids=["nobody", "no-stow"],
+    ids=["nobody", "no-stow", "no-dicomweb"],
 )
 async def test_a_root_that_takes_no_stow_ends_the_sending(
     tmp_path: Path,

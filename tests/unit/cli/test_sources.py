@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
-from isocenter.cli.sources import find
+from isocenter.cli.sources import find, find_some
 from isocenter.core.errors import NotFound, Unprocessable
 
 
@@ -52,6 +54,48 @@ def test_a_damaged_archive_member_is_an_error_of_that_file(tmp_path: Path, ct: b
         b"".join(file.chunks())
 
 
+def _spoilt(archive: Path, ct: bytes) -> None:
+    """Deflated data that end nowhere."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+        writer.writestr("one.dcm", ct)
+    content = bytearray(archive.read_bytes())
+    content[100:1000] = b"\xff" * 900
+    archive.write_bytes(content)
+
+
+def _encrypted(archive: Path, ct: bytes) -> None:
+    """The flag is enough."""
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("one.dcm", ct)
+    content = bytearray(archive.read_bytes())
+    content[6] |= 1
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(content)
+
+
+def _cut(archive: Path, ct: bytes) -> None:
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("one.dcm", ct)
+    archive.write_bytes(archive.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_spoilt, "the archive is damaged"),
+        (_encrypted, "encrypted.*unpack it and name the folder"),
+        (_cut, "ZIP archive is cut off or damaged"),
+    ],
+)
+def test_what_is_wrong_with_an_archive_is_said_of_its_members_alone(
+    tmp_path: Path, ct: bytes, spoil: Callable[[Path, bytes], None], told: str
+) -> None:
+    spoil(tmp_path / "x.zip", ct)
+    (file,) = find([tmp_path])
+    with pytest.raises(Unprocessable, match=told):
+        b"".join(file.chunks())
+
+
 def _directory(path: Path, parts: list[str]) -> None:
     record = Dataset()
     record.DirectoryRecordType = "IMAGE"
@@ -73,6 +117,29 @@ def test_a_dicomdir_leads_to_its_files_whatever_the_case_of_their_names(
     (tmp_path / "unlisted").write_bytes(ct)
     _directory(tmp_path / "DICOMDIR", ["IMAGES", "IM1"])
     assert [file.path for file in find([tmp_path])] == [(tmp_path / "images" / "im1").resolve()]
+
+
+def test_a_file_that_a_dicomdir_names_and_that_is_not_there_is_an_error_of_that_file(
+    tmp_path: Path,
+) -> None:
+    _directory(tmp_path / "DICOMDIR", ["IMAGES", "IM1"])
+    (file,) = find([tmp_path])
+    assert file.label.endswith("IMAGES/IM1")
+    with pytest.raises(Unprocessable, match=r"not there, though its DICOMDIR names it"):
+        b"".join(file.chunks())
+
+
+def test_names_in_lower_case_are_read_without_a_warning(tmp_path: Path, ct: bytes) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        _directory(tmp_path / "DICOMDIR", ["im1"])
+    (tmp_path / "im1").write_bytes(ct)
+    with warnings.catch_warnings(action="error"):
+        assert _labels(tmp_path) == ["im1"]
+
+
+def test_nothing_found_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no files in .*name DICOM files"):
+        find_some([tmp_path])
 
 
 def test_a_dicomdir_cannot_lead_outside_its_folder(tmp_path: Path) -> None:

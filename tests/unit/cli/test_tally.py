@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from isocenter.cli.progress import MAX_EXAMPLES, Tally
+from isocenter.core.errors import Unavailable
 
 
 def _summed(*refusals: tuple[str, str], sizes: tuple[int, ...] = ()) -> tuple[Tally, str]:
     text = io.StringIO()
-    with Tally(Console(file=text, soft_wrap=True), "sent", 10) as tally:
+    with Tally(Console(file=text, soft_wrap=True), "sent", "instances", 10) as tally:
         for size in sizes:
             tally.add(size)
         for what, reason in refusals:
             tally.refuse(what, reason)
-    tally.summary("instances")
     return tally, text.getvalue()
 
 
@@ -42,6 +43,7 @@ def test_the_list_of_reasons_is_bounded_and_the_most_frequent_come_first() -> No
     reasons = [(f"{n}.dcm", f"reason {n}") for n in range(MAX_EXAMPLES + 5)]
     _, text = _summed(*reasons, ("again.dcm", "reason 7"))
     assert text.count(" x reason") == MAX_EXAMPLES
+    assert "and 5 more reasons" in text
     assert text.index("2 x reason 7") < text.index("1 x reason 0")
 
 
@@ -49,3 +51,34 @@ def test_square_brackets_in_names_are_shown_as_they_are() -> None:
     _, text = _summed(("[red]/x.dcm", "expected [1.2.3]"))
     assert "[red]/x.dcm" in text
     assert "expected [1.2.3]" in text
+
+
+def test_work_that_an_error_ends_is_summed_up_all_the_same() -> None:
+    text = io.StringIO()
+    tally = Tally(Console(file=text, soft_wrap=True), "sent", "instances")
+    tally.add(20_000)
+    with pytest.raises(Unavailable), tally:
+        raise Unavailable("the peer is gone")
+    assert "sent: 1 instances, 20.0 kB in " in text.getvalue()
+    assert "ended before all was done" in text.getvalue()
+
+
+def test_work_that_an_error_ends_at_its_beginning_has_no_summary() -> None:
+    text = io.StringIO()
+    with pytest.raises(Unavailable), Tally(Console(file=text), "sent", "instances"):
+        raise Unavailable("there is no peer")
+    assert text.getvalue() == ""
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = io.StringIO()
+    clock = iter(range(0, 1000, 4))  # seconds; every look at the clock takes four
+    monkeypatch.setattr("isocenter.cli.progress.time.monotonic", lambda: next(clock))
+    with Tally(Console(file=text, soft_wrap=True), "verified", "objects", 5) as tally:
+        for _ in range(5):
+            tally.add()
+        told = text.getvalue().splitlines()
+    assert told
+    assert all(line.startswith("verified: ") and " of 5 objects so far" in line for line in told)

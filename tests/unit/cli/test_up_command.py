@@ -10,8 +10,10 @@ import pytest
 
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES, Process
 from isocenter.cli import demo
-from isocenter.cli.check import check, complain_about_ports
-from isocenter.cli.up import _children, _only_one, banner, up
+from isocenter.cli.check import check, complain_about
+from isocenter.cli.send import DicomPeer, parse_peer
+from isocenter.cli.serving import is_served, only_one
+from isocenter.cli.up import _children, banner, up
 from isocenter.core.errors import Unavailable
 from isocenter.settings import load
 
@@ -31,7 +33,8 @@ def test_the_banner_shows_the_addresses_that_the_settings_say(
     monkeypatch.setenv("ISOCENTER_WEB__PORT", "18081")
     monkeypatch.setenv("ISOCENTER_GATEWAY__PORT", "11199")
     flags = {"gateway.ae_title": "ARCHIVE", "gateway.host": "0.0.0.0", "web.host": "10.1.2.3"}
-    text = banner(load(data=tmp_path, flags=flags))
+    (tmp_path / "index.html").touch()
+    text = banner(load(data=tmp_path, flags={**flags, "web.viewer": str(tmp_path)}))
     for expected in (
         f"Data directory: {tmp_path}",
         "http://10.1.2.3:18081/viewer/",
@@ -42,6 +45,14 @@ def test_the_banner_shows_the_addresses_that_the_settings_say(
         "curl 'http://10.1.2.3:18081/dicomweb/studies",
     ):
         assert expected in text
+
+
+def test_the_banner_warns_of_what_is_not_there_and_of_who_can_see(tmp_path: Path) -> None:
+    text = banner(load(data=tmp_path))
+    assert "Viewer         not there; `isocenter check` says why" in text
+    assert "sign-in" not in text
+    text = banner(load(data=tmp_path, flags={"web.host": "0.0.0.0"}))
+    assert "There is no sign-in" in text
 
 
 def test_one_process_per_worker_and_one_for_the_consumers_each_by_its_name(tmp_path: Path) -> None:
@@ -66,16 +77,49 @@ def test_a_process_is_known_by_host_and_name_and_without_one_by_its_roles(tmp_pa
 
 def test_a_data_directory_is_served_by_one_installation_at_a_time(tmp_path: Path) -> None:
     refused = pytest.raises(Unavailable, match=r"is being served already.*--data")
-    with _only_one(tmp_path), refused, _only_one(tmp_path):
+    with only_one(tmp_path), refused, only_one(tmp_path):
         pytest.fail("two hold the same directory")
-    with _only_one(tmp_path):
+    with only_one(tmp_path):
         """The lock goes with its holder."""
+
+
+def test_whether_a_data_directory_is_served_is_seen_by_others(tmp_path: Path) -> None:
+    assert not is_served(tmp_path)
+    with only_one(tmp_path):
+        assert is_served(tmp_path)
+    assert not is_served(tmp_path)
+
+
+async def test_a_data_directory_that_cannot_be_made_is_named_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match=r"file is not a directory; .*--data"):
+        await up(load(data=tmp_path / "file"), None, [], demo=False)
+    with pytest.raises(Unavailable, match=r"below cannot be made: Not a directory; .*--data"):
+        await up(load(data=tmp_path / "file" / "below"), None, [], demo=False)
+
+
+async def test_a_backend_that_nothing_can_use_is_named_once_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    settings = load(data=tmp_path, flags={"bus": "kafka://broker:9092"})
+    with pytest.raises(Unavailable, match=r"bus: nothing here can use 'kafka:.*begin with log:"):
+        await up(settings, None, [], demo=False)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_no_matter_of_the_port(tmp_path: Path, host: str) -> None:
+    settings = load(data=tmp_path, flags={"web.host": host, "gateway.port": "0"})
+    with pytest.raises(Unavailable, match=r"--set web\.host=ADDRESS") as caught:
+        complain_about(settings)
+    assert "PORT" not in caught.value.fix
 
 
 def test_a_taken_port_is_named_with_the_ways_to_choose_another(tmp_path: Path, taken: int) -> None:
     settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": str(taken)})
     with pytest.raises(Unavailable) as caught:
-        complain_about_ports(settings)
+        complain_about(settings)
     for expected in (f"web.port {taken}", "--set web.port=N", "ISOCENTER_WEB__PORT=N"):
         assert expected in str(caught.value)
 
@@ -83,7 +127,7 @@ def test_a_taken_port_is_named_with_the_ways_to_choose_another(tmp_path: Path, t
 def test_all_taken_ports_are_named_at_once(tmp_path: Path, taken: int) -> None:
     settings = load(data=tmp_path, flags={"gateway.port": str(taken), "web.port": str(taken)})
     with pytest.raises(Unavailable, match=r"gateway\.port.*web\.port"):
-        complain_about_ports(settings)
+        complain_about(settings)
 
 
 async def test_nothing_is_started_while_a_port_is_taken(tmp_path: Path, taken: int) -> None:
@@ -114,6 +158,20 @@ async def test_demo_studies_that_were_loaded_are_not_loaded_again(
     await demo.load_demo(settings)
     assert made == [tmp_path / "demo"]
     assert sent == ["dicom://ISOCENTER@127.0.0.1:11199"]
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [
+        ("0.0.0.0", "dicom://ISOCENTER@127.0.0.1:11112"),
+        ("10.1.2.3", "dicom://ISOCENTER@10.1.2.3:11112"),
+        ("::1", "dicom://ISOCENTER@[::1]:11112"),
+    ],
+)
+def test_the_demo_studies_are_sent_to_where_the_gateway_listens(host: str, peer: str) -> None:
+    to = demo._own_gateway(load(flags={"gateway.host": host}))
+    assert to == peer
+    assert isinstance(parse_peer(to), DicomPeer)
 
 
 async def test_demo_studies_that_were_refused_are_tried_again_next_time(
@@ -150,6 +208,48 @@ def test_check_says_what_is_wrong_and_what_to_do(
         "ok    pydicom: 3.",
     ):
         assert expected in told
+
+
+def test_check_takes_ports_of_a_served_directory_for_its_own(
+    tmp_path: Path, taken: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": str(taken)})
+    with only_one(tmp_path):
+        check(settings)
+    assert f"ok    web.port {taken} on 127.0.0.1: in use while" in capsys.readouterr().out
+
+
+def test_check_says_what_is_wrong_with_folders_backends_and_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
+    flags = {"bus": "kafka:", "blobs": f"file:{tmp_path}/objects", "web.host": "0.0.0.0"}
+    flags |= {"gateway.port": "0", "web.port": "0", "storage.reserve_bytes": "1000"}
+    assert check(load(data=tmp_path / "file", flags=flags)) == 1
+    told = capsys.readouterr().out
+    for expected in (
+        f"wrong data directory {tmp_path}/file: {tmp_path}/file is a file",
+        f"ok    disk of blobs {tmp_path}/objects",
+        "ok    web.host: 0.0.0.0 (other machines can reach it; there is no sign-in",
+        "wrong bus: nothing here can use 'kafka:'",
+        "wrong open files: limit 1,024",
+        "fix: LimitNOFILE=4096",
+    ):
+        assert expected in told
+    assert told.count("wrong ") == told.count("fix: ")
+
+
+def test_check_names_what_another_user_left_in_the_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("log", "blobs"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path / "log")
+    check(load(data=tmp_path))
+    told = capsys.readouterr().out
+    assert f"wrong data directory {tmp_path}: not writable in it: log" in told
+    assert "fix: chown -R" in told
 
 
 def test_check_is_content_with_a_machine_that_has_everything(

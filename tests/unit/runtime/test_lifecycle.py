@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 
@@ -58,6 +59,15 @@ async def test_a_signal_drains_and_stops_in_reverse_order(roles, happened, numbe
         "drain c", "drain b", "drain a",
         "stop c", "stop b", "stop a",
     ]  # fmt: skip
+
+
+async def test_a_process_says_in_one_line_each_that_it_started_and_stopped(roles, caplog):
+    caplog.set_level(logging.INFO)
+    stop = asyncio.Event()
+    async with asyncio.timeout(10):
+        await run(roles, drain_seconds=5, stop=stop, started=stop.set)
+    assert [record.message for record in caplog.records] == ["started", "stopped"]
+    assert caplog.records[0].roles == "a b c"
 
 
 async def test_an_event_stops_too_and_the_caller_hears_of_the_draining(roles, happened):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.core.errors import Unavailable
-from isocenter.runtime.supervisor import READY, Child, Supervisor
+from isocenter.runtime.supervisor import HURRY_SECONDS, READY, Child, Supervisor
 
 # A child that says it is ready, writes its process ID, and ends with its parent or on SIGTERM.
 SCRIPT = f"""
@@ -75,6 +76,53 @@ async def test_a_child_that_is_never_ready_is_named() -> None:
     with pytest.raises(Unavailable, match="silent did not become ready"):
         await supervisor.start()
     await supervisor.stop()
+
+
+STUBBORN = f"""
+import os, signal, socket, sys, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked", file=open(sys.argv[1], "a"), flush=True))
+socket.socket(fileno=int(sys.argv[2])).sendall({READY!r})
+while True:
+    time.sleep(60)
+"""
+
+
+async def test_a_child_that_goes_on_working_is_killed_soon_after_the_second_request(
+    tmp_path: Path,
+) -> None:
+    asked = tmp_path / "asked"
+    child = Child("stubborn", [sys.executable, "-c", STUBBORN, str(asked), "{fd}"])
+    supervisor = Supervisor([child], ready_seconds=20, drain_seconds=3600)
+    await supervisor.start()
+    stopping = asyncio.create_task(supervisor.stop())
+    await _lines(asked, 1)
+    assert not stopping.done()
+    supervisor.hurry()
+    async with asyncio.timeout(HURRY_SECONDS + 5):
+        await stopping
+    assert await _lines(asked, 2) == ["asked", "asked"]
+
+
+async def test_a_child_that_is_not_working_any_more_is_not_waited_for(tmp_path: Path) -> None:
+    supervisor = Supervisor([_child(tmp_path / "pids")], ready_seconds=20, drain_seconds=3600)
+    await supervisor.start()
+    supervisor.hurry()
+    async with asyncio.timeout(HURRY_SECONDS - 0.5):
+        await supervisor.stop()
+    assert await _lines(tmp_path / "pids.ended", 1) == ["term"]
+
+
+async def test_children_that_fail_to_start_together_leave_no_error_unheard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit(1)"]
+    children = [Child(name, command) for name in ("one", "two")]
+    supervisor = Supervisor(children, ready_seconds=20, drain_seconds=1)
+    with pytest.raises(Unavailable, match="ended with exit code 1"):
+        await supervisor.start()
+    await supervisor.stop()
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_a_child_sees_the_end_of_a_killed_supervisor(tmp_path: Path) -> None:
