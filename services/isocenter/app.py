@@ -14,17 +14,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import cast
-
-import grpc.aio
+from typing import TYPE_CHECKING, cast
 
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role, Section
-from isocenter.runtime.rpc_channel import open_channel
 from isocenter.settings import Settings
+
+if TYPE_CHECKING:
+    import grpc.aio
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +214,16 @@ class Process(Env):
             if role in self.role_names or not address:
                 service: object = await ROLES[role].package("service").create(self)
             else:
-                channel = cast(grpc.aio.Channel, await self._channel(address))
+                channel = cast("grpc.aio.Channel", await self._channel(address))
                 service = getattr(ROLES[role].package("rpc"), f"{role.title()}Client")(channel)
             return service
 
         return await self._once(role, make)
 
     async def _channel(self, address: str) -> object:
+        # gRPC takes long to import, and an embedded process has no channel.
+        from isocenter.runtime.rpc_channel import open_channel  # noqa: PLC0415
+
         async def make() -> object:
             return open_channel(address)
 

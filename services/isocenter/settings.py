@@ -255,8 +255,9 @@ def _origin(
     file_name: str,
 ) -> str:
     """Where the offending value came from, the strongest source first."""
-    if any(key == flag or key.startswith(flag + ".") for flag in flags):
-        return f"set by --set {key}"
+    for flag in flags:
+        if key == flag or key.startswith(flag + ".") or flag.startswith(key + "."):
+            return f"set by --set {flag}"
     names = [str(part) for part in location if isinstance(part, str)]
     for length in range(len(names), 0, -1):
         variable = PREFIX + NESTED.join(names[:length]).upper()

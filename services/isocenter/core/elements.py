@@ -21,8 +21,6 @@ from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import TransferSyntax
 
-MAX_DEPTH = 64  # nested sequences
-
 _SHORT = {vr.encode(): vr for vr in SHORT_VRS}
 _LONG = {vr.encode(): vr for vr in LONG_VRS}
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from isocenter.core.dictionary import ITEM, SEQUENCE_DELIMITER, UNDEFINED
 from isocenter.core.elements import (
-    MAX_DEPTH,
     Truncated,
     broken,
     skip,
@@ -24,6 +23,7 @@ from isocenter.core.frames import (
     NativeFrames,
     PixelLayout,
 )
+from isocenter.core.limits import MAX_DEPTH
 from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import TransferSyntax
 

@@ -29,7 +29,6 @@ from isocenter.core.dictionary import (
 )
 from isocenter.core.elements import (
     IMPLICIT,
-    MAX_DEPTH,
     Element,
     Structure,
     Truncated,
@@ -39,6 +38,7 @@ from isocenter.core.elements import (
     too_deep,
 )
 from isocenter.core.errors import Unprocessable
+from isocenter.core.limits import MAX_DEPTH
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import lookup

@@ -133,7 +133,7 @@ def _meta(found: dict[str, str], length: int) -> FileMeta:
 def _no_meta() -> Unprocessable:
     return Unprocessable(
         "not a DICOM file: no 'DICM' behind a preamble of 128 bytes",
-        fix="send a Part 10 file with File Meta Information (PS3.10 7.1)",
+        fix="give a Part 10 file with File Meta Information (PS3.10 7.1)",
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from isocenter.core.charset import Charset
 from isocenter.core.dictionary import ITEM_DELIMITER, PIXEL_TAGS, SEQUENCE_DELIMITER, UNDEFINED
 from isocenter.core.elements import (
-    MAX_DEPTH,
     Element,
     Structure,
     Truncated,
@@ -22,6 +21,7 @@ from isocenter.core.elements import (
     structure_of,
 )
 from isocenter.core.json_model import INLINE_LIMIT, to_json
+from isocenter.core.limits import MAX_DEPTH
 from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import lookup
 

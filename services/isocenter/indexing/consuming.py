@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -37,16 +38,25 @@ _LULL = 0.01  # seconds without an event that end the waiting for more
 _COUNTED_SERIES = 10_000
 
 
+class Stopped(Exception):
+    """It was told to stop while it tried in vain; what was not committed is delivered again."""
+
+
 class Retrying:
     """Tries again until it works; tells meanwhile why it does not."""
 
     def __init__(self, longest: float, doing: str) -> None:
         self._longest = longest
         self._doing = doing
+        self._stopping = asyncio.Event()
         self.problem = ""
 
+    def stop(self) -> None:
+        """Try nothing again from now on."""
+        self._stopping.set()
+
     async def __call__(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, tried with growing pauses. Only cancelling ends it."""
+        """The result of `work`, tried with growing pauses until `stop`. Raises `Stopped`."""
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -66,7 +76,11 @@ class Retrying:
             else:
                 self.problem = ""
                 return result
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            if self._stopping.is_set():
+                raise Stopped
             pause = min(pause * 2, self._longest)
 
 
@@ -93,18 +107,20 @@ class Indexer:
 
     async def run(self) -> None:
         """Index until `stop`."""
-        consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_INSTANCES]))
-        try:
-            while not self._stopping:
-                deliveries = await self.retrying(lambda: self._poll(consumer))
-                if deliveries:
-                    await self._index(consumer, deliveries)
-        finally:
-            await consumer.close()
+        with suppress(Stopped):
+            consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_INSTANCES]))
+            try:
+                while not self._stopping:
+                    deliveries = await self.retrying(lambda: self._poll(consumer))
+                    if deliveries:
+                        await self._index(consumer, deliveries)
+            finally:
+                await consumer.close()
 
     def stop(self) -> None:
-        """End after the batch in hand."""
+        """End after the batch in hand, unless it is being tried again."""
         self._stopping = True
+        self.retrying.stop()
 
     async def _poll(self, consumer: Consumer) -> Sequence[Delivery]:
         """The next batch. A few at a time would make many small packs and transactions, so a

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -15,7 +16,7 @@ from isocenter.core.apis import Storage
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import TOPIC_STUDIES, StudyChanged, StudyQuiet
 from isocenter.core.ports import Consumer, Delivery, EventBus
-from isocenter.indexing.consuming import POLL_SECONDS, Retrying
+from isocenter.indexing.consuming import POLL_SECONDS, Retrying, Stopped
 from isocenter.indexing.packing import compact_study
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.runtime.event_codec import decode, encode
@@ -52,16 +53,18 @@ class Settler:
 
     async def run(self) -> None:
         """Settle until `stop`."""
-        consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_STUDIES]))
-        try:
-            while not self._stopping:
-                await self.step(consumer)
-        finally:
-            await consumer.close()
+        with suppress(Stopped):
+            consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_STUDIES]))
+            try:
+                while not self._stopping:
+                    await self.step(consumer)
+            finally:
+                await consumer.close()
 
     def stop(self) -> None:
-        """End after the step in hand."""
+        """End after the step in hand, unless it is being tried again."""
         self._stopping = True
+        self.retrying.stop()
 
     async def step(self, consumer: Consumer) -> None:
         """Take in what has changed, and settle what is due once all of it is known."""

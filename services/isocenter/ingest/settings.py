@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from isocenter.core.elements import MAX_DEPTH
 from isocenter.core.events import ConflictPolicy
 from isocenter.core.identity import DEFAULT_PARTITION, KEY_COMPONENT, is_ae_title, is_uid
+from isocenter.core.limits import MAX_DEPTH
 
 MIB = 1024 * 1024
 

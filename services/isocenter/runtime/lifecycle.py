@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ async def run(
             if stop.is_set():
                 break
         else:
+            # What was made until now stays: the garbage collector need not look at it again.
+            gc.collect()
+            gc.freeze()
             logger.info("started", extra={"roles": " ".join(role.name for role in running)})
             if started is not None:
                 started()

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import grpc.aio
 from pydantic import BaseModel
 
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.runtime.audit_log import AuditLog
+
+if TYPE_CHECKING:  # it takes long to import, and embedded processes never use it
+    import grpc.aio
 
 Section = TypeVar("Section", bound=BaseModel)
 

@@ -19,7 +19,6 @@ from isocenter.core.dictionary import (
     UNDEFINED,
 )
 from isocenter.core.elements import (
-    MAX_DEPTH,
     Element,
     Structure,
     Truncated,
@@ -28,6 +27,7 @@ from isocenter.core.elements import (
     skip,
     too_deep,
 )
+from isocenter.core.limits import MAX_DEPTH
 from isocenter.core.ports import Buffer
 from isocenter.transcoding.codecs import swap
 

@@ -202,6 +202,21 @@ async def test_while_the_index_is_down_events_wait_and_nothing_is_lost(archive) 
     assert values(await archive.answers(STUDIES), "00100020") == ["WAITING"]
 
 
+async def test_stopping_does_not_wait_for_an_index_that_is_down(archive) -> None:
+    archive.index = _Flaky(archive.index, failures=10**9)
+    await archive.store(tiny(PatientID="WAITING"))
+    indexer = archive.indexer(IndexingSettings(linger_seconds=0, retry_seconds=3600))
+    task = asyncio.create_task(indexer.run())
+    async with asyncio.timeout(5):
+        while not indexer.retrying.problem:
+            await asyncio.sleep(0.001)
+        indexer.stop()
+        await task
+    archive.index.failures = 0
+    await archive.index_all()
+    assert values(await archive.answers(STUDIES), "00100020") == ["WAITING"]
+
+
 async def test_many_packs_of_a_series_are_merged_early_and_keep_their_entries(archive) -> None:
     settings = IndexingSettings(linger_seconds=0, retry_seconds=0.05, batch_size=1, pack_segments=4)
     for number in range(10):

@@ -1,0 +1,3 @@
+"""Bounds of what is read, for settings too: this module imports nothing."""
+
+MAX_DEPTH = 64  # nested sequences
