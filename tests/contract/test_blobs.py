@@ -13,7 +13,8 @@ import pytest
 from isocenter.adapters.blobs.files import FileBlobs
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.core.errors import Corrupted, Invalid, NotFound
-from isocenter.core.ports import BlobStore
+from isocenter.core.ports import BlobStore, Kept
+from isocenter.runtime.checksum import Checksum
 
 KEY = "objects/main/1.2/1.2.3/1.2.3.4/abc.dcm"
 
@@ -77,7 +78,7 @@ class BlobStoreContract:
         with pytest.raises(Invalid):
             [c async for c in blobs.stream(key)]
         with pytest.raises(Invalid):
-            [c async for c in blobs.checked(key, "0" * 64)]
+            [c async for c in blobs.checked(Kept(key, "0" * 64))]
 
     @pytest.mark.parametrize(
         ("offset", "length", "expected"),
@@ -106,18 +107,22 @@ class BlobStoreContract:
     async def test_a_checked_blob_is_read_whole_from_an_offset(self, blobs, size, offset):
         content = bytes(range(256)) * (size // 256) + bytes(size % 256)
         await put(blobs, KEY, content)
-        chunks = [c async for c in blobs.checked(KEY, digest(content), offset)]
+        chunks = [c async for c in blobs.checked(Kept(KEY, digest(content), offset))]
         assert b"".join(chunks) == content[offset:]
         assert all(0 < len(chunk) <= 2**20 for chunk in chunks)
+        known = Kept(KEY, digest(content), offset, Checksum(content).hexdigest())
+        assert [c async for c in blobs.checked(known)] == chunks
 
     @pytest.mark.parametrize("size", [0, 9, 2**20, 2**21 + 1])
-    async def test_the_last_chunk_of_a_blob_with_another_digest_never_comes(self, blobs, size):
+    @pytest.mark.parametrize("checksum", ["", "0" * 16])
+    async def test_the_last_chunk_of_a_blob_that_changed_never_comes(self, blobs, size, checksum):
         content = bytes(size)
         await put(blobs, KEY, content)
+        kept = Kept(KEY, digest(content) if checksum else "0" * 64, 0, checksum)
         received: list[bytes] = []
 
         async def read() -> None:
-            async for chunk in blobs.checked(KEY, "0" * 64):
+            async for chunk in blobs.checked(kept):
                 received.append(chunk)  # noqa: PERF401 (what came before an error is looked at)
 
         with pytest.raises(Corrupted, match=r"1\.2\.3\.4"):
@@ -132,7 +137,7 @@ class BlobStoreContract:
         with pytest.raises(NotFound):
             [c async for c in blobs.stream(KEY)]
         with pytest.raises(NotFound):
-            [c async for c in blobs.checked(KEY, "0" * 64)]
+            [c async for c in blobs.checked(Kept(KEY, "0" * 64))]
 
     async def test_a_staged_blob_is_invisible_until_it_is_committed(self, blobs):
         buffer = bytearray(3 * 1024 * 1024)

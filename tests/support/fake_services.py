@@ -25,7 +25,9 @@ from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match
 NAME = InstanceName("main", "1.2", "1.2.3", "1.2.3.4")
 AT = datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC)
 BIG = bytes(range(256)) * 4096  # 1 MiB: several chunks
-INSTANCE = StoredInstance(NAME, "d" * 64, "objects/k", 2**33, "1.9", "1.2.840.10008.1.2", 900, 3)
+INSTANCE = StoredInstance(
+    NAME, "d" * 64, "objects/k", 2**33, "1.9", "1.2.840.10008.1.2", 900, 3, "0123456789abcdef"
+)
 PIXELS = PixelFormat(
     512, 256, 3, 16, 12, 1, "PALETTE COLOR", 1, 40.5, 400.0, 2.0, -1024.0,
     (b"r" * 256, b"g" * 256, b"b" * 256), -5, "SIGMOID",

@@ -74,6 +74,7 @@ class StoredInstance:
     transfer_syntax: str
     data_set_offset: int  # of the data set in the Part 10 file, bytes
     number_of_frames: int  # 0: no pixel data
+    checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,10 @@ class Storage(Protocol):
         replaced by the edge's own DICOMweb root."""
         ...
 
-    def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
-        """The data set as stored, without File Meta Information; read against the digest:
-        raises `Corrupted` at the latest in place of the last chunk."""
+    def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
+        """The data set as stored, without File Meta Information; read against the checksum, or
+        the digest where none is known: raises `Corrupted` at the latest in place of the last
+        chunk."""
         ...
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:

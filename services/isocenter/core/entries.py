@@ -44,6 +44,7 @@ class _Facts:
     sop_class: str
     transfer_syntax: str
     data_set_offset: int
+    checksum: str = ""
 
 
 def entry_from_event(
@@ -59,7 +60,7 @@ def entry_from_event(
         return None
     facts = _Facts(
         event.name, event.digest, event.size, event.sop_class, event.transfer_syntax,
-        event.data_set_offset,
+        event.data_set_offset, event.checksum,
     )  # fmt: skip
     header = event.header
     attributes = to_json(header, event.transfer_syntax, bulk_uri(event.name))
@@ -80,17 +81,22 @@ def entry_from_event(
 
 
 async def entry_from_object(
-    name: ObjectName, size: int, chunks: AsyncIterable[Buffer], dumps: Dumps = dumps_json
+    name: ObjectName,
+    size: int,
+    chunks: AsyncIterable[Buffer],
+    dumps: Dumps = dumps_json,
+    checksum: str = "",
 ) -> tuple[PackEntry, JsonAttributes]:
     """The entry of an object from its Part 10 file, and all its attributes.
 
-    In bounded memory; stops reading where nothing more is to be learnt. Raises `Unprocessable`,
+    In bounded memory; stops reading where nothing more is to be learnt, so the checksum is that
+    of those who know it. Raises `Unprocessable`,
     `Unsupported`.
     """
     meta, data_set = await split(chunks)
     syntax = lookup(meta.transfer_syntax)
     facts = _Facts(
-        name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length
+        name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length, checksum
     )  # fmt: skip
     end = 0 if syntax.deflated else size
     plain = inflate(data_set) if syntax.deflated else data_set
@@ -182,4 +188,5 @@ def _entry(
         frames=table,
         pixel_format=pixels,
         attributes=dumps(attributes),
+        checksum=facts.checksum,
     )

@@ -66,6 +66,7 @@ class InstanceStored:
     received_at: datetime  # UTC
     policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
     patient_id: str = ""  # as in the header, for the audit trail
+    checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class PackEntry:
     frames: FrameTable | None  # None: no pixel data, deflated, or frames cannot be told apart
     pixel_format: PixelFormat | None
     attributes: bytes  # DICOM JSON Model, UTF-8, BulkDataURIs below BULK_BASE
+    checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
 
     @property
     def object(self) -> ObjectName:
@@ -68,6 +69,7 @@ class PackEntry:
             transfer_syntax=self.transfer_syntax,
             data_set_offset=self.data_set_offset,
             number_of_frames=self.number_of_frames,
+            checksum=self.checksum,
         )
 
 
@@ -104,6 +106,8 @@ def _facts(entry: PackEntry) -> dict[str, Any]:
         "data_set_offset": entry.data_set_offset,
         "number_of_frames": entry.number_of_frames,
     }
+    if entry.checksum:
+        facts["checksum"] = entry.checksum
     if entry.pixel_format is not None:
         pixels = {field.name: getattr(entry.pixel_format, field.name) for field in _PIXEL_FIELDS}
         if entry.pixel_format.palette is not None:
@@ -183,6 +187,7 @@ def _entry(facts: Mapping[str, Any], table: bytes, attributes: bytes) -> PackEnt
         frames=decode_table(table),
         pixel_format=None if pixels is None else PixelFormat(**pixels),
         attributes=attributes,
+        checksum=facts.get("checksum", ""),
     )
 
 

@@ -146,6 +146,16 @@ class StagedBlob(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A blob to be read, and how to tell that it is what was kept."""
+
+    key: str
+    digest: str  # SHA-256
+    offset: int = 0  # where reading begins; the whole is compared
+    checksum: str = ""  # of `runtime.checksum`, where it is known: compared in place of the digest
+
+
 class BlobStore(Protocol):
     """Immutable blobs under keys.
 
@@ -180,9 +190,9 @@ class BlobStore(Protocol):
         """A range of a blob in bounded chunks. Raises `NotFound` before the first chunk."""
         ...
 
-    def checked(self, key: str, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
-        """A blob from `offset` to its end in bounded chunks, of which the last comes only if the
-        whole blob has this SHA-256. Raises `NotFound` before the first chunk, `Corrupted` in
+    def checked(self, blob: Kept) -> AsyncIterator[Buffer]:
+        """A blob from the offset to its end in bounded chunks, of which the last comes only if
+        the whole blob is what was kept. Raises `NotFound` before the first chunk, `Corrupted` in
         place of the last."""
         ...
 

@@ -131,7 +131,7 @@ class Association(Operations):
         """Send one message, its command set encoded. Raises `AssociationAborted`; if the data set
         raises or the caller is cancelled after the first byte left, the association is aborted,
         since the rest of the message can never follow."""
-        parts = list(data_pdus(context_id, COMMAND, command, self.max_pdu_out, last=True))
+        parts = data_pdus(context_id, COMMAND, command, self.max_pdu_out, last=True)
         if data_set is None or isinstance(data_set, Buffer):
             if data_set is not None:
                 parts += data_pdus(context_id, 0, data_set, self.max_pdu_out, last=True)

@@ -126,9 +126,9 @@ _ELEMENTS: tuple[tuple[int, str, str], ...] = (
     (0x1031, "move_originator_message_id", "US"),
 )
 _BY_ELEMENT = {element: (name, vr) for element, name, vr in _ELEMENTS}
-_TAGS = {name: (element, vr) for element, name, vr in _ELEMENTS}
 _HEADER = struct.Struct("<HHI")
 _US = struct.Struct("<H")
+_US_ELEMENT = struct.Struct("<HHIH")
 
 
 def decode_command(data: bytes | bytearray) -> Command:
@@ -165,22 +165,22 @@ def _decode_value(value: bytes | bytearray, vr: str) -> int | str | tuple[int, .
 
 def encode_command(fields: Mapping[str, Any]) -> bytes:
     """A command set with its group length, of these fields of `Command`."""
-    parts = []
-    for name, value in sorted(fields.items(), key=lambda item: _TAGS[item[0]][0]):
-        element, vr = _TAGS[name]
-        encoded = _encode_value(value, vr)
-        parts.append(_HEADER.pack(0, element, len(encoded)) + encoded)
-    body = b"".join(parts)
+    body = b"".join(
+        [_encode(element, vr, fields[name]) for element, name, vr in _ELEMENTS if name in fields]
+    )
     return _HEADER.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body
 
 
-def _encode_value(value: int | str | Sequence[int], vr: str) -> bytes:
+def _encode(element: int, vr: str, value: int | str | Sequence[int]) -> bytes:
     if isinstance(value, int):
-        return _US.pack(value)
+        return _US_ELEMENT.pack(0, element, _US.size, value)
     if isinstance(value, str):
         encoded = value.encode("ascii", "replace")
-        return encoded + (b"\0" if vr == "UI" else b" ") * (len(encoded) % 2)
-    return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in value)
+        if len(encoded) % 2:
+            encoded += b"\0" if vr == "UI" else b" "
+    else:
+        encoded = b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in value)
+    return _HEADER.pack(0, element, len(encoded)) + encoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +41,18 @@ class _Operation:
     """The request of ours that is under way."""
 
     message_id: int
-    answers: asyncio.Queue[tuple[Command, DataStream] | AssociationAborted] = field(
-        default_factory=asyncio.Queue
-    )
+    answers: deque[tuple[Command, DataStream] | AssociationAborted] = field(default_factory=deque)
+    waiter: asyncio.Future[None] | None = None
+
+    def add(self, answer: tuple[Command, DataStream] | AssociationAborted) -> None:
+        """An answer, or why there will be none."""
+        self.answers.append(answer)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let who waits look again."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class Operations(ABC):
@@ -165,12 +175,12 @@ class Operations(ABC):
             data.discard()
             return
         self.hold(MESSAGE_WEIGHT)
-        operation.answers.put_nowait((command, data))
+        operation.add((command, data))
 
     def fail_operation(self, error: AssociationAborted) -> None:
         """No further response will come."""
         if self._operation is not None:
-            self._operation.answers.put_nowait(error)
+            self._operation.add(error)
 
     # --- how they work ---------------------------------------------------------------------------
 
@@ -206,8 +216,8 @@ class Operations(ABC):
     def _finish(self) -> None:
         """No operation is under way any more; drop the answers that nobody took."""
         operation, self._operation = self._operation, None
-        while operation is not None and not operation.answers.empty():
-            answer = operation.answers.get_nowait()
+        while operation is not None and operation.answers:
+            answer = operation.answers.popleft()
             if not isinstance(answer, AssociationAborted):
                 answer[1].discard()
                 self.let_go(MESSAGE_WEIGHT)
@@ -285,16 +295,21 @@ class Operations(ABC):
     async def _wait(self, operation: _Operation) -> tuple[Command, DataStream] | AssociationAborted:
         limit = self._timeouts.dimse
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                async with asyncio.timeout(limit):
-                    return await operation.answers.get()
-            except TimeoutError as error:
-                if loop.time() - self._layer.last_read < limit:
-                    continue  # sub-operations of a C-GET are coming in
+        began = loop.time()
+        while not operation.answers:
+            # A C-GET is not late while its sub-operations are coming in.
+            left = max(began, self._layer.last_read) + limit - loop.time()
+            if left <= 0:
                 self._layer.abort(
                     AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "no response in time"
                 )
                 raise DeadlineExceeded(
                     f"the peer sent no response within {limit} s", fix="try again later"
-                ) from error
+                )
+            operation.waiter = loop.create_future()
+            timer = loop.call_later(left, operation.wake)
+            try:
+                await operation.waiter
+            finally:
+                timer.cancel()
+        return operation.answers.popleft()

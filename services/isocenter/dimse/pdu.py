@@ -7,7 +7,6 @@ to a bound, P-DATA-TF is passed on as it arrives.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Protocol
 
@@ -231,19 +230,21 @@ def value_room(max_length: int) -> int:
 
 def data_pdus(
     context_id: int, control: int, value: Buffer, max_length: int, *, last: bool
-) -> Iterator[Buffer]:
+) -> list[Buffer]:
     """P-DATA-TF PDUs with one PDV each that carry `value`: headers and views of it in turn.
     `last`: the message's command or data set ends with it."""
     view = memoryview(value)
     room = value_room(max_length)
-    for start in range(0, len(view) or 1, room):
-        part = view[start : start + room]
-        ends = last and start + room >= len(view)
-        yield _DATA_HEADER.pack(
-            PduType.P_DATA_TF,
-            len(part) + _PDV_OVERHEAD,
-            len(part) + 2,
-            context_id,
-            control | (LAST if ends else 0),
-        )
-        yield part
+    full = max(0, len(view) - 1) // room * room  # bytes in the PDUs before the last one
+    parts: list[Buffer] = [_data_header(context_id, control, room)] * (full // room * 2)
+    parts[1::2] = [view[start : start + room] for start in range(0, full, room)]
+    rest = view[full:]
+    parts += (_data_header(context_id, control | (LAST if last else 0), len(rest)), rest)
+    return parts
+
+
+def _data_header(context_id: int, control: int, length: int) -> bytes:
+    """What stands before a value in its PDU."""
+    return _DATA_HEADER.pack(
+        PduType.P_DATA_TF, length + _PDV_OVERHEAD, length + 2, context_id, control
+    )

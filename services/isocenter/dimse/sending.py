@@ -31,7 +31,7 @@ class Chunks:
             full = max(0, len(whole) - 1) // room * room  # at least a byte is left for the last PDU
             rest = bytes(whole[full:])
             if full:
-                yield list(data_pdus(context_id, 0, whole[:full], max_length, last=False))
+                yield data_pdus(context_id, 0, whole[:full], max_length, last=False)
             chunk = await anext(self._data, None)
         self.complete = True
-        yield list(data_pdus(context_id, 0, rest, max_length, last=True))
+        yield data_pdus(context_id, 0, rest, max_length, last=True)

@@ -211,7 +211,7 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def reject(self, rejection: Rejected) -> None:
         """A-ASSOCIATE response: rejected."""
-        log.info("association rejected", extra={"peer": self.peer[0], "rejection": str(rejection)})
+        log.debug("association rejected", extra={"peer": self.peer[0], "rejection": str(rejection)})
         self._fire(Event.EVT8, reject_pdu(rejection.result, rejection.source, rejection.reason))
 
     def send(self, pdus: list[Buffer]) -> None:

@@ -22,13 +22,13 @@ _OBJECTS_AHEAD = 3  # enough to hide how long one read takes
 class Payload:
     """The beginning of a data set, and its rest if there is one."""
 
-    head: list[bytes]
-    rest: AsyncIterator[bytes] | None
+    head: list[Buffer]
+    rest: AsyncIterator[Buffer] | None
 
     @classmethod
-    async def begin(cls, data: AsyncIterator[bytes]) -> Payload:
+    async def begin(cls, data: AsyncIterator[Buffer]) -> Payload:
         """Read ahead. Errors of the source are raised here if they come early enough."""
-        head: list[bytes] = []
+        head: list[Buffer] = []
         size = 0
         payload = cls(head, data)
         try:
@@ -43,11 +43,11 @@ class Payload:
         return cls(head, None)
 
     @property
-    def data(self) -> Buffer | AsyncIterator[bytes]:
+    def data(self) -> Buffer | AsyncIterator[Buffer]:
         """All of it, in one piece if it is there in one piece."""
         return self.head[0] if self.rest is None and len(self.head) == 1 else self.chunks()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Buffer]:
         """All of it, once."""
         for chunk in self.head:
             yield chunk
@@ -71,18 +71,21 @@ class ReadAhead:
         self._instances = instances
         self._begun: dict[int, asyncio.Task[Payload]] = {}  # by position, in their order
         self._next = 0  # position of the first that was not begun
+        self._ahead = 0  # bytes begun and not taken
 
     async def take(self, position: int) -> Payload:
         """The payload at a position of the list, which grows from call to call. The caller
         closes it."""
-        for passed in [at for at in self._begun if at < position]:
+        while self._begun and (passed := next(iter(self._begun))) < position:
             await self._drop(passed)
         self._next = max(self._next, position)
         while self._next < len(self._instances) and self._may_begin(position):
-            data = self._storage.data_set(self._instances[self._next])
+            instance = self._instances[self._next]
+            data = self._storage.data_set(instance)
             self._begun[self._next] = asyncio.create_task(Payload.begin(data))
+            self._ahead += instance.size
             self._next += 1
-        return await self._begun.pop(position)
+        return await self._pop(position)
 
     async def close(self) -> None:
         """Drop what was begun and not asked for."""
@@ -92,11 +95,15 @@ class ReadAhead:
     def _may_begin(self, position: int) -> bool:
         if self._next <= position + 1:  # it itself and the next one, whatever their size
             return True
-        ahead = sum(self._instances[at].size for at in range(position + 1, self._next + 1))
+        ahead = self._ahead + self._instances[self._next].size - self._instances[position].size
         return self._next <= position + _OBJECTS_AHEAD and ahead <= READ_AHEAD
 
+    def _pop(self, position: int) -> asyncio.Task[Payload]:
+        self._ahead -= self._instances[position].size
+        return self._begun.pop(position)
+
     async def _drop(self, position: int) -> None:
-        task = self._begun.pop(position)
+        task = self._pop(position)
         task.cancel()
         with suppress(asyncio.CancelledError, IsocenterError):
             await (await task).close()

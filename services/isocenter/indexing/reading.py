@@ -69,9 +69,7 @@ def from_pack(entry: PackEntry) -> Read:
     )
 
 
-async def read_object(
-    storage: Storage, name: ObjectName, size: int, checksum: str = ""
-) -> Read:
+async def read_object(storage: Storage, name: ObjectName, size: int, checksum: str = "") -> Read:
     """Read an object's header, and its frames' places, from the object store."""
     async with aclosing(_chunks(storage, name.key)) as chunks:
         entry, _ = await entry_from_object(name, size, chunks, dumps, checksum)

@@ -16,6 +16,7 @@ from isocenter.core.ports import Buffer, StagedBlob
 from isocenter.core.reader import Header, NeedMore, scan_header
 from isocenter.core.transfer_syntax import TransferSyntax, lookup
 from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.checksum import Checksum
 
 _INLINE_WORK = 1024 * 1024  # bytes that are examined or inflated without a thread
 
@@ -29,6 +30,7 @@ class Taken:
     header_bytes: bytes
     meta: bytes
     digest: str
+    checksum: str
     size: int  # of the Part 10 file, bytes
 
     @property
@@ -58,22 +60,25 @@ class Examiner:
         if self._tail is not None:
             self._tail.feed(chunk)
             return
-        self._buffer += chunk
-        if len(self._buffer) >= self._needed:
-            self._scan(complete=False)
+        if not self._buffer:
+            self._scan(chunk, complete=False)  # nearly always all of the header
+        if self.header is None:
+            self._buffer += chunk
+            if len(self._buffer) >= self._needed:
+                self._scan(self._buffer, complete=False)
 
     def finish(self) -> Header:
         """The data set ends here. Raises `Unprocessable` if it does not."""
         if self.header is None:
-            self._scan(complete=True)
+            self._scan(self._buffer, complete=True)
         assert self.header is not None
         if self._tail is not None:
             self._tail.check_end()
         return self.header
 
-    def _scan(self, *, complete: bool) -> None:
-        """Look for the end of the header in what has come."""
-        found = scan_header(self._buffer, self._syntax.uid, complete, self._settings.depth)
+    def _scan(self, came: Buffer, *, complete: bool) -> None:
+        """Look for the end of the header in all that has come."""
+        found = scan_header(came, self._syntax.uid, complete, self._settings.depth)
         limit = self._settings.header_bytes
         if (found.at_least if isinstance(found, NeedMore) else found.length) > limit:
             raise Unprocessable(
@@ -81,10 +86,10 @@ class Examiner:
                 fix="raise [ingest] header_bytes if this object is meant to be so",
             )
         if isinstance(found, NeedMore):
-            self._needed = max(found.at_least, min(2 * len(self._buffer), limit))
+            self._needed = max(found.at_least, min(2 * len(came), limit))
             return
         self.header = found
-        with memoryview(self._buffer) as view:
+        with memoryview(came) as view:
             self.header_bytes = bytes(view[: found.length])
             if found.pixel_tag:
                 self._tail = FrameTableBuilder(self._syntax, found.length)
@@ -143,6 +148,7 @@ class Intake:
         self._meta = b""
         self._size = 0  # of the data set so far
         self._early = bytearray()  # what came before the File Meta Information was known
+        self._checksum = Checksum()
         self._name: InstanceName | None = None
 
     async def take(self, data_set: AsyncIterable[Buffer]) -> Taken:
@@ -159,6 +165,7 @@ class Intake:
                 header_bytes=self._examiner.header_bytes,
                 meta=self._meta,
                 digest=upload.digest(),
+                checksum=self._checksum.hexdigest(),
                 size=len(self._meta) + self._size,
             )
             await self._guard(taken)
@@ -175,6 +182,7 @@ class Intake:
         if self._name is None and self._examiner.header is not None:
             await self._admitted(upload, self._examiner.header)
         if self._meta:
+            self._checksum.update(chunk)
             await upload.write(chunk)
         else:
             self._early += chunk
@@ -190,8 +198,9 @@ class Intake:
         """Begin the file, if what the File Meta Information says is known."""
         if sop_class and instance and not self._meta:
             self._meta = file_meta(sop_class, instance, self._syntax.uid)
-            await upload.write(self._meta)
-            await upload.write(self._early)
+            for part in (self._meta, self._early):
+                self._checksum.update(part)
+                await upload.write(part)
             self._early = bytearray()
 
     async def _work(self, function: Callable[[Buffer], object], data: Buffer) -> None:

@@ -163,6 +163,7 @@ def _event(
         received_at=received_at,
         policy=policy,
         patient_id=header.patient_id,
+        checksum=taken.checksum,
     )
 
 

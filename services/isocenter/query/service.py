@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import cast
 
 import orjson
 
 from isocenter.core.apis import Storage
-from isocenter.core.attributes import BY_TAG
+from isocenter.core.attributes import BY_TAG, searchable
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
 from isocenter.core.matching import JsonAttributes, Key, Level, Search, joined, parse
@@ -33,8 +33,9 @@ class QueryService:
         """See `Query`. Raises `Invalid`, `Unavailable`."""
         search = self._checked(search)
         beyond = _beyond_the_index(search)
-        answers = self._index.search(search)
+        answers: AsyncIterator[Sequence[Match]] | None = None
         try:
+            answers = self._index.search(search)
             async for batch in answers:
                 yield batch if beyond is None else await self._completed(search, batch, beyond)
         except IsocenterError as error:
@@ -63,19 +64,26 @@ class QueryService:
                 f"a search may have {self._settings.max_keys} keys, not {len(search.keys)}",
                 fix="leave keys out or raise [query] max_keys",
             )
-        keys = tuple(self._key(key) for key in search.keys)
+        keys = tuple([self._key(key) for key in search.keys])
         for key in keys:
-            parse(key, fuzzy=search.fuzzy)  # also where the index ignores the key
-        return replace(
-            search,
+            if searchable(key.tag, search.level) is None:
+                parse(key, fuzzy=search.fuzzy)  # the index ignores the key, malformed or not
+        return Search(
+            level=search.level,
             keys=keys,
-            include=tuple(_tag(tag) for tag in search.include),
+            partition=search.partition,
+            include=tuple([_tag(tag) for tag in search.include]),
+            include_all=search.include_all,
             limit=self._limit(search.limit),
+            offset=search.offset,
+            fuzzy=search.fuzzy,
         )
 
     def _limit(self, asked: int | None) -> int | None:
         allowed = self._settings.max_results or None
-        return min((n for n in (asked, allowed) if n is not None), default=None)
+        if asked is None or allowed is None:
+            return asked if allowed is None else allowed
+        return min(asked, allowed)
 
     def _key(self, key: Key) -> Key:
         """The key with a canonical tag and the VR by which its attribute is matched."""
@@ -87,16 +95,44 @@ class QueryService:
                 fix="ask in several searches or raise [query] max_values",
             )
         row = BY_TAG.get(tag)
-        items = tuple(self._key(item) for item in key.items)
-        return Key(tag, row.vr if row else key.vr, key.values, items)
+        vr = row.vr if row else key.vr
+        if (tag, vr) == (key.tag, key.vr) and not key.items:
+            return key
+        return Key(tag, vr, key.values, tuple([self._key(item) for item in key.items]))
 
     # --- attributes that are not in the index ----------------------------------------------------
 
     async def _completed(
         self, search: Search, batch: Sequence[Match], beyond: frozenset[str]
     ) -> Sequence[Match]:
-        """The matches with further attributes from the series' metadata; all of them if `beyond`
-        is empty."""
+        """The matches with further attributes; of instances all of them if `beyond` is empty."""
+        if search.level is Level.INSTANCE:
+            return await self._completed_instances(search.partition, batch, beyond)
+        completed = []
+        for match in batch:
+            study, series, _ = _names(match.attributes)
+            agreed = await self._agreed(search.partition, study, series, beyond)
+            completed.append(Match({**agreed, **match.attributes}))
+        return completed
+
+    async def _agreed(
+        self, partition: str, study: str, series: str, beyond: frozenset[str]
+    ) -> JsonAttributes:
+        """Further attributes of a study or series: those that all its instances agree on, apart
+        from instances without them. One in which they differ is theirs, not its own."""
+        found: JsonAttributes = {}
+        differ: set[str] = set()
+        async for document in self._storage.metadata(partition, study, series):
+            attributes = cast("JsonAttributes", orjson.loads(document))
+            for tag in beyond & attributes.keys():
+                element = attributes[tag]
+                if len(element) > 1 and found.setdefault(tag, element) != element:
+                    differ.add(tag)
+        return {tag: element for tag, element in found.items() if tag not in differ}
+
+    async def _completed_instances(
+        self, partition: str, batch: Sequence[Match], beyond: frozenset[str]
+    ) -> Sequence[Match]:
         series: dict[tuple[str, str], set[str]] = {}
         for match in batch:
             study, uid, instance = _names(match.attributes)
@@ -104,7 +140,7 @@ class QueryService:
         found: dict[tuple[str, str, str], JsonAttributes] = {}
         for (study, uid), instances in series.items():
             one = next(iter(instances)) if len(instances) == 1 else ""
-            async for document in self._storage.metadata(search.partition, study, uid, one):
+            async for document in self._storage.metadata(partition, study, uid, one):
                 attributes = cast("JsonAttributes", orjson.loads(document))
                 name = _names(attributes)
                 if name[2] in instances:
@@ -116,13 +152,15 @@ class QueryService:
 
 
 def _beyond_the_index(search: Search) -> frozenset[str] | None:
-    """Tags that only the metadata packs hold; empty: all that there are; None: nothing."""
-    if search.level is not Level.INSTANCE:
-        return None
-    tags = frozenset(tag for tag in search.include if tag not in BY_TAG)
-    if search.include_all:
+    """Tags that only the metadata packs hold; empty: all of an instance's; None: nothing.
+
+    All attributes of a study or series are those of the index: more are answered by name only.
+    """
+    if search.include_all and search.level is Level.INSTANCE:
         return frozenset()
-    return tags or None
+    if not search.include or search.level is Level.PATIENT:
+        return None
+    return frozenset([tag for tag in search.include if tag not in BY_TAG]) or None
 
 
 def _names(attributes: JsonAttributes) -> tuple[str, str, str]:
@@ -130,6 +168,7 @@ def _names(attributes: JsonAttributes) -> tuple[str, str, str]:
     return study, series, instance
 
 
+@lru_cache(maxsize=4096)
 def _tag(text: str) -> str:
     tag = text.translate(_SEPARATORS).upper()
     if len(tag) != 8 or set(tag) - set("0123456789ABCDEF"):

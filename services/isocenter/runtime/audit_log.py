@@ -7,21 +7,32 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from isocenter.core.errors import IsocenterError
-from isocenter.core.events import (
-    TOPIC_AUDIT,
-    AuditAction,
-    AuditEvent,
-    AuditOutcome,
-    Source,
-)
+from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditOutcome, Source
 from isocenter.core.ports import EventBus
-from isocenter.runtime.event_codec import encode, unique_id
+from isocenter.runtime.event_codec import audit_record, unique_id
+from isocenter.runtime.wire import ACTIONS, OUTCOMES, source_to, timestamp
+from isocenter.v1 import events_pb2
 
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60.0
+
+
+@lru_cache(maxsize=1024)
+def _repeated(
+    action: AuditAction, outcome: AuditOutcome, source: Source, partition: str, detail: str
+) -> bytes:
+    """The fields in which the records of many accesses agree."""
+    return events_pb2.AuditEvent(
+        action=ACTIONS[action],
+        outcome=OUTCOMES[outcome],
+        source=source_to(source),
+        partition=partition,
+        detail=detail,
+    ).SerializeToString()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +89,22 @@ class AuditLog:
         error: str = "",
     ) -> None:
         """Append one record and wait until it is durable."""
-        event = AuditEvent(
-            action=action,
-            outcome=outcome,
-            source=source,
-            at=datetime.now(UTC),
-            id=f"{self._instance}-{unique_id()}",
-            partition=partition,
+        event_id = f"{self._instance}-{unique_id()}"
+        # Messages of protobuf that follow each other are one message with the fields of both.
+        varying = events_pb2.AuditEvent(
+            at=timestamp(datetime.now(UTC)),
+            id=event_id,
             patient_ids=patient_ids,
             studies=studies,
             series=series,
             instances=instances,
             instance_count=instance_count,
-            detail=detail,
             destination=destination,
             error=error,
         )
-        await self._bus.append(TOPIC_AUDIT, [encode(event)])
+        data = _repeated(action, outcome, source, partition, detail) + varying.SerializeToString()
+        study = studies[0] if studies else ""
+        await self._bus.append(TOPIC_AUDIT, [audit_record(event_id, study, data)])
 
     async def accessed(
         self,

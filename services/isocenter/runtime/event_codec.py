@@ -84,6 +84,7 @@ def _stored_to(event: InstanceStored) -> events_pb2.InstanceStored:
         received_at=timestamp(event.received_at),
         policy=POLICIES[event.policy],
         patient_id=event.patient_id,
+        checksum=event.checksum,
     )
 
 
@@ -102,6 +103,7 @@ def _stored_from(message: events_pb2.InstanceStored) -> InstanceStored:
         received_at=moment(message.received_at),
         policy=enum_from(POLICIES, message.policy),
         patient_id=message.patient_id,
+        checksum=message.checksum,
     )
 
 
@@ -224,16 +226,26 @@ def topic_of(event: Event) -> str:
 def encode(event: Event) -> Record:
     """An event as a record of its topic (`topic_of`)."""
     codec = _CODECS[type(event)]
-    kind = _TYPES[type(event)]
+    event_id = event.id if isinstance(event, AuditEvent) else unique_id()
+    data = codec.to(event).SerializeToString()
+    return _record(codec.key(event), _TYPES[type(event)], data, event_id)
+
+
+def audit_record(event_id: str, study: str, data: bytes) -> Record:
+    """What `encode` makes of an `AuditEvent`, for those who have its message already."""
+    return _record(study, _TYPES[AuditEvent], data, event_id)
+
+
+def _record(key: str, kind: str, data: bytes, event_id: str) -> Record:
     headers = {
-        "ce_id": event.id if isinstance(event, AuditEvent) else unique_id(),
+        "ce_id": event_id,
         "ce_source": SOURCE,
         "ce_specversion": SPEC_VERSION,
         "ce_type": kind,
         "ce_time": datetime.now(UTC).isoformat(),
         "content-type": CONTENT_TYPE,
     }
-    return Record(codec.key(event), kind, codec.to(event).SerializeToString(), headers)
+    return Record(key, kind, data, headers)
 
 
 def decode(delivery: Delivery) -> Event:

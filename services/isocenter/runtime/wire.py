@@ -237,6 +237,7 @@ def instance_to(instance: StoredInstance) -> storage_pb2.StoredInstance:
         transfer_syntax=instance.transfer_syntax,
         data_set_offset=instance.data_set_offset,
         number_of_frames=instance.number_of_frames,
+        checksum=instance.checksum,
     )
 
 
@@ -251,6 +252,7 @@ def instance_from(message: storage_pb2.StoredInstance) -> StoredInstance:
         transfer_syntax=message.transfer_syntax,
         data_set_offset=message.data_set_offset,
         number_of_frames=message.number_of_frames,
+        checksum=message.checksum,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from typing import Any, Self
 
 import orjson
 
@@ -23,7 +24,7 @@ from isocenter.core.identity import (
     objects_prefix,
     packs_prefix,
 )
-from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackEntry, decode_pack
+from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackedEntry, PackEntry, open_pack
 from isocenter.core.ports import BlobInfo, BlobStore
 from isocenter.runtime.compression import decompress
 
@@ -31,23 +32,61 @@ _ATTEMPTS = 5  # a pack may vanish by compaction between the listing and the rea
 _DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
 
 Series = tuple[str, str, str]  # partition, study, series
-Entries = Mapping[tuple[str, str], PackEntry]  # by SOP Instance UID and digest
+Key = tuple[str, str]  # SOP Instance UID and digest
+_Version = tuple[ObjectName, BlobInfo]
+_Reading = Coroutine[Any, Any, "_Cached"]
 
 
 class _Cached:
-    """The entries of one series, as far as they were read."""
+    """The entries of one series, as far as they were read; unpacked when they are asked for."""
 
     def __init__(self) -> None:
         self.packs: set[str] = set()
-        self.entries: dict[tuple[str, str], PackEntry] = {}
         self.bytes = 0
+        self._entries: dict[Key, PackEntry | PackedEntry] = {}
 
-    def add(self, entry: PackEntry) -> None:
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries
+
+    def add(self, key: Key, entry: PackEntry | PackedEntry) -> None:
         """Remember an entry."""
-        key = entry.name.instance, entry.digest
-        if key not in self.entries:
-            self.entries[key] = entry
+        if key not in self._entries:
+            self._entries[key] = entry
             self.bytes += len(entry.attributes) + 1024
+
+    def attributes(self, key: Key) -> bytes:
+        """The attributes of an entry that is there."""
+        return self._entries[key].attributes
+
+    def entry(self, key: Key) -> PackEntry:
+        """An entry that is there. Raises `Corrupted`."""
+        entry = self._entries[key]
+        if isinstance(entry, PackedEntry):
+            entry = self._entries[key] = entry.unpacked()
+        return entry
+
+
+class _Packs:
+    """Packs being read by one call: those of the series that it has come to."""
+
+    def __init__(self) -> None:
+        self._series: Series | None = None
+        self._task: asyncio.Task[_Cached] | None = None
+
+    def of(self, series: Series, read: Callable[[Series], _Reading]) -> asyncio.Task[_Cached]:
+        """What reading them gives; they are read once."""
+        if self._task is None or series != self._series:
+            self._series, self._task = series, asyncio.create_task(read(series))
+        return self._task
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing under way is left behind."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Catalogue:
@@ -62,27 +101,45 @@ class Catalogue:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[PackEntry]:
         """The current version of every instance at or below a level, by series and instance."""
-        listed: set[Series] = set()  # whose packs this call has looked for
-        versions: list[tuple[ObjectName, BlobInfo]] = []
-        async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
-            name = ObjectName.from_key(info.key)
-            if name is None:
-                continue
-            if versions and versions[0][0].name != name.name:
-                yield await self._chosen(versions, listed)
-                versions = []
-            versions.append((name, info))
-        if versions:
-            yield await self._chosen(versions, listed)
+        async with aclosing(self._current(partition, study, series, instance)) as found:
+            async for cached, key in found:
+                yield cached.entry(key)
+
+    async def attributes(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The attributes of the same versions."""
+        async with aclosing(self._current(partition, study, series, instance)) as found:
+            async for cached, key in found:
+                yield cached.attributes(key)
 
     async def entry(self, instance: StoredInstance) -> PackEntry:
         """The entry of one version. Raises `NotFound`, `Corrupted`."""
         name = ObjectName(instance.name, instance.digest)
-        return await self._entry(name, instance.size, set())
+        async with _Packs() as packs:
+            cached, key = await self._find(name, instance.size, packs)
+            return cached.entry(key)
 
-    async def _chosen(
-        self, versions: list[tuple[ObjectName, BlobInfo]], listed: set[Series]
-    ) -> PackEntry:
+    async def _current(
+        self, partition: str, study: str, series: str, instance: str
+    ) -> AsyncGenerator[tuple[_Cached, Key], None]:
+        async with _Packs() as packs:
+            if series and (partition, study, series) not in self._cache:
+                # They will be needed, and are read while the objects are listed.
+                packs.of((partition, study, series), self._refresh)
+            versions: list[_Version] = []
+            async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
+                name = ObjectName.from_key(info.key)
+                if name is None:
+                    continue
+                if versions and versions[0][0].name != name.name:
+                    yield await self._chosen(versions, packs)
+                    versions = []
+                versions.append((name, info))
+            if versions:
+                yield await self._chosen(versions, packs)
+
+    async def _chosen(self, versions: list[_Version], packs: _Packs) -> tuple[_Cached, Key]:
         """The version to answer with: the last decision's, else the one that came first."""
         name, info = versions[0]
         if len(versions) > 1:
@@ -95,7 +152,7 @@ class Catalogue:
                     version[0].digest,
                 ),
             )
-        return await self._entry(name, info.size, listed)
+        return await self._find(name, info.size, packs)
 
     async def _decision(self, name: InstanceName) -> str:
         best, digest = -1, ""
@@ -106,24 +163,21 @@ class Catalogue:
                 best, digest = int(number), decided
         return digest
 
-    async def _entry(self, name: ObjectName, size: int, listed: set[Series]) -> PackEntry:
+    async def _find(self, name: ObjectName, size: int, packs: _Packs) -> tuple[_Cached, Key]:
+        """Where the entry of a version is, after reading what it takes."""
         series = name.name.partition, name.name.study, name.name.series
         key = name.name.instance, name.digest
         cached = self._cache.get(series)
-        if cached is not None and key in cached.entries:
+        if cached is None or key not in cached:
+            cached = await packs.of(series, self._refresh)
+            if key not in cached:
+                cached.add(key, await self._read_object(name, size))
+            self._cache[series] = cached
             self._cache.move_to_end(series)
-            return cached.entries[key]
-        if cached is None or series not in listed:
-            cached = await self._refresh(series)
-            listed.add(series)
-        entry = cached.entries.get(key)
-        if entry is None:
-            entry = await self._read_object(name, size)
-            cached.add(entry)
-        self._cache[series] = cached
-        self._cache.move_to_end(series)
-        self._evict()
-        return entry
+            self._evict()
+        else:
+            self._cache.move_to_end(series)
+        return cached, key
 
     def _evict(self) -> None:
         """Forget series not asked for lately; the latest one always stays."""
@@ -145,7 +199,7 @@ class Catalogue:
                 new = sorted(keys - cached.packs)
                 for key, entries in zip(new, await self._read_packs(new), strict=True):
                     for entry in entries:
-                        cached.add(entry)
+                        cached.add((entry.instance, entry.digest), entry)
                     cached.packs.add(key)
             except NotFound:
                 continue  # compacted away: its entries are in a pack that is there now
@@ -156,7 +210,7 @@ class Catalogue:
             fix="try again",
         )
 
-    async def _read_packs(self, keys: Sequence[str]) -> Sequence[Sequence[PackEntry]]:
+    async def _read_packs(self, keys: Sequence[str]) -> Sequence[Sequence[PackedEntry]]:
         blobs = await asyncio.gather(*(self._blobs.get(key) for key in keys))
         if sum(map(len, blobs)) <= _DECODE_INLINE:
             return [_decode(blob) for blob in blobs]
@@ -174,5 +228,5 @@ class Catalogue:
         return entry
 
 
-def _decode(data: bytes) -> Sequence[PackEntry]:
-    return decode_pack(decompress(data, MAX_PACK), orjson.loads)
+def _decode(data: bytes) -> Sequence[PackedEntry]:
+    return open_pack(decompress(data, MAX_PACK), orjson.loads)

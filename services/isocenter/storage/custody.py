@@ -10,7 +10,7 @@ from typing import Self
 from isocenter.core.apis import Verification
 from isocenter.core.errors import Corrupted, NotFound, OutOfResources
 from isocenter.core.identity import ObjectName
-from isocenter.core.ports import BlobStore, Buffer, StagedBlob
+from isocenter.core.ports import BlobStore, Buffer, Kept, StagedBlob
 
 _FRESH_SECONDS = 0.5  # how long an answer of the store about free room is good
 _FRESH_BYTES = 64 * 1024 * 1024  # how much may be written before it is asked again
@@ -83,7 +83,7 @@ async def verify(blobs: BlobStore, prefix: str) -> AsyncIterator[Verification]:
         if name is None:
             continue
         try:
-            async for _ in blobs.checked(info.key, name.digest):
+            async for _ in blobs.checked(Kept(info.key, name.digest)):
                 pass
         except (Corrupted, NotFound) as error:
             yield Verification(info.key, ok=False, problem=str(error))

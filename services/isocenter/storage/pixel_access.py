@@ -13,7 +13,7 @@ from isocenter.core.frame_builder import FrameTableBuilder
 from isocenter.core.frames import FrameTable, NativeFrames, pixel_layout
 from isocenter.core.json_model import to_json
 from isocenter.core.packs import PackEntry
-from isocenter.core.ports import BlobStore
+from isocenter.core.ports import BlobStore, Kept
 from isocenter.core.reader import Header, NeedMore, find_value, scan_header
 from isocenter.core.transfer_syntax import lookup
 
@@ -82,7 +82,7 @@ async def _inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> tuple[byt
     """A deflated data set as it is when inflated, and the frames in it."""
     syntax = lookup(entry.transfer_syntax)
     plain = bytearray()
-    source = blobs.checked(entry.object.key, entry.digest, entry.data_set_offset)
+    source = blobs.checked(_whole(entry))
     async for piece in inflate(source, limit):
         plain += piece
     header = scan_header(plain, syntax.uid, complete=True)
@@ -116,7 +116,7 @@ async def bulk_value(blobs: BlobStore, entry: PackEntry, path: str, limit: int) 
     else:
         _bound(entry, entry.size, limit)
         data = bytearray()
-        source = blobs.checked(entry.object.key, entry.digest, entry.data_set_offset)
+        source = blobs.checked(_whole(entry))
         async for piece in inflate(source, limit) if syntax.deflated else source:
             data += piece
         found = find_value(data, syntax.uid, path)
@@ -142,6 +142,10 @@ async def _header(blobs: BlobStore, entry: PackEntry, limit: int) -> bytes:
             assert isinstance(header, NeedMore)
             needed = max(header.at_least, 2 * len(buffer))
     return bytes(buffer)
+
+
+def _whole(entry: PackEntry) -> Kept:
+    return Kept(entry.object.key, entry.digest, entry.data_set_offset, entry.checksum)
 
 
 def _no_bulk(entry: PackEntry, path: str) -> NotFound:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
 from isocenter.core.errors import NotFound, Refused
-from isocenter.core.ports import BlobInfo, BlobStore, Buffer, StagedBlob
+from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.storage import custody, pixel_access
 from isocenter.storage.catalogue import Catalogue
@@ -68,12 +68,12 @@ class StorageService:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the same instances in the same order."""
-        async for entry in self._catalogue.current(partition, study, series, instance):
-            yield entry.attributes
+        async for attributes in self._catalogue.attributes(partition, study, series, instance):
+            yield attributes
 
-    def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+    def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored; `Corrupted` in place of the last chunk if it changed."""
-        return self._blobs.checked(instance.key, instance.digest, instance.data_set_offset)
+        return self._blobs.checked(_kept(instance))
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
         """Raises `NotFound` if there is no pixel data."""
@@ -99,6 +99,10 @@ class StorageService:
     def verify(self, prefix: str) -> AsyncIterator[Verification]:
         """Re-read every object below a prefix and compare it with the digest in its name."""
         return custody.verify(self._blobs, prefix)
+
+
+def _kept(instance: StoredInstance) -> Kept:
+    return Kept(instance.key, instance.digest, instance.data_set_offset, instance.checksum)
 
 
 async def create(env: Env) -> StorageService:

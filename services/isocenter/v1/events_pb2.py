@@ -26,31 +26,31 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/events.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"\xfa\x02\n\x0eInstanceStored\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61ta_set_offset\x18\x07 \x01(\x04\x12\x15\n\rheader_length\x18\x08 \x01(\x04\x12\x13\n\x06header\x18\t \x01(\x0cH\x00\x88\x01\x01\x12$\n\x06source\x18\n \x01(\x0b\x32\x14.isocenter.v1.Source\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06policy\x18\x0c \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12\x12\n\npatient_id\x18\r \x01(\tB\t\n\x07_header\"\xbe\x01\n\x10InstanceConflict\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x16\n\x0e\x63urrent_digest\x18\x02 \x01(\t\x12\x14\n\x0cother_digest\x18\x03 \x01(\t\x12,\n\x06policy\x18\x04 \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x82\x01\n\x10InstanceRejected\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x81\x01\n\x0fInstanceDeleted\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"^\n\x0cStudyChanged\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\\\n\nStudyQuiet\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\xe6\x02\n\nAuditEvent\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.isocenter.v1.AuditAction\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\t\x12\x13\n\x0bpatient_ids\x18\x07 \x03(\t\x12\x0f\n\x07studies\x18\x08 \x03(\t\x12\x0e\n\x06series\x18\t \x03(\t\x12\x11\n\tinstances\x18\n \x03(\t\x12\x16\n\x0einstance_count\x18\x0b \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t*\x8e\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFLICT_POLICY_KEEP_FIRST\x10\x01\x12\x1f\n\x1b\x43ONFLICT_POLICY_KEEP_LATEST\x10\x02\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x03*\x8d\x02\n\x0b\x41uditAction\x12\x1c\n\x18\x41UDIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_ACTION_STORE\x10\x01\x12\x16\n\x12\x41UDIT_ACTION_QUERY\x10\x02\x12\x19\n\x15\x41UDIT_ACTION_RETRIEVE\x10\x03\x12\x17\n\x13\x41UDIT_ACTION_EXPORT\x10\x04\x12\x17\n\x13\x41UDIT_ACTION_DELETE\x10\x05\x12\x19\n\x15\x41UDIT_ACTION_CONFLICT\x10\x06\x12\x16\n\x12\x41UDIT_ACTION_START\x10\x07\x12\x15\n\x11\x41UDIT_ACTION_STOP\x10\x08\x12\x19\n\x15\x41UDIT_ACTION_SECURITY\x10\t*\x84\x01\n\x0c\x41uditOutcome\x12\x1d\n\x19\x41UDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41UDIT_OUTCOME_SUCCESS\x10\x01\x12\x1f\n\x1b\x41UDIT_OUTCOME_MINOR_FAILURE\x10\x02\x12\x19\n\x15\x41UDIT_OUTCOME_FAILURE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/events.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"\x8c\x03\n\x0eInstanceStored\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61ta_set_offset\x18\x07 \x01(\x04\x12\x15\n\rheader_length\x18\x08 \x01(\x04\x12\x13\n\x06header\x18\t \x01(\x0cH\x00\x88\x01\x01\x12$\n\x06source\x18\n \x01(\x0b\x32\x14.isocenter.v1.Source\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06policy\x18\x0c \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12\x12\n\npatient_id\x18\r \x01(\t\x12\x10\n\x08\x63hecksum\x18\x0e \x01(\tB\t\n\x07_header\"\xbe\x01\n\x10InstanceConflict\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x16\n\x0e\x63urrent_digest\x18\x02 \x01(\t\x12\x14\n\x0cother_digest\x18\x03 \x01(\t\x12,\n\x06policy\x18\x04 \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x82\x01\n\x10InstanceRejected\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x81\x01\n\x0fInstanceDeleted\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"^\n\x0cStudyChanged\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\\\n\nStudyQuiet\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\xe6\x02\n\nAuditEvent\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.isocenter.v1.AuditAction\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\t\x12\x13\n\x0bpatient_ids\x18\x07 \x03(\t\x12\x0f\n\x07studies\x18\x08 \x03(\t\x12\x0e\n\x06series\x18\t \x03(\t\x12\x11\n\tinstances\x18\n \x03(\t\x12\x16\n\x0einstance_count\x18\x0b \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t*\x8e\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFLICT_POLICY_KEEP_FIRST\x10\x01\x12\x1f\n\x1b\x43ONFLICT_POLICY_KEEP_LATEST\x10\x02\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x03*\x8d\x02\n\x0b\x41uditAction\x12\x1c\n\x18\x41UDIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_ACTION_STORE\x10\x01\x12\x16\n\x12\x41UDIT_ACTION_QUERY\x10\x02\x12\x19\n\x15\x41UDIT_ACTION_RETRIEVE\x10\x03\x12\x17\n\x13\x41UDIT_ACTION_EXPORT\x10\x04\x12\x17\n\x13\x41UDIT_ACTION_DELETE\x10\x05\x12\x19\n\x15\x41UDIT_ACTION_CONFLICT\x10\x06\x12\x16\n\x12\x41UDIT_ACTION_START\x10\x07\x12\x15\n\x11\x41UDIT_ACTION_STOP\x10\x08\x12\x19\n\x15\x41UDIT_ACTION_SECURITY\x10\t*\x84\x01\n\x0c\x41uditOutcome\x12\x1d\n\x19\x41UDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41UDIT_OUTCOME_SUCCESS\x10\x01\x12\x1f\n\x1b\x41UDIT_OUTCOME_MINOR_FAILURE\x10\x02\x12\x19\n\x15\x41UDIT_OUTCOME_FAILURE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isocenter.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFLICTPOLICY']._serialized_start=1494
-  _globals['_CONFLICTPOLICY']._serialized_end=1636
-  _globals['_AUDITACTION']._serialized_start=1639
-  _globals['_AUDITACTION']._serialized_end=1908
-  _globals['_AUDITOUTCOME']._serialized_start=1911
-  _globals['_AUDITOUTCOME']._serialized_end=2043
+  _globals['_CONFLICTPOLICY']._serialized_start=1512
+  _globals['_CONFLICTPOLICY']._serialized_end=1654
+  _globals['_AUDITACTION']._serialized_start=1657
+  _globals['_AUDITACTION']._serialized_end=1926
+  _globals['_AUDITOUTCOME']._serialized_start=1929
+  _globals['_AUDITOUTCOME']._serialized_end=2061
   _globals['_INSTANCESTORED']._serialized_start=104
-  _globals['_INSTANCESTORED']._serialized_end=482
-  _globals['_INSTANCECONFLICT']._serialized_start=485
-  _globals['_INSTANCECONFLICT']._serialized_end=675
-  _globals['_INSTANCEREJECTED']._serialized_start=678
-  _globals['_INSTANCEREJECTED']._serialized_end=808
-  _globals['_INSTANCEDELETED']._serialized_start=811
-  _globals['_INSTANCEDELETED']._serialized_end=940
-  _globals['_STUDYCHANGED']._serialized_start=942
-  _globals['_STUDYCHANGED']._serialized_end=1036
-  _globals['_STUDYQUIET']._serialized_start=1038
-  _globals['_STUDYQUIET']._serialized_end=1130
-  _globals['_AUDITEVENT']._serialized_start=1133
-  _globals['_AUDITEVENT']._serialized_end=1491
+  _globals['_INSTANCESTORED']._serialized_end=500
+  _globals['_INSTANCECONFLICT']._serialized_start=503
+  _globals['_INSTANCECONFLICT']._serialized_end=693
+  _globals['_INSTANCEREJECTED']._serialized_start=696
+  _globals['_INSTANCEREJECTED']._serialized_end=826
+  _globals['_INSTANCEDELETED']._serialized_start=829
+  _globals['_INSTANCEDELETED']._serialized_end=958
+  _globals['_STUDYCHANGED']._serialized_start=960
+  _globals['_STUDYCHANGED']._serialized_end=1054
+  _globals['_STUDYQUIET']._serialized_start=1056
+  _globals['_STUDYQUIET']._serialized_end=1148
+  _globals['_AUDITEVENT']._serialized_start=1151
+  _globals['_AUDITEVENT']._serialized_end=1509
 # @@protoc_insertion_point(module_scope)

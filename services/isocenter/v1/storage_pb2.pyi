@@ -125,7 +125,7 @@ class LevelRequest(_message.Message):
     def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class StoredInstance(_message.Message):
-    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames")
+    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +134,7 @@ class StoredInstance(_message.Message):
     TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
     DATA_SET_OFFSET_FIELD_NUMBER: _ClassVar[int]
     NUMBER_OF_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     digest: str
     key: str
@@ -142,7 +143,8 @@ class StoredInstance(_message.Message):
     transfer_syntax: str
     data_set_offset: int
     number_of_frames: int
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ...) -> None: ...
+    checksum: str
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ..., checksum: _Optional[str] = ...) -> None: ...
 
 class PixelFormat(_message.Message):
     __slots__ = ("rows", "columns", "samples_per_pixel", "bits_allocated", "bits_stored", "pixel_representation", "photometric_interpretation", "planar_configuration", "window_center", "window_width", "rescale_slope", "rescale_intercept", "palette", "palette_first", "voi_lut_function")

@@ -19,13 +19,15 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from functools import lru_cache
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
+from isocenter.core.ports import Buffer
 from isocenter.web.problems import Headers, Problem, as_problem, document
 from isocenter.web.settings import WebSettings
 
@@ -36,6 +38,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 Chunks = AsyncGenerator[bytes, None]
+Pieces = AsyncGenerator[Buffer, None]  # of an answer
 
 DICOMWEB = "/dicomweb"
 ABORT = "isocenter.abort"  # ASGI extension: aborts the connection; given by `web.server`
@@ -50,25 +53,32 @@ _ISOLATION: Headers = (
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_MAX_PARAMETERS = 200
 
 
 T = TypeVar("T")
 
 
-@asynccontextmanager
-async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+class closing(Generic[T]):  # noqa: N801 - named as `contextlib.closing`
     """Stops the work behind an iterator that may not have come to its end."""
-    try:
-        yield iterator
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: AsyncIterator[T]) -> None:
+        self._iterator = iterator
+
+    async def __aenter__(self) -> AsyncIterator[T]:
+        return self._iterator
+
+    async def __aexit__(self, *_: object) -> None:
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
 
 
-async def read_ahead(chunks: Chunks, most: int) -> Chunks:
+async def read_ahead(chunks: Pieces, most: int) -> Pieces:
     """The same chunks, of which up to `most` are got while others are being sent; an error
     comes in its place."""
-    ready: asyncio.Queue[bytes | Exception] = asyncio.Queue(most)
+    ready: asyncio.Queue[Buffer | Exception] = asyncio.Queue(most)
 
     async def fill() -> None:
         try:
@@ -92,7 +102,7 @@ async def read_ahead(chunks: Chunks, most: int) -> Chunks:
             await filling
 
 
-async def held_back(chunks: Chunks, until: asyncio.Task[None]) -> Chunks:
+async def held_back(chunks: Pieces, until: asyncio.Task[None]) -> Pieces:
     """The chunks, of which the first is got at once and goes out when `until` is done; its error
     comes in place of all of them."""
     async with aclosing(chunks):
@@ -112,6 +122,72 @@ class Disconnected(Cancelled):
 @lru_cache(maxsize=1024)
 def _source(host: str) -> Source:
     return Source(protocol="DICOMweb", host=host)
+
+
+@lru_cache(maxsize=1024)
+def _root(scheme: str, host: str, address: str, port: int | None) -> str:
+    """Our DICOMweb root at a Host header field, asked for at this address. Raises `Invalid`.
+
+    Some clients leave the port out of Host; where they name our own address, it is known.
+    """
+    if not _HOST.fullmatch(host):
+        raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
+    ours = host == address or (host == "localhost" and address in _LOOPBACK)
+    missing = f":{port}" if ours and port not in (None, 80, 443) else ""
+    return f"{scheme}://{host}{missing}{DICOMWEB}"
+
+
+def _parameters(raw: bytes) -> list[tuple[str, str]]:
+    """The parameters of a query string. Raises `ValueError`."""
+    text = raw.decode("ascii")
+    if "%" in text or "+" in text:
+        return parse_qsl(
+            text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    # Nothing is encoded, as in most searches: the same without the cost of decoding.
+    pairs = [pair.partition("=") for pair in text.split("&") if pair]
+    if text.count("&") >= _MAX_PARAMETERS:
+        raise ValueError
+    return [(name, value) for name, _, value in pairs]
+
+
+class _Patience:
+    """A limit of seconds on each of many steps, as `asyncio.timeout` around each would be, at the
+    cost of one: the timer is not set anew for every step."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None  # when the present step began
+        self._timeout = asyncio.timeout(None)
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    async def step(self, what: Awaitable[None]) -> None:
+        """Wait for a step. One that takes too long raises `TimeoutError` from the context."""
+        self._since = self._loop.time()
+        await what
+        self._since = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        left = self._seconds if self._since is None else self._since + self._seconds - now
+        if left <= 0:
+            self._timeout.reschedule(now)
+        else:
+            self._timer = self._loop.call_later(left, self._look)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
 
 
 class Exchange:
@@ -137,23 +213,19 @@ class Exchange:
 
     def header(self, name: bytes) -> str:
         """A header field's value (several fields are one list), empty if absent."""
-        return ", ".join(
-            value.decode("latin-1") for key, value in self.scope["headers"] if key == name
-        )
+        found = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(found).decode("latin-1")
 
     @property
     def query(self) -> list[tuple[str, str]]:
         """The decoded query parameters, in order. Raises `Invalid`."""
         if self._query is None:
-            raw = self.scope["query_string"]
             try:
-                self._query = parse_qsl(
-                    raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200
-                )
+                self._query = _parameters(self.scope["query_string"])
             except ValueError as error:
                 raise Invalid(
                     "the query of the address cannot be read",
-                    fix="give at most 200 parameters, percent-encoded UTF-8",
+                    fix=f"give at most {_MAX_PARAMETERS} parameters, percent-encoded UTF-8",
                 ) from error
         return self._query
 
@@ -179,16 +251,8 @@ class Exchange:
         """Our DICOMweb root as this client reaches it. Raises `Invalid`."""
         if self.settings.public_url:
             return self.settings.public_url + DICOMWEB
-        host = self.header(b"host")
-        if not _HOST.fullmatch(host):
-            raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
-        return f"{self.scope['scheme']}://{host}{self._missing_port(host)}{DICOMWEB}"
-
-    def _missing_port(self, host: str) -> str:
-        """Some clients leave the port out of Host; where they name our own address, it is known."""
         address, port = self.scope.get("server") or ("", None)
-        ours = host == address or (host == "localhost" and address in _LOOPBACK)
-        return f":{port}" if ours and port not in (None, 80, 443) else ""
+        return _root(self.scope["scheme"], self.header(b"host"), address, port)
 
     @property
     def request_id(self) -> str:
@@ -252,7 +316,7 @@ class Exchange:
 
         await response(self.scope, self._receive, send)
 
-    async def stream(self, status: int, headers: Headers, chunks: Chunks) -> None:
+    async def stream(self, status: int, headers: Headers, chunks: Pieces) -> None:
         """An answer as it comes. An error before the first chunk is raised, a later one aborts
         the connection. Ends quietly, with `chunks` closed, when the client goes away."""
         async with aclosing(chunks):
@@ -260,21 +324,21 @@ class Exchange:
             gone = asyncio.create_task(self._until_gone())
             try:
                 await self._start(status, headers)
-                await self._send_on(first)
-                async for chunk in chunks:
-                    if gone.done():
-                        return
-                    await self._send_on(chunk)
+                async with _Patience(self.settings.stall_timeout) as patience:
+                    await patience.step(self._send_on(first))
+                    async for chunk in chunks:
+                        if gone.done():
+                            return
+                        await patience.step(self._send_on(chunk))
                 await self._send({"type": "http.response.body", "body": b""})
             finally:
                 gone.cancel()
                 with suppress(asyncio.CancelledError):
                     await gone
 
-    async def _send_on(self, chunk: bytes) -> None:
+    async def _send_on(self, chunk: Buffer) -> None:
         if chunk:
-            async with asyncio.timeout(self.settings.stall_timeout):
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

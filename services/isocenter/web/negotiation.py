@@ -130,11 +130,16 @@ def _malformed(field: str) -> Invalid:
 
 
 def accepted(exchange: Exchange) -> Sequence[MediaRange]:
-    """What this request accepts: its `accept` parameter (PS3.18 8.3.3.1), else its header."""
+    """What this request accepts, the most wanted first."""
+    return parse_accept(_accept(exchange))
+
+
+def _accept(exchange: Exchange) -> str:
+    """Its `accept` parameter (PS3.18 8.3.3.1), else its header field."""
     for name, value in exchange.query if exchange.scope["query_string"] else ():
         if name == "accept":
-            return parse_accept(value)
-    return parse_accept(exchange.header(b"accept"))
+            return value
+    return exchange.header(b"accept")
 
 
 def pick(exchange: Exchange, offers: Sequence[str]) -> str:
@@ -148,10 +153,14 @@ def pick(exchange: Exchange, offers: Sequence[str]) -> str:
 
 def json_only(exchange: Exchange) -> None:
     """Raises the 406 `Problem` unless the client takes the DICOM JSON Model."""
-    for wanted in accepted(exchange):
-        if wanted.takes(DICOM_JSON) or wanted.takes("application/json"):
-            return
-    raise not_acceptable((DICOM_JSON,))
+    if not _takes_json(_accept(exchange)):
+        raise not_acceptable((DICOM_JSON,))
+
+
+@lru_cache(maxsize=256)
+def _takes_json(accept: str) -> bool:
+    forms = (DICOM_JSON, "application/json")
+    return any(wanted.takes(form) for wanted in parse_accept(accept) for form in forms)
 
 
 def not_acceptable(offers: Sequence[str]) -> Problem:

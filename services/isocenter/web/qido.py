@@ -11,12 +11,16 @@ from isocenter.core.apis import Query
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.core.matching import JsonAttributes, Level, Search
+from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import Match
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.web import negotiation
 from isocenter.web.exchange import Chunks, Exchange, Handler, closing
 from isocenter.web.qido_keys import PATIENT_ID, Asked, read
 
+_Write = Callable[[Sequence[Match]], bytes]  # answers, as elements of a JSON array
+
+_BULK_BASE = BULK_BASE.encode("ascii")
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _FIXED = {"study": _STUDY_UID, "series": _SERIES_UID}
 _ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
@@ -52,11 +56,11 @@ class Qido:
         negotiation.json_only(exchange)
         fixed = {_FIXED[name]: uid for name, uid in exchange.path.items()}
         asked = read(level, exchange.query, fixed, exchange.settings.max_results)
-        present = _presenter(level, exchange.root)
+        write = _writer(level, exchange.root)
         await self._record(exchange, asked)
         search = asked.search()
         async with closing(self._query.search(search)) as batches:
-            await self._answer(exchange, asked, search, batches, present)
+            await self._answer(exchange, asked, search, batches, write)
 
     async def _answer(
         self,
@@ -64,16 +68,16 @@ class Qido:
         asked: Asked,
         search: Search,
         batches: AsyncIterator[Sequence[Match]],
-        present: Callable[[Match], JsonAttributes],
+        write: _Write,
     ) -> None:
         first = await _next(batches) if search.limit else ()
         second = await _next(batches) if first else ()
         total = await self._total(search, len(first), more=bool(second))
         headers = [_JSON, (b"x-total-count", b"%d" % total), *_warnings(exchange, asked, total)]
         if not second:
-            await exchange.answer(200, headers, orjson.dumps([present(match) for match in first]))
+            await exchange.answer(200, headers, b"[" + write(first) + b"]")
             return
-        await exchange.stream(200, headers, _array(first, second, batches, present))
+        await exchange.stream(200, headers, _array(first, second, batches, write))
 
     async def _total(self, search: Search, found: int, *, more: bool) -> int:
         """How many answers there are; not counted where what was found tells it."""
@@ -98,9 +102,9 @@ class Qido:
         )
 
 
-def _presenter(level: Level, root: str) -> Callable[[Match], JsonAttributes]:
-    """Adds to an answer what only the edge knows (PS3.18 tables 10.6.3-3 to -5)."""
-    path = _PATHS[level]
+def _writer(level: Level, root: str) -> _Write:
+    """Writes answers with what only the edge knows (PS3.18 tables 10.6.3-3 to -5)."""
+    path, bulk_base = _PATHS[level], root.encode("ascii")
 
     def present(match: Match) -> JsonAttributes:
         attributes = match.attributes
@@ -113,26 +117,26 @@ def _presenter(level: Level, root: str) -> Callable[[Match], JsonAttributes]:
             "00081190": {"vr": "UR", "Value": [url]},
         }
 
-    return present
+    def write(batch: Sequence[Match]) -> bytes:
+        elements = orjson.dumps([present(match) for match in batch])[1:-1]
+        return elements.replace(_BULK_BASE, bulk_base)
+
+    return write
 
 
 async def _array(
     first: Sequence[Match],
     second: Sequence[Match],
     rest: AsyncIterator[Sequence[Match]],
-    present: Callable[[Match], JsonAttributes],
+    write: _Write,
 ) -> Chunks:
     """One JSON array, a batch at a time."""
-    yield b"[" + _elements(first, present)
-    yield b"," + _elements(second, present)
+    yield b"[" + write(first)
+    yield b"," + write(second)
     async for batch in rest:
         if batch:
-            yield b"," + _elements(batch, present)
+            yield b"," + write(batch)
     yield b"]"
-
-
-def _elements(batch: Sequence[Match], present: Callable[[Match], JsonAttributes]) -> bytes:
-    return orjson.dumps([present(match) for match in batch])[1:-1]
 
 
 def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from isocenter.core.attributes import BY_TAG, DEPTH, searchable
+from isocenter.core.attributes import BY_TAG, DEPTH, Attribute, searchable
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.matching import Key, Level, Search
@@ -40,9 +40,9 @@ class Asked:
 
     def search(self) -> Search:
         """The search, with sequence keys as one item each."""
-        sequences = (
+        sequences = [
             Key(tag, "SQ", items=tuple(items.values())) for tag, items in self.sequences.items()
-        )
+        ]
         return Search(
             level=self.level,
             keys=(*self.keys.values(), *sequences),
@@ -96,16 +96,26 @@ def read(
     return asked
 
 
-def _read_key(asked: Asked, name: str, value: str, fixed: dict[str, str]) -> None:
+@lru_cache(maxsize=4096)
+def _named(name: str, level: Level) -> tuple[Attribute | None, list[tuple[str, str]]]:
+    """The tags and VRs that a parameter's name leads through, and what it matches, if anything.
+
+    Raises `Invalid`.
+    """
     path = [attribute(step) for step in name.split(".")] if len(name) <= 200 else [None]
-    if None in path or not path:
+    steps = [step for step in path if step]
+    if len(steps) < len(path):
         raise Invalid(
             f"parameter {shown(name)} is neither known here nor an attribute",
             fix="name attributes by keyword or by tag (PS3.18 8.3.4.1)",
         )
-    (tag, vr), *inner = [step for step in path if step]
-    row = searchable(tag, asked.level)
-    if row is None or len(inner) > 1:
+    return (searchable(steps[0][0], level) if len(steps) < 3 else None), steps
+
+
+def _read_key(asked: Asked, name: str, value: str, fixed: dict[str, str]) -> None:
+    row, steps = _named(name, asked.level)
+    (tag, vr), *inner = steps
+    if row is None:
         _include(asked, name, tag, narrows=bool(value))
         return
     if tag in asked.keys:
@@ -139,13 +149,14 @@ def _key(name: str, tag: str, vr: str, value: str) -> Key:
 
 def _include(asked: Asked, name: str, tag: str, *, narrows: bool) -> None:
     row = BY_TAG.get(tag)
-    if row is not None and DEPTH[row.level] <= DEPTH[asked.level]:
-        asked.include[tag] = None
-        if not narrows:
-            return
-    elif tag in ANSWERED_BY_US:
+    if row is None and tag in ANSWERED_BY_US:
         return
-    asked.ignored[name] = None
+    # What is not in the table is answered, from the metadata of the instances, but not matched.
+    answered = DEPTH[row.level] <= DEPTH[asked.level] if row else not narrows
+    if answered:
+        asked.include[tag] = None
+    if narrows or not answered:
+        asked.ignored[name] = None
 
 
 def _includefield(asked: Asked, value: str) -> None:

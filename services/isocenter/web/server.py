@@ -23,6 +23,7 @@ from isocenter.web.settings import WebSettings
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_SHORT = 16_384  # bytes
 _LINGER = 1.0  # seconds
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
@@ -61,6 +62,44 @@ def _not_listening(host: str, port: int, error: OSError) -> Unavailable:
     )
 
 
+class JoiningTransport(asyncio.Transport):
+    """A transport by which a short piece leaves together with the next one, if that comes in the
+    same step of the event loop: the head of an answer with the beginning of its body, in one
+    system call and one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self.abort = transport.abort  # type: ignore[method-assign]
+        self.is_closing = transport.is_closing  # type: ignore[method-assign]
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        """Send, soon."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.writelines((held, data))
+        elif len(data) < _SHORT:
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is held and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a bounded request head, which must arrive in time."""
 
@@ -81,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is awaited."""
-        super().connection_made(transport)
+        super().connection_made(JoiningTransport(transport, self.loop))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,8 +133,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
         self._in_head, self._head_size = True, 0
-        if self._deadline is None:
-            self._await_head()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -112,6 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > self._settings.max_head and not self.transport.is_closing():
                 self._refuse()
+            elif self._deadline is None:
+                self._await_head()
 
     def _refuse(self) -> None:
         """Answer, then read on for a moment: closing on unread data would reset the connection
@@ -171,7 +210,7 @@ class HttpServer:
         await self._server.startup(sockets=[self._socket])
         self._ticking = asyncio.create_task(self._server.main_loop())
         fields = {"host": self._settings.host, "port": self.port}
-        logger.info("listening for http", extra=fields)
+        logger.debug("listening for http", extra=fields)
 
     async def drain(self) -> None:
         """Accept nothing new; return when the requests under way are answered."""

@@ -16,14 +16,24 @@ from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.web import negotiation
-from isocenter.web.exchange import Chunks, Exchange, closing, held_back, if_none_match, read_ahead
+from isocenter.web.exchange import (
+    Chunks,
+    Exchange,
+    Pieces,
+    closing,
+    held_back,
+    if_none_match,
+    read_ahead,
+)
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART, MediaRange
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
 _METADATA_CHUNK = 256 * 1024  # bytes collected before they are sent
-_AHEAD = 4  # pieces of objects: the next slice is there when the one before is sent
+# Pieces of objects that are transcoded while others are sent. What is only read is read when it
+# is sent: the socket's buffer covers that time, and the processor's cache still holds it.
+_AHEAD = 4
 
 _Head = Callable[[StoredInstance, str], bytes]  # what stands before a data set
 
@@ -58,9 +68,11 @@ class Wado:
             media, head = f"{DICOM}; transfer-syntax={targets[0]}".encode("ascii"), _file_head
         headers = [(b"etag", etag), (b"vary", b"accept"), (b"content-type", media)]
         heads = [head(*one) for one in zip(instances, targets, strict=True)]
-        headers += _length(instances, targets, sum(map(len, heads)) + len(tail))
+        length = _length(instances, targets, sum(map(len, heads)) + len(tail))
         chunks = self._files(instances, targets, heads, tail)
-        await exchange.stream(200, headers, held_back(read_ahead(chunks, _AHEAD), recorded))
+        if not length:
+            chunks = read_ahead(chunks, _AHEAD)
+        await exchange.stream(200, headers + length, held_back(chunks, recorded))
 
     def _choose(
         self, ranges: Sequence[MediaRange], instances: Sequence[StoredInstance], *, single: bool
@@ -95,8 +107,8 @@ class Wado:
         targets: Sequence[str],
         heads: Sequence[bytes],
         tail: bytes,
-    ) -> Chunks:
-        """Part 10 files. Their data sets are read against the digest."""
+    ) -> Pieces:
+        """Part 10 files. Their data sets are read against the checksum, or the digest."""
         for instance, target, before in zip(instances, targets, heads, strict=True):
             head = before
             stored = instance.transfer_syntax

@@ -8,6 +8,7 @@ import hashlib
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import pytest
 
 from isocenter.adapters.blobs import listing, staging
 from isocenter.adapters.blobs.files import FileBlobs
+from isocenter.adapters.blobs.reading import CHUNK, CheckedReader
 from isocenter.core.errors import Corrupted, Invalid, OutOfResources, Unavailable
+from isocenter.core.ports import Kept
+from isocenter.runtime.checksum import Checksum
 from support import log_process
 from support.processes import lines_until_killed, python
 
@@ -43,6 +47,74 @@ async def test_a_deleted_blob_takes_its_empty_directories_along(blobs, tmp_path)
     await blobs.put(KEY, [b"x"], digest(b"x"))
     await blobs.delete(KEY)
     assert [path.name for path in tmp_path.iterdir()] == [".staging"]
+
+
+async def _put(blobs: FileBlobs, content: bytes) -> Kept:
+    await blobs.put(KEY, [content], digest(content))
+    return Kept(KEY, digest(content), 1, Checksum(content).hexdigest())
+
+
+async def _read_in(blobs: FileBlobs, kept: Kept, monkeypatch) -> tuple[bytes, set[bool]]:
+    """What is read, and whether that was in the event loop's thread."""
+    places = set()
+    read = CheckedReader.read
+
+    def told(self: CheckedReader, flags: int = 0) -> memoryview:
+        chunk = read(self, flags)
+        places.add(threading.current_thread() is threading.main_thread())
+        return chunk
+
+    monkeypatch.setattr(CheckedReader, "read", told)
+    return b"".join([chunk async for chunk in blobs.checked(kept)]), places
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="only Linux tells what is in memory")
+async def test_what_is_in_memory_and_has_a_checksum_is_read_without_a_thread(blobs, monkeypatch):
+    content = os.urandom(3 * CHUNK)
+    kept = await _put(blobs, content)
+    await blobs.get(KEY)
+    assert await _read_in(blobs, kept, monkeypatch) == (content[1:], {True})
+    by_digest = replace(kept, checksum="")
+    assert await _read_in(blobs, by_digest, monkeypatch) == (content[1:], {False})
+
+
+async def test_what_is_not_in_memory_is_read_in_a_thread(blobs, monkeypatch):
+    content = os.urandom(3 * CHUNK)
+    kept = await _put(blobs, content)
+    preadv = os.preadv
+
+    def cold(descriptor, buffers, offset, flags=0):
+        if flags:
+            raise BlockingIOError(errno.EAGAIN, "not in memory")
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cold)
+    assert await _read_in(blobs, kept, monkeypatch) == (content[1:], {False})
+
+
+async def test_a_blob_that_is_only_partly_in_memory_is_read_whole(blobs, monkeypatch):
+    content = os.urandom(3 * CHUNK)
+    kept = await _put(blobs, content)
+    preadv = os.preadv
+
+    def partly(descriptor, buffers, offset, flags=0):
+        return preadv(descriptor, [memoryview(buffers[0])[:1000]], offset)
+
+    monkeypatch.setattr(os, "preadv", partly)
+    assert await _read_in(blobs, kept, monkeypatch) == (content[1:], {True})
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, 2 * CHUNK + 5])
+async def test_a_blob_that_became_shorter_or_changed_is_found_out(blobs, tmp_path, size):
+    content = os.urandom(3 * CHUNK)
+    kept = await _put(blobs, content)
+    path = tmp_path / "objects/main/1.2/1.2.3/1.2.3.4@abc.dcm"
+    path.write_bytes(content[:size])
+    with pytest.raises(Corrupted):
+        [chunk async for chunk in blobs.checked(kept)]
+    path.write_bytes(content[:size] + bytes([content[size] ^ 1]) + content[size + 1 :])
+    with pytest.raises(Corrupted):
+        [chunk async for chunk in blobs.checked(kept)]
 
 
 async def test_names_that_are_too_long_for_a_file_are_invalid(blobs):

@@ -21,7 +21,15 @@ from isocenter.core.frames import (
     pixel_layout,
 )
 from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.packs import BULK_BASE, PackEntry, decode_pack, encode_pack, merge, pack_key
+from isocenter.core.packs import (
+    BULK_BASE,
+    PackEntry,
+    decode_pack,
+    encode_pack,
+    merge,
+    open_pack,
+    pack_key,
+)
 from isocenter.core.part10 import file_meta
 from isocenter.core.reader import Header, scan_header
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, lookup
@@ -158,6 +166,42 @@ async def test_damaged_packs_are_corrupted(cut: int) -> None:
         return
     with pytest.raises(Corrupted):
         decode_pack(data[:cut])
+
+
+async def test_the_checksum_of_an_event_goes_through_packs_to_retrieval() -> None:
+    event, content = _event(small(more=pixels(4, 4, bytes(32))))
+    made = entry_from_event(replace(event, checksum="0123456789abcdef"))
+    assert made is not None
+    (entry,) = decode_pack(encode_pack([made[0]]))
+    assert entry.stored.checksum == "0123456789abcdef"
+    name = ObjectName(NAME, event.digest)
+    read, _ = await entry_from_object(
+        name, len(content), chunks(content), checksum="0123456789abcdef"
+    )
+    assert read == entry
+
+
+async def test_an_entry_is_unpacked_when_it_is_asked_for() -> None:
+    entry = await _entry(small(more=pixels(4, 4, bytes(32))))
+    (packed,) = open_pack(encode_pack([entry]))
+    assert (packed.instance, packed.digest) == (entry.name.instance, entry.digest)
+    assert packed.attributes == entry.attributes
+    assert packed.unpacked() == packed.unpacked() == entry
+
+
+@pytest.mark.parametrize("facts", [b"[]", b"{}", b'{"name":[],"digest":""}', b"1", b"rubbish"])
+def test_an_entry_that_does_not_say_what_it_is_of_is_corrupted(facts: bytes) -> None:
+    data = b"ISOPACK\x01" + struct.pack("<III", len(facts), 0, 0) + facts
+    with pytest.raises(Corrupted):
+        open_pack(data)
+
+
+def test_an_entry_without_its_facts_is_corrupted() -> None:
+    facts = b'{"name":["main","1","2","3"],"digest":"0"}'
+    data = b"ISOPACK\x01" + struct.pack("<III", len(facts), 0, 0) + facts
+    (packed,) = open_pack(data)
+    with pytest.raises(Corrupted):
+        packed.unpacked()
 
 
 def test_a_pack_of_a_later_version_is_unsupported() -> None:

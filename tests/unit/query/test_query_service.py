@@ -114,8 +114,20 @@ async def test_one_instance_of_a_series_needs_its_metadata_only(index) -> None:
 async def test_what_the_index_holds_is_answered_without_the_metadata(index) -> None:
     storage = Metadata()
     await found(service(index, storage), Search(Level.INSTANCE, include=("00080023",)))
-    await found(service(index, storage), Search(Level.STUDY, include=(KVP,), include_all=True))
+    await found(service(index, storage), Search(Level.STUDY, include_all=True))
+    await found(service(index, storage), Search(Level.PATIENT, include=(KVP,)))
     assert storage.asked == []
+
+
+async def test_a_series_or_study_answers_with_what_its_instances_agree_on(index) -> None:
+    storage = Metadata()
+    named = (KVP, "00181151", "00091001")
+    for level, series in ((Level.SERIES, "1.2.1"), (Level.STUDY, "")):
+        (answer,) = await found(service(index, storage), Search(level, include=named))
+        assert answer["00181151"] == {"vr": "IS", "Value": [7]}
+        assert answer["0020000D"]["Value"] == ["1.2"]
+        assert not {KVP, "00091001"} & answer.keys()
+        assert storage.asked.pop() == ("main", "1.2", series, "")
 
 
 async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:

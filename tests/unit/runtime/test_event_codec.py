@@ -38,6 +38,7 @@ STORED = InstanceStored(
 EVENTS = [
     (TOPIC_INSTANCES, STORED),
     (TOPIC_INSTANCES, replace(STORED, header=None)),
+    (TOPIC_INSTANCES, replace(STORED, checksum="0123456789abcdef")),
     (TOPIC_INSTANCES, replace(STORED, header=b"")),
     (TOPIC_INSTANCES, InstanceConflict(NAME, "a", "b", ConflictPolicy.REJECT, SOURCE)),
     (TOPIC_INSTANCES, InstanceRejected(NAME, "a", "policy", SOURCE)),

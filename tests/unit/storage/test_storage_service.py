@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 import zlib
@@ -375,3 +376,47 @@ async def test_the_packs_of_a_series_are_listed_once_a_call() -> None:
     listed.clear()
     assert len(await _all(archive)) == 5
     assert listed == [f"objects/main/{STUDY}/", f"packs/main/{STUDY}/{SERIES}/"]
+
+
+async def test_the_packs_of_one_series_are_read_while_its_objects_are_listed() -> None:
+    under_way: list[str] = []
+
+    class Listing(MemoryBlobs):
+        async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
+            under_way.append(prefix)
+            await asyncio.sleep(0.01)
+            if prefix.startswith("objects/"):
+                assert f"packs/main/{STUDY}/{SERIES}/" in under_way
+            async for info in super().list(prefix, after):
+                yield info
+
+    archive = Archive(blobs=Listing())
+    stored = await _one(archive, small())
+    await _pack(archive, [stored])
+    fresh = Archive(blobs=archive.blobs)
+    under_way.clear()
+    assert await _all(fresh, series=SERIES) == [stored]
+    assert len(under_way) == 2
+    assert await _all(fresh, series="9.9") == []
+
+
+async def test_a_damaged_pack_of_a_series_without_objects_harms_nobody() -> None:
+    archive = Archive()
+    key = f"packs/main/{STUDY}/{SERIES}/{'1' * 64}.pack"
+    await archive.blobs.put(key, [b"rubbish"], digest(b"rubbish"))
+    assert await _all(archive, series=SERIES) == []
+
+
+async def test_metadata_and_instances_of_a_study_come_from_the_packs_of_its_series() -> None:
+    archive = Archive()
+    for series in ("1.1", "1.2"):
+        for number in (1, 2):
+            data = small(series=series, instance=f"{series}.{number}")
+            await archive.ingest.store(announcement(), chunks(data))
+        names = [one for one in await _all(archive) if one.name.series == series]
+        await _pack(archive, names)
+    fresh = Archive(blobs=archive.blobs)
+    documents = [json.loads(text) async for text in fresh.storage.metadata("main", STUDY)]
+    uids = [document["00080018"]["Value"][0] for document in documents]
+    assert uids == ["1.1.1", "1.1.2", "1.2.1", "1.2.2"]
+    assert [one.name.instance for one in await _all(fresh)] == uids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import socket
 
 import httpx
@@ -13,6 +14,7 @@ from pydicom import dcmread
 
 from isocenter.core.errors import Unavailable
 from isocenter.web.role import WebRole
+from isocenter.web.server import JoiningTransport
 from isocenter.web.settings import WebSettings
 from support.web_fakes import INSTANCE, SERIES, STUDY, Web, part10, study
 
@@ -124,6 +126,67 @@ async def test_a_silent_connection_is_closed() -> None:
         writer.write(b"GET / HT")
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
+
+
+async def test_a_later_head_that_does_not_end_is_not_awaited_for_ever() -> None:
+    web = Web(settings=WebSettings(port=0, stall_timeout=0.2))
+    async with web.listening() as (role, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.count(b"HTTP/1.1") == 1
+        writer.close()
+
+
+async def test_answers_to_pipelined_requests_come_whole_and_in_order() -> None:
+    web = Web()
+    web.query.answers = [study(1)]
+    async with web.listening() as (role, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
+        paths = [b"/livez", b"/dicomweb/studies", b"/nothing", b"/livez"]
+        heads = [b"GET %s HTTP/1.1\r\nHost: x\r\n" % path for path in paths]
+        writer.write(b"\r\n".join(heads) + b"Connection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        codes = re.findall(rb"HTTP/1\.1 (\d+)", answer)
+        assert codes == [b"200", b"200", b"404", b"200"]
+        writer.close()
+
+
+class FakeTransport(asyncio.Transport):
+    """Notes what leaves together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[list[bytes]] = []
+        self.closed = False
+
+    def write(self, data) -> None:
+        self.sent.append([data])
+
+    def writelines(self, list_of_data) -> None:
+        self.sent.append(list(list_of_data))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_head_leaves_together_with_what_follows_it_at_once() -> None:
+    inner = FakeTransport()
+    transport = JoiningTransport(inner, asyncio.get_running_loop())
+    transport.write(b"head")
+    assert inner.sent == []
+    transport.write(b"body")
+    assert inner.sent == [[b"head", b"body"]]
+    transport.write(b"alone")
+    await asyncio.sleep(0)
+    assert inner.sent[1:] == [[b"alone"]]
+    transport.write(bytes(100_000))
+    assert len(inner.sent) == 3
+    transport.write(b"last")
+    transport.close()
+    await asyncio.sleep(0)
+    assert inner.sent[3:] == [[b"last"]]
+    assert inner.closed
 
 
 async def test_dicomweb_client_stores_searches_and_retrieves() -> None:

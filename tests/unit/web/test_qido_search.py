@@ -6,6 +6,7 @@ import pytest
 
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Level
+from isocenter.core.packs import BULK_BASE
 from support.web_fakes import STUDY, Web, study
 
 STUDIES = "/dicomweb/studies"
@@ -75,6 +76,25 @@ async def test_parameters_of_every_kind_become_the_search() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("PatientID=P1", "P1"),
+        ("PatientID=P%31", "P1"),
+        ("&PatientID=a=b&&", "a=b"),
+        ("PatientID=A+B", "A B"),
+        ("PatientID=J%C3%BCrgen", "Jürgen"),
+        ("PatientID=", ""),
+        ("PatientID", ""),
+    ],
+)
+async def test_a_value_is_read_with_and_without_percent_encoding(query: str, value: str) -> None:
+    web = Web()
+    assert (await web.get(f"{STUDIES}?{query}")).status_code == 200
+    (key,) = web.query.searches[0].keys
+    assert "".join(key.values) == value
+
+
+@pytest.mark.parametrize(
     ("query", "names"),
     [
         ("Nonsense=1", "Nonsense"),
@@ -88,6 +108,7 @@ async def test_parameters_of_every_kind_become_the_search() -> None:
         ("0010002=1", "0010002"),
         ("PatientID=%FF", "address"),
         ("&".join(f"a{n}=1" for n in range(300)), "address"),
+        ("&".join(f"a{n}=%31" for n in range(300)), "address"),
         ("%3Cscript%3E=1", "<script>"),
         ("PatientID.=1", "PatientID."),
     ],
@@ -108,6 +129,24 @@ async def test_an_attribute_that_cannot_be_matched_is_ignored_with_a_warning() -
     assert answer.headers["warning"].startswith("299 ")
     assert "PixelSpacing, 00091001" in answer.headers["warning"]
     assert [key.tag for key in web.query.searches[0].keys] == ["00100020"]
+
+
+async def test_an_attribute_beyond_the_table_is_asked_for_and_links_are_ours() -> None:
+    web = Web()
+    link = f"{BULK_BASE}/studies/1.2.1/series/1/instances/1/bulkdata/00420011"
+    web.query.answers = [{**study(1), "00420011": {"vr": "OB", "BulkDataURI": link}}]
+    answer = await web.get(STUDIES + "?includefield=EncapsulatedDocument,ReasonForStudy&00091001=")
+    assert web.query.searches[0].include == ("00420011", "00321030", "00091001")
+    assert "warning" not in answer.headers
+    found = answer.json()[0]["00420011"]["BulkDataURI"]
+    assert found == link.replace(BULK_BASE, "http://pacs.test/dicomweb")
+
+
+async def test_an_attribute_of_a_lower_level_is_not_answered() -> None:
+    web = Web()
+    answer = await web.get(STUDIES + "?includefield=InstanceNumber,Modality")
+    assert web.query.searches[0].include == ()
+    assert "InstanceNumber, Modality" in answer.headers["warning"]
 
 
 async def test_many_results_come_batch_by_batch_as_one_array() -> None:

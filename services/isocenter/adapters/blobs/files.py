@@ -31,7 +31,7 @@ from isocenter.core.errors import (
     OutOfResources,
     Unavailable,
 )
-from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
+from isocenter.core.ports import BlobInfo, Buffer, Kept, StagedBlob
 from isocenter.runtime.threads import Threads
 
 T = TypeVar("T")
@@ -92,19 +92,15 @@ class FileBlobs:
         finally:
             file.close()
 
-    async def checked(
-        self, key: str, digest: str, offset: int = 0, checksum: str = ""
-    ) -> AsyncIterator[Buffer]:
-        """A blob from `offset` on, if the whole has the digest, or the checksum. Each chunk is
-        read and hashed in one call in a thread, or here where that is no more work than to call
-        a thread."""
-        keys.check_range(offset, None)
-        file = CheckedReader(key, self._path(key), digest, offset, checksum)
+    async def checked(self, blob: Kept) -> AsyncIterator[Buffer]:
+        """A blob from the offset on, if the whole is what was kept. Each chunk is read and hashed
+        in one call in a thread, or here where that is no more work than to call a thread."""
+        file = self._checked(blob)
         try:
             while not file.done:
                 chunk = file.read_now()
                 if chunk is None:
-                    chunk = await self._run(key, file.read)
+                    chunk = await self._run(blob.key, file.read)
                 elif not file.done:
                     await asyncio.sleep(0)  # others want to be served between two chunks
                 if chunk:
@@ -116,7 +112,10 @@ class FileBlobs:
         """Blobs below a prefix in key order."""
         parts = keys.prefix_components(prefix)
         found = walk(self._root, parts, after)
-        while batch := await self._run(prefix, _batch, found):
+        more = True
+        while more:
+            batch = await self._run(prefix, _batch, found)
+            more = len(batch) == LIST_BATCH
             for key, status in batch:
                 yield _info(key, status)
 
@@ -146,6 +145,10 @@ class FileBlobs:
     async def _run(self, what: str, call: Callable[..., T], *args: object) -> T:
         """As `run`."""
         return await self._threads.run(_guarded, what, call, *args)
+
+    def _checked(self, blob: Kept) -> CheckedReader:
+        keys.check_range(blob.offset, None)
+        return CheckedReader(blob, self._path(blob.key))
 
     def _path(self, key: str) -> str:
         *parents, last, name = keys.components(key)

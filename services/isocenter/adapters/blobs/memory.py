@@ -9,7 +9,8 @@ from typing import Self
 
 from isocenter.adapters.blobs import keys
 from isocenter.core.errors import Invalid, NotFound
-from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
+from isocenter.core.ports import BlobInfo, Buffer, Kept, StagedBlob
+from isocenter.runtime.checksum import Checksum
 
 CHUNK = 1024 * 1024
 
@@ -50,14 +51,18 @@ class MemoryBlobs:
         for start in range(0, len(content), CHUNK):
             yield content[start : start + CHUNK]
 
-    async def checked(self, key: str, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
-        """A blob from `offset` on, if the whole has the digest."""
-        keys.check_range(offset, None)
-        content, _ = self._find(key)
-        chunks = [content[start : start + CHUNK] for start in range(offset, len(content), CHUNK)]
+    async def checked(self, blob: Kept) -> AsyncIterator[Buffer]:
+        """A blob from the offset on, if the whole is what was kept."""
+        keys.check_range(blob.offset, None)
+        content, _ = self._find(blob.key)
+        starts = range(blob.offset, len(content), CHUNK)
+        chunks = [content[start : start + CHUNK] for start in starts]
         for chunk in chunks[:-1]:
             yield chunk
-        keys.check_kept(key, digest, keys.sha256([content]))
+        if blob.checksum:
+            keys.check_kept(blob.key, blob.checksum, Checksum(content).hexdigest())
+        else:
+            keys.check_kept(blob.key, blob.digest, keys.sha256([content]))
         for chunk in chunks[-1:]:
             yield chunk
 

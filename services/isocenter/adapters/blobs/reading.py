@@ -6,8 +6,12 @@ import hashlib
 import os
 
 from isocenter.adapters.blobs import keys
+from isocenter.core.ports import Kept
+from isocenter.runtime.checksum import Checksum
 
 CHUNK = 1024 * 1024
+# Linux only: read what is in memory, and nothing else.
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 
 class RangeReader:
@@ -37,45 +41,50 @@ class RangeReader:
 
 
 class CheckedReader:
-    """A file being read to its end and hashed, opened by the first `read`."""
+    """A file being read to its end and hashed, opened by the first read."""
 
-    def __init__(self, key: str, path: str, digest: str, skip: int) -> None:
-        """`skip` bytes at the beginning are hashed, but not answered."""
+    def __init__(self, blob: Kept, path: str) -> None:
+        """What is before the offset is hashed, but not answered. With a checksum, that is what is
+        compared, since it takes no longer than reading."""
         self.done = False
-        self._key = key
+        self._key = blob.key
         self._path = path
-        self._expected = digest
-        self._whole = hashlib.sha256()
+        self._expected = blob.checksum or blob.digest
+        self._whole = Checksum() if blob.checksum else hashlib.sha256()
+        self._quick = bool(blob.checksum) and _NOWAIT is not None
         self._descriptor = -1
         self._position = 0
-        self._skip = skip
+        self._skip = blob.offset
         self._size = 0
 
-    def read(self) -> bytes:
-        """The next chunk, empty only for an empty one. The last one sets `done`, and is answered
-        only if the digest is the expected one; else `Corrupted`."""
+    def read(self, flags: int = 0) -> memoryview:
+        """The next chunk, which may be empty. The last one sets `done`, and is answered only if
+        the digest is the expected one; else `Corrupted`."""
         if self._descriptor < 0:
             self._descriptor = os.open(self._path, os.O_RDONLY)
             self._size = os.fstat(self._descriptor).st_size
-            self._pass_over(min(self._skip, self._size))
-        # Not more than there is: a buffer that is cut afterwards costs new pages each time.
-        wanted = min(CHUNK, self._size - self._position)
-        chunk = os.pread(self._descriptor, wanted, self._position)
+        # Not more than there is: memory costs most where it is new.
+        buffer = bytearray(min(CHUNK, self._size - self._position))
+        length = os.preadv(self._descriptor, [buffer], self._position, flags)
+        chunk = memoryview(buffer)[:length]
         self._whole.update(chunk)
-        self._position += len(chunk)
-        if self._position >= self._size or not chunk:
+        skipped = max(0, self._skip - self._position)
+        self._position += length
+        if self._position >= self._size or not length:
             self.done = True
             keys.check_kept(self._key, self._expected, self._whole.hexdigest())
-        return chunk
+        return chunk[skipped:]
 
-    def _pass_over(self, end: int) -> None:
-        while self._position < end:
-            wanted = min(CHUNK, end - self._position)
-            head = os.pread(self._descriptor, wanted, self._position)
-            if not head:
-                return
-            self._whole.update(head)
-            self._position += len(head)
+    def read_now(self) -> memoryview | None:
+        """As `read`, in the event loop: of what is in memory, and where hashing is no work. None
+        for everything else, errors too: it is for `read` in a thread."""
+        if not self._quick:
+            return None
+        try:
+            return self.read(_NOWAIT or 0)
+        except OSError:  # not in memory, or not told by this file system
+            self._quick = False
+            return None
 
     def close(self) -> None:
         """Release the file."""

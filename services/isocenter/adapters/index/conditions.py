@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from isocenter.adapters.index import schema
@@ -119,14 +120,16 @@ def marks(values: Sequence[object]) -> str:
 def _terms(
     number: int, where: str, values: tuple[str, ...], cost: Cost, exact: Criterion | None
 ) -> Condition:
+    ids, probe = _of_terms(where)
+    by_point = cost is Cost.POINT and exact
+    return Condition(ids, (number, *values), cost, exact, probe if by_point else "")
+
+
+@lru_cache(maxsize=512)
+def _of_terms(where: str) -> tuple[str, str]:
+    """SELECT of the ids that have such a term, and the test of one of them."""
     select = f"FROM terms WHERE field = ? AND {where}"
-    return Condition(
-        f"SELECT row AS entity {select}",
-        (number, *values),
-        cost,
-        exact,
-        f"EXISTS (SELECT 1 {select} AND row = e.id)" if cost is Cost.POINT and exact else "",
-    )
+    return f"SELECT row AS entity {select}", f"EXISTS (SELECT 1 {select} AND row = e.id)"
 
 
 def _test(test: Test) -> tuple[str, tuple[str, ...], Cost, bool]:

@@ -14,8 +14,6 @@ A row whose level has no shown instance is hidden: its `sort` lies outside every
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from isocenter.core.attributes import TABLE, Attribute
@@ -129,17 +127,22 @@ def create(path: Path) -> None:
             connection.close()
 
 
-@contextmanager
-def errors(path: Path) -> Iterator[None]:
+class errors:  # noqa: N801 - used as a function; a class costs less on the path of every search
     """Turns SQLite's errors into those of `core.errors`."""
-    try:
-        yield
-    except IsocenterError:
-        raise
-    except sqlite3.Error as error:
-        raise _translated(error, path) from error
-    except OSError as error:
-        raise unreachable(error, path) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _translated(error, self._path) from error
+        if isinstance(error, OSError):
+            raise unreachable(error, self._path) from error
 
 
 def unreachable(error: OSError, path: Path) -> Unavailable:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from operator import attrgetter
 
 import orjson
 
@@ -58,8 +59,8 @@ class Plan:
 
     def left(self, *settled: Condition) -> tuple[Criterion, ...]:
         """Criteria of the walked entities that the order and these conditions do not settle."""
-        done = [self.order.settled, *(condition.settles for condition in settled)]
-        return tuple(c for c in self.top if not any(c is other for other in done))
+        done = {id(self.order.settled), *[id(condition.settles) for condition in settled]}
+        return tuple([c for c in self.top if id(c) not in done])
 
 
 def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> Plan | None:
@@ -79,25 +80,26 @@ def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> 
         if found is None:
             return None
         partition = partitions[search.partition] = found[0]
-    top = tuple(c for level, c in criteria if level in _TOP)
+    top = tuple([c for level, c in criteria if level in _TOP])
     conditions = [condition_of(partition, search.level, c) for _, c in criteria]
     return Plan(
         search,
         table="patients" if search.level is Level.PATIENT else "studies",
         order=order_of(search.partition, top),
-        conditions=tuple(sorted((c for c in conditions if c), key=lambda c: c.cost)),
+        conditions=tuple(sorted(filter(None, conditions), key=_cost)),
         top=top,
-        series=tuple(c for level, c in criteria if level is Level.SERIES),
-        instances=tuple(c for level, c in criteria if level is Level.INSTANCE),
-        wanted=_wanted(search),
+        series=tuple([c for level, c in criteria if level is Level.SERIES]),
+        instances=tuple([c for level, c in criteria if level is Level.INSTANCE]),
+        wanted=None if search.include_all else _wanted(search.level, search.include),
     )
 
 
-def _wanted(search: Search) -> frozenset[str] | None:
-    if search.include_all:
-        return None
-    tags = default_tags(search.level)
-    return tags | set(search.include) if search.include else tags
+_cost = attrgetter("cost")
+
+
+@lru_cache(maxsize=1024)
+def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
+    return default_tags(level) | set(include)
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -109,17 +111,23 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
         return None
     first = what.conditions[0]
     weight = _COUNTED.get(what.search.level, "1")
-    found = db.execute(
-        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({first.ids} LIMIT {QUICK + 1}) found"  # noqa: S608 - names are ours
-        f" CROSS JOIN {what.table} e ON e.id = found.entity",
-        first.values,
-    ).fetchall()
-    if len(found) > QUICK or sum(row[3] for row in found) > QUICK:
+    found = db.execute(_few(first.ids, what.table, weight), first.values).fetchall()
+    if sum([row[3] for row in found]) > QUICK or len(found) > QUICK:
         return None
     # A row may have been found by several values.
     rows = sorted({row[:3] for row in found if what.order.low < row[0] < what.order.high})
-    answers = _answers(db, what, iter([rows]), what.left(first))
-    return [Match(answer()) for answer in _page(what.search, answers) if answer]
+    answers = [a for a in _answers(db, what, iter((rows,)), what.left(first)) if a]
+    search = what.search
+    end = None if search.limit is None else search.offset + search.limit
+    return [Match(answer()) for answer in answers[search.offset : end]]
+
+
+@lru_cache(maxsize=512)
+def _few(ids: str, table: str, weight: str) -> str:
+    return (
+        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT {QUICK + 1}) found"  # noqa: S608 - names are ours
+        f" CROSS JOIN {table} e ON e.id = found.entity"
+    )
 
 
 def batches(db: sqlite3.Connection, what: Plan) -> Iterator[list[Match]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -120,6 +120,24 @@ class _Running:
             self._file.give_back(self._db)
 
 
+class _Found:
+    """The answers of a short search; leaner than a generator, for it has nothing to stop."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, answers: Sequence[Match]) -> None:
+        self._answers = answers
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[Match]:
+        answers, self._answers = self._answers, ()
+        if not answers:
+            raise StopAsyncIteration
+        return answers
+
+
 class _Index:
     """What the index in use and a scratch index have in common."""
 
@@ -147,14 +165,15 @@ class _Index:
             return {}
         return await self._read(lambda db: read_versions(db, names))
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
-        """See `StudyIndex`."""
+    def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """See `StudyIndex`. A short search raises its errors here."""
         file = self._file()
         found = _at_once(file, search)
-        if found is not None:
-            if found:
-                yield found
-            return
+        return self._in_threads(file, search) if found is None else _Found(found)
+
+    async def _in_threads(
+        self, file: _File, search: Search
+    ) -> AsyncGenerator[Sequence[Match], None]:
         running = await self._in(self._reading, lambda: _start(file, search))
         try:
             while (batch := await self._in(self._reading, running.step)) is not None:

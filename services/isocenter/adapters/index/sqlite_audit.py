@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -199,7 +198,7 @@ def _time(moment: datetime) -> str:
 
 
 def _doc(event: AuditEvent) -> bytes:
-    return orjson.dumps(dataclasses.asdict(event), default=lambda value: value.value)
+    return orjson.dumps(event)
 
 
 def _event(doc: bytes) -> AuditEvent:
