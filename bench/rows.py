@@ -248,9 +248,9 @@ ROWS = [
     Row("series-metadata", "ms", metadata_first, less_is_better=True),
     Row("series-metadata-again", "ms", metadata_again, rounds=5, less_is_better=True),
     Row("frame", "requests/s", frame),
-    Row("series", "MB/s", series),
-    Row("c-get", "instances/s", retrieve_by_get),
-    Row("c-move", "instances/s", retrieve_by_move),
+    Row("series", "MB/s", series, rounds=5),
+    Row("c-get", "instances/s", retrieve_by_get, rounds=5),
+    Row("c-move", "instances/s", retrieve_by_move, rounds=5),
     Row("freshness", "ms", freshness, rounds=2, less_is_better=True),
     Row("memory", "MB", memory, rounds=1, less_is_better=True),
 ]
