@@ -31,7 +31,7 @@ class Wrong(Exception):
 
 def send(server: Server, folders: Sequence[Path], *, nagle: bool = False) -> float:
     """C-STORE every folder, an association each, all at once. Seconds until the last success."""
-    command = ["storescu", "-aet", CALLING, "-aec", server.ae_title, "-R", "+sd"]
+    command = ["storescu", "-aet", CALLING, "-aec", server.ae_title, "-R", "+sd", "+r"]
     target = [HOST, str(server.dicom_port)]
     started = time.perf_counter()
     running = [_spawn([*command, *target, str(folder)], nagle=nagle) for folder in folders]

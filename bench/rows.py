@@ -10,7 +10,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from bench.clients import (
 from bench.server import HOST, MemoryWatch, Server
 
 BLOCK = 1_000_000  # numbers of a series: more than it has instances
+PATIENTS = "patients"  # folder of the many small studies
 RETRIEVED, PACKED = 300, 150  # instances of the series of C-GET and C-MOVE, and of DICOMweb
 
 
@@ -48,10 +49,10 @@ class Bench:
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(BLOCK, BLOCK))
     _sets: dict[tuple[str, int], list[work.Series]] = field(default_factory=dict)
 
-    def series(self, count: int, side: int = 512) -> work.Series:
+    def series(self, count: int, side: int = 512, below: str = "") -> work.Series:
         """A new series of its own study on disk."""
         first = next(self._numbers)
-        return work.write_series(self.scratch / f"series-{first}", first, count, side)
+        return work.write_series(self.scratch / below / f"series-{first}", first, count, side)
 
     def fresh(self, row: str, turn: int, associations: int, count: int) -> list[work.Series]:
         """What a row sends in a round: the same files for every side, never sent before. None is
@@ -78,8 +79,8 @@ class Bench:
 
     @cached_property
     def patients(self) -> list[work.Series]:
-        """Many small studies to search among."""
-        return [self.series(1, side=16) for _ in range(100 if self.quick else 500)]
+        """Many small studies to search among, below one folder."""
+        return [self.series(1, 16, PATIENTS) for _ in range(100 if self.quick else 2000)]
 
     @cached_property
     def large(self) -> work.Series:
@@ -90,12 +91,19 @@ class Bench:
 
     def load(self, server: Server, *series: work.Series) -> None:
         """Store these and wait until they are findable; once for each side."""
+        self._load(server, [one.folder for one in series], series)
+
+    def load_patients(self, server: Server) -> None:
+        """The same for the many small studies, on one association."""
+        self._load(server, [self.scratch / PATIENTS], self.patients)
+
+    def _load(self, server: Server, folders: Sequence[Path], series: Sequence[work.Series]) -> None:
         todo = [one for one in series if (server.name, one.study) not in self.loaded]
-        for one in todo:
-            send(server, [one.folder])
-            self.loaded.add((server.name, one.study))
+        for folder in folders if todo else ():
+            send(server, [folder])
         for one in todo:
             wait_findable(server, one.study, len(one.instances))
+            self.loaded.add((server.name, one.study))
 
 
 Measure = Callable[[Bench, Server, int], float]
@@ -129,14 +137,18 @@ def c_store(row: str, associations: int, count: int, *, nagle: bool = False) -> 
     return measure
 
 
-def qido_patient_id(bench: Bench, server: Server, turn: int) -> float:
-    """Searches per second for one patient among many."""
-    bench.load(server, *bench.patients)
-    paths = [f"studies?PatientID={one.patient_id}" for one in bench.patients]
-    (match,) = Web(server).search(paths[turn])
-    if match["0020000D"]["Value"] != [bench.patients[turn].study]:
-        raise Wrong(f"{server.name} found another study for {paths[turn]}")
-    return _rate(bench, server, paths, JSON)
+def qido_patient_id(connections: int) -> Measure:
+    """Searches per second for one patient among many, by so many users at once."""
+
+    def measure(bench: Bench, server: Server, turn: int) -> float:
+        bench.load_patients(server)
+        paths = [f"studies?PatientID={one.patient_id}" for one in bench.patients]
+        (match,) = Web(server).search(paths[turn])
+        if match["0020000D"]["Value"] != [bench.patients[turn].study]:
+            raise Wrong(f"{server.name} found another study for {paths[turn]}")
+        return _rate(bench, server, paths, JSON, connections)
+
+    return measure
 
 
 def frame(bench: Bench, server: Server, turn: int) -> float:
@@ -146,13 +158,13 @@ def frame(bench: Bench, server: Server, turn: int) -> float:
     length = Web(server).drain(paths[turn], FRAMES)
     if not work.FRAME < length < work.FRAME + 2000:
         raise Wrong(f"{server.name}: a frame of {length} bytes")
-    return _rate(bench, server, paths, FRAMES)
+    return _rate(bench, server, paths, FRAMES, 4)
 
 
-def _rate(bench: Bench, server: Server, paths: list[str], accept: str) -> float:
+def _rate(bench: Bench, server: Server, paths: list[str], accept: str, connections: int) -> float:
     seconds = 1 if bench.quick else 4
     return requests_per_second(
-        server, paths, accept, connections=4, seconds=seconds, scratch=bench.scratch
+        server, paths, accept, connections=connections, seconds=seconds, scratch=bench.scratch
     )
 
 
@@ -244,7 +256,8 @@ ROWS = [
         storescp_too=True,
         nagle=True,
     ),
-    Row("qido-patient-id", "requests/s", qido_patient_id),
+    Row("qido-patient-id", "requests/s", qido_patient_id(16)),
+    Row("qido-patient-id-4", "requests/s", qido_patient_id(4)),
     Row("series-metadata", "ms", metadata_first, less_is_better=True),
     Row("series-metadata-again", "ms", metadata_again, rounds=5, less_is_better=True),
     Row("frame", "requests/s", frame),
