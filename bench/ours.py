@@ -13,8 +13,8 @@ from bench.server import HOST, Server, free_ports, running
 NAME = "isocenter"
 AE_TITLE = "ISOCENTER"
 DURABILITY = (
-    "object: fsync of file and directory; event: SQLite log, WAL, synchronous=FULL; both before"
-    " success is answered"
+    "object: written past the page cache, fsync; event: SQLite log, WAL, synchronous=FULL; both"
+    " before success is answered"
 )
 
 
