@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import threading
@@ -199,15 +200,17 @@ async def test_short_writes_are_continued(blobs, monkeypatch):
     assert await blobs.get(KEY) == content
 
 
-async def test_a_file_system_without_direct_writes_will_do(blobs, monkeypatch):
-    real = os.open
+@pytest.mark.parametrize("call", ["open", "write"])
+async def test_a_file_system_without_direct_writes_will_do(blobs, monkeypatch, call):
+    real = getattr(os, call)
 
-    def without(path, flags, *mode):
+    def without(file, *rest):
+        flags = rest[0] if call == "open" else fcntl.fcntl(file, fcntl.F_GETFL)
         if flags & os.O_DIRECT:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return real(path, flags, *mode)
+        return real(file, *rest)
 
-    monkeypatch.setattr(staging.os, "open", without)
+    monkeypatch.setattr(staging.os, call, without)
     content = os.urandom(staging.BLOCK + 10_000)
     async with await blobs.stage() as staged:
         await staged.write(content)

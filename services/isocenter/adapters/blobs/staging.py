@@ -140,7 +140,7 @@ class StagedFile:
         with memoryview(self._block) as view:
             done = 0
             while done < end:
-                done += os.write(self._descriptor, view[done:end])
+                done += self._write(view[done:end])
         self._unsynced += self._used
         self._used = 0
         if self._unsynced >= _SYNC_EVERY:
@@ -174,11 +174,23 @@ class StagedFile:
         try:
             return os.open(self.path, self._flags, 0o640)
         except OSError as error:
-            if error.errno != errno.EINVAL or not self._flags & _DIRECT:
-                raise
-        # This file system has no O_DIRECT; it may have made the file all the same.
-        self._flags &= ~_DIRECT
+            self._do_without_direct(error)
+        # It may have made the file all the same.
         return os.open(self.path, self._flags & ~os.O_EXCL, 0o640)
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as error:
+            self._do_without_direct(error)
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, self._flags)
+        return os.write(self._descriptor, data)
+
+    def _do_without_direct(self, error: OSError) -> None:
+        """Some file systems have no O_DIRECT; they say so when a file is opened, or written."""
+        if error.errno != errno.EINVAL or not self._flags & _DIRECT:
+            raise error
+        self._flags &= ~_DIRECT
 
 
 def fsync_file(path: str) -> None:
