@@ -14,7 +14,7 @@ from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
 from isocenter.cli.check import LOOPBACK, complain_about, has_viewer
 from isocenter.cli.common import complain_of, err, make_data, out
 from isocenter.cli.serving import only_one
-from isocenter.core.errors import IsocenterError
+from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.runtime.logs import configure
 from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
@@ -32,6 +32,7 @@ async def up(
     make_data(settings)
     with only_one(settings.data):
         complain_about(settings)
+        _require_ports(settings)
         supervisor = Supervisor(
             _children(settings, config, assignments),
             ready_seconds=READY_SECONDS,
@@ -51,6 +52,16 @@ async def up(
             await supervisor.stop()
     _tell(settings, "stopped", "stopped; everything acknowledged is kept")
     return 0
+
+
+def _require_ports(settings: Settings) -> None:
+    """Raises `Invalid` for "any free port": each process would find another one."""
+    for key, port in (("gateway.port", settings.gateway.port), ("web.port", settings.web.port)):
+        if port == 0:
+            raise Invalid(
+                f"{key} is 0, but the processes of `up` share one port",
+                fix=f"name a free one with --set {key}=N",
+            )
 
 
 def _tell(settings: Settings, entry: str, sentence: str, **fields: object) -> None:

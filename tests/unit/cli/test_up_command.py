@@ -14,7 +14,7 @@ from isocenter.cli.check import check, complain_about
 from isocenter.cli.send import DicomPeer, parse_peer
 from isocenter.cli.serving import is_served, only_one
 from isocenter.cli.up import _children, banner, up
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import Invalid, Unavailable
 from isocenter.settings import load
 
 
@@ -128,6 +128,12 @@ def test_all_taken_ports_are_named_at_once(tmp_path: Path, taken: int) -> None:
     settings = load(data=tmp_path, flags={"gateway.port": str(taken), "web.port": str(taken)})
     with pytest.raises(Unavailable, match=r"gateway\.port.*web\.port"):
         complain_about(settings)
+
+
+async def test_any_free_port_is_none_that_processes_can_share(tmp_path: Path) -> None:
+    settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": "0"})
+    with pytest.raises(Invalid, match=r"gateway\.port is 0"):
+        await up(settings, None, [], demo=False)
 
 
 async def test_nothing_is_started_while_a_port_is_taken(tmp_path: Path, taken: int) -> None:
