@@ -333,3 +333,43 @@ async def test_streams_that_are_left_or_cancelled_leave_no_file_open(blobs, tmp_
     await anext(stream)
     await stream.aclose()
     assert open_blobs(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [10, staging.BLOCK * 3])
+async def test_the_name_of_every_blob_is_synced(blobs, tmp_path, monkeypatch, size):
+    """By the first fsync of the file, if it comes after the rename; else by the directory's."""
+    moved: set[str] = set()
+    synced_before: set[str] = set()
+    durable: set[str] = set()
+    rename = os.rename
+
+    def sync(descriptor):
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if os.path.isdir(name):
+            durable.update(path for path in moved if os.path.dirname(path) == name)
+        elif name in moved and name not in synced_before:
+            durable.add(name)
+        elif name not in moved:
+            synced_before.add(name)
+
+    def move(staged, path):
+        rename(staged, path)
+        moved.add(path)
+        if staged in synced_before:
+            synced_before.add(path)
+
+    monkeypatch.setattr(staging, "_SYNC_EVERY", staging.BLOCK * 2)
+    for call in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, call, sync)
+    monkeypatch.setattr(os, "rename", move)
+    for number in range(3):
+        content = os.urandom(size)
+        key = f"objects/main/1/1/{number}/{digest(content)}.dcm"
+        if number == 1:
+            await blobs.put(key, [content], digest(content))
+            continue
+        async with await blobs.stage() as staged:
+            await staged.write(content)
+            await staged.commit(key, digest(content))
+    assert len(moved) == 3
+    assert durable == moved

@@ -35,25 +35,25 @@ class Directories:
                 return
         os.rename(staged, path)  # noqa: PTH104 (as above)
 
-    def sync(self, path: str) -> None:
+    def sync(self, path: str, *, name_too: bool) -> None:
         """Make the directories durable that lead to `path`, unless they are known to be. The name
-        in the last one is made durable by the fsync of the file itself (decision 5)."""
+        in the last one is durable with the first fsync of the file (decision 5), or `name_too`."""
         directory = os.path.dirname(path)  # noqa: PTH120 (hot path)
         try:
             inode = os.stat(directory).st_ino  # noqa: PTH116 (hot path)
             with self._lock:
-                if self._durable.get(directory) == inode:
-                    self._durable.move_to_end(directory)
-                    return
-            above = directory
+                known = self._durable.get(directory) == inode
+            if name_too or not known:
+                _fsync(directory)
+            above = self._root if known else directory
             while above != self._root:
-                _fsync(above)
                 above = os.path.dirname(above)  # noqa: PTH120 (hot path)
-            _fsync(above)
+                _fsync(above)
         except FileNotFoundError:
             return  # deleted meanwhile, and its directory with it
         with self._lock:
             self._durable[directory] = inode
+            self._durable.move_to_end(directory)
             while len(self._durable) > _REMEMBERED:
                 self._durable.popitem(last=False)
 

@@ -182,7 +182,7 @@ class FileBlobs:
                 file.finish()
                 self._directories.move(file.path, path)
                 file.sync()
-                self._directories.sync(path)
+                self._directories.sync(path, name_too=file.synced)
         finally:
             file.discard()
 
@@ -198,7 +198,7 @@ class FileBlobs:
                 fix="run `isocenter verify`, remove the damaged file and send the object again",
             )
         fsync_file(path)  # its writer may not be that far yet
-        self._directories.sync(path)
+        self._directories.sync(path, name_too=True)
         return True
 
 

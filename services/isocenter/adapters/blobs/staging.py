@@ -105,6 +105,8 @@ class StagedFile:
         """`cached`: it will be read soon, so it stays in the page cache."""
         self.path = path
         self.size = 0
+        self.synced = False
+        """Whether it was synced under the name that it is staged under."""
         self._flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (0 if cached else _DIRECT)
         self._blocks = blocks
         self._block = blocks.take()
@@ -144,7 +146,7 @@ class StagedFile:
         self._unsynced += self._used
         self._used = 0
         if self._unsynced >= _SYNC_EVERY:
-            os.fdatasync(self._descriptor)
+            self._sync_content()
             self._unsynced = 0
 
     def finish(self) -> None:
@@ -155,10 +157,10 @@ class StagedFile:
         if padded:
             os.ftruncate(self._descriptor, self.size)
         if not self._flags & _DIRECT:
-            os.fdatasync(self._descriptor)
+            self._sync_content()
 
     def sync(self) -> None:
-        """Make the content, and the name that the file has now, durable."""
+        """Make the content durable, and the name that the file has now unless it was `synced`."""
         os.fsync(self._descriptor)
 
     def discard(self) -> None:
@@ -169,6 +171,10 @@ class StagedFile:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)  # noqa: PTH108 (paths are plain text here)
         self._blocks.give_back(self._block)
+
+    def _sync_content(self) -> None:
+        os.fdatasync(self._descriptor)
+        self.synced = True
 
     def _create(self) -> int:
         try:
