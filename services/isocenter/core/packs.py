@@ -196,6 +196,11 @@ def _corrupted(why: str) -> Corrupted:
 
 
 def merge(packs: Iterable[Sequence[PackEntry]]) -> Sequence[PackEntry]:
-    """The entries of several packs, each (instance, digest) once, sorted by both."""
-    entries = {(entry.name, entry.digest): entry for pack in packs for entry in pack}
+    """The entries of several packs, each (instance, digest) once, sorted by both; of two the one
+    that has a checksum."""
+    entries: dict[tuple[InstanceName, str], PackEntry] = {}
+    for pack in packs:
+        for entry in pack:
+            if entry.checksum or (entry.name, entry.digest) not in entries:
+                entries[entry.name, entry.digest] = entry
     return [entries[key] for key in sorted(entries)]

@@ -126,6 +126,13 @@ async def test_reading_stops_where_native_pixel_data_ends_the_file() -> None:
     assert asked == 1
 
 
+async def test_a_known_checksum_is_not_forgotten_when_packs_are_merged() -> None:
+    without = await _entry(small())
+    known = replace(without, checksum="0123456789abcdef")
+    assert list(merge([[known], [without]])) == [known]
+    assert list(merge([[without], [known]])) == [known]
+
+
 async def test_packs_come_back_and_merge_by_instance_and_digest() -> None:
     first = await _entry(small(more=pixels(4, 4, bytes(32))))
     other = await _entry(small(patient_id=b"P2"))
