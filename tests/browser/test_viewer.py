@@ -165,11 +165,13 @@ def test_a_study_opens_and_scrolls_to_another_image(
     page.screenshot(path=pictures / f"{named(kind).lower()}.png")
     canvas.hover()
     page.mouse.wheel(0, 100)
-    until(
+    second = until(
         canvas,
         lambda image: is_a_picture(image) and another_than(first)(image),
         f"second image of {kind}",
     )
+    assert is_a_picture(second)
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("kind", [MR, PET], ids=named)

@@ -15,6 +15,7 @@ from pathlib import Path
 from isocenter.cli.common import out
 from isocenter.cli.serving import is_served
 from isocenter.core.errors import Unavailable
+from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.settings import NESTED, PREFIX, Settings
 
 # Import name -> what stops working without it.
@@ -34,7 +35,7 @@ DEPENDENCIES = {
     "zstandard": "metadata packs",
 }
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
 
 

@@ -90,8 +90,7 @@ async def entry_from_object(
     """The entry of an object from its Part 10 file, and all its attributes.
 
     In bounded memory; stops reading where nothing more is to be learnt, so the checksum is that
-    of those who know it. Raises `Unprocessable`,
-    `Unsupported`.
+    of those who know it. Raises `Unprocessable`, `Unsupported`.
     """
     meta, data_set = await split(chunks)
     syntax = lookup(meta.transfer_syntax)

@@ -48,12 +48,17 @@ class Retrying:
     def __init__(self, longest: float, doing: str) -> None:
         self._longest = longest
         self._doing = doing
-        self._stopping = asyncio.Event()
+        self._stop = asyncio.Event()
         self.problem = ""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
 
     def stop(self) -> None:
         """Try nothing again from now on."""
-        self._stopping.set()
+        self._stop.set()
 
     async def __call__(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, tried with growing pauses until `stop`. Raises `Stopped`."""
@@ -78,8 +83,8 @@ class Retrying:
                 return result
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._stopping.wait()
-            if self._stopping.is_set():
+                    await self._stop.wait()
+            if self.stopping:
                 raise Stopped
             pause = min(pause * 2, self._longest)
 
@@ -102,7 +107,6 @@ class Indexer:
         self._settings = settings
         self._applier = Applier(index=index, storage=storage, announce=self._announce)
         self._segments: OrderedDict[SeriesName, int] = OrderedDict()
-        self._stopping = False
         self.retrying = Retrying(settings.retry_seconds, "indexing")
 
     async def run(self) -> None:
@@ -110,7 +114,7 @@ class Indexer:
         with suppress(Stopped):
             consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_INSTANCES]))
             try:
-                while not self._stopping:
+                while not self.retrying.stopping:
                     deliveries = await self.retrying(lambda: self._poll(consumer))
                     if deliveries:
                         await self._index(consumer, deliveries)
@@ -119,7 +123,6 @@ class Indexer:
 
     def stop(self) -> None:
         """End after the batch in hand, unless it is being tried again."""
-        self._stopping = True
         self.retrying.stop()
 
     async def _poll(self, consumer: Consumer) -> Sequence[Delivery]:

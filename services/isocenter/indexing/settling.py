@@ -48,7 +48,6 @@ class Settler:
         self._pending: dict[tuple[str, str], tuple[datetime, StudyChanged]] = {}
         self._polled = False  # something since the last commit
         self._committed_at = time.monotonic()
-        self._stopping = False
         self.retrying = Retrying(settings.retry_seconds, "settling of studies")
 
     async def run(self) -> None:
@@ -56,14 +55,13 @@ class Settler:
         with suppress(Stopped):
             consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_STUDIES]))
             try:
-                while not self._stopping:
+                while not self.retrying.stopping:
                     await self.step(consumer)
             finally:
                 await consumer.close()
 
     def stop(self) -> None:
         """End after the step in hand, unless it is being tried again."""
-        self._stopping = True
         self.retrying.stop()
 
     async def step(self, consumer: Consumer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_ADDRESSES = frozenset({LOOPBACK, "::1"})
 
 DICOM_PORT = 11112
 DICOM_TLS_PORT = 2762

@@ -28,6 +28,7 @@ from urllib.parse import parse_qsl
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
+from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.problems import Headers, Problem, as_problem, document
 from isocenter.web.settings import WebSettings
 
@@ -51,7 +52,6 @@ _ISOLATION: Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
-_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_PARAMETERS = 200
 
@@ -132,7 +132,7 @@ def _root(scheme: str, host: str, address: str, port: int | None) -> str:
     """
     if not _HOST.fullmatch(host):
         raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
-    ours = host == address or (host == "localhost" and address in _LOOPBACK)
+    ours = host == address or (host == "localhost" and address in LOOPBACK_ADDRESSES)
     missing = f":{port}" if ours and port not in (None, 80, 443) else ""
     return f"{scheme}://{host}{missing}{DICOMWEB}"
 

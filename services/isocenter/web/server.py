@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
+from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.exchange import ABORT
 from isocenter.web.problems import Problem, document
 from isocenter.web.routes import Application
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 2048
 _SHORT = 16_384  # bytes
 _NEAR_BUFFER = 300_000  # bytes
-_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _LINGER = 1.0  # seconds
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
@@ -106,7 +106,7 @@ def _fit_send_buffer(transport: asyncio.Transport) -> None:
     """To a peer on this machine (a reverse proxy) nothing is long under way: what waits for it
     should fit into the processor's cache. For other peers the system finds the size."""
     peer, sock = transport.get_extra_info("peername"), transport.get_extra_info("socket")
-    if peer and sock is not None and peer[0] in _LOOPBACK:
+    if peer and sock is not None and peer[0] in LOOPBACK_ADDRESSES:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BUFFER)
 
 

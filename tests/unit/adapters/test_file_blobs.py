@@ -123,6 +123,17 @@ async def test_names_that_are_too_long_for_a_file_are_invalid(blobs):
         await blobs.put(f"a/{'b' * 128}/{'c' * 128}", [b"x"], digest(b"x"))
 
 
+async def test_a_staged_blob_that_gets_no_name_leaves_nothing(blobs, tmp_path):
+    content = b"x" * (staging.BLOCK + 1)
+    for key in ("no-key", f"a/{'b' * 128}/{'c' * 128}"):
+        async with await blobs.stage() as staged:
+            await staged.write(content)
+            with pytest.raises(Invalid):
+                await staged.commit(key, digest(content))
+    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
+    assert [path.name for path in own.iterdir()] == ["lock"]
+
+
 async def test_every_acknowledged_put_of_killed_processes_is_there_and_whole(tmp_path):
     async def putter(prefix: str) -> list[str]:
         async with python(PROGRAM, "put", str(tmp_path), prefix) as process:

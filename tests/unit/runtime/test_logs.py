@@ -6,20 +6,15 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from isocenter.runtime.logs import configure
+from support.logging_state import logging_as_before
 
+__all__ = ["logging_as_before"]
 
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def test_ours_is_heard_from_its_level_up_and_libraries_from_warnings_up():

@@ -2,8 +2,9 @@
 
 The last two components of a key are joined by `@` into one file name, so that a series is one
 directory (`objects/main/{study}/{series}/{instance}@{digest}.dcm`). A blob is written below
-`.staging`, fsynced, moved to its name and the directory fsynced. Several processes share one
-root; what a killed one left in `.staging` is removed when the store is opened next.
+`.staging`, moved to its name when it is complete, and fsynced there (decision 5). Several
+processes share one root; what a killed one left in `.staging` is removed when the store is
+opened next.
 """
 
 from __future__ import annotations
@@ -63,8 +64,7 @@ class FileBlobs:
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Create a blob of the concatenated buffers."""
-        path = self._path(key)
-        await self._run(key, self._put, key, path, data, digest)
+        await self.run(key, self._put, key, data, digest)
 
     async def stage(self) -> StagedBlob:
         """Begin a blob whose key is not known yet."""
@@ -72,13 +72,13 @@ class FileBlobs:
 
     async def stat(self, key: str) -> BlobInfo:
         """Raises `NotFound`."""
-        status = await self._run(key, os.stat, self._path(key))
+        status = await self.run(key, os.stat, self._path(key))
         return _info(key, status)
 
     async def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """A range of a blob in memory."""
         keys.check_range(offset, length)
-        return await self._run(key, read_range, self._path(key), offset, length)
+        return await self.run(key, read_range, self._path(key), offset, length)
 
     async def stream(
         self, key: str, offset: int = 0, length: int | None = None
@@ -87,7 +87,7 @@ class FileBlobs:
         keys.check_range(offset, length)
         file = RangeReader(self._path(key), offset, length)
         try:
-            while chunk := await self._run(key, file.read):
+            while chunk := await self.run(key, file.read):
                 yield chunk
         finally:
             file.close()
@@ -95,12 +95,13 @@ class FileBlobs:
     async def checked(self, blob: Kept) -> AsyncIterator[Buffer]:
         """A blob from the offset on, if the whole is what was kept. Each chunk is read and hashed
         in one call in a thread, or here where that is no more work than to call a thread."""
-        file = self._checked(blob)
+        keys.check_range(blob.offset, None)
+        file = CheckedReader(blob, self._path(blob.key))
         try:
             while not file.done:
                 chunk = file.read_now()
                 if chunk is None:
-                    chunk = await self._run(blob.key, file.read)
+                    chunk = await self.run(blob.key, file.read)
                 elif not file.done:
                     await asyncio.sleep(0)  # others want to be served between two chunks
                 if chunk:
@@ -114,14 +115,14 @@ class FileBlobs:
         found = walk(self._root, parts, after)
         more = True
         while more:
-            batch = await self._run(prefix, _batch, found)
+            batch = await self.run(prefix, _batch, found)
             more = len(batch) == LIST_BATCH
             for key, status in batch:
                 yield _info(key, status)
 
     async def delete(self, key: str) -> None:
         """Remove a blob and the directories that it leaves empty."""
-        await self._run(key, self._directories.remove, self._path(key))
+        await self.run(key, self._directories.remove, self._path(key))
 
     async def free_bytes(self) -> int | None:
         """Room left on the file system, as far as it may be used without privileges."""
@@ -136,19 +137,11 @@ class FileBlobs:
 
     async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
         """Give a staged file its key, and discard what is left of it."""
-        await self._run(key, self._publish, key, self._path(key), digest, file)
+        await self.run(key, self._publish, key, digest, file)
 
     async def run(self, what: str, call: Callable[..., T], *args: object) -> T:
         """A blocking call in a thread of the store, with its errors translated."""
-        return await self._run(what, call, *args)
-
-    async def _run(self, what: str, call: Callable[..., T], *args: object) -> T:
-        """As `run`."""
         return await self._threads.run(_guarded, what, call, *args)
-
-    def _checked(self, blob: Kept) -> CheckedReader:
-        keys.check_range(blob.offset, None)
-        return CheckedReader(blob, self._path(blob.key))
 
     def _path(self, key: str) -> str:
         *parents, last, name = keys.components(key)
@@ -160,7 +153,7 @@ class FileBlobs:
             )
         return f"{self._root}/{'/'.join(parents)}/{file}"
 
-    def _put(self, key: str, path: str, data: Sequence[Buffer], digest: str) -> None:
+    def _put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         file = self._staging.create(cached=True)
         try:
             for part in data:
@@ -172,11 +165,12 @@ class FileBlobs:
         except BaseException:
             file.discard()
             raise
-        self._publish(key, path, digest, file)
+        self._publish(key, digest, file)
 
-    def _publish(self, key: str, path: str, digest: str, file: StagedFile) -> None:
-        """Make a staged file durable, then its name."""
+    def _publish(self, key: str, digest: str, file: StagedFile) -> None:
+        """Give a complete file its name, durably; whatever raises, nothing is left staged."""
         try:
+            path = self._path(key)
             keys.check_digest(key, digest, file.digest())
             if not self._is_kept(key, path, file.size):
                 file.finish()
