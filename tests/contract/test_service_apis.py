@@ -3,118 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing
-from typing import NamedTuple
+from contextlib import aclosing
 
 import pytest
 
-from isocenter.audit import rpc as audit_rpc
-from isocenter.core.apis import Announcement, RebuildProgress, Rendering, Stored, Verification
+from isocenter.core.apis import Announcement, RebuildProgress, Stored, Verification
 from isocenter.core.errors import (
     BY_CODE,
     Corrupted,
-    Invalid,
     IsocenterError,
     NotFound,
     OutOfResources,
     Refused,
     Unavailable,
 )
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import AuditFilter, BlobInfo
-from isocenter.indexing import rpc as indexing_rpc
 from isocenter.ingest import rpc as ingest_rpc
 from isocenter.query import rpc as query_rpc
 from isocenter.runtime.rpc_channel import open_channel
 from isocenter.storage import rpc as storage_rpc
-from isocenter.transcoding import rpc as transcoding_rpc
 from support.fake_services import (
     AT,
     BIG,
     INSTANCE,
     NAME,
     PIXELS,
-    PLAIN_PIXELS,
-    FakeAuditTrail,
-    FakeIndexing,
-    FakeIngest,
     FakeQuery,
     FakeStorage,
-    FakeTranscoding,
 )
 from support.rpc_fixture import served
-
-SOURCE = Source("DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False)
-RECORD = AuditEvent(
-    AuditAction.RETRIEVE, AuditOutcome.MINOR_FAILURE, SOURCE, AT, "id-1", "main",
-    ("p1", "p2"), ("1.2",), ("1.2.3",), ("1.2.3.4",), 7, "C-GET", "WS1", "aborted",
-)  # fmt: skip
-ENOUGH = 10  # seconds
-
-
-class Pair(NamedTuple):
-    """A service as a caller sees it, and the object behind it."""
-
-    api: object
-    fake: object
-
-
-SERVICES = {
-    "ingest": (FakeIngest, ingest_rpc.add_to, ingest_rpc.IngestClient),
-    "storage": (FakeStorage, storage_rpc.add_to, storage_rpc.StorageClient),
-    "query": (FakeQuery, query_rpc.add_to, query_rpc.QueryClient),
-    "transcoding": (FakeTranscoding, transcoding_rpc.add_to, transcoding_rpc.TranscodingClient),
-    "audit": (lambda: FakeAuditTrail([RECORD] * 450), audit_rpc.add_to, audit_rpc.AuditClient),
-    "indexing": (FakeIndexing, indexing_rpc.add_to, indexing_rpc.IndexingClient),
-}
-
-
-@pytest.fixture(params=["local", "grpc"])
-async def service(request):
-    """Makes a pair by the name of a service."""
-    async with AsyncExitStack() as stack:
-
-        async def make(name: str) -> Pair:
-            fake_type, add_to, client = SERVICES[name]
-            fake = fake_type()
-            if request.param == "local":
-                return Pair(fake, fake)
-            channel = await stack.enter_async_context(served(lambda server: add_to(server, fake)))
-            made = client(channel)
-            if name == "transcoding":
-                stack.push_async_callback(made.close)
-                await made.ready()
-            return Pair(made, fake)
-
-        yield make
-
-
-async def parts(*values):
-    for value in values:
-        yield value
-
-
-async def failing(fake, *values):
-    """Fails once the service has begun."""
-    for value in values:
-        yield value
-    while not fake.asked:
-        await asyncio.sleep(0.001)
-    raise ZeroDivisionError
-
-
-async def reused(*values):
-    """Every value in the same buffer, as a protocol edge gives them."""
-    buffer = bytearray(max(map(len, values)))
-    for value in values:
-        buffer[: len(value)] = value
-        yield memoryview(buffer)[: len(value)]
-
-
-async def all_of(values):
-    return [value async for value in values]
-
+from support.service_pairs import ENOUGH, RECORD, SOURCE, all_of, failing, parts, reused
 
 # --- ingest --------------------------------------------------------------------------------------
 
@@ -404,68 +324,6 @@ async def test_a_search_is_asked_and_answered_in_full(service):
     assert [match for batch in batches for match in batch] == [FakeQuery.MATCH] * 3
     assert await api.count(Search(Level.PATIENT)) == 2**40
     assert fake.asked == [(search,), (Search(Level.PATIENT),)]
-
-
-# --- transcoding ---------------------------------------------------------------------------------
-
-
-async def test_frames_are_decoded_and_rendered(service):
-    api, fake = await service("transcoding")
-    how = Rendering("image/png", 75, 40.0, None, 128, 64)
-    assert await api.decode(BIG, "1.2.3", PIXELS) == BIG[::-1]
-    assert await api.decode(b"", "1.2.3", PLAIN_PIXELS) == b""
-    assert await api.render(BIG, "1.2.3", PIXELS, how) == b"PNG" + BIG
-    assert fake.asked == [("1.2.3", PIXELS), ("1.2.3", PLAIN_PIXELS), ("1.2.3", PIXELS, how)]
-
-
-async def test_a_data_set_is_transcoded_while_it_is_sent(service):
-    api, fake = await service("transcoding")
-    answered = asyncio.Event()
-
-    async def sending():
-        yield b"first"
-        await answered.wait()  # its answer comes before the end of what is sent
-        yield b"second"
-
-    found = b""
-    async with asyncio.timeout(ENOUGH):
-        async for part in api.data_set(sending(), "1.2", "1.3"):
-            found += part
-            answered.set()
-    assert found == b"tsrifdnoces"
-    assert fake.asked == [("1.2", "1.3")]
-
-
-async def test_a_data_set_whose_source_fails_is_not_taken_for_a_whole_one(service):
-    api, fake = await service("transcoding")
-    with pytest.raises(ZeroDivisionError):
-        await all_of(api.data_set(failing(fake, b"some"), "1.2", "1.3"))
-    async with asyncio.timeout(ENOUGH):
-        await fake.closed.wait()
-
-
-async def test_a_failing_transcoding_says_why(service):
-    api, fake = await service("transcoding")
-    fake.error = Invalid("no such syntax")
-    with pytest.raises(Invalid, match="no such syntax"):
-        await all_of(api.data_set(parts(BIG, BIG), "1.2", "1.3"))
-    with pytest.raises(Invalid, match="no such syntax"):
-        await api.decode(BIG * 4, "1.2.3", PIXELS)
-
-
-async def test_targets_are_known_without_asking_again(service):
-    api, _ = await service("transcoding")
-    assert list(api.targets("1.2.840.10008.1.2")) == ["1.2.840.10008.1.2.1"]
-    assert list(api.targets("1.2.3")) == []
-
-
-async def test_targets_are_unavailable_while_the_service_has_never_answered(unused_tcp_port):
-    channel = open_channel(f"127.0.0.1:{unused_tcp_port}")
-    client = transcoding_rpc.TranscodingClient(channel)
-    with pytest.raises(Unavailable):
-        client.targets("1.2.840.10008.1.2")
-    await client.close()
-    await channel.close()
 
 
 # --- audit and indexing --------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import warnings
 import zlib
@@ -14,15 +13,10 @@ import pytest
 from pydicom.encaps import generate_frames
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
-from isocenter.core.apis import StoredInstance
-from isocenter.core.entries import entry_from_object
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
-from isocenter.core.identity import ObjectName
-from isocenter.core.packs import BULK_BASE, PackEntry, encode_pack, pack_key
+from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import BlobInfo
 from isocenter.core.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lookup
-from isocenter.runtime.compression import compress
-from isocenter.storage.settings import StorageSettings
 from support.objects import (
     INSTANCE,
     NOT_STORABLE,
@@ -40,46 +34,14 @@ from support.objects import (
     small,
     split_file,
 )
+from support.stored import all_instances, frames_of, one, write_pack
 
 JPEG = "1.2.840.10008.1.2.4.50"
-
-
-async def _all(archive: Archive, study: str = STUDY, series: str = "") -> list[StoredInstance]:
-    return [item async for item in archive.storage.instances("main", study, series)]
-
-
-async def _one(archive: Archive, data: bytes, transfer_syntax: str = "") -> StoredInstance:
-    announced = announcement(transfer_syntax) if transfer_syntax else announcement()
-    stored = await archive.ingest.store(announced, chunks(data))
-    name = stored.name
-    (found,) = [
-        item
-        async for item in archive.storage.instances("main", name.study, name.series, name.instance)
-    ]
-    return found
 
 
 async def _read_into(parts: list[bytes], source: AsyncIterator[bytes]) -> None:
     async for part in source:
         parts.append(part)  # noqa: PERF401 (what came before an error is looked at)
-
-
-async def _frames(archive: Archive, instance: StoredInstance, numbers: list[int]) -> list[bytes]:
-    return [frame.data async for frame in archive.storage.frames(instance, numbers)]
-
-
-async def _pack(archive: Archive, names: list[StoredInstance]) -> str:
-    """Write a metadata pack of these instances, as indexing does."""
-    entries: list[PackEntry] = []
-    for item in names:
-        stream = archive.blobs.stream(item.key)
-        name = ObjectName(item.name, item.digest)
-        entries.append((await entry_from_object(name, item.size, stream))[0])
-    blob = compress(encode_pack(entries))
-    name = names[0].name
-    key = pack_key(name.partition, name.study, name.series, digest(blob))
-    await archive.storage.put(key, [blob], digest(blob))
-    return key
 
 
 @pytest.mark.parametrize("path", pydicom_files(), ids=file_id)
@@ -89,10 +51,10 @@ async def test_every_file_of_pydicom_comes_back_as_it_came(path: Path) -> None:
         warnings.simplefilter("ignore")
         if path.name in NOT_STORABLE:
             with pytest.raises(IsocenterError):
-                await _one(archive, *split_file(path))
+                await one(archive, *split_file(path))
             return
         data, uid = split_file(path)
-        stored = await _one(archive, data, uid)
+        stored = await one(archive, data, uid)
         assert b"".join([part async for part in archive.storage.data_set(stored)]) == data
         original = pydicom.dcmread(path)
         (raw,) = [item async for item in archive.storage.metadata("main", stored.name.study)]
@@ -101,7 +63,7 @@ async def test_every_file_of_pydicom_comes_back_as_it_came(path: Path) -> None:
             assert stored.number_of_frames == 0
             return
         count = stored.number_of_frames
-        frames = await _frames(archive, stored, list(range(1, count + 1)))
+        frames = await frames_of(archive, stored, list(range(1, count + 1)))
     if lookup(uid).encapsulated:
         assert frames == list(generate_frames(original.PixelData, number_of_frames=count))
     else:
@@ -115,97 +77,33 @@ async def test_instances_come_in_order_of_series_and_instance_with_or_without_pa
     archive = Archive()
     for series, instance in (("1.9", "1.1"), ("1.10", "1.2"), ("1.10", "1.1")):
         await archive.ingest.store(announcement(), chunks(small(series=series, instance=instance)))
-    before = await _all(archive)
+    before = await all_instances(archive)
     assert [(item.name.series, item.name.instance) for item in before] == [
         ("1.10", "1.1"),
         ("1.10", "1.2"),
         ("1.9", "1.1"),
     ]
     metadata = [raw async for raw in archive.storage.metadata("main", STUDY)]
-    await _pack(archive, before[:2])
-    await _pack(archive, before[1:2])
+    await write_pack(archive, before[:2])
+    await write_pack(archive, before[1:2])
     fresh = Archive(blobs=archive.blobs)
-    assert await _all(fresh) == before
+    assert await all_instances(fresh) == before
     again = [raw async for raw in fresh.storage.metadata("main", STUDY)]
     assert [json.loads(raw) for raw in again] == [json.loads(raw) for raw in metadata]
-    assert await _all(fresh, series="1.9") == before[2:]
-    assert await _all(fresh, study="9.9") == []
-
-
-class _CountingBlobs(MemoryBlobs):
-    """Counts reads, and can lose packs between the listing and the read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[str] = []
-        self.vanishing: dict[str, str] = {}  # key of a pack -> what replaces it
-
-    async def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        self.read.append(key)
-        if key in self.vanishing:
-            self._blobs[self.vanishing.pop(key)] = self._blobs.pop(key)
-        return await super().get(key, offset, length)
-
-    async def stream(
-        self, key: str, offset: int = 0, length: int | None = None
-    ) -> AsyncIterator[bytes]:
-        self.read.append(key)
-        async for chunk in super().stream(key, offset, length):
-            yield chunk
-
-
-async def test_repeated_frames_cost_one_range_read_each() -> None:
-    blobs = _CountingBlobs()
-    archive = Archive(blobs=blobs)
-    stored = await _one(archive, small(more=pixels(2, 2, bytes(range(24)), frames=3)))
-    pack = await _pack(archive, [stored])
-    fresh = Archive(blobs=blobs)
-    blobs.read.clear()
-    assert await _frames(fresh, stored, [2]) == [bytes(range(8, 16))]
-    assert blobs.read == [pack, stored.key]
-    blobs.read.clear()
-    assert await _frames(fresh, stored, [1, 2, 3]) == [
-        bytes(range(i, i + 8)) for i in range(0, 24, 8)
-    ]
-    assert blobs.read == [stored.key]
-    assert await _frames(fresh, stored, [3, 1]) == [bytes(range(16, 24)), bytes(range(8))]
-
-
-async def test_packs_that_come_later_are_noticed() -> None:
-    blobs = _CountingBlobs()
-    archive = Archive(blobs=blobs)
-    first = await _one(archive, small(instance="1.1"))
-    await _pack(archive, [first])
-    fresh = Archive(blobs=blobs)
-    assert await _all(fresh) == [first]
-    second = await _one(archive, small(instance="1.2"))
-    pack = await _pack(archive, [second])
-    blobs.read.clear()
-    assert await _all(fresh) == [first, second]
-    assert blobs.read == [pack]
-
-
-async def test_a_pack_compacted_between_listing_and_reading_is_read_under_its_new_key() -> None:
-    blobs = _CountingBlobs()
-    archive = Archive(blobs=blobs)
-    stored = await _one(archive, small())
-    pack = await _pack(archive, [stored])
-    blobs.vanishing[pack] = f"packs/main/{STUDY}/{SERIES}/{'0' * 64}.pack"
-    blobs.read.clear()
-    assert await _all(Archive(blobs=blobs)) == [stored]
-    assert stored.key not in blobs.read
+    assert await all_instances(fresh, series="1.9") == before[2:]
+    assert await all_instances(fresh, study="9.9") == []
 
 
 async def test_without_a_decision_the_first_version_counts_with_one_the_decided() -> None:
     archive = Archive()
-    first = await _one(archive, small())
+    first = await one(archive, small())
     other = small(more=element(0x00400001, "AE", b"OTHER "))
     later = await archive.ingest.store(announcement(), chunks(other))
-    assert [item.digest for item in await _all(archive)] == [first.digest]
+    assert [item.digest for item in await all_instances(archive)] == [first.digest]
     for number, decided in ((1, later.digest), (2, first.digest), (10, later.digest)):
         key = f"conflicts/main/{STUDY}/{SERIES}/{INSTANCE}/{number}.{decided}"
         await archive.blobs.put(key, [b""], digest(b""))
-        assert [item.digest for item in await _all(archive)] == [decided]
+        assert [item.digest for item in await all_instances(archive)] == [decided]
 
 
 class _AgingBlobs(MemoryBlobs):
@@ -230,12 +128,12 @@ async def test_the_older_version_counts_whatever_the_digests() -> None:
         archive = Archive(blobs=_AgingBlobs(oldest))
         for data in (small(), small(patient_id=b"P2")):
             await archive.ingest.store(announcement(), chunks(data))
-        assert [item.digest for item in await _all(archive)] == [oldest]
+        assert [item.digest for item in await all_instances(archive)] == [oldest]
 
 
 async def test_a_corrupted_object_is_found_by_verify_and_fails_loudly() -> None:
     archive = Archive()
-    stored = await _one(archive, small(more=pixels(512, 512, bytes(524288)) * 5))
+    stored = await one(archive, small(more=pixels(512, 512, bytes(524288)) * 5))
     good = [item async for item in archive.storage.verify("objects/main/")]
     assert [(item.key, item.ok) for item in good] == [(stored.key, True)]
     content, modified_at = archive.blobs._blobs[stored.key]
@@ -251,27 +149,27 @@ async def test_a_corrupted_object_is_found_by_verify_and_fails_loudly() -> None:
 
 async def test_frames_of_an_object_that_became_shorter_fail_loudly() -> None:
     archive = Archive()
-    stored = await _one(archive, small(more=pixels(4, 4, bytes(32))))
+    stored = await one(archive, small(more=pixels(4, 4, bytes(32))))
     content, modified_at = archive.blobs._blobs[stored.key]
     archive.blobs._blobs[stored.key] = (content[:-1], modified_at)
     with pytest.raises(Corrupted):
-        await _frames(archive, stored, [1])
+        await frames_of(archive, stored, [1])
 
 
 @pytest.mark.parametrize("number", [0, 2, -1, 10**9])
 async def test_frames_out_of_range_are_not_found(number: int) -> None:
     archive = Archive()
-    stored = await _one(archive, small(more=pixels(4, 4, bytes(32))))
+    stored = await one(archive, small(more=pixels(4, 4, bytes(32))))
     with pytest.raises(NotFound):
-        await _frames(archive, stored, [number])
+        await frames_of(archive, stored, [number])
 
 
 async def test_an_instance_without_pixel_data_has_no_frames_and_no_pixel_format() -> None:
     archive = Archive()
-    stored = await _one(archive, small())
+    stored = await one(archive, small())
     assert stored.number_of_frames == 0
     with pytest.raises(NotFound):
-        await _frames(archive, stored, [1])
+        await frames_of(archive, stored, [1])
     with pytest.raises(NotFound):
         await archive.storage.pixel_format(stored)
 
@@ -281,8 +179,8 @@ async def test_frames_of_single_bits_are_moved_to_begin_at_a_byte() -> None:
     # Three frames of 3 x 3 pixels, one bit each, one after another without padding.
     bits = "101010101111000111000111000"
     value = int(bits[::-1], 2).to_bytes(4, "little")
-    stored = await _one(archive, small(more=pixels(3, 3, value, frames=3, bits=1)))
-    frames = await _frames(archive, stored, [1, 2, 3])
+    stored = await one(archive, small(more=pixels(3, 3, value, frames=3, bits=1)))
+    frames = await frames_of(archive, stored, [1, 2, 3])
     found = [format(int.from_bytes(frame, "little"), "016b")[::-1][:9] for frame in frames]
     assert found == ["101010101", "111000111", "000111000"]
 
@@ -292,9 +190,9 @@ async def test_frames_of_a_deflated_object_are_inflated() -> None:
     plain = small(more=pixels(2, 2, bytes(range(16)), frames=2))
     packer = zlib.compressobj(9, wbits=-15)
     data = packer.compress(plain) + packer.flush()
-    stored = await _one(archive, data, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
+    stored = await one(archive, data, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
     assert stored.number_of_frames == 2
-    assert await _frames(archive, stored, [2, 1]) == [bytes(range(8, 16)), bytes(range(8))]
+    assert await frames_of(archive, stored, [2, 1]) == [bytes(range(8, 16)), bytes(range(8))]
     assert await archive.storage.bulk(stored, "7FE00010") == bytes(range(16))
 
 
@@ -306,7 +204,7 @@ async def test_bulk_data_is_found_by_the_uri_in_the_metadata() -> None:
         + pixels(2, 2, bytes(range(8)))
         + element(0x7FE10011, "OB", value[::-1])
     )
-    stored = await _one(archive, data)
+    stored = await one(archive, data)
     (raw,) = [item async for item in archive.storage.metadata("main", STUDY)]
     attributes = json.loads(raw)
     base = f"{BULK_BASE}/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}/bulkdata/"
@@ -327,96 +225,18 @@ async def test_fragments_that_do_not_say_their_frame_are_unsupported_not_guessed
     layout = pixels(2, 2, b"", frames=2)
     more = layout[: layout.rindex(b"\xe0\x7f\x10\x00")]
     data = small(more=more + fragments([b"", b"aaaa", b"bbbb", b"cccc"]))
-    stored = await _one(archive, data, JPEG)
+    stored = await one(archive, data, JPEG)
     assert stored.number_of_frames == 2
     with pytest.raises(Unsupported):
-        await _frames(archive, stored, [1])
+        await frames_of(archive, stored, [1])
 
 
 async def test_only_packs_may_be_removed() -> None:
     archive = Archive()
-    stored = await _one(archive, small())
-    pack = await _pack(archive, [stored])
+    stored = await one(archive, small())
+    pack = await write_pack(archive, [stored])
     with pytest.raises(Refused):
         await archive.storage.remove(stored.key)
     await archive.storage.remove(pack)
     assert await archive.keys("packs/") == []
-    assert await _all(archive) == [stored]
-
-
-async def test_a_damaged_pack_is_reported_not_ignored() -> None:
-    archive = Archive()
-    await _one(archive, small())
-    key = f"packs/main/{STUDY}/{SERIES}/{'1' * 64}.pack"
-    await archive.blobs.put(key, [b"rubbish"], digest(b"rubbish"))
-    with pytest.raises(Corrupted):
-        await _all(Archive(blobs=archive.blobs))
-
-
-async def test_the_cache_forgets_series_not_asked_for_lately() -> None:
-    archive = Archive(storage_settings=StorageSettings(cache_bytes=0))
-    for series in ("1.1", "1.2"):
-        await archive.ingest.store(announcement(), chunks(small(series=series)))
-    assert len(await _all(archive)) == 2
-    assert len(archive.storage._catalogue._cache) == 1
-
-
-async def test_the_packs_of_a_series_are_listed_once_a_call() -> None:
-    listed: list[str] = []
-
-    class Listing(MemoryBlobs):
-        async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
-            listed.append(prefix)
-            async for info in super().list(prefix, after):
-                yield info
-
-    archive = Archive(blobs=Listing())
-    for number in range(5):
-        await archive.ingest.store(announcement(), chunks(small(instance=f"1.{number}")))
-    listed.clear()
-    assert len(await _all(archive)) == 5
-    assert listed == [f"objects/main/{STUDY}/", f"packs/main/{STUDY}/{SERIES}/"]
-
-
-async def test_the_packs_of_one_series_are_read_while_its_objects_are_listed() -> None:
-    under_way: list[str] = []
-
-    class Listing(MemoryBlobs):
-        async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
-            under_way.append(prefix)
-            await asyncio.sleep(0.01)
-            if prefix.startswith("objects/"):
-                assert f"packs/main/{STUDY}/{SERIES}/" in under_way
-            async for info in super().list(prefix, after):
-                yield info
-
-    archive = Archive(blobs=Listing())
-    stored = await _one(archive, small())
-    await _pack(archive, [stored])
-    fresh = Archive(blobs=archive.blobs)
-    under_way.clear()
-    assert await _all(fresh, series=SERIES) == [stored]
-    assert len(under_way) == 2
-    assert await _all(fresh, series="9.9") == []
-
-
-async def test_a_damaged_pack_of_a_series_without_objects_harms_nobody() -> None:
-    archive = Archive()
-    key = f"packs/main/{STUDY}/{SERIES}/{'1' * 64}.pack"
-    await archive.blobs.put(key, [b"rubbish"], digest(b"rubbish"))
-    assert await _all(archive, series=SERIES) == []
-
-
-async def test_metadata_and_instances_of_a_study_come_from_the_packs_of_its_series() -> None:
-    archive = Archive()
-    for series in ("1.1", "1.2"):
-        for number in (1, 2):
-            data = small(series=series, instance=f"{series}.{number}")
-            await archive.ingest.store(announcement(), chunks(data))
-        names = [one for one in await _all(archive) if one.name.series == series]
-        await _pack(archive, names)
-    fresh = Archive(blobs=archive.blobs)
-    documents = [json.loads(text) async for text in fresh.storage.metadata("main", STUDY)]
-    uids = [document["00080018"]["Value"][0] for document in documents]
-    assert uids == ["1.1.1", "1.1.2", "1.2.1", "1.2.2"]
-    assert [one.name.instance for one in await _all(fresh)] == uids
+    assert await all_instances(archive) == [stored]
