@@ -14,11 +14,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from isocenter.adapters.settings import (
+    ElasticsearchSettings,
+    KafkaSettings,
+    S3Settings,
+    ServerSettings,
+)
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.errors import Invalid, IsocenterError
-from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex, Upkeep
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role, Section
 from isocenter.settings import Settings
@@ -72,27 +78,79 @@ CONSUMER_ROLES = ("indexing", "audit")
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
-    """Where an adapter is, imported when first used, and its folder below the data directory."""
+class Embedded:
+    """Where an embedded adapter is, and its folder below the data directory."""
 
     module: str
     name: str
     folder: str
 
-    async def open(self, path: Path, **options: object) -> object:
-        """Open the adapter on a folder."""
-        kind = getattr(importlib.import_module(self.module), self.name)
-        opened: object = await kind.open(path, **options)
-        return opened
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the adapter of a server is, how to get in, and the extra that brings its library."""
+
+    module: str
+    name: str
+    settings: type[ServerSettings]
+    extra: str
+    upkeep: str = ""  # the class in the module `<module>_upkeep` that looks after the server
+
+
+Adapter = Embedded | Server
 
 # By URL scheme.
-BUSES = {"log": Adapter("isocenter.adapters.bus.log", "LogBus", "log")}
-BLOBS = {"file": Adapter("isocenter.adapters.blobs.files", "FileBlobs", "blobs")}
-INDEXES = {"sqlite": Adapter("isocenter.adapters.index.sqlite", "SqliteIndex", "index")}
-AUDIT_INDEXES = {
-    "sqlite": Adapter("isocenter.adapters.index.sqlite_audit", "SqliteAuditIndex", "audit")
+BUSES: Mapping[str, Adapter] = {
+    "log": Embedded("isocenter.adapters.bus.log", "LogBus", "log"),
+    "kafka": Server(
+        "isocenter.adapters.bus.kafka", "KafkaBus", KafkaSettings, "kafka", "KafkaUpkeep"
+    ),
 }
+BLOBS: Mapping[str, Adapter] = {
+    "file": Embedded("isocenter.adapters.blobs.files", "FileBlobs", "blobs"),
+    "s3": Server("isocenter.adapters.blobs.s3", "S3Blobs", S3Settings, "minio", "S3Upkeep"),
+}
+INDEXES: Mapping[str, Adapter] = {
+    "sqlite": Embedded("isocenter.adapters.index.sqlite", "SqliteIndex", "index"),
+    "elasticsearch": Server(
+        "isocenter.adapters.index.elasticsearch",
+        "ElasticsearchIndex",
+        ElasticsearchSettings,
+        "elasticsearch",
+        "ElasticsearchUpkeep",
+    ),
+}
+AUDIT_INDEXES: Mapping[str, Adapter] = {
+    "sqlite": Embedded("isocenter.adapters.index.sqlite_audit", "SqliteAuditIndex", "audit"),
+    "elasticsearch": Server(
+        "isocenter.adapters.index.elasticsearch_audit",
+        "ElasticsearchAuditIndex",
+        ElasticsearchSettings,
+        "elasticsearch",
+    ),
+}
+BACKENDS = {"bus": BUSES, "blobs": BLOBS, "index": INDEXES}
+
+
+def adapter_of(setting: str, url: str, adapters: Mapping[str, Adapter]) -> Adapter:
+    """The adapter for a URL. Raises `Invalid`."""
+    adapter = adapters.get(url.partition(":")[0])
+    if adapter is None:
+        raise Invalid(
+            f"{setting}: no adapter for {url!r}",
+            fix=f"schemes that are known: {', '.join(sorted(adapters))}",
+        )
+    return adapter
+
+
+def _load(module: str, name: str, setting: str, extra: str) -> Any:  # noqa: ANN401 (a class)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise Invalid(
+            f"{setting}: a package is missing for {name}: {error}",
+            fix=f"install it with: pip install 'isocenter[{extra}]'",
+        ) from error
 
 
 class Process(Env):
@@ -144,8 +202,7 @@ class Process(Env):
 
     async def bus(self) -> EventBus:
         """The log."""
-        keep = self.settings.events.model_dump()
-        return cast(EventBus, await self._adapter("bus", self.settings.bus, BUSES, **keep))
+        return cast(EventBus, await self._adapter("bus", self.settings.bus, BUSES))
 
     async def blobs(self) -> BlobStore:
         """The object store."""
@@ -160,18 +217,37 @@ class Process(Env):
         url = self.settings.index
         return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES))
 
-    async def _adapter(
-        self, setting: str, url: str, adapters: Mapping[str, Adapter], **options: object
-    ) -> object:
-        scheme, _, rest = url.partition(":")
-        adapter = adapters.get(scheme)
-        if adapter is None:
-            raise Invalid(
-                f"{setting}: no adapter for {url!r}",
-                fix=f"schemes that are known: {', '.join(sorted(adapters))}",
-            )
-        path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
-        return await self._once(adapter.name, lambda: adapter.open(path, **options))
+    async def upkeep(self) -> Mapping[str, Upkeep]:
+        """Setting -> what looks after its backend, for those that are servers."""
+        found: dict[str, Upkeep] = {}
+        for setting, adapters in BACKENDS.items():
+            url: str = getattr(self.settings, setting)
+            adapter = adapter_of(setting, url, adapters)
+            if isinstance(adapter, Server):
+                module = f"{adapter.module}_upkeep"
+                kind = _load(module, adapter.upkeep, setting, adapter.extra)
+                made = await kind.open(url, self.section(adapter.settings), **self._keep(setting))
+                self._closing.push_async_callback(made.close)
+                found[setting] = made
+        return found
+
+    async def _adapter(self, setting: str, url: str, adapters: Mapping[str, Adapter]) -> object:
+        adapter = adapter_of(setting, url, adapters)
+
+        async def make() -> object:
+            if isinstance(adapter, Server):
+                kind = _load(adapter.module, adapter.name, setting, adapter.extra)
+                return await kind.open(url, self.section(adapter.settings))
+            kind = getattr(importlib.import_module(adapter.module), adapter.name)
+            rest = url.partition(":")[2]
+            path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
+            return await kind.open(path, **self._keep(setting))
+
+        return await self._once(adapter.name, make)
+
+    def _keep(self, setting: str) -> Mapping[str, Any]:
+        """How long a log keeps its events."""
+        return self.settings.events.model_dump() if setting == "bus" else {}
 
     # --- services: the local object, or the client of another process ---
 

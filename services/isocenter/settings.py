@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from isocenter.adapters.settings import ElasticsearchSettings, KafkaSettings, S3Settings
 from isocenter.audit.settings import AuditSettings
 from isocenter.core.errors import Invalid
 from isocenter.gateway.settings import GatewaySettings
@@ -58,7 +59,8 @@ class RpcSettings(BaseModel):
 
 
 class EventSettings(BaseModel):
-    """How long the embedded log keeps events that every consumer has done with."""
+    """How long the log keeps events that every consumer has done with (of Kafka's topics, what
+    `isocenter check --prepare` sets)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,9 +102,23 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path("isocenter-data"), description="Data directory of the embedded parts.")
-    bus: str = Field("log:", description="URL of the log. `log:` is embedded, below `data`.")
-    blobs: str = Field("file:", description="URL of the object store. `file:` is below `data`.")
-    index: str = Field("sqlite:", description="URL of the search index. `sqlite:` is below `data`.")
+    bus: str = Field(
+        "log:",
+        description="URL of the log. `log:` is embedded, below `data`; "
+        "`kafka://host:port,host:port/namespace` is Kafka (the namespace begins the topics' names, "
+        "`isocenter` if there is none).",
+    )
+    blobs: str = Field(
+        "file:",
+        description="URL of the object store. `file:` is embedded, below `data`; "
+        "`s3://host:port/bucket` is MinIO or any other S3-compatible store.",
+    )
+    index: str = Field(
+        "sqlite:",
+        description="URL of the search index. `sqlite:` is embedded, below `data`; "
+        "`elasticsearch://host:port,host:port/prefix` is Elasticsearch (the prefix begins the "
+        "indices' names, `isocenter` if there is none).",
+    )
     gateway: GatewaySettings = GatewaySettings()
     web: WebSettings = WebSettings()
     ingest: IngestSettings = IngestSettings()
@@ -111,6 +127,9 @@ class Settings(BaseSettings):
     query: QuerySettings = QuerySettings()
     transcoding: TranscodingSettings = TranscodingSettings()
     audit: AuditSettings = AuditSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    s3: S3Settings = S3Settings()
+    elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
     events: EventSettings = EventSettings()
     rpc: RpcSettings = RpcSettings()
     log: LogSettings = LogSettings()

@@ -187,6 +187,35 @@ class StudyIndexSuite:
         assert found["00080061"]["Value"] == ["MR"]
         assert len(await answers(index, Search(Level.PATIENT))) == 1
 
+    async def test_an_entry_of_an_earlier_decision_does_not_replace_one_of_a_later(
+        self, index
+    ) -> None:
+        def version(digest: str, decision: int, current: bool) -> IndexEntry:
+            return entry("1.2", "1.2.1", "1", digest=digest * 64, current=current,
+                         decision=decision, t00200013=ord(digest))  # fmt: skip
+
+        await index.upsert([version("a", 0, True)])
+        await index.upsert([version("a", 1, False), version("b", 1, True)])
+        counts = await index.upsert([version("a", 0, True)])
+        assert list(counts) == [StudyCount("main", "1.2", 1, 1)]
+        (found,) = await answers(index, Search(Level.INSTANCE))
+        assert found["00200013"]["Value"] == [ord("b")]
+        held = (await index.versions([version("a", 0, True).name])).popitem()[1]
+        assert {(v.digest[0], v.current, v.decision) for v in held} == {
+            ("a", False, 1),
+            ("b", True, 1),
+        }
+
+    async def test_a_study_remembers_the_trace_of_what_was_added_last(self, index) -> None:
+        await index.upsert([entry("1.2", "1.2.1", "1", trace="00-1"), entry("1.3", "1.3.1", "1")])
+        await index.upsert([entry("1.2", "1.2.1", "2", trace="00-2")])
+        matches = [m async for batch in index.search(studies(include_all=True)) for m in batch]
+        assert {m.attributes["0020000D"]["Value"][0]: m.trace for m in matches} == {
+            "1.2": "00-2",
+            "1.3": "",
+        }
+        assert all("trace" not in m.attributes for m in matches)
+
     async def test_removing_the_last_instance_removes_every_level(self, index) -> None:
         one = entry("1.2", "1.2.1", "1", t00100020="A")
         await index.upsert([one])

@@ -41,6 +41,8 @@ def entry(
     digest: str = "a" * 64,
     current: bool = True,
     partition: str = "main",
+    decision: int = 0,
+    trace: str = "",
     **attributes: Any,
 ) -> IndexEntry:
     """An entry whose attributes are given as `t00100020="ID"` (a value or a list of them)."""
@@ -56,7 +58,7 @@ def entry(
         found[key[1:]] = element(VRS[key[1:]], *values)
     return IndexEntry(
         name, digest, ObjectName(name, digest).key, 1000, CT, EXPLICIT_LITTLE, extract(found),
-        current,
+        current, decision, trace,
     )  # fmt: skip
 
 

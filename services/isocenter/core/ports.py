@@ -19,6 +19,34 @@ from isocenter.core.matching import JsonAttributes, Search
 
 Buffer = bytes | bytearray | memoryview
 
+# --- backends in general --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What `isocenter check` found out about one thing. `fix` is empty if it is as it should be."""
+
+    what: str
+    state: str
+    fix: str = ""
+    preparable: bool = False  # `Upkeep.prepare` does what `fix` says
+
+
+class Upkeep(Protocol):
+    """Looking after a backend that is shared by many processes. Every adapter of a server offers
+    it beside its port; nothing else of the adapter makes topics, buckets or indices."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Everything a process needs of the backend: it answers, its version, permissions, and what
+        must have been made. Never raises `Unavailable`: that is a finding."""
+        ...
+
+    async def prepare(self) -> Sequence[str]:
+        """Make what is missing and nothing else, safely repeatable, also by several at once; what
+        was made, a line each."""
+        ...
+
+
 # --- the log -------------------------------------------------------------------------------------
 
 
@@ -57,8 +85,14 @@ class Consumer(Protocol):
         """
         ...
 
+    def owns(self, delivery: Delivery) -> bool:
+        """Whether the partition that a delivery came from has belonged to this member ever since.
+        If not, another member has the event now, and this one may drop what it has in hand."""
+        ...
+
     async def commit(self) -> None:
-        """Make durable that everything polled so far is done."""
+        """Make durable that everything polled so far is done, as far as this member `owns` it: what
+        it does not is the business of the partition's new owner, and no error."""
         ...
 
     async def dead_letter(self, delivery: Delivery, error: str) -> None:
@@ -80,7 +114,8 @@ class EventBus(Protocol):
     """
 
     async def append(self, topic: str, records: Sequence[Record]) -> None:
-        """Append all records or none. Raises `Unavailable` or `OutOfResources`."""
+        """All records are durable on return. Raises `Unavailable` or `OutOfResources`: then none,
+        some or all of them may be in the log, and appending them again is right."""
         ...
 
     async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
@@ -233,6 +268,8 @@ class IndexEntry:
     transfer_syntax: str
     attributes: JsonAttributes
     current: bool = True  # False: a kept version that is not the one to answer with
+    decision: int = 0  # how many conflict decisions about the name `current` follows
+    trace: str = ""  # W3C traceparent of what brought it here, for the study's first answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +287,7 @@ class Match:
     """One answer of a search: the attributes asked for, in the DICOM JSON Model."""
 
     attributes: JsonAttributes
+    trace: str = ""  # STUDY level: of an entry that was added last, if it had one
 
 
 class StudyIndex(Protocol):
@@ -260,12 +298,15 @@ class StudyIndex(Protocol):
       any number of times, gives the same answers.
     - One instance name is one instance in answers and counts, however many versions are kept.
     - `search` implements `core.matching`. Results are in a stable total order (`core.matching`).
-    - One writer at a time (the owner of the log's partition), any number of readers.
+    - Several writers at the same time: the owners of the log's partitions, a rebuild, and for a
+      while one that has lost its partition without knowing it. Counts stay exact, and an entry
+      never replaces one of the same version that follows a later `decision`.
+    - What an interrupted `upsert` leaves behind is mended by the same `upsert` again.
     """
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
-        """Add or replace entries, all or none; visible and durable on return. Answers with the
-        new counts of every study touched."""
+        """Add or replace entries; all are visible and durable on return. Answers with the new
+        counts of every study touched."""
         ...
 
     async def versions(

@@ -121,19 +121,20 @@ class Applier:
             return
         decisions = await read_decisions(self._storage, entry.name)
         kept = next((d for d, v in known.items() if v.current and d != entry.digest), "")
-        if entry.digest in decisions.considered or not kept:
-            digests = [*known, entry.digest]
-            current = decisions.current_of(digests, otherwise=kept or entry.digest)
-        else:
-            current = await self._decide(event, decisions, kept)
-        versions[entry.digest] = replace(entry, current=entry.digest == current)
+        if kept and entry.digest not in decisions.considered:
+            decisions = await self._decide(event, decisions, kept)
+        digests = [*known, entry.digest]
+        current = decisions.current_of(digests, otherwise=kept or entry.digest)
+        decision = decisions.last
+        versions[entry.digest] = replace(entry, current=entry.digest == current, decision=decision)
         for digest, version in known.items():
             if digest != entry.digest and version.current != (digest == current):
-                await self._turn(version, digest == current, versions)
+                turned = replace(version, current=digest == current, decision=decision)
+                await self._turn(turned, versions)
 
-    async def _decide(self, event: InstanceStored, before: Decisions, kept: str) -> str:
+    async def _decide(self, event: InstanceStored, before: Decisions, kept: str) -> Decisions:
         if self._announce is None:
-            return kept
+            return before
         latest = event.policy is ConflictPolicy.KEEP_LATEST
         current, other = (event.digest, kept) if latest else (kept, event.digest)
         # Announced before it is decided: a decision is never taken twice, so it would stay
@@ -143,15 +144,14 @@ class Applier:
         )
         return await decide(self._storage, event.name, before, kept, event.digest, event.policy)
 
-    async def _turn(
-        self, version: IndexEntry, current: bool, versions: dict[str, IndexEntry]
-    ) -> None:
+    async def _turn(self, version: IndexEntry, versions: dict[str, IndexEntry]) -> None:
         """Make a kept version the current one, or no longer. The index need not give back
         attributes, so they are read anew."""
         if version.digest not in versions:
             name = ObjectName(version.name, version.digest)
-            version = (await read_object(self._storage, name, version.size)).index
-        versions[version.digest] = replace(version, current=current)
+            read = (await read_object(self._storage, name, version.size)).index
+            version = replace(read, current=version.current, decision=version.decision)
+        versions[version.digest] = version
 
 
 def _holds(held: _Versions, entry: IndexEntry) -> bool:

@@ -60,13 +60,13 @@ async def decide(
     kept: str,
     arrived: str,
     policy: ConflictPolicy,
-) -> str:
-    """Decide between the current version and the one that arrived, durable on return; the digest
-    of the current one. What `reject` could not refuse in time is kept beside the first."""
+) -> Decisions:
+    """Decide between the current version and the one that arrived, durable on return; what is
+    decided now. What `reject` could not refuse in time is kept beside the first."""
     latest = policy is ConflictPolicy.KEEP_LATEST
     current, other = (arrived, kept) if latest else (kept, arrived)
     decision = {"current": current, "other": other, "policy": policy.value}
     blob = json.dumps(decision, sort_keys=True).encode()
     key = f"{conflicts_prefix(name)}{before.last + 1}.{current}"
     await storage.put(key, [blob], hashlib.sha256(blob).hexdigest())
-    return current
+    return Decisions(before.last + 1, current, before.considered | {arrived, kept})

@@ -141,7 +141,9 @@ class IndexingService:
             oldest = min(versions, key=lambda v: (first[ObjectName(name, v.digest)], v.digest))
             decisions = await read_decisions(self._storage, name)
             current = decisions.current_of([v.digest for v in versions], oldest.digest)
-            decided += [replace(v, current=v.digest == current) for v in versions]
+            decided += [
+                replace(v, current=v.digest == current, decision=decisions.last) for v in versions
+            ]
         return decided
 
     # --- the log ---------------------------------------------------------------------------------

@@ -166,6 +166,10 @@ class LogConsumer:
                 found += self._reader.read(topic, self._positions[topic], None, wanted)
         return found
 
+    def owns(self, delivery: Delivery) -> bool:
+        """Whether its lease is held; a lease is never lost while its member lives."""
+        return delivery.topic in self._positions
+
     async def commit(self) -> None:
         """Make durable that everything polled so far is done."""
         changed = {

@@ -109,6 +109,10 @@ class MemoryConsumer:
             found.extend(batch)
         return found
 
+    def owns(self, delivery: Delivery) -> bool:
+        """Whether the topic is still this member's."""
+        return self._state.owners.get((self._group, delivery.topic)) is self
+
     async def commit(self) -> None:
         """Everything polled so far is done."""
         for topic, position in self._positions.items():

@@ -53,6 +53,7 @@ class TouchedStudy(Touched):
     partition_id: int
     series: int = 0
     patient: int | None = None
+    trace: str = ""  # of an entry that this transaction adds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,6 +158,8 @@ class Settlement:
         self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, doc)
         doc["00201206"] = {"vr": "IS", "Value": [study.series]}
         doc["00201208"] = {"vr": "IS", "Value": [study.instances]}
+        if study.trace:
+            doc[schema.TRACE] = {"Value": [study.trace]}
         self._db.execute(
             "UPDATE studies SET sort = ?, patient = ?, series = ?, instances = ?, doc = ?"
             " WHERE id = ?",
@@ -245,11 +248,11 @@ class Settlement:
         )
 
 
-_COUNTS = frozenset(row.tag for level in Level for row in of_level(level) if not row.matched)
+_ADDED = {schema.TRACE} | {row.tag for level in Level for row in of_level(level) if not row.matched}
 
 
 def _uncounted(doc: JsonAttributes) -> JsonAttributes:
-    return {tag: element for tag, element in doc.items() if tag not in _COUNTS}
+    return {tag: element for tag, element in doc.items() if tag not in _ADDED}
 
 
 def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:

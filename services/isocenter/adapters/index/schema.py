@@ -21,7 +21,7 @@ from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Una
 from isocenter.core.matching import Level
 
 APPLICATION_ID = 0x49534F43  # "ISOC"
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 15.0
 
 SCHEMA = """
@@ -49,8 +49,8 @@ CREATE UNIQUE INDEX contexts_by_digest ON contexts(series, digest);
 CREATE INDEX contexts_by_study ON contexts(study);
 CREATE TABLE versions(
   id INTEGER PRIMARY KEY, series INTEGER NOT NULL, uid TEXT NOT NULL, digest TEXT NOT NULL,
-  number INTEGER NOT NULL, current INTEGER NOT NULL, shown INTEGER NOT NULL,
-  context INTEGER NOT NULL, size INTEGER NOT NULL, sop_class TEXT NOT NULL,
+  number INTEGER NOT NULL, current INTEGER NOT NULL, decision INTEGER NOT NULL,
+  shown INTEGER NOT NULL, context INTEGER NOT NULL, size INTEGER NOT NULL, sop_class TEXT NOT NULL,
   transfer_syntax TEXT NOT NULL, key TEXT, doc BLOB NOT NULL);
 CREATE UNIQUE INDEX versions_by_uid ON versions(uid, series, digest);
 CREATE INDEX versions_in_order ON versions(series, shown, number, uid);
@@ -60,6 +60,7 @@ CREATE TABLE terms(
 """
 
 SEPARATOR = "\x1f"  # between the parts of `sort`; no partition's name holds it
+TRACE = "trace"  # in a study's `doc`, beside its attributes: `Match.trace`
 HIDDEN = "\x00"  # begins the `sort` of hidden rows
 
 _FIELDS_PER_SCOPE = 4096

@@ -27,6 +27,7 @@ from isocenter.adapters.index.conditions import (
 )
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
+from isocenter.adapters.index.schema import TRACE
 from isocenter.core.attributes import default_tags, searchable
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
 from isocenter.core.ports import Match
@@ -41,7 +42,7 @@ _TOP = (Level.PATIENT, Level.STUDY)
 _COUNTED = {Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 _Row = tuple[str, int, bytes]  # sort, id, doc
-_Answer = Callable[[], JsonAttributes]
+_Answer = Callable[[], Match]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     answers = [a for a in _answers(db, what, iter((rows,)), what.left(first)) if a]
     search = what.search
     end = None if search.limit is None else search.offset + search.limit
-    return [Match(answer()) for answer in answers[search.offset : end]]
+    return [answer() for answer in answers[search.offset : end]]
 
 
 @lru_cache(maxsize=512)
@@ -135,7 +136,7 @@ def batches(db: sqlite3.Connection, what: Plan) -> Iterator[list[Match]]:
     batch: list[Match] = []
     for answer in _page(what.search, _walk(db, what)):
         if answer:
-            batch.append(Match(answer()))
+            batch.append(answer())
         if not answer or len(batch) >= PAGE:
             yield batch
             batch = []
@@ -264,7 +265,7 @@ def _answers(
             if left and not _accepted(doc, left):
                 continue
             if top_only:
-                yield partial(_decoded, doc, what.wanted)
+                yield partial(_match, doc, what.wanted)
             else:
                 yield from _series(db, what, row_id, doc)
         yield None
@@ -284,7 +285,7 @@ def _series(
         if what.series and not _accepted(doc, what.series):
             continue
         if what.search.level is Level.SERIES:
-            yield partial(_decoded, doc, what.wanted, above)
+            yield partial(_match, doc, what.wanted, above)
         else:
             yield from _instances(db, what, row_id, _decoded(doc, what.wanted, above))
 
@@ -302,7 +303,7 @@ def _instances(
         ).fetchall()
         for _, _, doc in rows:
             if not what.instances or _accepted(doc, what.instances):
-                yield partial(_decoded, doc, what.wanted, above)
+                yield partial(_match, doc, what.wanted, above)
         if len(rows) < PAGE:
             return
         after = rows[-1][:2]
@@ -327,8 +328,14 @@ def _decoded(
 ) -> JsonAttributes:
     attributes: JsonAttributes = orjson.loads(doc)
     if wanted is not None:
-        attributes = {tag: attributes[tag] for tag in attributes if tag in wanted}
+        attributes = {tag: attributes[tag] for tag in attributes if tag in wanted or tag == TRACE}
     return {**above, **attributes} if above else attributes
+
+
+def _match(doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None) -> Match:
+    attributes = _decoded(doc, wanted, above)
+    trace = attributes.pop(TRACE, None)
+    return Match(attributes, trace["Value"][0]) if trace else Match(attributes)
 
 
 def counting(search: Search) -> Search:

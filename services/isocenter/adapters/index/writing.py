@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -83,19 +82,23 @@ class Transaction:
         context = self._context(series, select(entry.attributes, _ABOVE_INSTANCE))
         rows = self._versions(series, name.instance)
         old = [row for row in rows if row[1] == entry.digest]
+        if old and self._decision(old[0][0]) > entry.decision:
+            return
+        series.study.trace = entry.trace or series.study.trace
         shown = entry.current and not rows
         key = None if entry.key == ObjectName(name, entry.digest).key else entry.key
         cursor = self._db.execute(
-            "INSERT INTO versions(series, uid, digest, number, current, shown, context, size,"
-            " sop_class, transfer_syntax, key, doc) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+            "INSERT INTO versions(series, uid, digest, number, current, decision, shown, context,"
+            " size, sop_class, transfer_syntax, key, doc) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
             " ON CONFLICT(uid, series, digest) DO UPDATE SET number = excluded.number,"
-            " current = excluded.current, shown = 0, context = excluded.context,"
+            " current = excluded.current, decision = excluded.decision, shown = 0,"
+            " context = excluded.context,"
             " size = excluded.size, sop_class = excluded.sop_class,"
             " transfer_syntax = excluded.transfer_syntax, key = excluded.key, doc = excluded.doc"
             " RETURNING id",
             (series.id, name.instance, entry.digest, number(own.get("00200013")), entry.current,
-             shown, context.id, entry.size, entry.sop_class, entry.transfer_syntax, key,
-             orjson.dumps(own)),
+             entry.decision, shown, context.id, entry.size, entry.sop_class,
+             entry.transfer_syntax, key, orjson.dumps(own)),
         )  # fmt: skip
         (row_id,) = cursor.fetchone()
         if shown:
@@ -112,6 +115,12 @@ class Transaction:
             "SELECT id, digest, current, shown, context FROM versions WHERE uid = ? AND series = ?",
             (uid, series.id),
         ).fetchall()
+
+    def _decision(self, row_id: int) -> int:
+        (found,) = self._db.execute(
+            "SELECT decision FROM versions WHERE id = ?", (row_id,)
+        ).fetchone()
+        return int(found)
 
     def _show(
         self,
@@ -230,7 +239,7 @@ def versions(
     found: dict[InstanceName, Sequence[IndexEntry]] = {}
     for name in dict.fromkeys(names):
         rows: list[tuple[Any, ...]] = connection.execute(
-            "SELECT v.digest, v.key, v.size, v.sop_class, v.transfer_syntax, v.current"
+            "SELECT v.digest, v.key, v.size, v.sop_class, v.transfer_syntax, v.current, v.decision"
             " FROM versions v JOIN series e ON e.id = v.series JOIN studies s ON s.id = e.study"
             " JOIN partitions p ON p.id = s.partition"
             " WHERE v.uid = ? AND e.uid = ? AND s.uid = ? AND p.name = ? ORDER BY v.digest",
@@ -242,8 +251,8 @@ def versions(
 
 
 def _entry(name: InstanceName, row: tuple[Any, ...]) -> IndexEntry:
-    digest, key, size, sop_class, transfer_syntax, current = row
-    entry = IndexEntry(
-        name, digest, key or ObjectName(name, digest).key, size, sop_class, transfer_syntax, {}
+    digest, key, size, sop_class, transfer_syntax, current, decision = row
+    key = key or ObjectName(name, digest).key
+    return IndexEntry(
+        name, digest, key, size, sop_class, transfer_syntax, {}, bool(current), decision
     )
-    return entry if current else replace(entry, current=False)
