@@ -10,7 +10,7 @@ VIEWER := .cache/viewer
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: help setup viewer up test lint lock protos docs bench clean
+.PHONY: help setup viewer up stack stack-stop test lint lock protos docs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ viewer: ## Fetch the OHIF viewer into .cache/viewer
 
 up: setup viewer ## Run Isocenter on this machine with the demo studies (DATA=folder)
 	@exec $(BIN)/isocenter up --data $(DATA) --demo --set web.viewer=$(VIEWER)
+
+stack: ## Start Kafka, Elasticsearch and MinIO on this machine, without containers
+	@infra/stack/stack.sh start
+
+stack-stop: ## Stop them (their data stay in .cache/stack/data)
+	@infra/stack/stack.sh stop
 
 test: setup viewer ## Set up and pass every test
 	@infra/setup/test-tools.sh

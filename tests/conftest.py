@@ -11,6 +11,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "isocenter" in params:
             item.add_marker(pytest.mark.xdist_group(f"isocenter-{params['isocenter']}"))
+        elif "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("stack"))
         elif "isocenter" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"isocenter-{item.path.parent.name}"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
