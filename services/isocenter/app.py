@@ -143,6 +143,15 @@ def adapter_of(setting: str, url: str, adapters: Mapping[str, Adapter]) -> Adapt
     return adapter
 
 
+def uses_data(settings: Settings) -> bool:
+    """Whether anything is kept below the data directory."""
+    return any(
+        isinstance(adapter_of(name, url, adapters), Embedded) and not url.partition(":")[2]
+        for name, adapters in BACKENDS.items()
+        for url in [str(getattr(settings, name))]
+    )
+
+
 def _load(module: str, name: str, setting: str, extra: str) -> Any:  # noqa: ANN401 (a class)
     try:
         return getattr(importlib.import_module(module), name)

@@ -8,13 +8,15 @@ import os
 import resource
 import shutil
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from isocenter.cli.common import out
+from isocenter.cli.common import out, process
 from isocenter.cli.serving import is_served
 from isocenter.core.errors import Unavailable
+from isocenter.core.ports import Finding, Upkeep
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.settings import NESTED, PREFIX, Settings
 
@@ -37,30 +39,50 @@ DEPENDENCIES = {
 
 LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
+DATA = "data directory"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `fix` is empty when it is as it should be."""
-
-    what: str
-    state: str
-    fix: str = ""
-
-
-def check(settings: Settings) -> int:
-    """Print every finding; 0 when nothing needs fixing."""
-    wrong = 0
-    for look in LOOKS:
-        for finding in look(settings):
-            mark = "[red]wrong[/red]" if finding.fix else "[green]ok[/green]   "
-            out.print(mark, end=" ", markup=True)
-            out.print(f"{finding.what}: {finding.state}", markup=False)
-            if finding.fix:
-                wrong += 1
-                out.print(f"      fix: {finding.fix}", markup=False)
+async def check(settings: Settings, *, prepare: bool = False) -> int:
+    """Print every finding; 0 when nothing needs fixing. `prepare`: make what is missing on the
+    servers first."""
+    async with _upkeep(settings) as servers:
+        if prepare:
+            await _prepare(servers)
+        wrong = sum([_print(finding) for look in LOOKS for finding in look(settings)])
+        for name, server in servers.items():
+            for finding in await server.check():
+                wrong += _print(replace(finding, what=f"{name}: {finding.what}"))
     out.print(f"{wrong} to fix" if wrong else "everything is as it should be")
     return 1 if wrong else 0
+
+
+def _print(finding: Finding) -> bool:
+    """Print a finding; whether something is wrong."""
+    mark = "[red]wrong[/red]" if finding.fix else "[green]ok[/green]   "
+    out.print(mark, end=" ", markup=True)
+    out.print(f"{finding.what}: {finding.state}", markup=False)
+    if finding.fix:
+        out.print(f"      fix: {finding.fix}", markup=False)
+    return bool(finding.fix)
+
+
+@asynccontextmanager
+async def _upkeep(settings: Settings) -> AsyncIterator[Mapping[str, Upkeep]]:
+    """What looks after each server; none where a URL is wrong, which is a finding of its own."""
+    if any(finding.fix for finding in _backends(settings)):
+        yield {}
+        return
+    async with process(settings) as env:
+        yield await env.upkeep()
+
+
+async def _prepare(servers: Mapping[str, Upkeep]) -> None:
+    for name, server in servers.items():
+        made = await server.prepare()
+        for line in made or ["everything is there"]:
+            out.print(f"{name}: {line}", markup=False)
+    if not servers:
+        out.print("embedded parts need no preparation: they are made when they are first used")
 
 
 def complain_about(settings: Settings) -> None:
@@ -89,13 +111,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _backends(settings: Settings) -> Iterator[Finding]:
-    from isocenter.app import BLOBS, BUSES, INDEXES
+    from isocenter.app import BACKENDS
 
-    for name, url, adapters in (
-        ("bus", settings.bus, BUSES),
-        ("blobs", settings.blobs, BLOBS),
-        ("index", settings.index, INDEXES),
-    ):
+    for name, adapters in BACKENDS.items():
+        url: str = getattr(settings, name)
         known = " or ".join(f"{scheme}:" for scheme in sorted(adapters))
         if url.partition(":")[0] in adapters:
             yield Finding(name, url)
@@ -152,11 +171,13 @@ def _ports_or_ours(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    named = {"data directory": settings.data}
-    for name in ("bus", "blobs", "index"):
+    from isocenter.app import BACKENDS, Embedded
+
+    named: dict[str, Path] = {}
+    for name, adapters in BACKENDS.items():
         scheme, _, rest = getattr(settings, name).partition(":")
-        if rest and scheme in ("log", "file", "sqlite"):
-            named[name] = Path(rest.removeprefix("//"))
+        if isinstance(adapters.get(scheme), Embedded):
+            named.update({name: Path(rest.removeprefix("//"))} if rest else {DATA: settings.data})
     for name, path in named.items():
         yield _folder(f"{name} {path.absolute()}", path.absolute(), settings.storage.reserve_bytes)
 

@@ -111,7 +111,12 @@ def make_data(settings: Settings) -> None:
 
 
 def require_data(settings: Settings) -> None:
-    """Raises `Invalid` unless it is a data directory: a typing error must not make a new one."""
+    """Raises `Invalid` unless it is a data directory (where one is used): a typing error must not
+    make a new one."""
+    from isocenter.app import uses_data
+
+    if not uses_data(settings):
+        return
     fix = "name it with --data, or start one with `isocenter up`"
     data = settings.data
     if not data.is_dir():

@@ -85,12 +85,21 @@ def roles() -> None:
 
 @app.command(rich_help_panel=RUN)
 def check(
-    data: DataOption = None, config: ConfigOption = None, assignments: SetOption = None
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare", help="First make the topics, bucket and indices that are missing."
+        ),
+    ] = False,
 ) -> None:
-    """Look at settings, ports, disk and dependencies: what is wrong and what to do."""
+    """Look at settings, ports, disk, servers and dependencies: what is wrong and what to do."""
     from isocenter.cli.check import check as run_check
 
-    raise typer.Exit(run_check(settings_of(data, config, assignments)))
+    settings = settings_of(data, config, assignments)
+    raise typer.Exit(run_async(run_check(settings, prepare=prepare)))
 
 
 @app.command(rich_help_panel=MOVE)

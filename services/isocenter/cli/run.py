@@ -8,7 +8,7 @@ import resource
 from collections.abc import Sequence
 from contextlib import suppress
 
-from isocenter.app import ROLES, Process
+from isocenter.app import ROLES, Process, uses_data
 from isocenter.cli.common import make_data, out
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.lifecycle import run
@@ -29,7 +29,8 @@ async def run_roles(
     shown = env.name if settings.log.format == "text" else env.instance
     configure(settings.log.level, settings.log.format, shown)
     _raise_descriptors()
-    make_data(settings)
+    if uses_data(settings):
+        make_data(settings)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None

@@ -103,8 +103,8 @@ async def test_a_data_directory_that_cannot_be_made_is_named_with_what_to_do(
 async def test_a_backend_that_nothing_can_use_is_named_once_before_anything_starts(
     tmp_path: Path,
 ) -> None:
-    settings = load(data=tmp_path, flags={"bus": "kafka://broker:9092"})
-    with pytest.raises(Unavailable, match=r"bus: nothing here can use 'kafka:.*begin with log:"):
+    settings = load(data=tmp_path, flags={"bus": "pulsar://broker:6650"})
+    with pytest.raises(Unavailable, match=r"bus: nothing here can use 'pulsar:.*begin with kafka: or log:"):
         await up(settings, None, [], demo=False)
 
 
@@ -197,11 +197,11 @@ async def test_demo_studies_that_were_refused_are_tried_again_next_time(
     assert answers == []
 
 
-def test_check_says_what_is_wrong_and_what_to_do(
+async def test_check_says_what_is_wrong_and_what_to_do(
     tmp_path: Path, taken: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = {"gateway.port": "0", "web.port": str(taken), "storage.reserve_bytes": str(10**18)}
-    assert check(load(data=tmp_path / "new", flags=flags)) == 1
+    assert await check(load(data=tmp_path / "new", flags=flags)) == 1
     told = capsys.readouterr().out
     for expected in (
         f"wrong web.port {taken}",
@@ -216,29 +216,29 @@ def test_check_says_what_is_wrong_and_what_to_do(
         assert expected in told
 
 
-def test_check_takes_ports_of_a_served_directory_for_its_own(
+async def test_check_takes_ports_of_a_served_directory_for_its_own(
     tmp_path: Path, taken: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": str(taken)})
     with only_one(tmp_path):
-        check(settings)
+        await check(settings)
     assert f"ok    web.port {taken} on 127.0.0.1: in use while" in capsys.readouterr().out
 
 
-def test_check_says_what_is_wrong_with_folders_backends_and_limits(
+async def test_check_says_what_is_wrong_with_folders_backends_and_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
-    flags = {"bus": "kafka:", "blobs": f"file:{tmp_path}/objects", "web.host": "0.0.0.0"}
+    flags = {"bus": "pulsar:", "blobs": f"file:{tmp_path}/objects", "web.host": "0.0.0.0"}
     flags |= {"gateway.port": "0", "web.port": "0", "storage.reserve_bytes": "1000"}
-    assert check(load(data=tmp_path / "file", flags=flags)) == 1
+    assert await check(load(data=tmp_path / "file", flags=flags)) == 1
     told = capsys.readouterr().out
     for expected in (
         f"wrong data directory {tmp_path}/file: {tmp_path}/file is a file",
         f"ok    disk of blobs {tmp_path}/objects",
         "ok    web.host: 0.0.0.0 (other machines can reach it; there is no sign-in",
-        "wrong bus: nothing here can use 'kafka:'",
+        "wrong bus: nothing here can use 'pulsar:'",
         "wrong open files: limit 1,024",
         "fix: LimitNOFILE=4096",
     ):
@@ -246,23 +246,23 @@ def test_check_says_what_is_wrong_with_folders_backends_and_limits(
     assert told.count("wrong ") == told.count("fix: ")
 
 
-def test_check_names_what_another_user_left_in_the_data_directory(
+async def test_check_names_what_another_user_left_in_the_data_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("log", "blobs"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path / "log")
-    check(load(data=tmp_path))
+    await check(load(data=tmp_path))
     told = capsys.readouterr().out
     assert f"wrong data directory {tmp_path}: not writable in it: log" in told
     assert "fix: chown -R" in told
 
 
-def test_check_is_content_with_a_machine_that_has_everything(
+async def test_check_is_content_with_a_machine_that_has_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "index.html").touch()
     flags = {"gateway.port": "0", "web.port": "0", "web.viewer": str(tmp_path)}
     flags["storage.reserve_bytes"] = "1000"
-    assert check(load(data=tmp_path, flags=flags)) == 0
+    assert await check(load(data=tmp_path, flags=flags)) == 0
     assert "everything is as it should be" in capsys.readouterr().out
