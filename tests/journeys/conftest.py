@@ -1,4 +1,5 @@
-"""One installation per shape for all journeys: by `isocenter up`, and a process a role."""
+"""One installation per shape for all journeys: everything embedded by `isocenter up`, and a process
+a role on Kafka, Elasticsearch and MinIO."""
 
 from __future__ import annotations
 
@@ -10,12 +11,11 @@ import pytest
 from support.harness import Isocenter, free_ports, running
 
 
-@pytest.fixture(scope="session", params=["up", "split"])
+@pytest.fixture(scope="session", params=["up", "cluster"])
 def isocenter(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Isocenter]:
     """A running installation that knows the AE title DESTINATION as a C-MOVE destination."""
-    shape: str = request.param
     destination_port = free_ports(1)[0]
     settings = {
         "gateway.known_aes": [
@@ -23,7 +23,11 @@ def isocenter(
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
         ],
     }
-    data: Path = tmp_path_factory.mktemp(shape) / "data"
+    shape = "up"
+    if request.param == "cluster":
+        shape = "split"
+        settings |= request.getfixturevalue("stack").settings("journeys")
+    data: Path = tmp_path_factory.mktemp(request.param) / "data"
     with running(data, shape, settings) as installation:
         installation.destination_port = destination_port
         yield installation

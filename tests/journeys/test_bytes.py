@@ -88,8 +88,8 @@ def test_a_stored_file_comes_back_byte_for_byte(isocenter: Isocenter, path: Path
         f"/studies/{header.StudyInstanceUID}/series/{header.SeriesInstanceUID}"
         f"/instances/{header.SOPInstanceUID}"
     )
-    kept = isocenter.data / "blobs" / "objects" / "main" / header.StudyInstanceUID
-    stored = [file.read_bytes() for file in kept.rglob(f"{header.SOPInstanceUID}@*.dcm")]
+    kept = isocenter.objects.contents(header.StudyInstanceUID, header.SOPInstanceUID)
+    stored = list(kept.values())
     assert any(content.endswith(data_set) for content in stored)
     got = isocenter.get(address, accept="application/dicom; transfer-syntax=*")
     # Several files share one SOP Instance UID: the one that was stored first stays current.

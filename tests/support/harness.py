@@ -1,4 +1,4 @@
-"""A running Isocenter for tests: real processes, in both shapes, on free ports."""
+"""A running Isocenter for tests: real processes, in every shape, on free ports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from support.kept import KeptObjects, ObjectFiles, ObjectsInBucket
 
 READY_SECONDS = 60
 POLL_SECONDS = 0.02
@@ -48,17 +51,28 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20, what: str = ""
 
 
 class Isocenter:
-    """One installation on one data directory. `shape` is `up` or `split` (a process a role)."""
+    """One installation. `shape` is `up` or `split` (a process a role, or `copies` of them).
+
+    Its parts are embedded on a data directory, or on servers if the settings say so.
+    """
 
     ae_title = "ISOCENTER"
     host = "127.0.0.1"
 
     def __init__(
-        self, data: Path, shape: str = "up", settings: Mapping[str, object] | None = None
+        self,
+        data: Path,
+        shape: str = "up",
+        settings: Mapping[str, object] | None = None,
+        copies: Mapping[str, int] | None = None,
     ) -> None:
         self.data = data
         self.shape = shape
-        self.dicom_port, self.http_port, *self._rpc_ports = free_ports(2 + len(ROLES_WITH_RPC))
+        roles = (*EDGES, *ROLES_WITH_RPC)
+        self.names = {role: _names(role, (copies or {}).get(role, 1)) for role in roles}
+        every = [name for names in self.names.values() for name in names]
+        self.ports = dict(zip(every, free_ports(len(every)), strict=True))
+        self.dicom_port, self.http_port = self.ports["gateway"], self.ports["web"]
         self.settings = {
             "gateway.port": self.dicom_port,
             "web.port": self.http_port,
@@ -79,28 +93,64 @@ class Isocenter:
         """The DICOMweb root."""
         return f"{self.http_url}/dicomweb"
 
+    @property
+    def objects(self) -> KeptObjects:
+        """What it keeps, looked at from outside."""
+        blobs = urlsplit(str(self.settings.get("blobs", "")))
+        if blobs.scheme != "s3":
+            return ObjectFiles(self.data)
+        keys = str(self.settings["s3.access_key"]), str(self.settings["s3.secret_key"])
+        return ObjectsInBucket(blobs.netloc, blobs.path.strip("/"), *keys)
+
+    def prepare(self) -> None:
+        """Make what it needs on the servers that the settings name."""
+        if "bus" in self.settings:
+            done = self.cli("check", "--prepare")
+            assert done.returncode == 0, done.stdout + done.stderr
+
     def start(self) -> None:
         """Start every process and wait until the edges are ready."""
         if self.shape == "up":
-            self._spawn("up", "up")
+            self._spawn("up", self._command("up"))
         else:
-            for role, port in zip(ROLES_WITH_RPC, self._rpc_ports, strict=True):
-                self._spawn(role, "run", role, **{"rpc.port": port}, **self._addresses())
-            for role in EDGES:
-                self._spawn(role, "run", role, **self._addresses())
+            for name in self.ports:
+                self.start_one(name)
         wait_until(self._ready, READY_SECONDS, "ready")
 
-    def _addresses(self) -> dict[str, object]:
-        return {
-            f"rpc.{role}": f"127.0.0.1:{port}"
-            for role, port in zip(ROLES_WITH_RPC, self._rpc_ports, strict=True)
+    def start_one(self, name: str) -> None:
+        """Start one process of a split installation: `storage`, or `storage-2` for a copy."""
+        role, port = name.partition("-")[0], self.ports[name]
+        extra: dict[str, object] = {
+            f"rpc.{of}": ",".join(f"127.0.0.1:{self.ports[copy]}" for copy in self.names[of])
+            for of in ROLES_WITH_RPC
         }
+        extra[f"{role}.port" if role in EDGES else "rpc.port"] = port
+        self._spawn(name, [*self._command("run", **extra), "--name", name, role])
 
-    def _spawn(self, name: str, *verb: str, **extra: object) -> None:
+    def kill_one(self, name: str) -> None:
+        """SIGKILL to one process of a split installation."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait(20)
+
+    def cli(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another verb on the same settings."""
+        return subprocess.run(
+            [*self._command(*verb.split()), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def _command(self, *verb: str, **extra: object) -> list[str]:
         command = [sys.executable, "-m", "isocenter", *verb, "--data", str(self.data)]
         for key, value in {**self.settings, **extra}.items():
             text = value if isinstance(value, str) else json.dumps(value)
             command += ["--set", f"{key}={text}"]
+        return command
+
+    def _spawn(self, name: str, command: list[str]) -> None:
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
@@ -112,13 +162,23 @@ class Isocenter:
                 raise AssertionError(
                     f"{name} ended with {process.returncode}:\n{self.log.read_text()[-4000:]}"
                 )
+        names = {"web": self.names["web"], "gateway": self.names["gateway"]}
+        if self.shape == "up":
+            names = {role: [role] for role in EDGES}
+        return all(self._web_is_ready(self.ports[name]) for name in names["web"]) and all(
+            self._listens(self.ports[name]) for name in names["gateway"]
+        )
+
+    def _web_is_ready(self, port: int) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=5) as response:
-                http_ready = response.status == 200
+            with urllib.request.urlopen(f"http://{self.host}:{port}/readyz", timeout=5) as response:
+                return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def _listens(self, port: int) -> bool:
         with socket.socket() as probe:
-            return http_ready and probe.connect_ex((self.host, self.dicom_port)) == 0
+            return probe.connect_ex((self.host, port)) == 0
 
     def stop(self) -> dict[str, int]:
         """SIGTERM to all; the exit codes."""
@@ -159,6 +219,10 @@ class Isocenter:
         return list(json.loads(self.get(path) or b"[]"))
 
 
+def _names(role: str, copies: int) -> list[str]:
+    return [role, *(f"{role}-{number}" for number in range(2, copies + 1))]
+
+
 def _children(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     try:
@@ -181,6 +245,7 @@ def running(
     """An installation that is up, and is gone afterwards."""
     isocenter = Isocenter(data, shape, settings)
     try:
+        isocenter.prepare()
         isocenter.start()
         yield isocenter
     finally:

@@ -104,7 +104,9 @@ async def test_a_backend_that_nothing_can_use_is_named_once_before_anything_star
     tmp_path: Path,
 ) -> None:
     settings = load(data=tmp_path, flags={"bus": "pulsar://broker:6650"})
-    with pytest.raises(Unavailable, match=r"bus: nothing here can use 'pulsar:.*begin with kafka: or log:"):
+    with pytest.raises(
+        Unavailable, match=r"bus: nothing here can use 'pulsar:.*begin with kafka: or log:"
+    ):
         await up(settings, None, [], demo=False)
 
 
