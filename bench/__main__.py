@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine, orthanc, ours, report, storescp
+from bench import machine, orthanc, ours, report, stack_rows, storescp
 from bench.clients import Wrong
 from bench.machine import Unusable
 from bench.rows import ROWS, Bench, Row
@@ -28,9 +28,14 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="isocenter-bench-", dir=options.scratch) as scratch,
             contextlib.ExitStack() as stack,
         ):
-            sides, complete = _start_sides(stack, Path(scratch))
             bench = Bench(Path(scratch), options.quick)
-            results = [result for row in rows for result in _run(bench, row, sides[row.nagle])]
+            results: list[report.Result] = []
+            complete = True
+            if rows:
+                sides, complete = _start_sides(stack, Path(scratch))
+                results = [result for row in rows for result in _run(bench, row, sides[row.nagle])]
+                stack.close()
+            results += _run_on_servers(bench, options.only)
             complete = complete and all(result.ratio is not None for result in results)
     except Unusable as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -40,9 +45,23 @@ def main() -> int:
     return 0 if complete else 1
 
 
+def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
+    """The rows on Kafka, Elasticsearch and MinIO."""
+    rows = {name: row for name, row in stack_rows.ROWS.items() if not only or name in only}
+    results = []
+    if rows:
+        with contextlib.ExitStack() as running:
+            on = stack_rows.StackBench.start(running, bench)
+            for row in rows.values():
+                result = row(on)
+                print(f"{result.name:24} {result.unit:12} {result}", flush=True)
+                results.append(result)
+    return results
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = [row.name for row in ROWS]
+    names = [row.name for row in ROWS] + list(stack_rows.ROWS)
     parser.add_argument("--only", action="append", choices=names, help="this row (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one short round of each row")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report")

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import machine, orthanc, ours, storescp
+from bench import machine, orthanc, ours, put_objects, storescp
 
 DURABILITY = {
     ours.NAME: ours.DURABILITY,
     orthanc.NAME: orthanc.DURABILITY,
     storescp.NAME: storescp.DURABILITY,
+    "on servers": "object: MinIO, one drive, its own write and fsync; event: Kafka, one broker, acks=all",
+    put_objects.NAME: "the same MinIO, by its SDK",
 }
 
 

@@ -43,12 +43,13 @@ DATA = "data directory"
 
 
 async def check(settings: Settings, *, prepare: bool = False) -> int:
-    """Print every finding; 0 when nothing needs fixing. `prepare`: make what is missing on the
-    servers first."""
+    """Print every finding; 0 when nothing needs fixing. `prepare`: make what the servers lack, and
+    look at nothing but them: this machine may be another one than those that will run roles."""
     async with _upkeep(settings) as servers:
         if prepare:
             await _prepare(servers)
-        wrong = sum([_print(finding) for look in LOOKS for finding in look(settings)])
+        looks = (_backends,) if prepare else LOOKS
+        wrong = sum([_print(finding) for look in looks for finding in look(settings)])
         for name, server in servers.items():
             for finding in await server.check():
                 wrong += _print(replace(finding, what=f"{name}: {finding.what}"))
