@@ -16,7 +16,7 @@ DURABILITY = {
     ours.NAME: ours.DURABILITY,
     orthanc.NAME: orthanc.DURABILITY,
     storescp.NAME: storescp.DURABILITY,
-    "on servers": "object: MinIO, one drive, its own write and fsync; event: Kafka, one broker, acks=all",
+    "on servers": "object: MinIO, one drive; event: Kafka, one broker, acks=all",
     put_objects.NAME: "the same MinIO, by its SDK",
 }
 
