@@ -115,7 +115,7 @@ class Isocenter:
         else:
             for name in self.ports:
                 self.start_one(name)
-        wait_until(self._ready, READY_SECONDS, "ready")
+        wait_until(self.ready, READY_SECONDS, "ready")
 
     def start_one(self, name: str) -> None:
         """Start one process of a split installation: `storage`, or `storage-2` for a copy."""
@@ -156,7 +156,8 @@ class Isocenter:
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether the edges serve. Fails if a process has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise AssertionError(
@@ -166,7 +167,7 @@ class Isocenter:
         if self.shape == "up":
             names = {role: [role] for role in EDGES}
         return all(self._web_is_ready(self.ports[name]) for name in names["web"]) and all(
-            self._listens(self.ports[name]) for name in names["gateway"]
+            self.listens(self.ports[name]) for name in names["gateway"]
         )
 
     def _web_is_ready(self, port: int) -> bool:
@@ -176,7 +177,8 @@ class Isocenter:
         except (urllib.error.URLError, OSError):
             return False
 
-    def _listens(self, port: int) -> bool:
+    def listens(self, port: int) -> bool:
+        """Whether somebody listens on a port."""
         with socket.socket() as probe:
             return probe.connect_ex((self.host, port)) == 0
 
