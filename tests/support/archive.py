@@ -28,6 +28,8 @@ from isocenter.indexing.consuming import Indexer
 from isocenter.indexing.service import IndexingService
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
+from isocenter.indexing.sweep_job import SweepJob
+from isocenter.indexing.sweeping import Sweeper
 from isocenter.runtime.event_codec import decode, encode
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -51,9 +53,9 @@ class AuditLogFake:
 class Archive:
     """What indexing works with."""
 
-    def __init__(self, index: SqliteIndex) -> None:
+    def __init__(self, index: SqliteIndex, bus: MemoryBus | None = None) -> None:
         self.index: Any = index
-        self.bus = MemoryBus()
+        self.bus = bus or MemoryBus()
         self.blobs = MemoryBlobs()
         self.storage: Any = StorageService(
             blobs=self.blobs, settings=StorageSettings(reserve_bytes=0)
@@ -73,6 +75,12 @@ class Archive:
         await self.announce(event)
         return event
 
+    async def orphan(self, data_set: Dataset) -> InstanceStored:
+        """Keep an object that nobody announces; what its announcement would have been."""
+        event, part10 = announcement(data_set, ConflictPolicy.KEEP_FIRST)
+        await self.blobs.put(event.key, [part10], event.digest)
+        return event
+
     async def announce(self, *events: Event) -> None:
         await self.bus.append(TOPIC_INSTANCES, [encode(event) for event in events])
 
@@ -83,10 +91,20 @@ class Archive:
         )  # fmt: skip
 
     def settler(self, settings: IndexingSettings = SETTINGS) -> Settler:
-        return Settler(bus=self.bus, storage=self.storage, settings=settings)
+        return Settler(
+            bus=self.bus, storage=self.storage, sweeper=self.sweeper(settings), settings=settings
+        )
 
-    def service(self) -> IndexingService:
-        return IndexingService(bus=self.bus, index=self.index, storage=self.storage)
+    def sweeper(self, settings: IndexingSettings = SETTINGS) -> Sweeper:
+        return Sweeper(bus=self.bus, index=self.index, storage=self.storage, settings=settings)
+
+    def sweep_job(self, settings: IndexingSettings = SETTINGS) -> SweepJob:
+        return SweepJob(bus=self.bus, sweeper=self.sweeper(settings), settings=settings)
+
+    def service(self, settings: IndexingSettings = SETTINGS) -> IndexingService:
+        return IndexingService(
+            bus=self.bus, index=self.index, storage=self.storage, sweeper=self.sweeper(settings)
+        )
 
     async def index_all(self, settings: IndexingSettings = SETTINGS) -> None:
         """Run the consumer until it has committed everything."""

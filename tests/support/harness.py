@@ -117,7 +117,7 @@ class Isocenter:
                 self.start_one(name)
         wait_until(self.ready, READY_SECONDS, "ready")
 
-    def start_one(self, name: str) -> None:
+    def start_one(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Start one process of a split installation: `storage`, or `storage-2` for a copy."""
         role, port = name.partition("-")[0], self.ports[name]
         extra: dict[str, object] = {
@@ -125,7 +125,7 @@ class Isocenter:
             for of in ROLES_WITH_RPC
         }
         extra[f"{role}.port" if role in EDGES else "rpc.port"] = port
-        self._spawn(name, [*self._command("run", **extra), "--name", name, role])
+        self._spawn(name, [*self._command("run", **extra), "--name", name, role], env)
 
     def kill_one(self, name: str) -> None:
         """SIGKILL to one process of a split installation."""
@@ -150,10 +150,15 @@ class Isocenter:
             command += ["--set", f"{key}={text}"]
         return command
 
-    def _spawn(self, name: str, command: list[str]) -> None:
+    def _spawn(self, name: str, command: list[str], env: Mapping[str, str] | None = None) -> None:
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **(env or {})},
             )
 
     def ready(self) -> bool:

@@ -12,13 +12,14 @@ import pydicom
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
-from isocenter.core.apis import Announcement
+from isocenter.core.apis import Announcement, Storage
 from isocenter.core.events import Source
 from isocenter.core.part10 import parse_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.ingest.service import IngestService
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.outbox import Outbox
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
 
@@ -209,12 +210,18 @@ class Archive:
         self.storage = StorageService(
             blobs=self.blobs, settings=storage_settings or StorageSettings()
         )
+        self.outbox = Outbox(self.bus, self.open_storage, append_seconds=0.1, down_seconds=0.1)
         self.ingest = IngestService(
             storage=self.storage,
             bus=self.bus,
-            audit_log=AuditLog(self.bus, "test"),
+            outbox=self.outbox,
+            audit_log=AuditLog(self.outbox, "test"),
             settings=settings or IngestSettings(),
         )
+
+    async def open_storage(self) -> Storage:
+        """What the outbox asks for when it needs the object store."""
+        return self.storage
 
     async def keys(self, prefix: str) -> list[str]:
         """Keys below a prefix."""
