@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pydicom
 import pytest
 from kafka import KafkaProducer
 
-from stack.test_cluster_outages import OUT_OF_RESOURCES, SUCCESS, c_store
 from support.files import Series, find_instances, write_series
 from support.harness import Isocenter, wait_until
+from support.requests import OUT_OF_RESOURCES, SUCCESS, c_store
 from support.senders import DimseSender, check_kept
 from support.stack import Stack
 

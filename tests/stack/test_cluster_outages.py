@@ -7,25 +7,19 @@ import json
 import subprocess
 import threading
 import time
-import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-import pydicom
 import pytest
-from pydicom.dataset import Dataset
-from pynetdicom import AE
-from pynetdicom.sop_class import CTImageStorage, StudyRootQueryRetrieveInformationModelFind
 
 from support.clients import dcmtk
 from support.files import Series, find_instances, write_series
 from support.harness import Isocenter, wait_until
 from support.link import Link
-from support.senders import STOW_HEADERS, DimseSender, check_kept, stow_body
+from support.requests import OUT_OF_RESOURCES, SUCCESS, c_find, c_store, status_of, stow
+from support.senders import DimseSender, check_kept
 from support.stack import Server, Stack
 
-SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 AWAY_SECONDS = 60
 
 
@@ -83,49 +77,6 @@ def kept(cluster: Isocenter, tmp_path: Path) -> Series:
     assert dcmtk("storescu", cluster, "+sd", series.folder).code == 0
     wait_until(lambda: len(find_instances(cluster, series.study)) == 4, 30, "stored and found")
     return series
-
-
-def c_store(cluster: Isocenter, path: Path, gateway: str = "gateway") -> int:
-    """The status of one C-STORE."""
-    ae = AE("OUTAGE")
-    ae.dimse_timeout = 60
-    ae.add_requested_context(CTImageStorage, pydicom.uid.ExplicitVRLittleEndian)
-    association = ae.associate(cluster.host, cluster.ports[gateway], ae_title=cluster.ae_title)
-    assert association.is_established
-    try:
-        return int(association.send_c_store(path).Status)
-    finally:
-        association.release()
-
-
-def c_find(cluster: Isocenter, study: str) -> list[int]:
-    """The statuses of a C-FIND at STUDY level."""
-    ae = AE("OUTAGE")
-    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-    association = ae.associate(cluster.host, cluster.dicom_port, ae_title=cluster.ae_title)
-    assert association.is_established
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
-    try:
-        answers = association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind)
-        return [int(status.Status) for status, _ in answers]
-    finally:
-        association.release()
-
-
-def stow(cluster: Isocenter, path: Path) -> httpx.Response:
-    """The answer to one STOW-RS request."""
-    url = f"{cluster.dicomweb}/studies"
-    return httpx.post(url, content=stow_body(path), headers=STOW_HEADERS, timeout=60)
-
-
-def status_of(cluster: Isocenter, path: str) -> int:
-    """The status of a GET."""
-    try:
-        cluster.get(path)
-    except urllib.error.HTTPError as error:
-        return error.code
-    return 200
 
 
 @contextlib.contextmanager
