@@ -62,6 +62,7 @@ bench: setup ## Measure side by side with Orthanc and dcmtk; writes bench/result
 docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/settings.py > docs/settings.md
 	@$(BIN)/python infra/docs/dicom.py > docs/dicom.md
+	@$(BIN)/python infra/docs/events.py > docs/events.md
 
 clean: ## Remove what setup made (data stay)
 	rm -rf $(VENV) .cache
