@@ -110,12 +110,16 @@ class Isocenter:
 
     def start(self) -> None:
         """Start every process and wait until the edges are ready."""
+        self.launch()
+        wait_until(self.ready, READY_SECONDS, "ready")
+
+    def launch(self) -> None:
+        """Start every process."""
         if self.shape == "up":
             self._spawn("up", self._command("up"))
         else:
             for name in self.ports:
                 self.start_one(name)
-        wait_until(self.ready, READY_SECONDS, "ready")
 
     def start_one(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Start one process of a split installation: `storage`, or `storage-2` for a copy."""

@@ -31,6 +31,20 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`(tests/[\w/]+\.py::\w+)`", page.read_text())
+    }
+    assert len(named) > 10
+    assert [
+        name
+        for name in sorted(named)
+        if f"def {name.partition('::')[2]}(" not in (ROOT / name.partition("::")[0]).read_text()
+    ] == []
+
+
 def test_every_make_target_that_a_page_names_exists() -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {
