@@ -120,7 +120,7 @@ def elasticsearch_of_version(version: str) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_HEAD = do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 (the names of the base class)
 
         def log_message(self, *_: object) -> None:
             """Silent."""
