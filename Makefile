@@ -63,6 +63,7 @@ docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/settings.py > docs/settings.md
 	@$(BIN)/python infra/docs/dicom.py > docs/dicom.md
 	@$(BIN)/python infra/docs/events.py > docs/events.md
+	@$(BIN)/python infra/docs/telemetry.py > docs/telemetry.md
 
 clean: ## Remove what setup made (data stay)
 	rm -rf $(VENV) .cache

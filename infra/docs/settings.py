@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from enum import Enum
+from inspect import cleandoc
 from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel
@@ -46,7 +47,7 @@ def page() -> str:
     for name, field in Settings.model_fields.items():
         section = _section(field)
         if section is not None:
-            summary = (section.__doc__ or "").strip()
+            summary = cleandoc(section.__doc__ or "")
             parts.append(f"## `[{name}]`\n\n{summary}\n\n" + _table(name, section.model_fields))
     return "\n".join(parts)
 

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +27,10 @@ from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Tr
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex, Upkeep
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env, Role, Section
+from isocenter.runtime.telemetry import Telemetry, telemetry_to
+from isocenter.runtime.traced import measured
 from isocenter.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,10 +70,15 @@ ROLES: Mapping[str, RoleInfo] = {
             "indexing",
             "makes objects findable",
             listens="gRPC",
-            consumes="isocenter.instances",
-            announces="InstanceConflict, StudyChanged, StudyQuiet",
+            consumes="isocenter.instances, isocenter.studies, isocenter.jobs",
+            announces="InstanceConflict, StudyChanged, StudyQuiet, SweepCheckpoint",
         ),
-        RoleInfo("audit", "keeps the audit trail", listens="gRPC", consumes="isocenter.audit"),
+        RoleInfo(
+            "audit",
+            "keeps the audit trail",
+            listens="gRPC",
+            consumes="isocenter.audit, isocenter.instances",
+        ),
     )
 }
 
@@ -189,6 +198,14 @@ class Process(Env):
         """Host and name: enough to tell the processes of an installation apart."""
         return f"{socket.gethostname()}/{self.name}"
 
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Where spans and measurements go; opened when first asked for, closed last of all."""
+        settings = self.settings.telemetry
+        telemetry = telemetry_to(settings.endpoint, settings.sample, self.instance, self.role_names)
+        self._closing.push_async_callback(telemetry.close)
+        return telemetry
+
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""
         return self.settings.section(kind)
@@ -224,7 +241,7 @@ class Process(Env):
     async def audit_index(self) -> AuditIndex:
         """The audit trail's index; it is kept where the search index is."""
         url = self.settings.index
-        return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES))
+        return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES, "audit index"))
 
     async def upkeep(self) -> Mapping[str, Upkeep]:
         """Setting -> what looks after its backend, for those that are servers."""
@@ -240,10 +257,13 @@ class Process(Env):
                 found[setting] = made
         return found
 
-    async def _adapter(self, setting: str, url: str, adapters: Mapping[str, Adapter]) -> object:
+    async def _adapter(
+        self, setting: str, url: str, adapters: Mapping[str, Adapter], port: str = ""
+    ) -> object:
+        """`port`: what it is, where that is not what the setting is called."""
         adapter = adapter_of(setting, url, adapters)
 
-        async def make() -> object:
+        async def open_it() -> object:
             if isinstance(adapter, Server):
                 kind = _load(adapter.module, adapter.name, setting, adapter.extra)
                 return await kind.open(url, self.section(adapter.settings))
@@ -251,6 +271,9 @@ class Process(Env):
             rest = url.partition(":")[2]
             path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
             return await kind.open(path, **self._keep(setting))
+
+        async def make() -> object:
+            return measured(port or setting, await open_it(), self.telemetry)
 
         return await self._once(adapter.name, make)
 
@@ -260,11 +283,19 @@ class Process(Env):
 
     # --- services: the local object, or the client of another process ---
 
+    async def outbox(self) -> Outbox:
+        """Where events go while the log is down; the object store is opened only then."""
+
+        async def make() -> Outbox:
+            return Outbox(await self.bus(), self.storage, telemetry=self.telemetry)
+
+        return cast(Outbox, await self._once("outbox", make))
+
     async def audit_log(self) -> AuditLog:
         """The writing side of the audit trail."""
 
         async def make() -> AuditLog:
-            return AuditLog(await self.bus(), self.instance)
+            return AuditLog(await self.outbox(), self.instance)
 
         return cast(AuditLog, await self._once("audit log", make))
 
@@ -297,22 +328,28 @@ class Process(Env):
 
         async def make() -> object:
             if role in self.role_names or not address:
-                service: object = await ROLES[role].package("service").create(self)
+                made: object = await ROLES[role].package("service").create(self)
+                service = measured(role, made, self.telemetry)
+                if service is not made:
+                    self._close_later(made)
             else:
-                channel = cast("grpc.aio.Channel", await self._channel(address))
+                channel = cast("grpc.aio.Channel", await self._channel(role, address))
                 service = getattr(ROLES[role].package("rpc"), f"{role.title()}Client")(channel)
             return service
 
         return await self._once(role, make)
 
-    async def _channel(self, address: str) -> object:
+    async def _channel(self, role: str, address: str) -> object:
         # gRPC takes long to import, and an embedded process has no channel.
         from isocenter.runtime.rpc_channel import open_channel  # noqa: PLC0415
+        from isocenter.runtime.rpc_tracing import TracedChannel  # noqa: PLC0415
 
         async def make() -> object:
-            return open_channel(address)
+            service = f"isocenter.v1.{role.title()}Service"
+            channel = open_channel(address, service=service, tls=self.settings.rpc.tls)
+            return TracedChannel(channel, self.telemetry) if self.telemetry.on else channel
 
-        return await self._once(f"channel {address}", make)
+        return await self._once(f"channel to {role}", make)
 
     async def _once(self, name: str, make: Callable[[], Awaitable[object]]) -> object:
         """The object of this name, made at the first call; callers at the same time share it."""
@@ -325,7 +362,10 @@ class Process(Env):
             raise
         if name not in self._opened:
             self._opened[name] = opened
-            close = getattr(opened, "close", None)
-            if close is not None:
-                self._closing.push_async_callback(close)
+            self._close_later(opened)
         return opened
+
+    def _close_later(self, opened: object) -> None:
+        close = getattr(opened, "close", None)
+        if close is not None:
+            self._closing.push_async_callback(close)

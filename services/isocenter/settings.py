@@ -9,12 +9,21 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -30,6 +39,7 @@ from isocenter.indexing.settings import IndexingSettings
 from isocenter.ingest.settings import IngestSettings
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
+from isocenter.runtime.rpc_peers import Tls, target_of
 from isocenter.storage.settings import StorageSettings
 from isocenter.transcoding.settings import TranscodingSettings
 from isocenter.web.settings import WebSettings
@@ -38,11 +48,31 @@ PREFIX = "ISOCENTER_"
 NESTED = "__"
 CONFIG_VARIABLE = "ISOCENTER_CONFIG"
 
+_COLLECTOR = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
 S = TypeVar("S", bound=BaseModel)
 
 
+def _address(value: str) -> str:
+    if value:
+        target_of(value)
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class RpcSettings(BaseModel):
-    """gRPC between processes. A role without an address is called inside the process."""
+    """gRPC between processes. A role without an address is called inside the process.
+
+    The address of a role is `host:port`. Several copies, which share the calls, are their addresses
+    separated by commas (`10.0.0.7:50051,10.0.0.8:50051`), or one DNS name that stands for all of
+    them (`dns:///storage:50051`), which is asked again for new ones about every half minute.
+
+    With the three files, both sides of every connection show a certificate of the CA; the server's
+    must be for the host in the role's address, or for the first of several. The files are read
+    again when they change.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,12 +80,33 @@ class RpcSettings(BaseModel):
     port: int = Field(
         0, ge=0, le=65535, description="Port of this process's gRPC server; 0: no gRPC server."
     )
-    ingest: str = Field("", description="`host:port` of the ingest role.")
-    storage: str = Field("", description="`host:port` of the storage role.")
-    query: str = Field("", description="`host:port` of the query role.")
-    indexing: str = Field("", description="`host:port` of the indexing role.")
-    transcoding: str = Field("", description="`host:port` of the transcoding role.")
-    audit: str = Field("", description="`host:port` of the audit role.")
+    ingest: Address = Field("", description="Address of the ingest role.")
+    storage: Address = Field("", description="Address of the storage role.")
+    query: Address = Field("", description="Address of the query role.")
+    indexing: Address = Field("", description="Address of the indexing role.")
+    transcoding: Address = Field("", description="Address of the transcoding role.")
+    audit: Address = Field("", description="Address of the audit role.")
+    ca_file: Path | None = Field(
+        None, description="Certificates of the CA that all processes trust (PEM)."
+    )
+    certificate_file: Path | None = Field(
+        None, description="Certificate of this process, with those in between (PEM)."
+    )
+    key_file: Path | None = Field(None, description="Key of the certificate (PEM, no password).")
+
+    @property
+    def tls(self) -> Tls | None:
+        """The files of mutual TLS, if there is any."""
+        if self.ca_file is None or self.certificate_file is None or self.key_file is None:
+            return None
+        return Tls(self.ca_file, self.certificate_file, self.key_file)
+
+    @model_validator(mode="after")
+    def _all_files_or_none(self) -> Self:
+        files = (self.ca_file, self.certificate_file, self.key_file)
+        if any(files) and not all(files):
+            raise ValueError("TLS needs all of ca_file, certificate_file and key_file")
+        return self
 
 
 class EventSettings(BaseModel):
@@ -79,6 +130,32 @@ class LogSettings(BaseModel):
         "info", description="Least severity that is written."
     )
     format: Literal["text", "json"] = Field("text", description="For people or for collectors.")
+
+
+class TelemetrySettings(BaseModel):
+    """Traces and metrics of every process, sent to an OpenTelemetry collector."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str = Field(
+        "",
+        description="Where a collector takes OTLP over gRPC, as `http://collector:4317`; `https` "
+        "for TLS. Empty: no telemetry.",
+    )
+    sample: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Part of the traces that is recorded. One that a caller began is recorded if "
+        "the caller records it.",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str) -> str:
+        if endpoint and not _COLLECTOR.fullmatch(endpoint):
+            raise ValueError("this is no address of a collector; write http://host:4317")
+        return endpoint
 
 
 class ProcessSettings(BaseModel):
@@ -133,6 +210,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     rpc: RpcSettings = RpcSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     process: ProcessSettings = ProcessSettings()
 
     def section(self, kind: type[S]) -> S:

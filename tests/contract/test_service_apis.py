@@ -7,7 +7,14 @@ from contextlib import aclosing
 
 import pytest
 
-from isocenter.core.apis import Announcement, RebuildProgress, Stored, Verification
+from isocenter.core.apis import (
+    Announcement,
+    RebuildProgress,
+    ReplayProgress,
+    Stored,
+    SweepProgress,
+    Verification,
+)
 from isocenter.core.errors import (
     BY_CODE,
     Corrupted,
@@ -342,4 +349,22 @@ async def test_a_rebuild_tells_how_far_it_is(service):
     assert await all_of(api.rebuild()) == [
         RebuildProgress(1, 2, {}, False),
         RebuildProgress(3, 4, {"k": "damaged"}, True),
+    ]
+
+
+@pytest.mark.parametrize("asked", [(None, {}), (AT, {0: 7, 3: 2**40})])
+async def test_a_replay_begins_where_it_is_told_and_tells_how_far_it_is(service, asked):
+    api, fake = await service("indexing")
+    assert await all_of(api.replay(*asked)) == [
+        ReplayProgress(1, {}, False),
+        ReplayProgress(2, {"0/7": "damaged"}, True),
+    ]
+    assert fake.asked == [asked]
+
+
+async def test_a_sweep_tells_what_it_found(service):
+    api, _ = await service("indexing")
+    assert await all_of(api.sweep()) == [
+        SweepProgress(1, 0, 0, {}, False),
+        SweepProgress(9, 2, 1, {"k": "damaged"}, True),
     ]

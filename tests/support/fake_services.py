@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from isocenter.core.apis import (
@@ -12,8 +12,10 @@ from isocenter.core.apis import (
     PixelFormat,
     RebuildProgress,
     Rendering,
+    ReplayProgress,
     Stored,
     StoredInstance,
+    SweepProgress,
     Verification,
 )
 from isocenter.core.errors import IsocenterError, NotFound, Refused
@@ -226,5 +228,19 @@ class FakeIndexing(Fake):
         self._ask("rebuild")
         async for step in self._answers(
             RebuildProgress(1, 2, {}, False), RebuildProgress(3, 4, {"k": "damaged"}, True)
+        ):
+            yield step
+
+    async def replay(self, since: datetime | None, offsets: Mapping[int, int]):
+        self._ask(since, dict(offsets))
+        async for step in self._answers(
+            ReplayProgress(1, {}, False), ReplayProgress(2, {"0/7": "damaged"}, True)
+        ):
+            yield step
+
+    async def sweep(self):
+        self._ask("sweep")
+        async for step in self._answers(
+            SweepProgress(1, 0, 0, {}, False), SweepProgress(9, 2, 1, {"k": "damaged"}, True)
         ):
             yield step

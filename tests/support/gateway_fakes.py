@@ -32,6 +32,7 @@ from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Command, Response
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -320,6 +321,7 @@ class FakeEnv:
 
     settings: Any
     held: list[Held] = field(default_factory=list)
+    telemetry: Telemetry = OFF
 
     def __post_init__(self) -> None:
         self.fake_ingest = FakeIngest()

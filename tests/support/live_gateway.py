@@ -15,6 +15,7 @@ from pynetdicom import AE
 
 from isocenter.gateway.role import GatewayRole, build
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.telemetry import OFF, Telemetry
 from support.gateway_fakes import FakeEnv
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -35,8 +36,8 @@ class Live:
 
 
 @asynccontextmanager
-async def live(held=None, **settings) -> AsyncIterator[Live]:
-    env = FakeEnv(GatewaySettings(**{"port": 0, **settings}), list(held or ()))
+async def live(held=None, *, telemetry: Telemetry = OFF, **settings) -> AsyncIterator[Live]:
+    env = FakeEnv(GatewaySettings(**{"port": 0, **settings}), list(held or ()), telemetry)
     role = await build(env)
     await role.start()
     try:

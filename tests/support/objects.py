@@ -13,8 +13,10 @@ import pydicom
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import Announcement, Storage
-from isocenter.core.events import Source
+from isocenter.core.errors import Unavailable
+from isocenter.core.events import TOPIC_INSTANCES, Source
 from isocenter.core.part10 import parse_meta
+from isocenter.core.ports import Record
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.ingest.service import IngestService
 from isocenter.ingest.settings import IngestSettings
@@ -193,6 +195,20 @@ def digest(data: bytes) -> str:
 def announcement(transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more: str) -> Announcement:
     """What a protocol says about an object."""
     return Announcement(source=SOURCE, transfer_syntax=transfer_syntax, **more)
+
+
+class FailingBus(MemoryBus):
+    """A log that does not answer for the first tries."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def append(self, topic: str, records: Sequence[Record]) -> None:
+        if topic == TOPIC_INSTANCES and self.failures:
+            self.failures -= 1
+            raise Unavailable("the log is away")
+        await super().append(topic, records)
 
 
 class Archive:

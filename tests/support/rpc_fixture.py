@@ -14,9 +14,10 @@ from isocenter.runtime.rpc_server import new_server
 @asynccontextmanager
 async def served(
     add_to: Callable[[grpc.aio.Server], Sequence[str]],
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncIterator[grpc.aio.Channel]:
     """The services that `add_to` registers, until the context is left."""
-    server = new_server()
+    server = new_server(interceptors)
     add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

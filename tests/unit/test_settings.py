@@ -8,6 +8,7 @@ import pytest
 
 from isocenter.core.errors import Invalid
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.rpc_peers import Tls
 from isocenter.settings import load
 
 
@@ -45,6 +46,9 @@ def test_the_file_may_be_named_by_the_environment(
         ({"gatway.port": "1"}, "gatway: unknown key; did you mean gateway?"),
         ({"gateway.port": "many"}, "gateway.port"),
         ({"gateway.port": "70000"}, "gateway.port"),
+        ({"rpc.storage": "storage"}, "rpc.storage: Value error, 'storage' is not `host:port`"),
+        ({"rpc.query": "one:1,two:2"}, "rpc.query: Value error, several copies are named by"),
+        ({"rpc.ca_file": "ca.crt"}, "rpc: Value error, TLS needs all of ca_file, certificate_file"),
     ],
 )
 def test_a_wrong_flag_is_named(flags: dict[str, str], expected: str) -> None:
@@ -95,3 +99,10 @@ def test_lists_and_tables_are_json_in_flags_and_environment(
     assert load().gateway.known_aes[0].title == "PEER"
     with pytest.raises(Invalid, match=r"gateway\.known_aes"):
         load(flags={"gateway.known_aes": "[not json"})
+
+
+def test_the_files_of_tls_are_given_together() -> None:
+    assert load().rpc.tls is None
+    names = {"ca_file": "ca.crt", "certificate_file": "tls.crt", "key_file": "tls.key"}
+    tls = load(flags={f"rpc.{setting}": name for setting, name in names.items()}).rpc.tls
+    assert tls == Tls(Path("ca.crt"), Path("tls.crt"), Path("tls.key"))

@@ -2,6 +2,9 @@
 
 Most are on a topic of their own. That of a store is the event that announces the object: one
 append makes both durable, and neither can be there without the other.
+
+Partitions move between members: what has moved is dropped right before it is kept, for its new
+owner is given it again. A record that two members keep all the same is one record: it has one id.
 """
 
 from __future__ import annotations
@@ -119,15 +122,16 @@ class AuditConsumer:
             try:
                 event = decode(delivery)
             except IsocenterError as error:
-                await self._bury(consumer, delivery, str(error))
+                if consumer.owns(delivery):
+                    await self._bury(consumer, delivery, str(error))
                 continue
             if isinstance(event, AuditEvent):
                 records.append((delivery, event))
             elif isinstance(event, InstanceStored):
                 records.append((delivery, store_record(event, delivery.headers["ce_id"])))
-            elif delivery.topic == TOPIC_AUDIT:
+            elif delivery.topic == TOPIC_AUDIT and consumer.owns(delivery):
                 await self._bury(consumer, delivery, "this is no audit record")
-        await self._keep(consumer, records)
+        await self._keep(consumer, [record for record in records if consumer.owns(record[0])])
         await consumer.commit()
 
     async def _keep(

@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import Enum
 
 from rich.markup import escape
 
-from isocenter.cli.common import err, out, process
+from isocenter.cli.common import err, out, plain, process
 from isocenter.cli.serving import is_served
 from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
@@ -55,7 +54,7 @@ async def list_records(
         total = await trail.count(which)
     if as_json:
         for record in records:
-            out.print(json.dumps(asdict(record), default=_plain), markup=False)
+            out.print(json.dumps(asdict(record), default=plain), markup=False)
         return
     if not total:
         out.print("no records pass the filter" if which != AuditFilter() else "no records")
@@ -76,10 +75,6 @@ def _action(name: str) -> AuditAction:
     except ValueError:
         known = ", ".join(action.value for action in AuditAction)
         raise Invalid(f"no action named {name!r}", fix=f"actions are: {known}") from None
-
-
-def _plain(value: object) -> object:
-    return value.value if isinstance(value, Enum) else str(value)
 
 
 def _line(record: AuditEvent) -> str:

@@ -1,13 +1,13 @@
-"""`isocenter import`, `verify` and `rebuild`: work on a data directory, served or not."""
+"""`isocenter import`, `verify`, `rebuild`, `replay` and `sweep`: work on an installation, served
+or not."""
 
 from __future__ import annotations
 
-import getpass
-import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from isocenter.cli.common import err, out, process
+from isocenter.cli.common import err, operator, out, process
 from isocenter.cli.progress import Tally
 from isocenter.cli.serving import is_served
 from isocenter.cli.sources import SourceFile, find_some
@@ -21,7 +21,7 @@ from isocenter.settings import Settings
 
 async def import_files(settings: Settings, paths: Sequence[Path]) -> int:
     """Store every file; 0 when none was refused."""
-    source = Source(protocol="CLI", host=socket.gethostname(), user=getpass.getuser())
+    source = operator()
     files = find_some(paths)
     async with process(settings) as env:
         ingest = await env.ingest()
@@ -69,15 +69,52 @@ async def verify(settings: Settings, study: str) -> int:
 
 async def rebuild(settings: Settings) -> int:
     """Fill a new index and switch to it; 0 when every object could be read."""
-    problems: dict[str, str] = {}
     async with process(settings) as env:
         indexing = await env.indexing()
         with Tally(err, "indexed", "instances", otherwise="not readable") as tally:
             async for step in indexing.rebuild():
                 tally.add(count=step.instances - tally.done)
-                for key, problem in step.problems.items():
-                    if key not in problems:
-                        tally.refuse(key, problem)
-                problems.update(step.problems)
+                tally.refuse_new(step.problems)
     out.print("the new index answers")
-    return 1 if problems else 0
+    return 1 if tally.refused else 0
+
+
+async def replay(settings: Settings, since: datetime | None, offsets: Sequence[str]) -> int:
+    """Apply the log's events of instances to the index again; 0 when all could be applied."""
+    start = _offsets(offsets)
+    async with process(settings) as env:
+        indexing = await env.indexing()
+        with Tally(err, "replayed", "events", otherwise="not applicable") as tally:
+            async for step in indexing.replay(since and since.replace(tzinfo=UTC), start):
+                tally.refuse_new(step.problems)
+                tally.add(count=step.events - tally.done - tally.refused)
+    return 1 if tally.refused else 0
+
+
+def _offsets(texts: Sequence[str]) -> Mapping[int, int]:
+    found: dict[int, int] = {}
+    for text in texts:
+        partition, _, offset = text.partition("=")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise Invalid(f"--from {text}: not PARTITION=OFFSET", fix="write --from 0=1200")
+        found[int(partition)] = int(offset)
+    return found
+
+
+async def sweep(settings: Settings) -> int:
+    """Announce the objects that nobody has announced; 0 when every orphan could be read."""
+    async with process(settings) as env:
+        indexing = await env.indexing()
+        announced = waiting = 0
+        with Tally(err, "looked at", "objects", otherwise="not readable") as tally:
+            async for step in indexing.sweep():
+                tally.refuse_new(step.problems)
+                tally.add(count=step.objects - tally.done - tally.refused)
+                announced, waiting = step.announced, step.waiting
+    out.print(f"orphans announced: {announced:,}")
+    if waiting:
+        out.print(
+            f"not in the index yet: {waiting:,}; their events may be under way, so "
+            "sweep again when indexing has caught up"
+        )
+    return 1 if tally.refused else 0

@@ -109,6 +109,14 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         local = host in LOOPBACK
         where = "this machine only" if local else f"other machines can reach it{warning}"
         yield Finding(f"{name}.host", f"{host} ({where})")
+    rpc = settings.rpc
+    if rpc.port and rpc.host not in LOOPBACK and rpc.tls is None:
+        yield Finding(
+            "rpc.host",
+            f"{rpc.host} (whoever reaches it can store, read and remove objects)",
+            "set rpc.ca_file, rpc.certificate_file and rpc.key_file, or keep strangers off "
+            "this network",
+        )
 
 
 def _backends(settings: Settings) -> Iterator[Finding]:

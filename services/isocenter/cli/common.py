@@ -6,8 +6,11 @@ Nothing of the services is imported before a verb needs it: help and version ans
 from __future__ import annotations
 
 import asyncio
+import getpass
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -16,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
+from isocenter.core.events import Source
 
 if TYPE_CHECKING:
     from isocenter.app import Process
@@ -95,6 +99,16 @@ def quiet(form: Literal["text", "json"]) -> None:
     from isocenter.runtime.logs import configure
 
     configure("error", form, "cli")
+
+
+def operator() -> Source:
+    """Who runs this verb."""
+    return Source(protocol="CLI", host=socket.gethostname(), user=getpass.getuser())
+
+
+def plain(value: object) -> object:
+    """What JSON holds of a value that it does not know."""
+    return value.value if isinstance(value, Enum) else str(value)
 
 
 def make_data(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from isocenter.cli.common import (
     run_async,
     settings_of,
 )
+from isocenter.cli.dead import dead
 from isocenter.core.errors import IsocenterError
 
 app = typer.Typer(
@@ -164,6 +165,39 @@ def rebuild(
     require_data(settings)
     raise typer.Exit(run_async(run_rebuild(settings)))
 
+
+@app.command(rich_help_panel=CARE)
+def replay(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    since: Annotated[datetime | None, typer.Option(help="Appended then or later (UTC).")] = None,
+    offset: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="PARTITION=OFFSET to begin at. May be repeated."),
+    ] = None,
+) -> None:
+    """Apply to the index again what the log holds of instances, also while everything runs."""
+    from isocenter.cli.care import replay as run_replay
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_replay(settings, since, offset or [])))
+
+
+@app.command(rich_help_panel=CARE)
+def sweep(
+    data: DataOption = None, config: ConfigOption = None, assignments: SetOption = None
+) -> None:
+    """Announce objects that are kept and that no event has announced (it also runs by itself)."""
+    from isocenter.cli.care import sweep as run_sweep
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_sweep(settings)))
+
+
+app.add_typer(dead, name="dead", rich_help_panel=CARE)
 
 audit = typer.Typer(
     help="The audit trail.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +49,7 @@ class Tally:
         self._started = self._told = time.monotonic()
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
+        self._problems: set[str] = set()
         self.done = 0
         self.bytes = 0
         self._progress = Progress(
@@ -93,6 +95,13 @@ class Tally:
         self._reasons[reason] += 1
         self._examples.setdefault(reason, what)
         self._update(1)
+
+    def refuse_new(self, problems: Mapping[str, str]) -> None:
+        """Those of all problems so far (what -> reason) that were not refused before."""
+        for what, reason in problems.items():
+            if what not in self._problems:
+                self._problems.add(what)
+                self.refuse(what, reason)
 
     def _update(self, count: int) -> None:
         self._progress.update(self._task, advance=count, rate=self._rate())

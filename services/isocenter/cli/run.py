@@ -19,6 +19,8 @@ from isocenter.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_LARGEST_BUFFER = 31 * 1024 * 1024
+
 
 async def run_roles(
     settings: Settings, roles: Sequence[str], *, name: str, supervisor_fd: int
@@ -27,8 +29,10 @@ async def run_roles(
     env = Process(settings, roles, name)
     # A person reads the lines of one machine: its name on each would only be in the way.
     shown = env.name if settings.log.format == "text" else env.instance
-    configure(settings.log.level, settings.log.format, shown)
+    where = env.telemetry.log_fields if env.telemetry.on else None
+    configure(settings.log.level, settings.log.format, shown, where=where)
     _raise_descriptors()
+    _keep_freed_memory()
     if uses_data(settings):
         make_data(settings)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
@@ -59,14 +63,25 @@ def _raise_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _keep_freed_memory() -> None:
+    """An object takes a few buffers of its size, freed a moment later. The C library gives those
+    back to the system at once, and faulting them in again costs more than all of their copying. It
+    keeps up to twice as much as the largest single buffer that it has seen freed (glibc; at most
+    this size)."""
+    bytearray(_LARGEST_BUFFER)
+
+
 async def _build(env: Process) -> Sequence[Role]:
     built = await env.build()
     rpc = env.settings.rpc
     if not rpc.port:
         return built
     from isocenter.runtime.rpc_server import RpcServer
+    from isocenter.runtime.rpc_tracing import TracedServing
 
-    return [*built, RpcServer(built, rpc.host, rpc.port)]
+    tracing = [TracedServing(env.telemetry)] if env.telemetry.on else []
+    server = RpcServer(built, rpc.host, rpc.port, tls=rpc.tls, interceptors=tracing)
+    return [*built, server]
 
 
 async def _watch(lifeline: Lifeline, stop: asyncio.Event) -> None:

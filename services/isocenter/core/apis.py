@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from isocenter.core.events import AuditEvent, Source
@@ -139,7 +140,8 @@ class Storage(Protocol):
         ...
 
     async def remove(self, key: str) -> None:
-        """Remove a derived blob (a pack that was compacted). Never an object: `Refused`."""
+        """Remove a derived blob (a pack that was compacted) or an entry of the outbox. Never an
+        object: `Refused`."""
         ...
 
     def instances(
@@ -272,9 +274,40 @@ class RebuildProgress:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far a replay is."""
+
+    events: int
+    problems: Mapping[str, str]  # PARTITION/OFFSET of an event that cannot be applied -> why
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SweepProgress:
+    """How far a sweep is."""
+
+    objects: int  # looked at
+    announced: int  # orphans among them that are announced now
+    waiting: int  # not indexed, but too young to be orphans, or indexing is behind
+    problems: Mapping[str, str]  # key of an orphan that could not be read -> why
+    done: bool
+
+
 class Indexing(Protocol):
     """Administration of the index."""
 
     def rebuild(self) -> AsyncIterator[RebuildProgress]:
         """Fill a new index from the objects alone while the old one answers, then switch."""
+        ...
+
+    def replay(
+        self, since: datetime | None, offsets: Mapping[int, int]
+    ) -> AsyncIterator[ReplayProgress]:
+        """Apply the log's events of instances to the index once more: those from the given
+        offsets per partition on (default: the oldest), appended at `since` or later."""
+        ...
+
+    def sweep(self) -> AsyncIterator[SweepProgress]:
+        """Look for objects that are durable and were never announced, and announce them."""
         ...

@@ -1,4 +1,5 @@
-"""Making pack entries: from an event alone where it tells everything, else from the object."""
+"""Making pack entries: from an event alone where it tells everything, else from the object.
+And the event that an object should have had, from the object."""
 
 from __future__ import annotations
 
@@ -6,18 +7,20 @@ import json
 from collections.abc import AsyncIterable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 
 from isocenter.core.deflate import inflate
 from isocenter.core.dictionary import PIXEL_DATA
 from isocenter.core.elements import structure_of
-from isocenter.core.events import InstanceStored
+from isocenter.core.errors import Mismatch
+from isocenter.core.events import MAX_INLINE_HEADER, InstanceStored, Source
 from isocenter.core.frame_builder import FrameTableBuilder
 from isocenter.core.frames import FrameTable, NativeFrames, number, pixel_layout
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.json_model import to_json
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.packs import PackEntry, bulk_uri
-from isocenter.core.part10 import split
+from isocenter.core.part10 import FileMeta, split
 from isocenter.core.pixels import pixel_format
 from isocenter.core.ports import Buffer
 from isocenter.core.reader import Header, NeedMore, find_value, scan_header
@@ -92,15 +95,11 @@ async def entry_from_object(
     In bounded memory; stops reading where nothing more is to be learnt, so the checksum is that
     of those who know it. Raises `Unprocessable`, `Unsupported`.
     """
-    meta, data_set = await split(chunks)
+    meta, (header, scanned, builder) = await _read_object(size, chunks)
     syntax = lookup(meta.transfer_syntax)
     facts = _Facts(
         name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length, checksum
     )  # fmt: skip
-    end = 0 if syntax.deflated else size
-    plain = inflate(data_set) if syntax.deflated else data_set
-    async with aclosing(data_set), aclosing(plain):
-        header, scanned, builder = await _read(plain, syntax, meta.length, end)
     base = bulk_uri(name.name)
     attributes = to_json(header, syntax.uid, base)
     if builder is None:
@@ -113,9 +112,59 @@ async def entry_from_object(
     return _entry(facts, header, attributes, frames, table, dumps), attributes
 
 
+async def event_from_object(
+    name: ObjectName,
+    size: int,
+    chunks: AsyncIterable[Buffer],
+    source: Source,
+    received_at: datetime,
+) -> InstanceStored:
+    """The announcement of an object that had none, from its Part 10 file.
+
+    Raises `Unprocessable` and `Unsupported`, also for what could be announced but not indexed, and
+    `Mismatch` if the object is not the one that its key names.
+    """
+    meta, (header, scanned, _) = await _read_object(size, chunks)
+    if (scanned.study, scanned.series, scanned.instance) != (
+        name.name.study, name.name.series, name.name.instance,
+    ):  # fmt: skip
+        raise Mismatch(
+            f"the object {name.key} holds another instance than its key says",
+            fix="store the file again through ingest, which names it after its content",
+        )
+    to_json(header, meta.transfer_syntax, bulk_uri(name.name))
+    return InstanceStored(
+        name=name.name,
+        sop_class=scanned.sop_class,
+        transfer_syntax=meta.transfer_syntax,
+        key=name.key,
+        digest=name.digest,
+        size=size,
+        data_set_offset=meta.length,
+        header_length=len(header),
+        header=header if len(header) <= MAX_INLINE_HEADER else None,
+        source=source,
+        received_at=received_at,
+        patient_id=scanned.patient_id,
+    )
+
+
+_Parts = tuple[bytes, Header, FrameTableBuilder | None]
+
+
+async def _read_object(size: int, chunks: AsyncIterable[Buffer]) -> tuple[FileMeta, _Parts]:
+    """File Meta Information and parts of a Part 10 file, read as far as needed."""
+    meta, data_set = await split(chunks)
+    syntax = lookup(meta.transfer_syntax)
+    end = 0 if syntax.deflated else size
+    plain = inflate(data_set) if syntax.deflated else data_set
+    async with aclosing(data_set), aclosing(plain):
+        return meta, await _read(plain, syntax, meta.length, end)
+
+
 async def _read(
     data_set: AsyncIterable[Buffer], syntax: TransferSyntax, offset: int, end: int
-) -> tuple[bytes, Header, FrameTableBuilder | None]:
+) -> _Parts:
     """Header bytes, what they say, and the frames; `end` is where the file ends, 0 if the
     bytes are not those of the file."""
     buffer = bytearray()

@@ -15,7 +15,8 @@ from isocenter.core.identity import InstanceName
 TOPIC_INSTANCES = "isocenter.instances"
 TOPIC_STUDIES = "isocenter.studies"
 TOPIC_AUDIT = "isocenter.audit"
-TOPICS = (TOPIC_INSTANCES, TOPIC_STUDIES, TOPIC_AUDIT)
+TOPIC_JOBS = "isocenter.jobs"
+TOPICS = (TOPIC_INSTANCES, TOPIC_STUDIES, TOPIC_AUDIT, TOPIC_JOBS)
 DEAD_SUFFIX = ".dead"
 
 # A header longer than this is read from the object instead of being carried by the event.
@@ -34,7 +35,7 @@ class ConflictPolicy(Enum):
 class Source:
     """Who brought an object or asked for something, as far as the protocol tells."""
 
-    protocol: str  # "DIMSE", "DICOMweb", "gRPC" or "CLI"
+    protocol: str  # "DIMSE", "DICOMweb", "gRPC", "CLI"; "sweep": an orphan found by itself
     host: str = ""  # address of the peer, without the port
     ae_title: str = ""  # calling AE title
     called_ae_title: str = ""
@@ -102,7 +103,8 @@ class InstanceDeleted:
 
 @dataclass(frozen=True, slots=True)
 class StudyChanged:
-    """The index now answers with this content of a study."""
+    """The index now answers with this content of a study. Told at least once for each change, and
+    at times again behind a newer one: exact is `StudyQuiet`."""
 
     partition: str
     study: str
@@ -118,6 +120,34 @@ class StudyQuiet:
     study: str
     series_count: int
     instance_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCheckpoint:
+    """How far the sweep for orphans is; the newest one is where its next owner goes on."""
+
+    key: str  # the last object key that was looked at
+    started_at: datetime  # UTC
+    done: bool
+
+
+class LetterFate(Enum):
+    """What was done with a dead letter."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterResolved:
+    """A dead letter is done with. It stands behind the letter in the same `.dead` topic."""
+
+    partition: int  # of the letter in that topic
+    offset: int
+    fate: LetterFate
+    by: Source
+    at: datetime  # UTC
+    reason: str = ""
 
 
 class AuditAction(Enum):
@@ -170,4 +200,9 @@ Event = (
     | StudyChanged
     | StudyQuiet
     | AuditEvent
+    | SweepCheckpoint
+    | DeadLetterResolved
 )
+
+# Fields of events that may hold what identifies a patient: never shown to operators.
+PATIENT_FIELDS = frozenset({"header", "patient_id", "patient_ids"})

@@ -7,6 +7,8 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
 - `packs/{partition}/{study}/{series}/...`: metadata packs of a series (`core.packs`).
 - `conflicts/{partition}/{study}/{series}/{instance}/{n}.{digest}`: the decision taken when
   another object arrived under the same name; the highest `n` names the current digest.
+- `outbox/{topic}/{time}-{random}`: an event that waits for the log to answer again
+  (`runtime.outbox`); the time is in nanoseconds, hexadecimal, so keys sort as events were made.
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ from dataclasses import dataclass
 # PS3.5 9.1: components of digits without leading zeros, at most 64 characters in all.
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 UID_MAX_LENGTH = 64
+
+OBJECTS = "objects/"
+PACKS = "packs/"
+OUTBOX = "outbox/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -91,6 +97,11 @@ def packs_prefix(partition: str, study: str, series: str = "") -> str:
     """Prefix of the keys of the metadata packs of a series, or of all series of a study."""
     parts = ["packs", partition, study, *([series] if series else [])]
     return "/".join(parts) + "/"
+
+
+def outbox_key(topic: str, identifier: str) -> str:
+    """The key of an event in the outbox."""
+    return f"{OUTBOX}{topic}/{identifier}"
 
 
 def conflicts_prefix(name: InstanceName) -> str:

@@ -232,8 +232,13 @@ class Request:
     stream: DataStream
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by C-CANCEL with this message ID, and when the association goes away."""
-    responded: bool = False
-    """Whether the final response was sent."""
+    status: int | None = None
+    """Of the final response, once it was sent."""
+
+    @property
+    def responded(self) -> bool:
+        """Whether the final response was sent."""
+        return self.status is not None
 
     @property
     def data(self) -> AsyncIterator[Buffer]:
@@ -288,4 +293,5 @@ class Request:
             **{name: value for name, value in counts.items() if value is not None},
         }
         await self.association.send_message(self.context.id, encode_command(fields), data_set)
-        self.responded = self.responded or status not in PENDING
+        if status not in PENDING and self.status is None:
+            self.status = status

@@ -89,6 +89,7 @@ class _Accepted(Association):
         request = acceptor.decode(body, layer.peer, layer.tls_subject)
         admission = self._server.admission(request)
         if isinstance(admission, Rejected):
+            self._server.rejected += 1
             layer.reject(admission)
             return
         negotiated, pdu = acceptor.accept(body, request, admission)
@@ -99,6 +100,7 @@ class _Accepted(Association):
         layer.accept(pdu)
         self.establish(negotiated)
         self._server.established.add(self)
+        self._server.accepted += 1
 
     def ended(self) -> None:
         """There is no association any more."""
@@ -126,6 +128,8 @@ class Server:
         """Open transport connections, with or without an association."""
         self.established: set[_Accepted] = set()
         """Associations in use."""
+        self.accepted = self.rejected = 0
+        """How many requests of associations there were."""
 
     async def listen(self) -> None:
         """Open the port. Raises `Unavailable`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField
 from isocenter.dimse.server import Admit, Listener, Server, serve
+from isocenter.gateway import tracing
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.c_echo import c_echo
 from isocenter.gateway.c_find import CFind
@@ -18,6 +19,7 @@ from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
 from isocenter.runtime.role import Env, Role
+from isocenter.runtime.telemetry import Telemetry
 
 # Who drains a role bounds it in time; this only ends what would never end.
 _DRAIN_SECONDS = 3600.0
@@ -29,11 +31,16 @@ class GatewayRole(Role):
     name = "gateway"
 
     def __init__(
-        self, settings: GatewaySettings, handlers: Mapping[int, Handler], admit: Admit
+        self,
+        settings: GatewaySettings,
+        handlers: Mapping[int, Handler],
+        admit: Admit,
+        telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
         self._admit = admit
+        self._telemetry = telemetry
         self._server: Server | None = None
 
     @property
@@ -53,6 +60,7 @@ class GatewayRole(Role):
             max_associations=settings.max_associations,
         )
         self._server = await serve(listener, self._handlers, self._admit)
+        tracing.observe(self._server, self._telemetry)
 
     async def drain(self) -> None:
         """Take no new association; finish the requests under way, then release."""
@@ -102,4 +110,9 @@ async def build(env: Env) -> GatewayRole:
             settings=settings,
         ),
     }
-    return GatewayRole(settings, handlers, Admissions(settings=settings, callers=callers))
+    return GatewayRole(
+        settings,
+        tracing.traced(handlers, env.telemetry),
+        Admissions(settings=settings, callers=callers),
+        env.telemetry,
+    )

@@ -57,40 +57,49 @@ class Applier:
         self._storage = storage
         self._announce = announce
 
-    async def apply(self, events: Sequence[Event]) -> Outcome:
-        """Apply events in their order. Errors of single events are in the outcome; raises what
+    async def apply(
+        self, events: Sequence[Event], traces: Mapping[int, str] | None = None
+    ) -> Outcome:
+        """Apply events in their order; `traces`: of which trace they are (`IndexEntry.trace`), by
+        their places. Errors of single events are in the outcome; raises what
         may succeed later: `TRANSIENT`, and `Corrupted` for a damaged index."""
         outcome = Outcome()
         try:
-            await self._apply(list(enumerate(events)), outcome)
+            await self._apply(list(enumerate(events)), outcome, traces or {})
         except (*TRANSIENT, Corrupted):
             raise
         except Exception as error:  # noqa: BLE001 - the event that causes it is looked for
             logger.warning("a batch is applied one by one", extra={"error": type(error).__name__})
-            await self._one_by_one(events, outcome)
+            await self._one_by_one(events, outcome, traces or {})
         return outcome
 
-    async def _one_by_one(self, events: Sequence[Event], outcome: Outcome) -> None:
+    async def _one_by_one(
+        self, events: Sequence[Event], outcome: Outcome, traces: Mapping[int, str]
+    ) -> None:
         for place, event in enumerate(events):
             try:
-                await self._apply([(place, event)], outcome)
+                await self._apply([(place, event)], outcome, traces)
             except (*TRANSIENT, Corrupted):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever one does, the others go on
                 outcome.errors[place] = error
 
-    async def _apply(self, events: Sequence[tuple[int, Event]], outcome: Outcome) -> None:
+    async def _apply(
+        self, events: Sequence[tuple[int, Event]], outcome: Outcome, traces: Mapping[int, str]
+    ) -> None:
         for kind, run in groupby(events, key=lambda item: type(item[1])):
             places = list(run)
             if kind is InstanceStored:
                 stored = {place: e for place, e in places if isinstance(e, InstanceStored)}
-                await self._stored(stored, outcome)
+                await self._stored(stored, outcome, traces)
             elif kind is InstanceDeleted:
                 gone = [e for _, e in places if isinstance(e, InstanceDeleted)]
                 objects = [ObjectName(e.name, e.digest) for e in gone]
                 outcome.count(await self._index.remove(objects))
 
-    async def _stored(self, events: Mapping[int, InstanceStored], outcome: Outcome) -> None:
+    async def _stored(
+        self, events: Mapping[int, InstanceStored], outcome: Outcome, traces: Mapping[int, str]
+    ) -> None:
         places = list(events)
         found, errors = await read_events(self._storage, list(events.values()))
         outcome.errors.update({places[at]: error for at, error in errors.items()})
@@ -101,7 +110,8 @@ class Applier:
         changed: dict[InstanceName, dict[str, IndexEntry]] = {}
         for place, read in reads.items():
             versions = changed.setdefault(read.index.name, {})
-            await self._arrive(events[place], read.index, held, versions)
+            entry = replace(read.index, trace=traces.get(place, ""))
+            await self._arrive(events[place], entry, held, versions)
         entries = [entry for versions in changed.values() for entry in versions.values()]
         outcome.count(await self._index.upsert(entries))
 

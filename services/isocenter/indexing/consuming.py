@@ -1,4 +1,11 @@
-"""The indexing group's member: from the log to the index, whatever is down meanwhile."""
+"""The indexing group's member: from the log to the index, whatever is down meanwhile.
+
+Ownership: partitions move between members at any time. What this one holds of a partition that has
+moved is dropped right before it is applied, for the new owner is given it again; what it applies
+in the moment of the move is applied twice, which changes nothing (`StudyIndex`). A position is
+committed only behind events that are in the index and whose studies are told as changed, so a
+member that ends anywhere before leaves both to the next one.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +31,10 @@ from isocenter.core.ports import Consumer, Delivery, EventBus, Record, StudyInde
 from isocenter.indexing.applying import Applier, Outcome
 from isocenter.indexing.packing import SeriesName, compact
 from isocenter.indexing.settings import IndexingSettings
+from isocenter.indexing.tracing import BatchTracing
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import decode, encode
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +109,7 @@ class Indexer:
         storage: Storage,
         audit_log: AuditLog,
         settings: IndexingSettings,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._bus = bus
         self._storage = storage
@@ -107,6 +117,7 @@ class Indexer:
         self._settings = settings
         self._applier = Applier(index=index, storage=storage, announce=self._announce)
         self._segments: OrderedDict[SeriesName, int] = OrderedDict()
+        self._tracing = BatchTracing(telemetry)
         self.retrying = Retrying(settings.retry_seconds, "indexing")
 
     async def run(self) -> None:
@@ -141,22 +152,31 @@ class Indexer:
         return deliveries
 
     async def _index(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
-        events: list[Event] = []
-        sources: list[Delivery] = []
+        read: list[tuple[Delivery, Event]] = []
         dead: list[tuple[Delivery, Exception]] = []
         for delivery in deliveries:
             try:
-                events.append(decode(delivery))
-                sources.append(delivery)
+                read.append((delivery, decode(delivery)))
             except IsocenterError as error:
                 dead.append((delivery, error))
-        outcome = await self.retrying(lambda: self._applier.apply(events))
-        dead += [(sources[place], cause) for place, cause in sorted(outcome.errors.items())]
+        mine, outcome = await self.retrying(lambda: self._apply(consumer, read))
+        dead += [(mine[place], cause) for place, cause in sorted(outcome.errors.items())]
         for delivery, cause in dead:
-            await self._bury(consumer, delivery, cause)
+            if consumer.owns(delivery):
+                await self._bury(consumer, delivery, cause)
         await self.retrying(lambda: self._tell(outcome))
         await self.retrying(consumer.commit)
         await self._compact(outcome)
+
+    async def _apply(
+        self, consumer: Consumer, read: Sequence[tuple[Delivery, Event]]
+    ) -> tuple[Sequence[Delivery], Outcome]:
+        """One try, with what is this member's by then: an index may be down for long."""
+        mine = [(delivery, event) for delivery, event in read if consumer.owns(delivery)]
+        deliveries = [delivery for delivery, _ in mine]
+        with self._tracing.applying(deliveries) as traces:
+            outcome = await self._applier.apply([event for _, event in mine], traces)
+        return deliveries, outcome
 
     async def _bury(self, consumer: Consumer, delivery: Delivery, error: Exception) -> None:
         logger.error(

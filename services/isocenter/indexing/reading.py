@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
@@ -19,6 +19,7 @@ from isocenter.core.identity import ObjectName
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.packs import PackEntry
 from isocenter.core.ports import IndexEntry
+from isocenter.runtime.streams import generator
 
 # Not the fault of the event or object in hand: the same again may succeed.
 TRANSIENT = (Unavailable, OutOfResources, DeadlineExceeded)
@@ -71,20 +72,10 @@ def from_pack(entry: PackEntry) -> Read:
 
 async def read_object(storage: Storage, name: ObjectName, size: int, checksum: str = "") -> Read:
     """Read an object's header, and its frames' places, from the object store."""
-    async with aclosing(_chunks(storage, name.key)) as chunks:
+    # A header ends long before the object: what is behind it is not waited for.
+    async with aclosing(generator(storage.read(name.key))) as chunks:
         entry, _ = await entry_from_object(name, size, chunks, dumps, checksum)
     return from_pack(entry)
-
-
-async def _chunks(storage: Storage, key: str) -> AsyncGenerator[bytes, None]:
-    chunks = storage.read(key)
-    try:
-        async for chunk in chunks:
-            yield chunk
-    finally:
-        # A header ends long before the object: what is behind it is not waited for.
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
 
 
 async def read_events(

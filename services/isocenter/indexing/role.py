@@ -12,6 +12,8 @@ from isocenter.indexing import rpc
 from isocenter.indexing.consuming import Indexer
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
+from isocenter.indexing.sweep_job import SweepJob
+from isocenter.indexing.sweeping import Sweeper
 from isocenter.runtime.role import Env, Role
 
 
@@ -20,23 +22,30 @@ class IndexingRole(Role):
 
     name = "indexing"
 
-    def __init__(self, *, service: Indexing, indexer: Indexer, settler: Settler) -> None:
+    def __init__(
+        self, *, service: Indexing, indexer: Indexer, settler: Settler, sweep: SweepJob | None
+    ) -> None:
+        """`sweep` is None where the settings say that there is none."""
         self.service = service
-        self._indexer = indexer
-        self._settler = settler
+        self._consumers: dict[str, Indexer | Settler | SweepJob] = {
+            "indexing": indexer,
+            "settling": settler,
+        }
+        if sweep is not None:
+            self._consumers["sweeping"] = sweep
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin consuming."""
         self._tasks = [
-            asyncio.create_task(self._indexer.run(), name="indexing"),
-            asyncio.create_task(self._settler.run(), name="settling"),
+            asyncio.create_task(consumer.run(), name=name)
+            for name, consumer in self._consumers.items()
         ]
 
     async def drain(self) -> None:
         """Finish the batches in hand."""
-        self._indexer.stop()
-        self._settler.stop()
+        for consumer in self._consumers.values():
+            consumer.stop()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -48,7 +57,7 @@ class IndexingRole(Role):
 
     def problems(self) -> Sequence[str]:
         """What indexing waits for, and consumers that have ended."""
-        waiting = [self._indexer.retrying.problem, self._settler.retrying.problem]
+        waiting = [consumer.retrying.problem for consumer in self._consumers.values()]
         ended = [f"the task {task.get_name()} has ended" for task in self._tasks if task.done()]
         return [*(problem for problem in waiting if problem), *ended]
 
@@ -60,13 +69,19 @@ class IndexingRole(Role):
 async def build(env: Env) -> IndexingRole:
     """The role of this process."""
     settings = env.section(IndexingSettings)
-    bus, storage = await env.bus(), await env.storage()
+    bus, index, storage = await env.bus(), await env.index(), await env.storage()
+    sweeper = Sweeper(
+        bus=bus, index=index, storage=storage, settings=settings, telemetry=env.telemetry
+    )
     indexer = Indexer(
         bus=bus,
-        index=await env.index(),
+        index=index,
         storage=storage,
         audit_log=await env.audit_log(),
         settings=settings,
+        telemetry=env.telemetry,
     )
-    settler = Settler(bus=bus, storage=storage, settings=settings)
-    return IndexingRole(service=await env.indexing(), indexer=indexer, settler=settler)
+    settler = Settler(bus=bus, storage=storage, sweeper=sweeper, settings=settings)
+    sweep = SweepJob(bus=bus, sweeper=sweeper, settings=settings) if settings.sweep_hours else None
+    service = await env.indexing()
+    return IndexingRole(service=service, indexer=indexer, settler=settler, sweep=sweep)

@@ -1,23 +1,27 @@
-"""`core.apis.Indexing`: a new index from the objects alone, while the old one answers."""
+"""`core.apis.Indexing`: a new index from the objects alone, while the old one answers; the log
+applied once more; and a sweep for orphans at once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from isocenter.core.apis import RebuildProgress, Storage
+from isocenter.core.apis import RebuildProgress, ReplayProgress, Storage, SweepProgress
 from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, Event
-from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.ports import BlobInfo, EventBus, IndexEntry, StudyIndex
+from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
+from isocenter.core.ports import BlobInfo, Delivery, EventBus, IndexEntry, StudyIndex
 from isocenter.indexing.applying import Applier
 from isocenter.indexing.conflicts import read_decisions
 from isocenter.indexing.packing import SeriesName, known_entries, write_packs
 from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
+from isocenter.indexing.settings import IndexingSettings
+from isocenter.indexing.sweeping import Sweeper, Swept
 from isocenter.runtime.event_codec import decode
 from isocenter.runtime.role import Env
 
-_OBJECTS = "objects/"
 _BATCH = 500  # entries per transaction, and events per step of a replay
 _CAUGHT_UP = 200  # events: so few more are replayed after the switch
 _PASSES = 20
@@ -36,33 +40,72 @@ class _Count:
         return RebuildProgress(self.studies, self.instances, dict(self.problems), done)
 
 
+@dataclass(slots=True)
+class _Replay:
+    """How far the log was applied."""
+
+    position: dict[int, int]
+    since: datetime | None = None
+    events: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def problem(self, delivery: Delivery, error: Exception) -> None:
+        text = str(error) if isinstance(error, IsocenterError) else type(error).__name__
+        self.problems[f"{delivery.partition}/{delivery.offset}"] = text
+
+    def progress(self, *, done: bool = False) -> ReplayProgress:
+        return ReplayProgress(self.events, dict(self.problems), done)
+
+
 class IndexingService:
     """Administration of the index."""
 
-    def __init__(self, *, bus: EventBus, index: StudyIndex, storage: Storage) -> None:
+    def __init__(
+        self, *, bus: EventBus, index: StudyIndex, storage: Storage, sweeper: Sweeper
+    ) -> None:
         self._bus = bus
         self._index = index
         self._storage = storage
+        self._sweeper = sweeper
 
     async def rebuild(self) -> AsyncIterator[RebuildProgress]:
         """See `Indexing`. An object that cannot be read is a problem and no end."""
         # What is announced from here on may be missing in the listing; it is replayed.
-        position = await self._bus.end(TOPIC_INSTANCES)
+        replay = _Replay(dict(await self._bus.end(TOPIC_INSTANCES)))
         scratch = await self._index.scratch()
         try:
             count = _Count()
             async for _ in self._fill(scratch, count):
                 yield count.progress()
             for _ in range(_PASSES):
-                position, replayed = await self._replay(scratch, position)
-                if replayed < _CAUGHT_UP:
+                before = replay.events
+                await self._catch_up(scratch, replay)
+                if replay.events - before < _CAUGHT_UP:
                     break
             await scratch.promote()
         finally:
             await scratch.close()
         # What the consumer wrote into the former index while this one took its place.
-        await self._replay(self._index, position)
+        await self._catch_up(self._index, replay)
         yield count.progress(done=True)
+
+    async def replay(
+        self, since: datetime | None, offsets: Mapping[int, int]
+    ) -> AsyncIterator[ReplayProgress]:
+        """See `Indexing`. An event that cannot be applied is a problem and no end."""
+        replay = _Replay(dict(offsets), since)
+        async for _ in self._replay(self._index, replay):
+            yield replay.progress()
+        yield replay.progress(done=True)
+
+    async def sweep(self) -> AsyncIterator[SweepProgress]:
+        """See `Indexing`."""
+        found = Swept()
+        async with aclosing(self._sweeper.below(OBJECTS)) as parts:
+            async for swept in parts:
+                found.add(swept)
+                yield _sweep_progress(found)
+        yield _sweep_progress(found, done=True)
 
     # --- objects ---------------------------------------------------------------------------------
 
@@ -84,7 +127,7 @@ class IndexingService:
         """The objects of one series at a time, in key order."""
         current: SeriesName = ("", "", "")
         found: list[_Found] = []
-        async for info in self._storage.list(_OBJECTS):
+        async for info in self._storage.list(OBJECTS):
             name = ObjectName.from_key(info.key)
             if name is None:
                 continue
@@ -148,31 +191,49 @@ class IndexingService:
 
     # --- the log ---------------------------------------------------------------------------------
 
-    async def _replay(
-        self, index: StudyIndex, position: Mapping[int, int]
-    ) -> tuple[Mapping[int, int], int]:
-        """Apply what was announced from a position on; the next position, and how much it was.
-        Events that cannot be applied are the consumer's business, not the rebuild's."""
+    async def _catch_up(self, index: StudyIndex, replay: _Replay) -> None:
+        """Apply what was announced since. Events that cannot be applied are the consumer's
+        business, not the rebuild's."""
+        async for _ in self._replay(index, replay):
+            pass
+
+    async def _replay(self, index: StudyIndex, replay: _Replay) -> AsyncIterator[None]:
+        """Apply what was announced from a position on, a batch at a time."""
         applier = Applier(index=index, storage=self._storage)
-        end = dict(position)
-        events: list[Event] = []
-        replayed = 0
-        async for delivery in self._bus.replay(TOPIC_INSTANCES, position):
-            end[delivery.partition] = delivery.offset + 1
-            replayed += 1
-            try:
-                events.append(decode(delivery))
-            except IsocenterError:
+        batch: list[tuple[Delivery, Event]] = []
+        async for delivery in self._bus.replay(TOPIC_INSTANCES, dict(replay.position)):
+            replay.position[delivery.partition] = delivery.offset + 1
+            if replay.since is not None and delivery.appended_at < replay.since:
                 continue
-            if len(events) >= _BATCH:
-                await applier.apply(events)
-                events = []
-        await applier.apply(events)
-        return end, replayed
+            replay.events += 1
+            try:
+                batch.append((delivery, decode(delivery)))
+            except IsocenterError as error:
+                replay.problem(delivery, error)
+            if len(batch) >= _BATCH:
+                await _apply(applier, batch, replay)
+                batch = []
+                yield
+        await _apply(applier, batch, replay)
+
+
+async def _apply(
+    applier: Applier, batch: Sequence[tuple[Delivery, Event]], replay: _Replay
+) -> None:
+    outcome = await applier.apply([event for _, event in batch])
+    for place, error in outcome.errors.items():
+        replay.problem(batch[place][0], error)
+
+
+def _sweep_progress(found: Swept, *, done: bool = False) -> SweepProgress:
+    return SweepProgress(found.objects, found.announced, found.waiting, dict(found.problems), done)
 
 
 async def create(env: Env) -> IndexingService:
     """The service of this process; it needs no consumers."""
-    return IndexingService(
-        bus=await env.bus(), index=await env.index(), storage=await env.storage()
+    bus, index, storage = await env.bus(), await env.index(), await env.storage()
+    settings = env.section(IndexingSettings)
+    sweeper = Sweeper(
+        bus=bus, index=index, storage=storage, settings=settings, telemetry=env.telemetry
     )
+    return IndexingService(bus=bus, index=index, storage=storage, sweeper=sweeper)

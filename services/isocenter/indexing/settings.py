@@ -26,6 +26,19 @@ class IndexingSettings(BaseModel):
     pack_segments: int = Field(
         32, ge=2, description="Metadata packs of a series from which on they are merged early."
     )
+    orphan_seconds: float = Field(
+        60,
+        ge=0,
+        description="Age from which an object that no event has announced counts as forgotten, "
+        "and is announced by the sweep.",
+    )
+    sweep_hours: float = Field(
+        24,
+        ge=0,
+        le=168,
+        description="How often all objects are compared with the index; 0: only those of studies "
+        "that go quiet.",
+    )
     retry_seconds: float = Field(
         10, gt=0, description="Longest pause between two tries while something is down."
     )

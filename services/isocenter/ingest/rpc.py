@@ -9,7 +9,8 @@ import grpc.aio
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.ports import Buffer
 from isocenter.runtime.rpc_errors import answers_errors
-from isocenter.runtime.rpc_stream import closing, first_of, upload, uploaded
+from isocenter.runtime.rpc_pieces import gathered, lean_channel, lean_server
+from isocenter.runtime.rpc_stream import closing, first_of, in_time, upload, uploaded
 from isocenter.runtime.wire import name_from, name_to, source_from, source_to
 from isocenter.v1 import ingest_pb2, ingest_pb2_grpc
 
@@ -50,11 +51,12 @@ class IngestClient:
     """`Ingest` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = ingest_pb2_grpc.IngestServiceStub(channel)
+        self._stub = ingest_pb2_grpc.IngestServiceStub(lean_channel(channel))
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set."""
-        first = ingest_pb2.StoreRequest(
+        request = ingest_pb2.StoreRequest
+        first = request(
             announcement=ingest_pb2.Announcement(
                 source=source_to(announcement.source),
                 transfer_syntax=announcement.transfer_syntax,
@@ -64,8 +66,8 @@ class IngestClient:
             )
         )
         async with closing(self._stub.Store()) as call:
-            await upload(call, first, data_set, ingest_pb2.StoreRequest)
-            stored = await call
+            await upload(call, first, gathered(data_set, request))
+            stored = await in_time(call)
         return Stored(
             name=name_from(stored.name),
             sop_class=stored.sop_class,
@@ -77,5 +79,6 @@ class IngestClient:
 
 def add_to(server: grpc.aio.Server, service: Ingest) -> Sequence[str]:
     """Register the service; answers with its full name."""
-    ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestServicer(service), server)
+    servicer = IngestServicer(service)
+    ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, lean_server(server))
     return [ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name]

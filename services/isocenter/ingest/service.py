@@ -25,7 +25,10 @@ from isocenter.ingest.intake import Intake, Taken
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
+from isocenter.runtime.instruments import STORE_STAGE_DURATION
+from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env
+from isocenter.runtime.telemetry import OFF, Stages, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +39,32 @@ class IngestService:
     """`core.apis.Ingest` over storage, the log and the audit trail."""
 
     def __init__(
-        self, *, storage: Storage, bus: EventBus, audit_log: AuditLog, settings: IngestSettings
+        self,
+        *,
+        storage: Storage,
+        bus: EventBus,
+        outbox: Outbox,
+        audit_log: AuditLog,
+        settings: IngestSettings,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
         self._bus = bus
+        self._outbox = outbox
         self._audit_log = audit_log
         self._settings = settings
+        self._telemetry = telemetry
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set: durable, announced and audited on return."""
         received_at = datetime.now(UTC)
         policy = self._settings.policy_of(announcement.source.ae_title)
+        stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
 
         async def guard(taken: Taken) -> None:
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
+            stages.enter("commit")
 
         try:
             intake = Intake(
@@ -61,7 +75,9 @@ class IngestService:
                 guard,
             )
             taken = await intake.take(data_set)
+            stages.enter("announce")
             await self._announce(taken, announcement, received_at, policy)
+            stages.end()
         except IsocenterError as error:
             await self._record_refusal(announcement, error)
             raise
@@ -84,15 +100,20 @@ class IngestService:
         await self._until_durable(_event(taken, announcement, received_at, policy))
 
     async def _until_durable(self, event: InstanceStored | InstanceRejected) -> None:
-        """Append an event; try again while the log does not answer, for a bounded time."""
+        """Append an event. While the log does not answer, try again for a bounded time, or leave
+        it in the outbox if the settings say so."""
         record = encode(event)
+        if self._settings.outbox:
+            await self._outbox.append_in_order(TOPIC_INSTANCES, record)
+            return
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.announce_seconds
         pause = _FIRST_PAUSE
         while True:
             try:
-                await self._bus.append(TOPIC_INSTANCES, [record])
-            except Unavailable as error:
+                async with asyncio.timeout_at(deadline):
+                    await self._bus.append(TOPIC_INSTANCES, [record])
+            except (Unavailable, TimeoutError) as error:
                 if clock() + pause > deadline:
                     raise Unavailable(
                         "the log does not answer, so the object is not announced",
@@ -172,6 +193,8 @@ async def create(env: Env) -> IngestService:
     return IngestService(
         storage=await env.storage(),
         bus=await env.bus(),
+        outbox=await env.outbox(),
         audit_log=await env.audit_log(),
         settings=env.section(IngestSettings),
+        telemetry=env.telemetry,
     )

@@ -68,6 +68,12 @@ class IngestSettings(BaseModel):
         "told to come back later.",
     )
 
+    outbox: bool = Field(
+        False,
+        description="Keep accepting while the log is down: events are kept in the object store and "
+        "announced later.",
+    )
+
     @field_validator("partition")
     @classmethod
     def _partition(cls, value: str) -> str:

@@ -13,7 +13,8 @@ from isocenter.core.matching import Search
 from isocenter.core.ports import Match
 from isocenter.runtime.rpc_channel import UNARY_SECONDS
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
-from isocenter.runtime.rpc_stream import download, generator
+from isocenter.runtime.rpc_stream import download
+from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import search_from, search_to
 from isocenter.v1 import query_pb2, query_pb2_grpc
 

@@ -112,7 +112,7 @@ class QueryService:
         for match in batch:
             study, series, _ = _names(match.attributes)
             agreed = await self._agreed(search.partition, study, series, beyond)
-            completed.append(Match({**agreed, **match.attributes}))
+            completed.append(Match({**agreed, **match.attributes}, match.trace))
         return completed
 
     async def _agreed(

@@ -1,18 +1,22 @@
-"""Writing the audit trail: records go through the log before the access they record."""
+"""Writing the audit trail: records go through the log before the access they record.
+
+While the log is down they wait in the outbox, so that reads go on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditOutcome, Source
-from isocenter.core.ports import EventBus
 from isocenter.runtime.event_codec import audit_record, unique_id
+from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.wire import ACTIONS, OUTCOMES, source_to, timestamp
 from isocenter.v1 import events_pb2
 
@@ -63,10 +67,10 @@ class AuditLog:
     """
 
     def __init__(
-        self, bus: EventBus, instance: str, *, window_seconds: float = WINDOW_SECONDS
+        self, outbox: Outbox, instance: str, *, window_seconds: float = WINDOW_SECONDS
     ) -> None:
         """`instance` names this process; it becomes part of the record ids."""
-        self._bus = bus
+        self._outbox = outbox
         self._instance = instance
         self._window_seconds = window_seconds
         self._windows: dict[_Access, _Window] = {}
@@ -104,7 +108,7 @@ class AuditLog:
         )
         data = _repeated(action, outcome, source, partition, detail) + varying.SerializeToString()
         study = studies[0] if studies else ""
-        await self._bus.append(TOPIC_AUDIT, [audit_record(event_id, study, data)])
+        await self._outbox.append(TOPIC_AUDIT, audit_record(event_id, study, data))
 
     async def accessed(
         self,
@@ -137,7 +141,8 @@ class AuditLog:
         self._windows[access] = window
         recorded.add_done_callback(lambda task: self._began(access, window, task))
         if self._flusher is None:
-            self._flusher = loop.create_task(self._flush_for_ever())
+            # It outlives the access that starts it, and is no part of its trace.
+            self._flusher = loop.create_task(self._flush_for_ever(), context=Context())
         return window
 
     def _began(self, access: _Access, window: _Window, task: asyncio.Task[None]) -> None:
@@ -180,7 +185,7 @@ class AuditLog:
         del self._windows[access]
 
     async def close(self) -> None:
-        """Record what is counted so far. Raises `Unavailable` if the log is down."""
+        """Record what is counted so far. Raises `Unavailable` if that cannot be made durable."""
         if self._flusher is not None:
             self._flusher.cancel()
             with suppress(asyncio.CancelledError):

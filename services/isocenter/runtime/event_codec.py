@@ -16,10 +16,13 @@ from google.protobuf.message import DecodeError, Message
 
 from isocenter.core.errors import Corrupted, Invalid
 from isocenter.core.events import (
+    DEAD_SUFFIX,
     TOPIC_AUDIT,
     TOPIC_INSTANCES,
+    TOPIC_JOBS,
     TOPIC_STUDIES,
     AuditEvent,
+    DeadLetterResolved,
     Event,
     InstanceConflict,
     InstanceDeleted,
@@ -27,9 +30,11 @@ from isocenter.core.events import (
     InstanceStored,
     StudyChanged,
     StudyQuiet,
+    SweepCheckpoint,
 )
 from isocenter.core.ports import Delivery, Record
 from isocenter.runtime.wire import (
+    FATES,
     POLICIES,
     audit_event_from,
     audit_event_to,
@@ -167,6 +172,38 @@ def _study(
     return to, of
 
 
+def _checkpoint_to(event: SweepCheckpoint) -> events_pb2.SweepCheckpoint:
+    return events_pb2.SweepCheckpoint(
+        key=event.key, started_at=timestamp(event.started_at), done=event.done
+    )
+
+
+def _checkpoint_from(message: events_pb2.SweepCheckpoint) -> SweepCheckpoint:
+    return SweepCheckpoint(message.key, moment(message.started_at), message.done)
+
+
+def _resolved_to(event: DeadLetterResolved) -> events_pb2.DeadLetterResolved:
+    return events_pb2.DeadLetterResolved(
+        partition=event.partition,
+        offset=event.offset,
+        fate=FATES[event.fate],
+        by=source_to(event.by),
+        at=timestamp(event.at),
+        reason=event.reason,
+    )
+
+
+def _resolved_from(message: events_pb2.DeadLetterResolved) -> DeadLetterResolved:
+    return DeadLetterResolved(
+        message.partition,
+        message.offset,
+        enum_from(FATES, message.fate),
+        source_from(message.by),
+        moment(message.at),
+        message.reason,
+    )
+
+
 def _study_of_name(event: InstanceStored | InstanceConflict | InstanceRejected) -> str:
     return event.name.study
 
@@ -177,6 +214,16 @@ def _study_of_audit(event: AuditEvent) -> str:
 
 def _study_uid(event: StudyChanged | StudyQuiet) -> str:
     return event.study
+
+
+def _sweep(event: SweepCheckpoint) -> str:
+    """All of them in one partition: its owner is the one that sweeps."""
+    del event
+    return "sweep"
+
+
+def _letter(event: DeadLetterResolved) -> str:
+    return f"{event.partition}/{event.offset}"
 
 
 _CODECS: Mapping[type, _Codec[Any, Any]] = {
@@ -213,20 +260,32 @@ _CODECS: Mapping[type, _Codec[Any, Any]] = {
     AuditEvent: _Codec(
         TOPIC_AUDIT, events_pb2.AuditEvent, _study_of_audit, audit_event_to, audit_event_from
     ),
+    SweepCheckpoint: _Codec(
+        TOPIC_JOBS, events_pb2.SweepCheckpoint, _sweep, _checkpoint_to, _checkpoint_from
+    ),
+    DeadLetterResolved: _Codec(
+        f"*{DEAD_SUFFIX}", events_pb2.DeadLetterResolved, _letter, _resolved_to, _resolved_from
+    ),
 }
 _TYPES = {event: codec.type for event, codec in _CODECS.items()}
 _BY_TYPE = {codec.type: codec for codec in _CODECS.values()}
 
 
+def topics_of_types() -> Mapping[str, str]:
+    """CloudEvents type -> the topic that carries it."""
+    return {codec.type: codec.topic for codec in _CODECS.values()}
+
+
 def topic_of(event: Event) -> str:
-    """The topic that carries this kind of event."""
+    """The topic that carries this kind of event; `*` stands for any of `core.events.TOPICS`."""
     return _CODECS[type(event)].topic
 
 
-def encode(event: Event) -> Record:
-    """An event as a record of its topic (`topic_of`)."""
+def encode(event: Event, event_id: str = "") -> Record:
+    """An event as a record of its topic (`topic_of`). The same `event_id` is the same event,
+    however often it is appended; without one it is another each time."""
     codec = _CODECS[type(event)]
-    event_id = event.id if isinstance(event, AuditEvent) else unique_id()
+    event_id = event_id or (event.id if isinstance(event, AuditEvent) else unique_id())
     data = codec.to(event).SerializeToString()
     return _record(codec.key(event), _TYPES[type(event)], data, event_id)
 
@@ -248,6 +307,11 @@ def _record(key: str, kind: str, data: bytes, event_id: str) -> Record:
     return Record(key, kind, data, headers)
 
 
+def type_of(event: type[Event]) -> str:
+    """The CloudEvents type of a kind of event."""
+    return _TYPES[event]
+
+
 def decode(delivery: Delivery) -> Event:
     """The event of a delivery.
 
@@ -260,7 +324,7 @@ def decode(delivery: Delivery) -> Event:
         raise Invalid(f"{where} has the unknown type {delivery.type!r}", fix="update this process")
     try:
         event: Event = codec.of(codec.message.FromString(delivery.data))
-    except DecodeError as error:
+    except (DecodeError, ValueError, OverflowError) as error:  # the latter: times out of range
         raise Corrupted(
             f"{where} is no {delivery.type}: {error}", fix="see its producer"
         ) from error

@@ -12,15 +12,15 @@ class Health:
 
     def __init__(self, roles: Iterable[Role]) -> None:
         self._roles = tuple(roles)
-        self._draining = False
+        self.draining = False
 
     def drain(self) -> None:
         """Not ready from now on: the process is about to stop."""
-        self._draining = True
+        self.draining = True
 
     def problems(self) -> dict[str, tuple[str, ...]]:
         """Role -> why it cannot do its work now; empty when work may be sent here."""
         found = {role.name: tuple(role.problems()) for role in self._roles}
-        if self._draining:
+        if self.draining:
             found["process"] = ("it is stopping",)
         return {name: why for name, why in found.items() if why}

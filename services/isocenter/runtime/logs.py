@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from asyncio import CancelledError
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -20,12 +21,20 @@ _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def configure(
-    level: str, form: Literal["text", "json"], instance: str, stream: TextIO | None = None
+    level: str,
+    form: Literal["text", "json"],
+    instance: str,
+    stream: TextIO | None = None,
+    *,
+    where: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
-    """Send all logs of this process, from `level` up, to `stream` (default: standard error)."""
+    """Send all logs of this process, from `level` up, to `stream` (default: standard error).
+    `where` gives fields of each entry: those of the trace that it is part of."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(instance) if form == "json" else TextFormatter(instance))
     handler.addFilter(_ours_or_serious)
+    if where is not None:
+        handler.addFilter(_stamping(where))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -37,6 +46,14 @@ def _ours_or_serious(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     # A server that is told to stop at once cancels its requests: what it says of that is no news.
     return record.levelno >= logging.WARNING and not isinstance(error, CancelledError)
+
+
+def _stamping(where: Callable[[], Mapping[str, str]]) -> Callable[[logging.LogRecord], bool]:
+    def stamp(record: logging.LogRecord) -> bool:
+        vars(record).update(where())
+        return True
+
+    return stamp
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

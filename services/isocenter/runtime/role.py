@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.outbox import Outbox
+from isocenter.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:  # it takes long to import, and embedded processes never use it
     import grpc.aio
@@ -64,6 +66,11 @@ class Env(Protocol):
         """The settings section of this type."""
         ...
 
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where spans and measurements go."""
+        ...
+
     def readiness(self) -> Sequence[str]:
         """Why this process is not ready: the problems of all its roles."""
         ...
@@ -75,6 +82,8 @@ class Env(Protocol):
     async def index(self) -> StudyIndex: ...
 
     async def audit_index(self) -> AuditIndex: ...
+
+    async def outbox(self) -> Outbox: ...
 
     async def audit_log(self) -> AuditLog: ...
 

@@ -38,6 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DOMAIN = "isocenter"
 _DETAILS = "grpc-status-details-bin"
+_PUSHBACK = "grpc-retry-pushback-ms"  # negative: do not try again
 
 STATUS: dict[Code, grpc.StatusCode] = {
     Code.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -129,7 +130,10 @@ class _Context(Protocol):
     """What is needed of a servicer's context."""
 
     async def abort(
-        self, code: grpc.StatusCode, details: str, trailing_metadata: tuple[tuple[str, bytes], ...]
+        self,
+        code: grpc.StatusCode,
+        details: str,
+        trailing_metadata: tuple[tuple[str, str | bytes], ...],
     ) -> NoReturn: ...
 
 
@@ -137,7 +141,16 @@ async def _abort(context: _Context, error: Exception) -> NoReturn:
     if not isinstance(error, IsocenterError):
         logger.error("a gRPC call failed unexpectedly", exc_info=error)
         error = IsocenterError("the service failed", fix="see its log")
-    await context.abort(STATUS[error.code], error.message, ((_DETAILS, details_of(error)),))
+    await context.abort(STATUS[error.code], error.message, _trailers(error))
+
+
+def _trailers(error: IsocenterError) -> tuple[tuple[str, str | bytes], ...]:
+    details = (_DETAILS, details_of(error))
+    if error.code is not Code.UNAVAILABLE:
+        return (details,)
+    # What this service depends on is down, for its other copies too: gRPC tries again only where
+    # a copy itself did not answer.
+    return (details, (_PUSHBACK, "-1"))
 
 
 def answers_errors(method: F) -> F:

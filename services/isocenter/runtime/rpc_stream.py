@@ -1,42 +1,53 @@
-"""Streams over gRPC: chunks of bounded size, and closing that reaches the other side."""
+"""Streams over gRPC: messages of bounded size, progress, and closing that reaches the other side.
+
+A stream has no deadline, as it may be as long as an object is large. Instead each of its steps has
+to come to an end: keepalive finds a peer that is gone, `in_time` one that is there and stuck.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Iterable,
     Iterator,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
-from isocenter.core.errors import Invalid, IsocenterError
+from isocenter.core.errors import DeadlineExceeded, Invalid, IsocenterError
 from isocenter.core.ports import Buffer
 from isocenter.runtime.rpc_errors import cancelled_by_peer, error_of
+from isocenter.runtime.rpc_pieces import CHUNK, piece, pieces
+from isocenter.runtime.streams import generator
 from isocenter.v1 import storage_pb2
-
-CHUNK = 128 * 1024
 
 _PLACEHOLDER = "Internal error from Core"  # grpc.aio's words
 _STATUS_SECONDS = 1.0
+# For one step of a stream: longer than any disk or store takes for it that still works.
+STEP_SECONDS = 120.0
 
 R = TypeVar("R")
-M = TypeVar("M")
+M = TypeVar("M", bound=Message)
 M_contra = TypeVar("M_contra", contravariant=True)
 
 
 class _Part(Protocol):
-    """A message of an uploading stream: `oneof part {<first>; data; complete}`."""
+    """A message of an uploading stream: `oneof part {<first>; data; complete; last}`."""
 
-    data: bytes
+    @property
+    def data(self) -> Buffer: ...
+
+    @property
+    def last(self) -> Buffer: ...
 
     def WhichOneof(self, name: str, /) -> str | None: ...  # noqa: N802 (protobuf's name)
 
@@ -44,19 +55,12 @@ class _Part(Protocol):
 P = TypeVar("P", bound=_Part)
 
 
-def chunks(data: Buffer) -> Iterator[bytes]:
-    """Copies of `data` in pieces of CHUNK bytes; none for empty data."""
-    view = memoryview(data).cast("B")
-    for start in range(0, len(view), CHUNK):
-        yield bytes(view[start : start + CHUNK])
-
-
 async def as_chunks(data: AsyncIterator[Buffer]) -> AsyncGenerator[storage_pb2.Chunk, None]:
     """Bytes as messages."""
     async with aclosing(generator(data)) as parts:
         async for part in parts:
-            for piece in chunks(part):
-                yield storage_pb2.Chunk(data=piece)
+            for chunk in pieces(part, storage_pb2.Chunk):
+                yield chunk
 
 
 async def first_of(requests: AsyncIterator[P], name: str) -> P:
@@ -68,18 +72,21 @@ async def first_of(requests: AsyncIterator[P], name: str) -> P:
     raise Invalid(f"the stream does not begin with `{name}`", fix="send it first")
 
 
-async def uploaded(requests: AsyncIterator[P]) -> AsyncIterator[bytes]:
+async def uploaded(requests: AsyncIterator[P]) -> AsyncIterator[Buffer]:
     """The data of an upload after its first message. Raises `Invalid` unless it is complete:
     the end of a stream alone may also mean that the sender vanished."""
     async for request in requests:
         match request.WhichOneof("part"):
             case "data":
                 yield request.data
+            case "last":
+                yield request.last
+                return
             case "complete":
                 return
             case other:
                 raise Invalid(f"`{other}` within the data of a stream", fix="send it first")
-    raise Invalid("the stream ended before it was complete", fix="end it with `complete`")
+    raise Invalid("the stream ended before it was complete", fix="end it with `last`")
 
 
 class _Call(Protocol):
@@ -114,10 +121,10 @@ class Outcome:
 
     def _done(self, _: object) -> None:
         call = self._call
-        code: grpc.StatusCode = _now(call.code())
-        details: str = _now(call.details())
+        code: grpc.StatusCode = now(call.code())
+        details: str = now(call.details())
         if code is not grpc.StatusCode.OK and details != _PLACEHOLDER:
-            self._error = error_of(code, details, _now(call.trailing_metadata()) or ())
+            self._error = error_of(code, details, now(call.trailing_metadata()) or ())
             self._known.set()
 
     @asynccontextmanager
@@ -138,7 +145,7 @@ class Outcome:
             raise cancelled_by_peer(cancelled) from None
 
 
-def _now(ready: Coroutine[Any, Any, R]) -> R:
+def now(ready: Coroutine[Any, Any, R]) -> R:
     """The result of a coroutine that has nothing to wait for: the status of a call that is done,
     which grpc.aio offers in no other way to a callback."""
     try:
@@ -161,61 +168,71 @@ async def closing(call: C) -> AsyncIterator[C]:
         call.cancel()  # does nothing to a call that is done
 
 
-async def download(call: grpc.aio.UnaryStreamCall[Any, R]) -> AsyncGenerator[R, None]:
-    """The answers of a call."""
+async def in_time(step: Awaitable[R], seconds: float | None = STEP_SECONDS) -> R:
+    """The result of one step of a call. Raises `DeadlineExceeded`, which cancels the call."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await step
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"the called process did nothing for {seconds:.0f} s",
+            fix="see its log, then try again",
+        ) from None
+
+
+async def download(
+    call: grpc.aio.UnaryStreamCall[Any, R], patience: float | None = STEP_SECONDS
+) -> AsyncGenerator[R, None]:
+    """The answers of a call, each within `patience` seconds of when it is asked for."""
     async with closing(call):
-        async for answer in call:
-            yield answer
+        while (answer := await in_time(call.read(), patience)) is not grpc.aio.EOF:
+            yield cast(R, answer)
 
 
 async def items(
     call: grpc.aio.UnaryStreamCall[Any, storage_pb2.ItemChunk],
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     """The values (and their numbers) that a call answers with in pieces."""
-    parts: list[bytes] = []
-    async with aclosing(download(call)) as pieces:
-        async for piece in pieces:
-            parts.append(piece.data)
-            if piece.last:
-                yield piece.number, parts[0] if len(parts) == 1 else b"".join(parts)
+    parts: list[Buffer] = []
+    async with aclosing(download(call)) as answers:
+        async for answer in answers:
+            parts.append(answer.data)
+            if answer.last:
+                yield answer.number, b"".join(parts)
                 parts = []
 
 
 def as_items(number: int, value: bytes) -> Iterator[storage_pb2.ItemChunk]:
     """One value in pieces."""
-    pieces = list(chunks(value)) or [b""]
-    for index, piece in enumerate(pieces, start=1):
-        yield storage_pb2.ItemChunk(data=piece, last=index == len(pieces), number=number)
+    view = memoryview(value)
+    for start in range(0, len(view) or 1, CHUNK):
+        others = storage_pb2.ItemChunk(last=start + CHUNK >= len(view), number=number)
+        yield piece(storage_pb2.ItemChunk, [view[start : start + CHUNK]], others=others)
 
 
 class _Upload(Protocol[M_contra]):
-    async def write(self, request: M_contra) -> None: ...
-
-    async def done_writing(self) -> None: ...
+    def write(self, request: M_contra) -> Coroutine[Any, Any, None]: ...
 
 
 async def send(call: _Upload[M], message: M) -> bool:
     """Write one message, waiting until the transport takes it. False if the call is over: the
     service has answered already, and its answer tells why."""
     try:
-        await call.write(message)
+        await in_time(call.write(message))
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return False
     return True
 
 
-async def upload(
-    call: _Upload[M], first: M, data: AsyncIterable[Buffer], kind: Callable[..., M]
-) -> None:
-    """Send an upload: its first message, the data in chunks, and that it is complete."""
+async def upload(call: _Upload[M], first: M, messages: AsyncGenerator[M, None]) -> None:
+    """Send an upload: its first message, then the data. It is not half-closed: its last message
+    says that it is complete, and the answer ends the call."""
     if not await send(call, first):
         return
-    async for part in data:
-        for piece in chunks(part):
-            if not await send(call, kind(data=piece)):
+    async with aclosing(messages):
+        async for message in messages:
+            if not await send(call, message):
                 return
-    if await send(call, kind(complete=True)):
-        await call.done_writing()
 
 
 async def each(parts: Iterable[Buffer]) -> AsyncIterator[Buffer]:
@@ -224,49 +241,38 @@ async def each(parts: Iterable[Buffer]) -> AsyncIterator[Buffer]:
         yield part
 
 
-async def generator(values: AsyncIterator[R]) -> AsyncGenerator[R, None]:
-    """The values of an iterator that is closed with this generator, if it can be closed."""
-    try:
-        async for value in values:
-            yield value
-    finally:
-        if isinstance(values, AsyncGenerator):
-            await values.aclose()
-
-
 async def received(
     call: grpc.aio.UnaryStreamCall[Any, storage_pb2.Chunk],
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Buffer, None]:
     """The bytes that a call answers with in chunks."""
-    async with aclosing(download(call)) as pieces:
-        async for piece in pieces:
-            yield piece.data
+    async with aclosing(download(call)) as chunks:
+        async for chunk in chunks:
+            yield chunk.data
 
 
-async def collected(parts: AsyncIterator[bytes]) -> bytes:
+async def collected(parts: AsyncIterator[Buffer]) -> bytes:
     """All of a stream in memory; its sender bounds it (a frame, a value)."""
-    found = [part async for part in parts]
-    return found[0] if len(found) == 1 else b"".join(found)
+    return b"".join([part async for part in parts])
 
 
 async def exchange(
     call: grpc.aio.StreamStreamCall[M, storage_pb2.Chunk],
     first: M,
-    data: AsyncIterable[Buffer],
-    kind: Callable[..., M],
+    messages: AsyncGenerator[M, None],
 ) -> AsyncGenerator[bytes, None]:
     """What a call answers with while an upload to it goes on.
 
-    The upload's own failure (of `data`) ends the call and is raised in place of its answers.
+    The upload's own failure (of what it sends) ends the call and is raised in place of its answers.
+    An answer may have to wait for what is sent, so only the steps of the upload have a limit.
     """
     async with closing(call):
-        sending = asyncio.create_task(upload(call, first, data, kind))
+        sending = asyncio.create_task(upload(call, first, messages))
         sending.add_done_callback(lambda task: _cancel_if_failed(task, call))
         try:
-            while isinstance(answer := await call.read(), storage_pb2.Chunk):
-                yield answer.data
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                yield bytes(cast(storage_pb2.Chunk, answer).data)
         except (asyncio.CancelledError, grpc.aio.AioRpcError):
-            # `data` failed: that is why the call was cancelled.
+            # What it sends failed: that is why the call was cancelled.
             if sending.done() and not sending.cancelled() and (error := sending.exception()):
                 raise error from None
             raise

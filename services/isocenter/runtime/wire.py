@@ -16,6 +16,7 @@ from isocenter.core.events import (
     AuditEvent,
     AuditOutcome,
     ConflictPolicy,
+    LetterFate,
     Source,
 )
 from isocenter.core.identity import InstanceName
@@ -42,6 +43,7 @@ def _numbers(kind: type[E], names: _Names, prefix: str) -> Mapping[E, Any]:
 POLICIES = _numbers(ConflictPolicy, events_pb2.ConflictPolicy, "CONFLICT_POLICY")
 ACTIONS = _numbers(AuditAction, events_pb2.AuditAction, "AUDIT_ACTION")
 OUTCOMES = _numbers(AuditOutcome, events_pb2.AuditOutcome, "AUDIT_OUTCOME")
+FATES = _numbers(LetterFate, events_pb2.LetterFate, "LETTER_FATE")
 LEVELS = _numbers(Level, query_pb2.Level, "LEVEL")
 
 

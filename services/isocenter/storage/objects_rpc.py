@@ -14,6 +14,7 @@ from isocenter.core.identity import ObjectName
 from isocenter.core.ports import BlobStore, Kept
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.rpc_errors import answers_errors
+from isocenter.runtime.rpc_pieces import lean_server
 from isocenter.runtime.rpc_stream import as_chunks
 from isocenter.v1 import objects_pb2, objects_pb2_grpc, storage_pb2
 
@@ -88,5 +89,5 @@ def _source(context: Context) -> Source:
 
 def add_to(server: grpc.aio.Server, servicer: ObjectServicer) -> Sequence[str]:
     """Register the service; answers with its full name."""
-    objects_pb2_grpc.add_ObjectServiceServicer_to_server(servicer, server)
+    objects_pb2_grpc.add_ObjectServiceServicer_to_server(servicer, lean_server(server))
     return [objects_pb2.DESCRIPTOR.services_by_name["ObjectService"].full_name]

@@ -10,14 +10,15 @@ import grpc.aio
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Invalid
 from isocenter.runtime.rpc_errors import answers_errors
+from isocenter.runtime.rpc_pieces import lean_server
 from isocenter.runtime.rpc_stream import (
     as_chunks,
     as_items,
     each,
     first_of,
-    generator,
     uploaded,
 )
+from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import blob_info_to, instance_from, instance_to, pixels_to
 from isocenter.storage.rpc_client import StorageClient
 from isocenter.v1 import storage_pb2, storage_pb2_grpc
@@ -58,6 +59,8 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
                 if request.WhichOneof("part") == "data":
                     await staged.write(request.data)
                     continue
+                if request.rest:
+                    await staged.write(request.rest)
                 await staged.commit(request.commit.key, request.commit.digest)
                 yield storage_pb2.StageResponse(durable=True)
                 return
@@ -174,5 +177,6 @@ def _level(request: storage_pb2.LevelRequest) -> tuple[str, str, str, str]:
 
 def add_to(server: grpc.aio.Server, service: Storage) -> Sequence[str]:
     """Register the service; answers with its full name."""
-    storage_pb2_grpc.add_StorageServiceServicer_to_server(StorageServicer(service), server)
+    servicer = StorageServicer(service)
+    storage_pb2_grpc.add_StorageServiceServicer_to_server(servicer, lean_server(server))
     return [storage_pb2.DESCRIPTOR.services_by_name["StorageService"].full_name]

@@ -14,13 +14,14 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
 from isocenter.runtime.rpc_channel import UNARY_SECONDS
 from isocenter.runtime.rpc_errors import raised_by_peer
+from isocenter.runtime.rpc_pieces import Gathering, gathered, lean_channel, piece
 from isocenter.runtime.rpc_stream import (
     Outcome,
-    chunks,
     closing,
     collected,
     download,
     each,
+    in_time,
     items,
     received,
     send,
@@ -36,15 +37,15 @@ class StorageClient:
     """`Storage` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = storage_pb2_grpc.StorageServiceStub(channel)
+        self._stub = storage_pb2_grpc.StorageServiceStub(lean_channel(channel))
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Keep a complete small object."""
-        target = storage_pb2.PutRequest.Target(key=key, digest=digest)
-        first = storage_pb2.PutRequest(target=target)
+        request = storage_pb2.PutRequest
+        first = request(target=request.Target(key=key, digest=digest))
         async with closing(self._stub.Put()) as call:
-            await upload(call, first, each(data), storage_pb2.PutRequest)
-            await call
+            await upload(call, first, gathered(each(data), request))
+            await in_time(call)
 
     async def stage(self) -> StagedBlob:
         """Begin a large object."""
@@ -69,7 +70,7 @@ class StorageClient:
         request = storage_pb2.ReadRequest(key=key, offset=offset, length=length)
         async with aclosing(received(self._stub.Read(request))) as parts:
             async for part in parts:
-                yield part
+                yield bytes(part)
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
         """What is kept below a prefix."""
@@ -101,7 +102,7 @@ class StorageClient:
             async for _, value in found:
                 yield value
 
-    async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
+    async def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored."""
         async with aclosing(received(self._stub.DataSet(instance_to(instance)))) as parts:
             async for part in parts:
@@ -142,6 +143,7 @@ class _RemoteUpload:
         self._call = call
         self._outcome = Outcome(call)
         self._hasher = hashlib.sha256()
+        self._gathering = Gathering(storage_pb2.StageRequest)
 
     def digest(self) -> str:
         """SHA-256 of what was written so far."""
@@ -150,14 +152,16 @@ class _RemoteUpload:
     async def write(self, data: Buffer) -> None:
         """Add bytes at the end."""
         self._hasher.update(data)
-        for piece in chunks(data):
-            if not await send(self._call, storage_pb2.StageRequest(data=piece)):
+        for message in self._gathering.add(data):
+            if not await send(self._call, message):
                 await self.response()  # raises why it is over
 
     async def commit(self, key: str, digest: str) -> None:
         """Durable and visible under `key` on return."""
-        commit = storage_pb2.StageRequest.Commit(key=key, digest=digest)
-        await send(self._call, storage_pb2.StageRequest(commit=commit))
+        request = storage_pb2.StageRequest
+        commit = request(commit=request.Commit(key=key, digest=digest))
+        rest = self._gathering.rest()
+        await send(self._call, piece(request, rest, field="rest", others=commit))
         response = await self.response()
         if not response.durable:
             raise Unavailable("storage did not confirm the object", fix="send it again")
@@ -175,7 +179,7 @@ class _RemoteUpload:
     async def response(self) -> storage_pb2.StageResponse:
         """The next answer of the service."""
         async with self._outcome.raised():
-            response = await self._call.read()
+            response = await in_time(self._call.read())
         if not isinstance(response, storage_pb2.StageResponse):
             raise Unavailable("storage ended the upload early", fix="send the object again")
         return response

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
 from isocenter.core.errors import NotFound, Refused
+from isocenter.core.identity import OBJECTS, OUTBOX, PACKS
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.storage import custody, pixel_access
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_OBJECTS = "objects/"
-_PACKS = "packs/"
+_REMOVABLE = (PACKS, OUTBOX)
 
 
 class StorageService:
@@ -26,8 +26,8 @@ class StorageService:
         self._catalogue = Catalogue(blobs, settings.cache_bytes)
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
-        """Keep a complete small object; what is derived may use the reserve."""
-        if key.startswith(_OBJECTS):
+        """Keep a complete small object; all that is no object may use the reserve."""
+        if key.startswith(OBJECTS):
             await self._reserve.claim(sum(len(part) for part in data))
         await self._blobs.put(key, data, digest)
 
@@ -49,10 +49,10 @@ class StorageService:
         return self._blobs.list(prefix, after)
 
     async def remove(self, key: str) -> None:
-        """Remove a metadata pack. Anything else: `Refused`."""
-        if not key.startswith(_PACKS):
+        """Remove a metadata pack or an entry of the outbox. Anything else: `Refused`."""
+        if not key.startswith(_REMOVABLE):
             raise Refused(
-                f"{key} may not be removed: only metadata packs are replaced",
+                f"{key} may not be removed: only metadata packs and the outbox are",
                 fix="objects leave by retention or legal deletion",
             )
         await self._blobs.delete(key)

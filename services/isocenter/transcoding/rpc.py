@@ -15,6 +15,7 @@ from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.ports import Buffer
 from isocenter.runtime.rpc_channel import UNARY_SECONDS
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
+from isocenter.runtime.rpc_pieces import at_once, gathered, lean_channel, lean_server
 from isocenter.runtime.rpc_stream import (
     as_chunks,
     collected,
@@ -110,7 +111,7 @@ class TranscodingClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Begins to learn what the service can produce; needs a running event loop."""
-        self._stub = transcoding_pb2_grpc.TranscodingServiceStub(channel)
+        self._stub = transcoding_pb2_grpc.TranscodingServiceStub(lean_channel(channel))
         self._targets: dict[str, tuple[str, ...]] = {}
         self._learning = asyncio.create_task(self._learn())
 
@@ -119,7 +120,9 @@ class TranscodingClient:
             try:
                 with raised_by_peer():
                     response = await self._stub.Targets(
-                        transcoding_pb2.TargetsRequest(), wait_for_ready=True
+                        transcoding_pb2.TargetsRequest(),
+                        wait_for_ready=True,
+                        timeout=UNARY_SECONDS,
                     )
             except IsocenterError as error:
                 logger.warning("transcoding does not answer", extra={"error": str(error)})
@@ -146,7 +149,7 @@ class TranscodingClient:
             frame=request.Frame(transfer_syntax=transfer_syntax, pixels=pixels_to(pixels))
         )
         call = self._stub.Decode(timeout=UNARY_SECONDS)
-        return await collected(exchange(call, first, each([frame]), request))
+        return await collected(exchange(call, first, gathered(each([frame]), request)))
 
     async def data_set(
         self, data_set: AsyncIterable[Buffer], transfer_syntax: str, target: str
@@ -154,8 +157,9 @@ class TranscodingClient:
         """The same data set in another transfer syntax."""
         request = transcoding_pb2.TranscodeDataSetRequest
         first = request(task=request.Task(transfer_syntax=transfer_syntax, target=target))
+        messages = at_once(data_set, request, request(complete=True))
         call = self._stub.TranscodeDataSet()
-        async with aclosing(exchange(call, first, data_set, request)) as transcoded:
+        async with aclosing(exchange(call, first, messages)) as transcoded:
             async for part in transcoded:
                 yield part
 
@@ -186,12 +190,11 @@ class TranscodingClient:
             )
         )
         call = self._stub.Render(timeout=UNARY_SECONDS)
-        return await collected(exchange(call, first, each([frame]), request))
+        return await collected(exchange(call, first, gathered(each([frame]), request)))
 
 
 def add_to(server: grpc.aio.Server, service: Transcoding) -> Sequence[str]:
     """Register the service; answers with its full name."""
-    transcoding_pb2_grpc.add_TranscodingServiceServicer_to_server(
-        TranscodingServicer(service), server
-    )
+    servicer = TranscodingServicer(service)
+    transcoding_pb2_grpc.add_TranscodingServiceServicer_to_server(servicer, lean_server(server))
     return [transcoding_pb2.DESCRIPTOR.services_by_name["TranscodingService"].full_name]

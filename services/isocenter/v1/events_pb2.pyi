@@ -37,6 +37,12 @@ class AuditOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_OUTCOME_SUCCESS: _ClassVar[AuditOutcome]
     AUDIT_OUTCOME_MINOR_FAILURE: _ClassVar[AuditOutcome]
     AUDIT_OUTCOME_FAILURE: _ClassVar[AuditOutcome]
+
+class LetterFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LETTER_FATE_UNSPECIFIED: _ClassVar[LetterFate]
+    LETTER_FATE_REPLAYED: _ClassVar[LetterFate]
+    LETTER_FATE_DISCARDED: _ClassVar[LetterFate]
 CONFLICT_POLICY_UNSPECIFIED: ConflictPolicy
 CONFLICT_POLICY_KEEP_FIRST: ConflictPolicy
 CONFLICT_POLICY_KEEP_LATEST: ConflictPolicy
@@ -55,6 +61,9 @@ AUDIT_OUTCOME_UNSPECIFIED: AuditOutcome
 AUDIT_OUTCOME_SUCCESS: AuditOutcome
 AUDIT_OUTCOME_MINOR_FAILURE: AuditOutcome
 AUDIT_OUTCOME_FAILURE: AuditOutcome
+LETTER_FATE_UNSPECIFIED: LetterFate
+LETTER_FATE_REPLAYED: LetterFate
+LETTER_FATE_DISCARDED: LetterFate
 
 class InstanceStored(_message.Message):
     __slots__ = ("name", "sop_class", "transfer_syntax", "key", "digest", "size", "data_set_offset", "header_length", "header", "source", "received_at", "policy", "patient_id", "checksum")
@@ -181,3 +190,50 @@ class AuditEvent(_message.Message):
     destination: str
     error: str
     def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., id: _Optional[str] = ..., partition: _Optional[str] = ..., patient_ids: _Optional[_Iterable[str]] = ..., studies: _Optional[_Iterable[str]] = ..., series: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., instance_count: _Optional[int] = ..., detail: _Optional[str] = ..., destination: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+
+class SweepCheckpoint(_message.Message):
+    __slots__ = ("key", "started_at", "done")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    started_at: _timestamp_pb2.Timestamp
+    done: bool
+    def __init__(self, key: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., done: bool = ...) -> None: ...
+
+class DeadLetterResolved(_message.Message):
+    __slots__ = ("partition", "offset", "fate", "by", "at", "reason")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    offset: int
+    fate: LetterFate
+    by: _common_pb2.Source
+    at: _timestamp_pb2.Timestamp
+    reason: str
+    def __init__(self, partition: _Optional[int] = ..., offset: _Optional[int] = ..., fate: _Optional[_Union[LetterFate, str]] = ..., by: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class OutboxRecord(_message.Message):
+    __slots__ = ("topic", "key", "type", "data", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    key: str
+    type: str
+    data: bytes
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, topic: _Optional[str] = ..., key: _Optional[str] = ..., type: _Optional[str] = ..., data: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...

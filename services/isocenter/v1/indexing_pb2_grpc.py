@@ -39,6 +39,16 @@ class IndexingServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_indexing__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_indexing__pb2.RebuildProgress.FromString,
                 _registered_method=True)
+        self.Replay = channel.unary_stream(
+                '/isocenter.v1.IndexingService/Replay',
+                request_serializer=isocenter_dot_v1_dot_indexing__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_indexing__pb2.ReplayProgress.FromString,
+                _registered_method=True)
+        self.Sweep = channel.unary_stream(
+                '/isocenter.v1.IndexingService/Sweep',
+                request_serializer=isocenter_dot_v1_dot_indexing__pb2.SweepRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_indexing__pb2.SweepProgress.FromString,
+                _registered_method=True)
 
 
 class IndexingServiceServicer(object):
@@ -51,6 +61,20 @@ class IndexingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Replay(self, request, context):
+        """Applies the log's events of instances to the index once more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Sweep(self, request, context):
+        """Looks for objects that were never announced, and announces them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +82,16 @@ def add_IndexingServiceServicer_to_server(servicer, server):
                     servicer.Rebuild,
                     request_deserializer=isocenter_dot_v1_dot_indexing__pb2.RebuildRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_indexing__pb2.RebuildProgress.SerializeToString,
+            ),
+            'Replay': grpc.unary_stream_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=isocenter_dot_v1_dot_indexing__pb2.ReplayRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_indexing__pb2.ReplayProgress.SerializeToString,
+            ),
+            'Sweep': grpc.unary_stream_rpc_method_handler(
+                    servicer.Sweep,
+                    request_deserializer=isocenter_dot_v1_dot_indexing__pb2.SweepRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_indexing__pb2.SweepProgress.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +121,60 @@ class IndexingService(object):
             '/isocenter.v1.IndexingService/Rebuild',
             isocenter_dot_v1_dot_indexing__pb2.RebuildRequest.SerializeToString,
             isocenter_dot_v1_dot_indexing__pb2.RebuildProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isocenter.v1.IndexingService/Replay',
+            isocenter_dot_v1_dot_indexing__pb2.ReplayRequest.SerializeToString,
+            isocenter_dot_v1_dot_indexing__pb2.ReplayProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Sweep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isocenter.v1.IndexingService/Sweep',
+            isocenter_dot_v1_dot_indexing__pb2.SweepRequest.SerializeToString,
+            isocenter_dot_v1_dot_indexing__pb2.SweepProgress.FromString,
             options,
             channel_credentials,
             insecure,

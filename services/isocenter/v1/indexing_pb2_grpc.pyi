@@ -33,12 +33,20 @@ class IndexingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> IndexingServiceAsyncStub: ...
     Rebuild: _grpc.UnaryStreamMultiCallable[_indexing_pb2.RebuildRequest, _indexing_pb2.RebuildProgress]
     """Fills a new index from the objects alone while the old one answers, then switches."""
+    Replay: _grpc.UnaryStreamMultiCallable[_indexing_pb2.ReplayRequest, _indexing_pb2.ReplayProgress]
+    """Applies the log's events of instances to the index once more."""
+    Sweep: _grpc.UnaryStreamMultiCallable[_indexing_pb2.SweepRequest, _indexing_pb2.SweepProgress]
+    """Looks for objects that were never announced, and announces them."""
 
 @_typing.type_check_only
 class IndexingServiceAsyncStub(IndexingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Rebuild: _aio.UnaryStreamMultiCallable[_indexing_pb2.RebuildRequest, _indexing_pb2.RebuildProgress]  # type: ignore[assignment]
     """Fills a new index from the objects alone while the old one answers, then switches."""
+    Replay: _aio.UnaryStreamMultiCallable[_indexing_pb2.ReplayRequest, _indexing_pb2.ReplayProgress]  # type: ignore[assignment]
+    """Applies the log's events of instances to the index once more."""
+    Sweep: _aio.UnaryStreamMultiCallable[_indexing_pb2.SweepRequest, _indexing_pb2.SweepProgress]  # type: ignore[assignment]
+    """Looks for objects that were never announced, and announces them."""
 
 class IndexingServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -48,5 +56,21 @@ class IndexingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_indexing_pb2.RebuildProgress], _abc.AsyncIterator[_indexing_pb2.RebuildProgress]]:
         """Fills a new index from the objects alone while the old one answers, then switches."""
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _indexing_pb2.ReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_indexing_pb2.ReplayProgress], _abc.AsyncIterator[_indexing_pb2.ReplayProgress]]:
+        """Applies the log's events of instances to the index once more."""
+
+    @_abc_1.abstractmethod
+    def Sweep(
+        self,
+        request: _indexing_pb2.SweepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_indexing_pb2.SweepProgress], _abc.AsyncIterator[_indexing_pb2.SweepProgress]]:
+        """Looks for objects that were never announced, and announces them."""
 
 def add_IndexingServiceServicer_to_server(servicer: IndexingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,14 +7,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StoreRequest(_message.Message):
-    __slots__ = ("announcement", "data", "complete")
+    __slots__ = ("announcement", "data", "complete", "last")
     ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     announcement: Announcement
     data: bytes
     complete: bool
-    def __init__(self, announcement: _Optional[_Union[Announcement, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+    last: bytes
+    def __init__(self, announcement: _Optional[_Union[Announcement, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...
 
 class Announcement(_message.Message):
     __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study")

@@ -47,7 +47,7 @@ class IngestServiceServicer(object):
     def Store(self, request_iterator, context):
         """Takes in one data set, without File Meta Information, in the announced transfer syntax.
         Answers only when the object and its event are durable. A stream that ends without
-        `complete` keeps nothing.
+        `complete` or `last` keeps nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

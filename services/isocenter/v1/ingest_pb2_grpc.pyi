@@ -34,7 +34,7 @@ class IngestServiceStub:
     Store: _grpc.StreamUnaryMultiCallable[_ingest_pb2.StoreRequest, _ingest_pb2.StoreResponse]
     """Takes in one data set, without File Meta Information, in the announced transfer syntax.
     Answers only when the object and its event are durable. A stream that ends without
-    `complete` keeps nothing.
+    `complete` or `last` keeps nothing.
     """
 
 @_typing.type_check_only
@@ -43,7 +43,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Store: _aio.StreamUnaryMultiCallable[_ingest_pb2.StoreRequest, _ingest_pb2.StoreResponse]  # type: ignore[assignment]
     """Takes in one data set, without File Meta Information, in the announced transfer syntax.
     Answers only when the object and its event are durable. A stream that ends without
-    `complete` keeps nothing.
+    `complete` or `last` keeps nothing.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -55,7 +55,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_pb2.StoreResponse, _abc.Awaitable[_ingest_pb2.StoreResponse]]:
         """Takes in one data set, without File Meta Information, in the announced transfer syntax.
         Answers only when the object and its event are durable. A stream that ends without
-        `complete` keeps nothing.
+        `complete` or `last` keeps nothing.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

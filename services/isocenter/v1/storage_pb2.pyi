@@ -27,7 +27,7 @@ class ItemChunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., last: bool = ..., number: _Optional[int] = ...) -> None: ...
 
 class PutRequest(_message.Message):
-    __slots__ = ("target", "data", "complete")
+    __slots__ = ("target", "data", "complete", "last")
     class Target(_message.Message):
         __slots__ = ("key", "digest")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -38,17 +38,19 @@ class PutRequest(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     target: PutRequest.Target
     data: bytes
     complete: bool
-    def __init__(self, target: _Optional[_Union[PutRequest.Target, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+    last: bytes
+    def __init__(self, target: _Optional[_Union[PutRequest.Target, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...
 
 class PutResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class StageRequest(_message.Message):
-    __slots__ = ("data", "commit")
+    __slots__ = ("data", "commit", "rest")
     class Commit(_message.Message):
         __slots__ = ("key", "digest")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,9 +60,11 @@ class StageRequest(_message.Message):
         def __init__(self, key: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
+    REST_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     commit: StageRequest.Commit
-    def __init__(self, data: _Optional[bytes] = ..., commit: _Optional[_Union[StageRequest.Commit, _Mapping]] = ...) -> None: ...
+    rest: bytes
+    def __init__(self, data: _Optional[bytes] = ..., commit: _Optional[_Union[StageRequest.Commit, _Mapping]] = ..., rest: _Optional[bytes] = ...) -> None: ...
 
 class StageResponse(_message.Message):
     __slots__ = ("durable",)

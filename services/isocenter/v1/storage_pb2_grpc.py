@@ -105,7 +105,8 @@ class StorageServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Put(self, request_iterator, context):
-        """Keeps a complete small object. A stream that ends without `complete` keeps nothing.
+        """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
+        nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,7 +32,9 @@ class StorageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StorageServiceAsyncStub: ...
     Put: _grpc.StreamUnaryMultiCallable[_storage_pb2.PutRequest, _storage_pb2.PutResponse]
-    """Keeps a complete small object. A stream that ends without `complete` keeps nothing."""
+    """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
+    nothing.
+    """
     Stage: _grpc.StreamStreamMultiCallable[_storage_pb2.StageRequest, _storage_pb2.StageResponse]
     """Keeps a large object whose key is known at its end. The first answer says that there is
     room, the second that the object is durable.
@@ -62,7 +64,9 @@ class StorageServiceStub:
 class StorageServiceAsyncStub(StorageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Put: _aio.StreamUnaryMultiCallable[_storage_pb2.PutRequest, _storage_pb2.PutResponse]  # type: ignore[assignment]
-    """Keeps a complete small object. A stream that ends without `complete` keeps nothing."""
+    """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
+    nothing.
+    """
     Stage: _aio.StreamStreamMultiCallable[_storage_pb2.StageRequest, _storage_pb2.StageResponse]  # type: ignore[assignment]
     """Keeps a large object whose key is known at its end. The first answer says that there is
     room, the second that the object is durable.
@@ -95,7 +99,9 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_storage_pb2.PutRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.PutResponse, _abc.Awaitable[_storage_pb2.PutResponse]]:
-        """Keeps a complete small object. A stream that ends without `complete` keeps nothing."""
+        """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
+        nothing.
+        """
 
     @_abc_1.abstractmethod
     def Stage(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from isocenter.v1 import storage_pb2 as isocenter_dot_v1_dot_storage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisocenter/v1/transcoding.proto\x12\x0cisocenter.v1\x1a\x1aisocenter/v1/storage.proto\"\xbc\x01\n\rDecodeRequest\x12\x32\n\x05\x66rame\x18\x01 \x01(\x0b\x32!.isocenter.v1.DecodeRequest.FrameH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x1aK\n\x05\x46rame\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12)\n\x06pixels\x18\x02 \x01(\x0b\x32\x19.isocenter.v1.PixelFormatB\x06\n\x04part\"\xb2\x01\n\x17TranscodeDataSetRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32*.isocenter.v1.TranscodeDataSetRequest.TaskH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x1a/\n\x04Task\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\tB\x06\n\x04part\"\x10\n\x0eTargetsRequest\"\xe8\x01\n\x0fTargetsResponse\x12O\n\x12\x62y_transfer_syntax\x18\x01 \x03(\x0b\x32\x33.isocenter.v1.TargetsResponse.ByTransferSyntaxEntry\x1a$\n\x07Targets\x12\x19\n\x11transfer_syntaxes\x18\x01 \x03(\t\x1a^\n\x15\x42yTransferSyntaxEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0b\x32%.isocenter.v1.TargetsResponse.Targets:\x02\x38\x01\"\xd8\x02\n\rRenderRequest\x12\x30\n\x04task\x18\x01 \x01(\x0b\x32 .isocenter.v1.RenderRequest.TaskH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x1a\xe8\x01\n\x04Task\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12)\n\x06pixels\x18\x02 \x01(\x0b\x32\x19.isocenter.v1.PixelFormat\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07quality\x18\x04 \x01(\r\x12\x1a\n\rwindow_center\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cwindow_width\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x63olumns\x18\x07 \x01(\r\x12\x0c\n\x04rows\x18\x08 \x01(\rB\x10\n\x0e_window_centerB\x0f\n\r_window_widthB\x06\n\x04part2\xb0\x02\n\x12TranscodingService\x12>\n\x06\x44\x65\x63ode\x12\x1b.isocenter.v1.DecodeRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x12R\n\x10TranscodeDataSet\x12%.isocenter.v1.TranscodeDataSetRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x12\x46\n\x07Targets\x12\x1c.isocenter.v1.TargetsRequest\x1a\x1d.isocenter.v1.TargetsResponse\x12>\n\x06Render\x12\x1b.isocenter.v1.RenderRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisocenter/v1/transcoding.proto\x12\x0cisocenter.v1\x1a\x1aisocenter/v1/storage.proto\"\xcc\x01\n\rDecodeRequest\x12\x32\n\x05\x66rame\x18\x01 \x01(\x0b\x32!.isocenter.v1.DecodeRequest.FrameH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x1aK\n\x05\x46rame\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12)\n\x06pixels\x18\x02 \x01(\x0b\x32\x19.isocenter.v1.PixelFormatB\x06\n\x04part\"\xc2\x01\n\x17TranscodeDataSetRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32*.isocenter.v1.TranscodeDataSetRequest.TaskH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x1a/\n\x04Task\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\tB\x06\n\x04part\"\x10\n\x0eTargetsRequest\"\xe8\x01\n\x0fTargetsResponse\x12O\n\x12\x62y_transfer_syntax\x18\x01 \x03(\x0b\x32\x33.isocenter.v1.TargetsResponse.ByTransferSyntaxEntry\x1a$\n\x07Targets\x12\x19\n\x11transfer_syntaxes\x18\x01 \x03(\t\x1a^\n\x15\x42yTransferSyntaxEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0b\x32%.isocenter.v1.TargetsResponse.Targets:\x02\x38\x01\"\xe8\x02\n\rRenderRequest\x12\x30\n\x04task\x18\x01 \x01(\x0b\x32 .isocenter.v1.RenderRequest.TaskH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x1a\xe8\x01\n\x04Task\x12\x17\n\x0ftransfer_syntax\x18\x01 \x01(\t\x12)\n\x06pixels\x18\x02 \x01(\x0b\x32\x19.isocenter.v1.PixelFormat\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07quality\x18\x04 \x01(\r\x12\x1a\n\rwindow_center\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cwindow_width\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x63olumns\x18\x07 \x01(\r\x12\x0c\n\x04rows\x18\x08 \x01(\rB\x10\n\x0e_window_centerB\x0f\n\r_window_widthB\x06\n\x04part2\xb0\x02\n\x12TranscodingService\x12>\n\x06\x44\x65\x63ode\x12\x1b.isocenter.v1.DecodeRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x12R\n\x10TranscodeDataSet\x12%.isocenter.v1.TranscodeDataSetRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x12\x46\n\x07Targets\x12\x1c.isocenter.v1.TargetsRequest\x1a\x1d.isocenter.v1.TargetsResponse\x12>\n\x06Render\x12\x1b.isocenter.v1.RenderRequest\x1a\x13.isocenter.v1.Chunk(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._loaded_options = None
   _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._serialized_options = b'8\001'
   _globals['_DECODEREQUEST']._serialized_start=77
-  _globals['_DECODEREQUEST']._serialized_end=265
-  _globals['_DECODEREQUEST_FRAME']._serialized_start=182
-  _globals['_DECODEREQUEST_FRAME']._serialized_end=257
-  _globals['_TRANSCODEDATASETREQUEST']._serialized_start=268
-  _globals['_TRANSCODEDATASETREQUEST']._serialized_end=446
-  _globals['_TRANSCODEDATASETREQUEST_TASK']._serialized_start=391
-  _globals['_TRANSCODEDATASETREQUEST_TASK']._serialized_end=438
-  _globals['_TARGETSREQUEST']._serialized_start=448
-  _globals['_TARGETSREQUEST']._serialized_end=464
-  _globals['_TARGETSRESPONSE']._serialized_start=467
-  _globals['_TARGETSRESPONSE']._serialized_end=699
-  _globals['_TARGETSRESPONSE_TARGETS']._serialized_start=567
-  _globals['_TARGETSRESPONSE_TARGETS']._serialized_end=603
-  _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._serialized_start=605
-  _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._serialized_end=699
-  _globals['_RENDERREQUEST']._serialized_start=702
-  _globals['_RENDERREQUEST']._serialized_end=1046
-  _globals['_RENDERREQUEST_TASK']._serialized_start=806
-  _globals['_RENDERREQUEST_TASK']._serialized_end=1038
-  _globals['_TRANSCODINGSERVICE']._serialized_start=1049
-  _globals['_TRANSCODINGSERVICE']._serialized_end=1353
+  _globals['_DECODEREQUEST']._serialized_end=281
+  _globals['_DECODEREQUEST_FRAME']._serialized_start=198
+  _globals['_DECODEREQUEST_FRAME']._serialized_end=273
+  _globals['_TRANSCODEDATASETREQUEST']._serialized_start=284
+  _globals['_TRANSCODEDATASETREQUEST']._serialized_end=478
+  _globals['_TRANSCODEDATASETREQUEST_TASK']._serialized_start=423
+  _globals['_TRANSCODEDATASETREQUEST_TASK']._serialized_end=470
+  _globals['_TARGETSREQUEST']._serialized_start=480
+  _globals['_TARGETSREQUEST']._serialized_end=496
+  _globals['_TARGETSRESPONSE']._serialized_start=499
+  _globals['_TARGETSRESPONSE']._serialized_end=731
+  _globals['_TARGETSRESPONSE_TARGETS']._serialized_start=599
+  _globals['_TARGETSRESPONSE_TARGETS']._serialized_end=635
+  _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._serialized_start=637
+  _globals['_TARGETSRESPONSE_BYTRANSFERSYNTAXENTRY']._serialized_end=731
+  _globals['_RENDERREQUEST']._serialized_start=734
+  _globals['_RENDERREQUEST']._serialized_end=1094
+  _globals['_RENDERREQUEST_TASK']._serialized_start=854
+  _globals['_RENDERREQUEST_TASK']._serialized_end=1086
+  _globals['_TRANSCODINGSERVICE']._serialized_start=1097
+  _globals['_TRANSCODINGSERVICE']._serialized_end=1401
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DecodeRequest(_message.Message):
-    __slots__ = ("frame", "data", "complete")
+    __slots__ = ("frame", "data", "complete", "last")
     class Frame(_message.Message):
         __slots__ = ("transfer_syntax", "pixels")
         TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
@@ -19,13 +19,15 @@ class DecodeRequest(_message.Message):
     FRAME_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     frame: DecodeRequest.Frame
     data: bytes
     complete: bool
-    def __init__(self, frame: _Optional[_Union[DecodeRequest.Frame, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+    last: bytes
+    def __init__(self, frame: _Optional[_Union[DecodeRequest.Frame, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...
 
 class TranscodeDataSetRequest(_message.Message):
-    __slots__ = ("task", "data", "complete")
+    __slots__ = ("task", "data", "complete", "last")
     class Task(_message.Message):
         __slots__ = ("transfer_syntax", "target")
         TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
@@ -36,10 +38,12 @@ class TranscodeDataSetRequest(_message.Message):
     TASK_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     task: TranscodeDataSetRequest.Task
     data: bytes
     complete: bool
-    def __init__(self, task: _Optional[_Union[TranscodeDataSetRequest.Task, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+    last: bytes
+    def __init__(self, task: _Optional[_Union[TranscodeDataSetRequest.Task, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...
 
 class TargetsRequest(_message.Message):
     __slots__ = ()
@@ -64,7 +68,7 @@ class TargetsResponse(_message.Message):
     def __init__(self, by_transfer_syntax: _Optional[_Mapping[str, TargetsResponse.Targets]] = ...) -> None: ...
 
 class RenderRequest(_message.Message):
-    __slots__ = ("task", "data", "complete")
+    __slots__ = ("task", "data", "complete", "last")
     class Task(_message.Message):
         __slots__ = ("transfer_syntax", "pixels", "media_type", "quality", "window_center", "window_width", "columns", "rows")
         TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
@@ -87,7 +91,9 @@ class RenderRequest(_message.Message):
     TASK_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     task: RenderRequest.Task
     data: bytes
     complete: bool
-    def __init__(self, task: _Optional[_Union[RenderRequest.Task, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ...) -> None: ...
+    last: bytes
+    def __init__(self, task: _Optional[_Union[RenderRequest.Task, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...

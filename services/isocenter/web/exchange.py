@@ -43,6 +43,7 @@ Pieces = AsyncGenerator[Buffer, None]  # of an answer
 
 DICOMWEB = "/dicomweb"
 ABORT = "isocenter.abort"  # ASGI extension: aborts the connection; given by `web.server`
+ROUTE = "isocenter.route"  # in the scope: the template of the route; given by `web.routes`
 
 # The viewer's page is isolated from other origins: shared memory needs it.
 _ISOLATION: Headers = (

@@ -9,6 +9,7 @@ from isocenter.core.matching import Level
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role
 from isocenter.web import health, viewer
+from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
 from isocenter.web.qido import Qido
 from isocenter.web.rendered import Rendered
@@ -17,6 +18,7 @@ from isocenter.web.routes import Application, Route, dicomweb
 from isocenter.web.server import HttpServer
 from isocenter.web.settings import WebSettings
 from isocenter.web.stow import Stow
+from isocenter.web.tracing import TracedApplication
 from isocenter.web.viewer import Viewer
 from isocenter.web.wado import Wado
 
@@ -92,7 +94,7 @@ class WebRole(Role):
 
     name = "web"
 
-    def __init__(self, served: Application, settings: WebSettings) -> None:
+    def __init__(self, served: ASGIApp, settings: WebSettings) -> None:
         self._server = HttpServer(served, settings)
 
     @property
@@ -129,4 +131,6 @@ async def build(env: Env) -> Role:
         audit_log=await env.audit_log(),
         readiness=env.readiness,
     )
+    if env.telemetry.on:
+        return WebRole(TracedApplication(served, env.telemetry), settings)
     return WebRole(served, settings)

@@ -9,7 +9,7 @@ from typing import Any
 
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import is_uid
-from isocenter.web.exchange import DICOMWEB, Exchange, Handler, Receive, Send
+from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, Send
 from isocenter.web.problems import Problem
 from isocenter.web.settings import WebSettings
 
@@ -62,6 +62,7 @@ class Application:
         route = self._fixed.get(path)
         if route is None:
             route = self._find(exchange, path)
+        exchange.scope[ROUTE] = route.template
         handler = route.methods.get(exchange.scope["method"])
         if handler is None:
             allow = (b"allow", route.allow.encode("ascii"))

@@ -16,9 +16,8 @@ from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.web.exchange import ABORT
+from isocenter.web.exchange import ABORT, ASGIApp
 from isocenter.web.problems import Problem, document
-from isocenter.web.routes import Application
 from isocenter.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -186,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
 class HttpServer:
     """One listener with its connections."""
 
-    def __init__(self, application: Application, settings: WebSettings) -> None:
+    def __init__(self, application: ASGIApp, settings: WebSettings) -> None:
         config = uvicorn.Config(
             application,
             http=partial(BoundedProtocol, settings),  # type: ignore[arg-type]

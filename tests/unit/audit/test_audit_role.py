@@ -150,6 +150,28 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():
     assert all(delivery.headers["error"] for delivery in dead)
 
 
+async def test_what_has_moved_to_another_member_is_left_to_it():
+    bus, index = MemoryBus(), Index()
+    await bus.append(TOPIC_AUDIT, [encode(event("moved")), Record("", "unknown", b"", {})])
+    consumer = AuditConsumer(bus=bus, index=index, batch=100, linger=0)
+    member = await bus.consumer(GROUP, [TOPIC_AUDIT])
+    poll = member.poll
+
+    async def polled_and_moved(max_records: int, timeout: float):
+        found = await poll(max_records, timeout)
+        await bus.revoke(GROUP, TOPIC_AUDIT)
+        return found
+
+    member.poll = polled_and_moved
+    await consumer._step(member)
+    assert index.kept == {}
+    assert [d async for d in bus.replay(f"{TOPIC_AUDIT}.dead")] == []
+    assert await bus.lag(GROUP, TOPIC_AUDIT) == 2
+    async with running(bus, index):
+        await caught_up(bus)
+    assert list(index.kept) == ["moved"]
+
+
 async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeypatch):
     monkeypatch.setattr(consumer_module, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(consumer_module, "POLL_SECONDS", 0.05)

@@ -1,13 +1,16 @@
-"""`isocenter import`, `verify` and `rebuild` on a data directory that nobody serves."""
+"""`isocenter import`, `verify`, `rebuild`, `replay` and `sweep` on a data directory that nobody
+serves."""
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from isocenter.app import Process
-from isocenter.cli.care import import_files, rebuild, verify
+from isocenter.cli.care import import_files, rebuild, replay, sweep, verify
 from isocenter.cli.common import require_data, settings_of
 from isocenter.cli.serving import only_one
 from isocenter.core.errors import Invalid, NotFound, OutOfResources
@@ -62,6 +65,42 @@ async def test_what_was_imported_is_found_after_a_rebuild(
     told = capsys.readouterr()
     assert "indexed: 2 instances" in told.err
     assert "the new index answers" in told.out
+    assert await counted(settings) == 2
+
+
+async def test_what_was_imported_is_found_after_a_replay(
+    settings: Settings, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await import_files(settings, [files])
+    assert await replay(settings, datetime(2100, 1, 1, tzinfo=UTC), []) == 0
+    assert await counted(settings) == 0
+    assert await replay(settings, None, ["0=2"]) == 0
+    assert await counted(settings) == 1
+    assert await replay(settings, None, []) == 0
+    assert await counted(settings) == 2
+    told = capsys.readouterr().err
+    assert [f"replayed: {count} events" in told for count in (0, 1, 2)] == [True] * 3
+
+
+@pytest.mark.parametrize("text", ["1", "a=1", "0=-1", "=", "0=1=2"])
+async def test_an_offset_to_begin_at_has_one_form(settings: Settings, text: str) -> None:
+    with pytest.raises(Invalid, match="--from 0=1200"):
+        await replay(settings, None, [text])
+
+
+async def test_a_sweep_says_what_it_announced_and_what_it_left_for_later(
+    settings: Settings, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await import_files(settings, [files])
+    assert await sweep(settings) == 0
+    told = capsys.readouterr()
+    assert "looked at: 2 objects" in told.err
+    assert "orphans announced: 0\nnot in the index yet: 2" in told.out
+    at_once = load(data=settings.data, flags={"indexing.orphan_seconds": "0"})
+    shutil.rmtree(settings.data / "log")
+    assert await sweep(at_once) == 0
+    assert capsys.readouterr().out == "orphans announced: 2\n"
+    assert await replay(settings, None, []) == 0
     assert await counted(settings) == 2
 
 

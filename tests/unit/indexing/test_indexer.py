@@ -153,14 +153,17 @@ async def test_a_damaged_decision_still_says_which_version_is_current(archive) -
 
 async def test_the_role_consumes_until_it_is_drained(archive) -> None:
     role = IndexingRole(
-        service=archive.service(), indexer=archive.indexer(), settler=archive.settler()
+        service=archive.service(),
+        indexer=archive.indexer(),
+        settler=archive.settler(),
+        sweep=archive.sweep_job(),
     )
     await role.start()
     await archive.store(tiny(PatientID="X"))
     await archive.caught_up()
     assert role.problems() == []
     await role.drain()
-    assert len(role.problems()) == 2
+    assert len(role.problems()) == 3
     await role.stop()
     assert values(await archive.answers(STUDIES), "00100020") == ["X"]
 

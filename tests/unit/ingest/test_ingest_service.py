@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.part10 import parse_meta
-from isocenter.core.ports import Buffer, Record
+from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -44,6 +44,7 @@ from support.objects import (
     SERIES,
     STUDY,
     Archive,
+    FailingBus,
     announcement,
     chunks,
     digest,
@@ -319,28 +320,14 @@ async def test_buffers_may_be_reused_by_the_sender() -> None:
     assert (await archive.blobs.get((await archive.keys("objects/"))[0])).endswith(data)
 
 
-class _FailingBus(MemoryBus):
-    """A log that does not answer for the first tries."""
-
-    def __init__(self, failures: int) -> None:
-        super().__init__()
-        self.failures = failures
-
-    async def append(self, topic: str, records: Sequence[Record]) -> None:
-        if topic == TOPIC_INSTANCES and self.failures:
-            self.failures -= 1
-            raise Unavailable("the log is away")
-        await super().append(topic, records)
-
-
 async def test_a_log_that_comes_back_in_time_is_no_failure() -> None:
-    archive = Archive(bus=_FailingBus(2))
+    archive = Archive(bus=FailingBus(2))
     await archive.ingest.store(announcement(), chunks(small()))
     assert len(await _events(archive.bus, TOPIC_INSTANCES)) == 1
 
 
 async def test_a_log_that_stays_away_makes_the_store_unavailable() -> None:
-    archive = Archive(IngestSettings(announce_seconds=0.1), bus=_FailingBus(10**6))
+    archive = Archive(IngestSettings(announce_seconds=0.1), bus=FailingBus(10**6))
     with pytest.raises(Unavailable):
         await archive.ingest.store(announcement(), chunks(small()))
 

@@ -6,11 +6,15 @@ import asyncio
 
 import pytest
 
+from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import decode
+from isocenter.runtime.outbox import Outbox, Relay
+from isocenter.storage.service import StorageService
+from isocenter.storage.settings import StorageSettings
 
 SOURCE = Source("DICOMweb", "192.0.2.7", user="eva")
 ACCESS = {"partition": "main", "study": "1.2", "series": "1.2.3", "detail": "WADO-RS frames"}
@@ -32,13 +36,24 @@ class Bus(MemoryBus):
         await super().append(topic, records)
 
 
+def outbox(bus: Bus, blobs: MemoryBlobs | None = None) -> Outbox:
+    """Over a log; the object store does not answer, unless there is one."""
+
+    async def storage() -> StorageService:
+        if blobs is None:
+            raise Unavailable("the object store is down")
+        return StorageService(blobs=blobs, settings=StorageSettings(reserve_bytes=0))
+
+    return Outbox(bus, storage, append_seconds=30, down_seconds=0)
+
+
 async def records(bus: Bus) -> list[AuditEvent]:
     return [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
 
 
 async def test_a_record_holds_everything_that_was_said():
     bus = Bus()
-    log = AuditLog(bus, "p1")
+    log = AuditLog(outbox(bus), "p1")
     await log.record(
         AuditAction.EXPORT,
         SOURCE,
@@ -68,7 +83,7 @@ async def test_a_record_holds_everything_that_was_said():
 async def test_an_access_that_cannot_be_recorded_does_not_happen():
     bus = Bus()
     bus.down = True
-    log = AuditLog(bus, "p1")
+    log = AuditLog(outbox(bus), "p1")
     with pytest.raises(Unavailable):
         await log.record(AuditAction.QUERY, SOURCE)
     with pytest.raises(Unavailable):
@@ -82,7 +97,7 @@ async def test_an_access_that_cannot_be_recorded_does_not_happen():
 async def test_nobody_goes_on_before_the_first_access_is_durable():
     bus = Bus()
     bus.gate.clear()
-    log = AuditLog(bus, "p1")
+    log = AuditLog(outbox(bus), "p1")
     tasks = [
         asyncio.create_task(log.accessed(SOURCE, instance_count=1, **ACCESS)) for _ in range(3)
     ]
@@ -98,7 +113,7 @@ async def test_nobody_goes_on_before_the_first_access_is_durable():
 
 async def test_further_accesses_are_counted_until_the_window_ends():
     bus = Bus()
-    log = AuditLog(bus, "p1", window_seconds=0.05)
+    log = AuditLog(outbox(bus), "p1", window_seconds=0.05)
     for _ in range(10):
         await log.accessed(SOURCE, instance_count=2, **ACCESS)
     await log.accessed(SOURCE, instance_count=1, **{**ACCESS, "series": "1.2.4"})
@@ -113,7 +128,7 @@ async def test_further_accesses_are_counted_until_the_window_ends():
 
 async def test_what_is_counted_is_not_lost_while_the_log_is_down():
     bus = Bus()
-    log = AuditLog(bus, "p1", window_seconds=0.02)
+    log = AuditLog(outbox(bus), "p1", window_seconds=0.02)
     await log.accessed(SOURCE, instance_count=1, **ACCESS)
     await log.accessed(SOURCE, instance_count=4, **ACCESS)
     bus.down = True
@@ -123,3 +138,17 @@ async def test_what_is_counted_is_not_lost_while_the_log_is_down():
     bus.down = False
     await log.close()
     assert [event.instance_count for event in await records(bus)] == [1, 4]
+
+
+async def test_reads_go_on_while_the_log_is_down_and_their_records_reach_it_later():
+    bus, blobs = Bus(), MemoryBlobs()
+    bus.down = True
+    log = AuditLog(outbox(bus, blobs), "p1")
+    await log.record(AuditAction.QUERY, SOURCE, detail="QIDO-RS")
+    await log.accessed(SOURCE, instance_count=3, **ACCESS)
+    assert await records(bus) == []
+    bus.down = False
+    storage = StorageService(blobs=blobs, settings=StorageSettings(reserve_bytes=0))
+    assert await Relay(bus, storage).relay() == 2
+    assert [event.detail for event in await records(bus)] == ["QIDO-RS", "WADO-RS frames"]
+    await log.close()

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 
+import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -16,26 +17,11 @@ from isocenter.core.matching import Level, Search
 from isocenter.query import rpc as query_rpc
 from isocenter.runtime.health import Health
 from isocenter.runtime.logs import JsonFormatter, TextFormatter
-from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_channel import open_channel
 from isocenter.runtime.rpc_server import RpcServer
-from support.fake_services import FakeQuery
+from support.rpc_copies import SERVICE, QueryRole
 
-SERVICE = "isocenter.v1.QueryService"
-
-
-class QueryRole(Role):
-    name = "query"
-
-    def __init__(self) -> None:
-        self.service = FakeQuery()
-        self.why: tuple[str, ...] = ()
-
-    def problems(self):
-        return self.why
-
-    def add_to(self, server):
-        return query_rpc.add_to(server, self.service)
+HEALTH = health_pb2.HealthCheckResponse
 
 
 @pytest.fixture
@@ -57,14 +43,52 @@ async def channel(server):
         yield channel
 
 
-async def test_health_follows_the_problems_of_the_roles(role, channel):
+def asking(service: str) -> health_pb2.HealthCheckRequest:
+    return health_pb2.HealthCheckRequest(service=service)
+
+
+async def test_a_process_with_a_problem_says_so_and_its_services_go_on_taking_calls(role, channel):
     stub = health_pb2_grpc.HealthStub(channel)
-    for name in ("", SERVICE):
-        request = health_pb2.HealthCheckRequest(service=name)
-        role.why = ()
-        assert (await stub.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
+    assert (await stub.Check(asking(""))).status == HEALTH.SERVING
+    role.why = ("the index is down",)
+    assert (await stub.Check(asking(""))).status == HEALTH.NOT_SERVING
+    assert (await stub.Check(asking(SERVICE))).status == HEALTH.SERVING
+
+
+async def test_the_health_of_what_is_not_served_is_not_known(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.Check(asking("isocenter.v1.StorageService"))
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    call = stub.Watch(asking("isocenter.v1.StorageService"))
+    assert (await call.read()).status == HEALTH.SERVICE_UNKNOWN
+    call.cancel()
+
+
+async def test_who_watches_a_process_hears_of_every_change(role, channel):
+    call = health_pb2_grpc.HealthStub(channel).Watch(asking(""))
+    async with asyncio.timeout(10):
+        assert (await call.read()).status == HEALTH.SERVING
         role.why = ("the index is down",)
-        assert (await stub.Check(request)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await call.read()).status == HEALTH.NOT_SERVING
+        role.why = ()
+        assert (await call.read()).status == HEALTH.SERVING
+    call.cancel()
+
+
+async def test_who_watches_a_service_hears_that_it_is_stopping_before_calls_are_refused(
+    role, server, channel
+):
+    call = health_pb2_grpc.HealthStub(channel).Watch(asking(SERVICE))
+    client = query_rpc.QueryClient(channel)
+    async with asyncio.timeout(10):
+        assert (await call.read()).status == HEALTH.SERVING
+        role.why = ("the index is down",)
+        draining = asyncio.create_task(server.drain())
+        assert (await call.read()).status == HEALTH.NOT_SERVING
+        assert await client.count(Search(Level.STUDY)) == 2**40
+        await draining
+        assert await call.read() is grpc.aio.EOF
 
 
 async def test_reflection_names_the_services(channel):

@@ -14,6 +14,7 @@ from pydicom.encaps import generate_frames
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
+from isocenter.core.identity import outbox_key
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import BlobInfo
 from isocenter.core.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lookup
@@ -231,12 +232,15 @@ async def test_fragments_that_do_not_say_their_frame_are_unsupported_not_guessed
         await frames_of(archive, stored, [1])
 
 
-async def test_only_packs_may_be_removed() -> None:
+async def test_only_packs_and_the_outbox_may_be_removed() -> None:
     archive = Archive()
     stored = await one(archive, small())
     pack = await write_pack(archive, [stored])
+    waiting = outbox_key("isocenter.audit", "1")
+    await archive.storage.put(waiting, [b"x"], digest(b"x"))
     with pytest.raises(Refused):
         await archive.storage.remove(stored.key)
     await archive.storage.remove(pack)
-    assert await archive.keys("packs/") == []
+    await archive.storage.remove(waiting)
+    assert await archive.keys("packs/") == await archive.keys("outbox/") == []
     assert await all_instances(archive) == [stored]

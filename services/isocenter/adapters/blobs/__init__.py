@@ -1,1 +1,1 @@
-"""The object store: files, and in memory for tests."""
+"""The object store: files, a bucket of an S3 store, and in memory for tests."""

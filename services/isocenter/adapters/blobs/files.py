@@ -25,7 +25,6 @@ from isocenter.adapters.blobs.listing import walk
 from isocenter.adapters.blobs.reading import CheckedReader, RangeReader, read_range
 from isocenter.adapters.blobs.staging import StagedFile, Staging, fsync_file
 from isocenter.core.errors import (
-    Corrupted,
     Invalid,
     IsocenterError,
     NotFound,
@@ -186,11 +185,7 @@ class FileBlobs:
             kept = os.stat(path).st_size  # noqa: PTH116 (hot path)
         except FileNotFoundError:
             return False
-        if kept != size:
-            raise Corrupted(
-                f"{key} is kept with {kept} bytes, but has {size}",
-                fix="run `isocenter verify`, remove the damaged file and send the object again",
-            )
+        keys.check_size(key, kept, size)
         fsync_file(path)  # its writer may not be that far yet
         self._directories.sync(path, name_too=True)
         return True

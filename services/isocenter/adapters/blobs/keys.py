@@ -65,3 +65,12 @@ def check_kept(key: str, expected: str, actual: str) -> None:
         raise Corrupted(
             f"{key} now has the digest {actual}", fix="restore the object from a copy or its source"
         )
+
+
+def check_size(key: str, kept: int, actual: int) -> None:
+    """Raises `Corrupted` unless what is kept under a key is as long as what has it now."""
+    if kept != actual:
+        raise Corrupted(
+            f"{key} is kept with {kept} bytes, but has {actual}",
+            fix="run `isocenter verify`, remove the damaged file and send the object again",
+        )

@@ -1,1 +1,1 @@
-"""The log: embedded (SQLite), and in memory for tests."""
+"""The log: embedded (SQLite), on Kafka, and in memory for tests."""

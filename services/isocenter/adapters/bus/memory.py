@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,16 +12,18 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.events import DEAD_SUFFIX
 from isocenter.core.ports import Consumer, Delivery, Record
 
-PARTITION = 0
+_Log = tuple[str, int]  # topic and partition
+_Lease = tuple[str, str, int]  # group, topic and partition
 
 
 @dataclass(slots=True)
 class _State:
     """What a bus and its consumers share."""
 
-    topics: dict[str, list[Delivery]] = field(default_factory=dict)
-    committed: dict[tuple[str, str], int] = field(default_factory=dict)  # (group, topic): offset
-    owners: dict[tuple[str, str], MemoryConsumer] = field(default_factory=dict)
+    partitions: int
+    logs: dict[_Log, list[Delivery]] = field(default_factory=dict)
+    committed: dict[_Lease, int] = field(default_factory=dict)  # offset
+    owners: dict[_Lease, MemoryConsumer] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def notify(self) -> None:
@@ -28,47 +31,65 @@ class _State:
         async with self.changed:
             self.changed.notify_all()
 
+    def log(self, topic: str, partition: int) -> list[Delivery]:
+        """What a partition holds."""
+        return self.logs.setdefault((topic, partition), [])
+
 
 class MemoryBus:
-    """An `EventBus` with one partition per topic."""
+    """An `EventBus` in lists. A partition belongs to the member that polls it first."""
 
-    def __init__(self) -> None:
-        self._state = _State()
+    def __init__(self, partitions: int = 1) -> None:
+        self._state = _State(partitions)
         self._closed = False
 
     async def append(self, topic: str, records: Sequence[Record]) -> None:
         """Append all records."""
         if self._closed:
             raise Unavailable("the log is closed", fix="open it again")
-        log = self._state.topics.setdefault(topic, [])
         now = datetime.now(UTC)
-        log.extend(
-            Delivery(topic, PARTITION, offset, r.key, r.type, r.data, dict(r.headers), now)
-            for offset, r in enumerate(records, start=len(log))
-        )
+        for r in records:
+            number = zlib.crc32(r.key.encode()) % self._state.partitions
+            log = self._state.log(topic, number)
+            log.append(
+                Delivery(topic, number, len(log), r.key, r.type, r.data, dict(r.headers), now)
+            )
         await self._state.notify()
 
     async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """Join a group; each topic belongs to one member, the others stand by."""
-        for topic in topics:
-            self._state.committed.setdefault((group, topic), 0)
+        """Join a group; each partition belongs to one member, the others stand by."""
         return MemoryConsumer(self, self._state, group, tuple(topics))
 
     async def replay(
         self, topic: str, offsets: Mapping[int, int] | None = None
     ) -> AsyncIterator[Delivery]:
         """All events up to the end the log had when the call began."""
-        start = (offsets or {}).get(PARTITION, 0)
-        for delivery in self._state.topics.get(topic, [])[start:]:
-            yield delivery
+        held = [
+            self._state.log(topic, number)[(offsets or {}).get(number, 0) :]
+            for number in range(self._state.partitions)
+        ]
+        for log in held:
+            for delivery in log:
+                yield delivery
 
     async def end(self, topic: str) -> Mapping[int, int]:
-        """The next offset."""
-        return {PARTITION: len(self._state.topics.get(topic, []))}
+        """The next offsets."""
+        return {
+            number: len(self._state.log(topic, number)) for number in range(self._state.partitions)
+        }
 
     async def lag(self, group: str, topic: str) -> int:
         """How many events the group has not committed."""
-        return len(self._state.topics.get(topic, [])) - self._state.committed.get((group, topic), 0)
+        return sum(
+            end - self._state.committed.get((group, topic, number), 0)
+            for number, end in (await self.end(topic)).items()
+        )
+
+    async def revoke(self, group: str, topic: str) -> None:
+        """Take a topic's partitions from their owners: what happens when members come and go."""
+        for lease in [lease for lease in self._state.owners if lease[:2] == (group, topic)]:
+            self._state.owners.pop(lease).forget(lease)
+        await self._state.notify()
 
     async def close(self) -> None:
         """Refuse further appends."""
@@ -83,10 +104,10 @@ class MemoryConsumer:
         self._state = state
         self._group = group
         self._topics = topics
-        self._positions: dict[str, int] = {}
+        self._positions: dict[_Lease, int] = {}  # of the partitions that this member owns
 
     async def poll(self, max_records: int, timeout: float) -> Sequence[Delivery]:
-        """The next events of the topics that this member owns."""
+        """The next events of the partitions that this member owns."""
         changed = self._state.changed
         try:
             async with asyncio.timeout(timeout), changed:
@@ -99,24 +120,29 @@ class MemoryConsumer:
     def _next(self, max_records: int) -> list[Delivery]:
         found: list[Delivery] = []
         for topic in self._topics:
-            lease = (self._group, topic)
-            if self._state.owners.setdefault(lease, self) is not self:
-                continue
-            position = self._positions.setdefault(topic, self._state.committed[lease])
-            log = self._state.topics.get(topic, [])
-            batch = log[position : position + max_records - len(found)]
-            self._positions[topic] = position + len(batch)
-            found.extend(batch)
+            for number in range(self._state.partitions):
+                lease = (self._group, topic, number)
+                if self._state.owners.setdefault(lease, self) is not self:
+                    continue
+                position = self._positions.setdefault(lease, self._state.committed.get(lease, 0))
+                end = position + max_records - len(found)
+                batch = self._state.log(topic, number)[position:end]
+                self._positions[lease] = position + len(batch)
+                found.extend(batch)
         return found
 
     def owns(self, delivery: Delivery) -> bool:
-        """Whether the topic is still this member's."""
-        return self._state.owners.get((self._group, delivery.topic)) is self
+        """Whether it was polled since its partition came to this member, and is still here."""
+        lease = (self._group, delivery.topic, delivery.partition)
+        return delivery.offset < self._positions.get(lease, 0)
+
+    def forget(self, lease: _Lease) -> None:
+        """The partition is no longer this member's."""
+        self._positions.pop(lease, None)
 
     async def commit(self) -> None:
-        """Everything polled so far is done."""
-        for topic, position in self._positions.items():
-            self._state.committed[self._group, topic] = position
+        """Everything polled so far of what this member owns is done."""
+        self._state.committed.update(self._positions)
 
     async def dead_letter(self, delivery: Delivery, error: str) -> None:
         """Copy the event to the dead-letter topic."""
@@ -126,9 +152,7 @@ class MemoryConsumer:
 
     async def close(self) -> None:
         """Leave the group."""
-        for topic in self._topics:
-            lease = (self._group, topic)
-            if self._state.owners.get(lease) is self:
-                del self._state.owners[lease]
+        for lease in self._positions:
+            del self._state.owners[lease]
         self._positions.clear()
         await self._state.notify()

@@ -1,0 +1,46 @@
+"""Prints docs/telemetry.md: the metrics and spans as the code has them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from isocenter.runtime.instruments import METRICS, SPANS
+
+INTRODUCTION = Path(__file__).with_name("telemetry.md")
+
+
+def main() -> None:
+    """Write the page to standard output."""
+    metrics = (
+        (f"`{row.name}`", row.kind.value, f"`{row.unit}`", _names(row.labels), row.what)
+        for row in METRICS
+    )
+    spans = ((f"`{row.name}`", row.parent, _names(row.attributes), row.what) for row in SPANS)
+    parts = [
+        INTRODUCTION.read_text(encoding="utf-8"),
+        "## Metrics\n",
+        *_table(("name", "kind", "unit", "labels", "what it tells"), metrics),
+        "\n## Spans\n",
+        *_table(("name", "below", "attributes", "what it is"), spans),
+    ]
+    sys.stdout.write("\n".join(parts) + "\n")
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from map(_row, rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""`StudyIndex` on Elasticsearch, shared by any number of reading and writing processes.
+
+Searches go to whichever generation of indices is in use (`elasticsearch_schema`). A write keeps to
+one generation, and is made again if another was in use at its end: a rebuild that is promoted
+meanwhile has not seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Self, TypeVar
+
+from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient
+from isocenter.adapters.index.elasticsearch_errors import IndexMissing
+from isocenter.adapters.index.elasticsearch_instances import InstanceWalk
+from isocenter.adapters.index.elasticsearch_rebuild import Rebuild
+from isocenter.adapters.index.elasticsearch_schema import Generation, InUse, Names, live
+from isocenter.adapters.index.elasticsearch_searching import Walk, counted, plan
+from isocenter.adapters.index.elasticsearch_writing import Writer
+from isocenter.adapters.index.elasticsearch_writing import versions as read_versions
+from isocenter.adapters.settings import ElasticsearchSettings
+from isocenter.core.errors import Unavailable
+from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.matching import Level, Search
+from isocenter.core.ports import IndexEntry, Match, StudyCount
+
+T = TypeVar("T")
+
+_SWITCHES = 5  # of the generation in use, during one write
+
+
+class _Index:
+    """What the index in use and a scratch index have in common."""
+
+    def __init__(self, client: ElasticsearchClient) -> None:
+        self._client = client
+
+    async def _names(self) -> Names:
+        """Where to search."""
+        raise NotImplementedError
+
+    async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
+        raise NotImplementedError
+
+    async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
+        """See `StudyIndex`."""
+        if not entries:
+            return ()
+        return await self._write(lambda where: Writer(self._client, where).upsert(entries))
+
+    async def remove(self, objects: Sequence[ObjectName]) -> Sequence[StudyCount]:
+        """See `StudyIndex`."""
+        if not objects:
+            return ()
+        return await self._write(lambda where: Writer(self._client, where).remove(objects))
+
+    async def versions(
+        self, names: Sequence[InstanceName]
+    ) -> Mapping[InstanceName, Sequence[IndexEntry]]:
+        """See `StudyIndex`."""
+        if not names:
+            return {}
+        return await read_versions(self._client, await self._names(), names)
+
+    def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """See `StudyIndex`."""
+        return self._found(search)
+
+    async def _found(self, search: Search) -> AsyncGenerator[Sequence[Match], None]:
+        asked = plan(search)
+        walk = Walk(self._client, await self._names(), asked)
+        of_instances = search.level is Level.INSTANCE
+        found = InstanceWalk(walk).batches() if of_instances else walk.batches()
+        async with aclosing(found):
+            async for batch in found:
+                yield batch
+
+    async def count(self, search: Search) -> int:
+        """See `StudyIndex`."""
+        narrow = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
+        walk = Walk(self._client, await self._names(), plan(narrow))
+        told = await counted(walk)
+        if told is not None:
+            return told
+        if search.level is Level.INSTANCE:
+            return await InstanceWalk(walk).count()
+        return sum([len(batch) async for batch in walk.batches()])
+
+
+class ElasticsearchIndex(_Index):
+    """The index in use: whichever generation the aliases lead to."""
+
+    def __init__(self, client: ElasticsearchClient, settings: ElasticsearchSettings) -> None:
+        super().__init__(client)
+        self._settings = settings
+        self._seen: Generation | None = None
+
+    @classmethod
+    async def open(cls, url: str, settings: ElasticsearchSettings) -> Self:
+        """Nothing is asked: the cluster may be away. Its first use reports an index that is not
+        there, or not ours."""
+        return cls(ElasticsearchClient.open(url, settings), settings)
+
+    async def _names(self) -> Names:
+        if self._seen is None:
+            self._seen = await live(self._client)
+        return InUse(self._client.address.prefix)
+
+    async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
+        for _ in range(_SWITCHES):
+            where = self._seen = self._seen or await live(self._client)
+            try:
+                answer = await work(where)
+            except IndexMissing:
+                self._seen = await live(self._client)
+                if self._seen == where:
+                    raise
+                continue
+            self._seen = await live(self._client)
+            if self._seen == where:
+                return answer
+        raise Unavailable("the search index is replaced again and again", fix="try again")
+
+    async def _found(self, search: Search) -> AsyncGenerator[Sequence[Match], None]:
+        """A search that finds its index replaced before it has answered begins anew."""
+        begun = False
+        try:
+            async with aclosing(super()._found(search)) as found:
+                async for batch in found:
+                    begun = True
+                    yield batch
+            return
+        except IndexMissing:
+            self._seen = None
+            if begun:
+                raise
+        async with aclosing(super()._found(search)) as found:
+            async for batch in found:
+                yield batch
+
+    async def scratch(self) -> ElasticsearchScratch:
+        """See `StudyIndex`. Raises `Unavailable` while there is another one."""
+        return ElasticsearchScratch(self._client, await Rebuild.begin(self._client, self._settings))
+
+    async def close(self) -> None:
+        """See `StudyIndex`."""
+        await self._client.close()
+
+
+class ElasticsearchScratch(_Index):
+    """An index being filled in a generation of its own, through the connections of the index
+    that it was made by."""
+
+    def __init__(self, client: ElasticsearchClient, rebuild: Rebuild) -> None:
+        super().__init__(client)
+        self._rebuild = rebuild
+
+    async def _names(self) -> Names:
+        return self._rebuild.generation
+
+    async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
+        return await work(self._rebuild.generation)
+
+    async def scratch(self) -> ElasticsearchScratch:
+        """A scratch index has none of its own."""
+        raise Unavailable("a rebuild is under way", fix="wait until it is done")
+
+    async def promote(self) -> None:
+        """See `ScratchIndex`."""
+        await self._rebuild.promote()
+
+    async def close(self) -> None:
+        """See `StudyIndex`; what was not promoted is removed."""
+        await self._rebuild.discard()

@@ -1,0 +1,304 @@
+"""Indices of the Elasticsearch index: their names, mappings, and the terms of a document.
+
+A *generation* is one set of indices, one for each kind of document; the aliases
+`{prefix}-{kind}` lead to the one in use, and every generation has aliases of its own, through
+which one operation keeps to it from beginning to end.
+
+- `instances`: one document an instance name, with all kept versions of it. `group` names the
+  context of the version that answers, `held` those of the others.
+- `contexts`: the distinct patient, study and series attributes of the instances of a series.
+- `series`, `studies`, `patients`: what these levels answer, with the order of `core.matching`
+  and the canonical terms of their own attributes and of those above (`t`; the words of names: `w`).
+
+All documents of a study lie on one shard. Nothing is found by chance before a writer refreshes
+an index, so there is no refresh in the background. Terms are cut off at `TERM_LENGTH`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json
+from isocenter.adapters.index.elasticsearch_errors import IndexMissing
+from isocenter.adapters.settings import ElasticsearchSettings
+from isocenter.core.attributes import Attribute, of_level
+from isocenter.core.errors import Unavailable
+from isocenter.core.matching import JsonAttributes, Level, name_words, terms
+
+SCHEMA = 1
+INSTANCES, CONTEXTS, SERIES, STUDIES, PATIENTS = KINDS = (
+    "instances", "contexts", "series", "studies", "patients",
+)  # fmt: skip
+AUDIT = "audit"
+FIRST = "0"  # the generation that is made where there is none
+
+TERM_LENGTH = 8000  # characters; a term of Lucene has 32,766 bytes at most
+STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
+UID_FIELDS = {STUDY_UID: "study", SERIES_UID: "series", INSTANCE_UID: "instance"}
+LONG_VRS = frozenset({"LT", "ST", "UT"})  # matched in the documents alone
+
+_LEVELS: Mapping[str, tuple[Level, ...]] = {
+    PATIENTS: (Level.PATIENT,),
+    STUDIES: (Level.PATIENT, Level.STUDY),
+    SERIES: (Level.PATIENT, Level.STUDY, Level.SERIES),
+    INSTANCES: (Level.INSTANCE,),
+    CONTEXTS: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of indices."""
+
+    prefix: str
+    suffix: str
+
+    def index(self, kind: str) -> str:
+        """The index of this kind of document."""
+        return f"{self.prefix}-{kind}-v{SCHEMA}-{self.suffix}"
+
+    def alias(self, kind: str) -> str:
+        """Its own alias: gone when it is, so that no late write makes it anew."""
+        return f"{self.prefix}-{kind}.{self.suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """Whichever generation is in use."""
+
+    prefix: str
+
+    def alias(self, kind: str) -> str:
+        """What leads to its index."""
+        return alias(self.prefix, kind)
+
+
+Names = Generation | InUse
+
+
+def alias(prefix: str, kind: str) -> str:
+    """What leads to the index in use."""
+    return f"{prefix}-{kind}"
+
+
+def index_pattern(prefix: str) -> re.Pattern[str]:
+    """Matches indices of any schema and generation; groups: kind, schema, suffix."""
+    kinds = "|".join((*KINDS, AUDIT))
+    return re.compile(rf"{re.escape(prefix)}-({kinds})-v([0-9]+)-([0-9a-f]+)")
+
+
+# --- which indices are in use --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Where an alias leads."""
+
+    index: str
+    kind: str  # of document, as the mapping says; empty: not ours
+    schema: int
+    suffix: str
+
+
+async def uses(
+    client: ElasticsearchClient, kinds: Iterable[str] = KINDS
+) -> Mapping[str, list[Use]]:
+    """Where the aliases of these kinds lead."""
+    prefix = client.address.prefix
+    names = {alias(prefix, kind): kind for kind in kinds}
+    answer = await client.request(
+        "GET",
+        f"/{','.join(names)}",
+        params={"ignore_unavailable": "true", "filter_path": "*.mappings._meta,*.aliases"},
+    )
+    found: dict[str, list[Use]] = {kind: [] for kind in names.values()}
+    for index, facts in answer.items():
+        meta = facts.get("mappings", {}).get("_meta", {})
+        named = index_pattern(prefix).fullmatch(index)
+        use = Use(
+            index, str(meta.get("isocenter", "")), int(meta.get("schema", 0)),
+            named[3] if named else "",
+        )  # fmt: skip
+        for name in {index, *facts.get("aliases", {})} & set(names):
+            found[names[name]].append(use)
+    return found
+
+
+async def live(client: ElasticsearchClient) -> Generation:
+    """The generation in use. Raises `Unavailable` if there is none that can be used."""
+    found = await uses(client)
+    for kind in KINDS:
+        if wrong := problem(client.address.prefix, kind, found[kind]):
+            raise wrong
+    suffixes = {use.suffix for kind in KINDS for use in found[kind]}
+    if len(suffixes) > 1:
+        raise Unavailable(
+            f"index: the indices of the prefix {client.address.prefix} do not belong together",
+            fix="run `isocenter rebuild`",
+        )
+    return Generation(client.address.prefix, suffixes.pop())
+
+
+def problem(prefix: str, kind: str, found: list[Use]) -> Unavailable | None:
+    """What is wrong with where the alias of a kind leads."""
+    name = alias(prefix, kind)
+    if not found:
+        return IndexMissing(
+            f"index: {name} does not exist", fix="make it with `isocenter check --prepare`"
+        )
+    (first, *more) = found
+    if first.kind != kind or not first.suffix:
+        return Unavailable(
+            f"index: {name} is not an index of isocenter",
+            fix="set another prefix in index: elasticsearch://host:port/prefix",
+        )
+    if first.schema != SCHEMA:
+        newer = first.schema > SCHEMA
+        return Unavailable(
+            f"index: {name} has schema {first.schema}, this version needs {SCHEMA}",
+            fix="run this version of isocenter nowhere any more" if newer
+            else "run `isocenter rebuild`",
+        )  # fmt: skip
+    if more:
+        return Unavailable(
+            f"index: {name} leads to {len(found)} indices", fix="run `isocenter rebuild`"
+        )
+    return None
+
+
+# --- making --------------------------------------------------------------------------------------
+
+
+def definition(
+    generation: Generation, kind: str, settings: ElasticsearchSettings, *, in_use: bool
+) -> Json:
+    """The body that creates an index; `in_use`: everyone's alias leads to it at once."""
+    aliases: Json = {generation.alias(kind): {}}
+    if in_use:
+        aliases[alias(generation.prefix, kind)] = {}
+    return {
+        "aliases": aliases,
+        "settings": {
+            "number_of_shards": settings.shards,
+            "number_of_replicas": settings.replicas,
+            "refresh_interval": -1,
+        },
+        "mappings": {
+            "_meta": {"isocenter": kind, "schema": SCHEMA},
+            "_source": {"excludes": ["t", "w"]},
+            "dynamic": "strict",
+            "properties": {**_FIELDS[kind], **_term_properties(_LEVELS.get(kind, ()))},
+        },
+    }
+
+
+_WORD: Json = {"type": "keyword"}
+_KEPT: Json = {"type": "keyword", "index": False, "doc_values": False}  # only given back
+_FILTER: Json = {"type": "keyword", "doc_values": False}
+_NUMBER: Json = {"type": "long"}
+_FLAG: Json = {"type": "boolean"}
+_OPAQUE: Json = {"type": "object", "enabled": False}
+
+_FIELDS: Mapping[str, Json] = {
+    INSTANCES: {
+        "partition": _FILTER, "study": _FILTER, "series": _FILTER, "instance": _WORD,
+        "path": _FILTER, "parent": _WORD, "group": _WORD, "held": _WORD,
+        "shown": _FLAG, "number": _NUMBER, "versions": _OPAQUE,
+    },
+    CONTEXTS: {
+        "id": _WORD, "path": _FILTER, "attributes": _OPAQUE,
+        "condemned": {"type": "boolean", "index": False, "doc_values": False},
+    },
+    SERIES: {
+        "partition": _FILTER, "study": _FILTER, "series": _WORD, "id": _FILTER,
+        "shown": _FLAG, "order": _WORD, "number": _NUMBER, "instances": _NUMBER,
+        "attributes": _OPAQUE, "above": _OPAQUE, "print": _KEPT,
+    },
+    STUDIES: {
+        "partition": _FILTER, "study": _WORD, "shown": _FLAG, "order": _WORD,
+        "patient": _WORD, "unsettled": _KEPT, "known": _KEPT, "trace": _KEPT,
+        "series_count": _NUMBER, "instance_count": _NUMBER, "attributes": _OPAQUE,
+    },
+    PATIENTS: {
+        "partition": _FILTER, "shown": _FLAG, "id": _WORD, "issuer": _WORD, "key": _WORD,
+        "attributes": _OPAQUE,
+    },
+    AUDIT: {
+        "at": _WORD, "id": _WORD, "action": _FILTER, "outcome": _FILTER,
+        "who": _FILTER, "study": _FILTER, "patient": _FILTER, "record": _OPAQUE,
+    },
+}  # fmt: skip
+
+
+def _term_properties(levels: Iterable[Level]) -> Json:
+    rows = [row for level in levels for row in indexed(level)]
+    names = {
+        name
+        for row in rows
+        for name in ([item_field(row.tag, tag) for tag in row.items] or [row.tag])
+    }
+    found: Json = {}
+    if rows:
+        found["t"] = {"properties": dict.fromkeys(sorted(names), _FILTER)}
+    words = [row.tag for row in rows if row.vr == "PN"]
+    if words:
+        found["w"] = {"properties": dict.fromkeys(words, _FILTER)}
+    return found
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+@cache
+def indexed(level: Level) -> tuple[Attribute, ...]:
+    """The attributes of a level whose terms are in the index."""
+    return tuple(
+        row
+        for row in of_level(level)
+        if row.matched and row.vr not in LONG_VRS and row.tag not in UID_FIELDS
+    )
+
+
+def item_field(sequence: str, tag: str) -> str:
+    """The field with the terms of an attribute of a sequence's items."""
+    return f"{sequence}_{tag}"
+
+
+def term_fields(kind: str, doc: JsonAttributes) -> Json:
+    """The fields `t` and `w` of a document of this kind with these attributes."""
+    found: dict[str, list[str]] = {}
+    words: dict[str, list[str]] = {}
+    for level in _LEVELS[kind]:
+        for row in indexed(level):
+            element = doc.get(row.tag)
+            if element is None:
+                continue
+            if row.vr == "SQ":
+                _item_terms(row, element, found)
+            elif values := terms(row.vr, element):
+                found[row.tag] = _cut(values)
+            if row.vr == "PN":
+                words[row.tag] = _cut(name_words(element))
+    return {"t": found, "w": words} if words else {"t": found}
+
+
+def _item_terms(row: Attribute, sequence: dict[str, Any], found: dict[str, list[str]]) -> None:
+    for item in sequence.get("Value") or ():
+        for tag in row.items:
+            if tag in item:
+                values = found.setdefault(item_field(row.tag, tag), [])
+                values += _cut(terms(item[tag]["vr"], item[tag]))
+
+
+def _cut(values: Iterable[str]) -> list[str]:
+    return [value[:TERM_LENGTH] for value in values]
+
+
+def fingerprint(blob: bytes) -> str:
+    """A short name of what has this content."""
+    return hashlib.blake2b(blob, digest_size=16).hexdigest()

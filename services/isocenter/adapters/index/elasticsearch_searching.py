@@ -1,0 +1,215 @@
+"""How the Elasticsearch index answers a search: queries narrow, `core.matching` decides.
+
+Patients, studies and series are answered from their own documents, which hold what is asked of
+the levels above too: one request where a page is enough. Instances are answered by walking the
+series in order (`elasticsearch_instances`). Criteria that no query settles exactly are applied to
+the documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from isocenter.adapters.index import elasticsearch_conditions as conditions
+from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json
+from isocenter.adapters.index.elasticsearch_documents import place_of
+from isocenter.adapters.index.elasticsearch_paging import Pages
+from isocenter.adapters.index.elasticsearch_schema import (
+    INSTANCES,
+    PATIENTS,
+    SERIES,
+    SERIES_UID,
+    STUDIES,
+    STUDY_UID,
+    Names,
+)
+from isocenter.core.attributes import default_tags, searchable
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.ports import Match
+
+WALKED = {
+    Level.PATIENT: PATIENTS, Level.STUDY: STUDIES, Level.SERIES: SERIES, Level.INSTANCE: SERIES,
+}  # fmt: skip
+ORDER = {
+    PATIENTS: ("id", "issuer", "key"),
+    STUDIES: ("order", "study"),
+    SERIES: ("order", "number", "series"),
+}
+_FIELDS = {
+    PATIENTS: ("attributes",),
+    STUDIES: ("attributes", "trace"),
+    SERIES: ("attributes", "above", "id", "instances"),
+}
+# They change with every instance, so the documents of series do not repeat them.
+STUDY_COUNTS = frozenset({"00201206", "00201208"})
+
+
+@dataclass(slots=True)
+class Part:
+    """The criteria of one kind of document."""
+
+    filters: list[Json] = field(default_factory=list)
+    left: list[Criterion] = field(default_factory=list)  # what the filters do not settle
+
+    def add(self, criterion: Criterion) -> None:
+        """One more."""
+        condition = conditions.of(criterion)
+        self.filters.append(condition.query)
+        if not condition.exact:
+            self.left.append(criterion)
+
+    def accepts(self, attributes: JsonAttributes) -> bool:
+        """Whether a document that the filters found is an answer."""
+        return all(c.accepts(attributes.get(c.tag)) for c in self.left)
+
+    @property
+    def query(self) -> Json:
+        """The filters."""
+        return {"bool": {"filter": self.filters}}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search, taken apart."""
+
+    search: Search
+    kind: str  # of the documents that are walked
+    top: Part  # their criteria
+    instances: Part  # INSTANCE level: those of instances
+    by_instance: bool  # there are criteria of the instances' own, beside where they are
+    by_series: bool  # there are some of the levels above, beside UIDs
+    wanted: frozenset[str] | None  # tags to answer with; None: all
+
+
+def plan(search: Search) -> Plan:
+    """Take a search apart. Raises `Invalid`."""
+    here: list[Json] = [{"term": {"partition": search.partition}}, {"term": {"shown": True}}]
+    top, instances = Part(list(here)), Part(list(here))
+    by_instance = by_series = False
+    for key in search.keys:
+        row = searchable(key.tag, search.level)
+        criterion = parse(key, fuzzy=search.fuzzy) if row else None
+        if row is None or criterion is None:
+            continue
+        if row.level is Level.INSTANCE:
+            instances.add(criterion)
+            by_instance = True
+            continue
+        top.add(criterion)
+        if row.tag in (STUDY_UID, SERIES_UID):
+            instances.add(criterion)
+        else:
+            by_series = True
+    wanted = None if search.include_all else _wanted(search.level, search.include)
+    return Plan(search, WALKED[search.level], top, instances, by_instance, by_series, wanted)
+
+
+@lru_cache(maxsize=1024)
+def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
+    return default_tags(level) | set(include)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The documents of patients, studies or series that a plan finds, in order."""
+
+    client: ElasticsearchClient
+    names: Names
+    plan: Plan
+
+    @property
+    def pages(self) -> Pages:
+        """What the filters find."""
+        kind = self.plan.kind
+        index = self.names.alias(kind)
+        return Pages(self.client, index, self.plan.top.query, ORDER[kind], _FIELDS[kind])
+
+    async def batches(self) -> AsyncGenerator[list[Match], None]:
+        """The answers, PATIENT to SERIES level."""
+        search, left = self.plan.search, self.plan.top.left
+        skip, limit = (search.offset, search.limit) if left else (0, None)
+        found = self.pages.hits() if left else self.pages.hits(search.offset, search.limit)
+        if limit == 0:
+            return
+        try:
+            async for hits in found:
+                kept = await self.accepted(hits)
+                skipped = min(skip, len(kept))
+                skip -= skipped
+                kept = kept[skipped:][:limit]
+                if kept:
+                    yield [self._match(attributes, source) for attributes, source in kept]
+                if limit is not None:
+                    limit -= len(kept)
+                    if not limit:
+                        return
+        finally:
+            await found.aclose()
+
+    async def accepted(self, hits: Sequence[Json]) -> list[tuple[JsonAttributes, Json]]:
+        """The documents that are answers, each with all attributes."""
+        found = [(_attributes(hit["_source"]), hit["_source"]) for hit in hits]
+        kept = [(doc, source) for doc, source in found if self.plan.top.accepts(doc)]
+        if self.plan.kind == SERIES and (wanted := self._study_counts()):
+            await self._add_study_counts(kept, wanted)
+        return kept
+
+    def _study_counts(self) -> frozenset[str]:
+        wanted = self.plan.wanted
+        return STUDY_COUNTS if wanted is None else STUDY_COUNTS & wanted
+
+    async def _add_study_counts(
+        self, docs: Sequence[tuple[JsonAttributes, Json]], wanted: frozenset[str]
+    ) -> None:
+        paths = list(dict.fromkeys(_path(source) for _, source in docs))
+        places = [place_of(self.names, STUDIES, path, fields=("attributes",)) for path in paths]
+        found = dict(zip(paths, await self.client.get(places), strict=True))
+        for doc, source in docs:
+            held = found[_path(source)]
+            counts = held.source.get("attributes", {}) if held else {}
+            doc |= {tag: counts[tag] for tag in wanted if tag in counts}
+
+    def _match(self, attributes: JsonAttributes, source: Json) -> Match:
+        return Match(chosen(attributes, self.plan.wanted), source.get("trace", ""))
+
+
+def chosen(attributes: JsonAttributes, wanted: frozenset[str] | None) -> JsonAttributes:
+    """What is asked for of an answer."""
+    if wanted is None:
+        return attributes
+    return {tag: attributes[tag] for tag in attributes if tag in wanted}
+
+
+def _attributes(source: Json) -> JsonAttributes:
+    return {**source.get("above", {}), **source["attributes"]}
+
+
+def _path(source: Json) -> str:
+    path: str = source["id"].rpartition("/")[0]
+    return path
+
+
+async def counted(walk: Walk) -> int | None:
+    """How many answers there are, if the cluster can tell; None: they must be walked."""
+    plan, level = walk.plan, walk.plan.search.level
+    if plan.top.left or plan.instances.left:
+        return None
+    if level is not Level.INSTANCE:
+        return await _count(walk, plan.kind, plan.top.query)
+    if plan.by_instance:
+        return None if plan.by_series else await _count(walk, INSTANCES, plan.instances.query)
+    total: Json = {"total": {"sum": {"field": "instances"}}}
+    answer = await walk.client.search(
+        walk.names.alias(SERIES),
+        {"size": 0, "track_total_hits": False, "query": plan.top.query, "aggs": total},
+    )
+    return int(answer["aggregations"]["total"]["value"])
+
+
+async def _count(walk: Walk, kind: str, query: Json) -> int:
+    answer = await walk.client.search(
+        walk.names.alias(kind), {"size": 0, "track_total_hits": True, "query": query}
+    )
+    return int(answer["hits"]["total"]["value"])

@@ -1,0 +1,292 @@
+"""What is measured and traced, as data: every metric and every kind of span, with their labels.
+
+Names, units and labels are stable; `docs/telemetry.md` is made from these tables. Labels have few
+values: no UID, no host, nothing of a patient (PS3.15 annex E counts UIDs among what identifies).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+_COUNTS = (0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000)
+
+
+class Kind(Enum):
+    """What a metric's value means."""
+
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    OBSERVED_COUNTER = "counter, read when exported"
+    GAUGE = "gauge, read when exported"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table of metrics. Units are those of UCUM."""
+
+    name: str
+    kind: Kind
+    unit: str
+    what: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+def _seconds(name: str, what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, "s", what, labels, _SECONDS)
+
+
+def _counter(name: str, unit: str, what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, unit, what, labels)
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+STORE_INSTANCES = _counter(
+    "isocenter.store.instances", "{instance}", "Instances sent to us", "protocol", "outcome"
+)
+STORE_BYTES = _counter(
+    "isocenter.store.bytes", "By", "Part 10 bytes of the instances that were kept", "protocol"
+)
+STORE_DURATION = _seconds(
+    "isocenter.store.duration",
+    "From the first byte of an instance to the answer",
+    "protocol",
+    "outcome",
+)
+STORE_STAGE_DURATION = _seconds(
+    "isocenter.store.stage.duration",
+    "The stages of a store: `receive`, `commit` to the object store, `announce` to the log",
+    "stage",
+)
+
+# --- the edges -----------------------------------------------------------------------------------
+
+ASSOCIATIONS_OPEN = Metric(
+    "isocenter.associations.open", Kind.GAUGE, "{association}", "Associations in use"
+)
+ASSOCIATIONS = Metric(
+    "isocenter.associations",
+    Kind.OBSERVED_COUNTER,
+    "{association}",
+    "Association requests: `accepted` or `rejected`",
+    ("outcome",),
+)
+DIMSE_DURATION = _seconds(
+    "isocenter.dimse.duration",
+    "DIMSE operations from the command to the final response; the status is its class in "
+    "PS3.7 annex C, `aborted` where none was sent",
+    "verb",
+    "status",
+)
+HTTP_DURATION = _seconds(
+    "isocenter.http.duration",
+    "HTTP requests from the head to the end of the answer; the route is its template",
+    "method",
+    "route",
+    "status",
+)
+RPC_SERVER_DURATION = _seconds(
+    "isocenter.rpc.server.duration", "gRPC calls that were served", "method", "code"
+)
+RPC_CLIENT_DURATION = _seconds(
+    "isocenter.rpc.client.duration",
+    "gRPC calls that were made; `CANCELLED` also where the caller needed no more of an answer",
+    "method",
+    "code",
+)
+
+# --- the log -------------------------------------------------------------------------------------
+
+LOG_RECORDS = _counter(
+    "isocenter.log.records", "{record}", "Records that are durable in the log", "topic"
+)
+LOG_APPEND_DURATION = _seconds(
+    "isocenter.log.append.duration", "Appends until they are durable, or failed", "topic", "outcome"
+)
+LOG_LAG = Metric(
+    "isocenter.log.lag",
+    Kind.GAUGE,
+    "{record}",
+    "Records that a group of consumers has not committed; each of its processes tells the same",
+    ("group", "topic"),
+)
+LOG_DEAD_LETTERS = _counter(
+    "isocenter.log.dead_letters",
+    "{record}",
+    "Records that no consumer can use, and that went to the topic's dead letters",
+    "group",
+    "topic",
+)
+
+OUTBOX_KEPT = _counter(
+    "isocenter.outbox.kept",
+    "{record}",
+    "Records that went to the outbox, as the log did not take them",
+    "topic",
+)
+OUTBOX_RELAYED = _counter(
+    "isocenter.outbox.relayed", "{record}", "Records that came from the outbox to the log", "topic"
+)
+SWEEP_OBJECTS = _counter(
+    "isocenter.sweep.objects",
+    "{object}",
+    "Objects that were compared with the index: `indexed`, `announced` (orphans), `waiting` "
+    "for their event, or `unreadable`",
+    "outcome",
+)
+
+# --- indexing and searching ----------------------------------------------------------------------
+
+INDEXING_BATCH_SIZE = Metric(
+    "isocenter.indexing.batch.size", Kind.HISTOGRAM, "{event}", "Events of a batch", (), _COUNTS
+)
+INDEXING_BATCH_DURATION = _seconds(
+    "isocenter.indexing.batch.duration", "Batches from decoded to findable", "outcome"
+)
+INDEXING_FINDABLE_DURATION = _seconds(
+    "isocenter.indexing.findable.duration", "Instances from the append of their event to findable"
+)
+SEARCH_DURATION = _seconds(
+    "isocenter.search.duration",
+    "Searches; the time in which their answers were awaited",
+    "level",
+    "outcome",
+)
+SEARCH_ANSWERS = Metric(
+    "isocenter.search.answers",
+    Kind.HISTOGRAM,
+    "{answer}",
+    "Answers that a search gave",
+    ("level",),
+    _COUNTS,
+)
+INDEX_DURATION = _seconds(
+    "isocenter.index.duration", "Calls of the search index", "operation", "outcome"
+)
+
+# --- objects and pixels --------------------------------------------------------------------------
+
+BLOBS_DURATION = _seconds(
+    "isocenter.blobs.duration",
+    "Calls of the object store; of a read the time in which its bytes were awaited",
+    "operation",
+    "outcome",
+)
+BLOBS_BYTES = _counter(
+    "isocenter.blobs.bytes",
+    "By",
+    "Bytes `read` from and `written` to the object store",
+    "direction",
+)
+TRANSCODING_DURATION = _seconds(
+    "isocenter.transcoding.duration",
+    "`decode`, `render` and `data_set`, by the transfer syntax that they come from",
+    "operation",
+    "transfer_syntax",
+    "outcome",
+)
+
+# --- the audit trail -----------------------------------------------------------------------------
+
+AUDIT_RECORDS = _counter(
+    "isocenter.audit.records", "{record}", "Records kept in the audit trail", "action", "outcome"
+)
+
+METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+
+@dataclass(frozen=True, slots=True)
+class SpanKind:
+    """One row of the table of spans. `*` in a name is what differs between them."""
+
+    name: str
+    parent: str
+    what: str
+    attributes: tuple[str, ...] = ()
+
+
+_AE = ("dicom.calling_ae_title", "dicom.called_ae_title")
+_RPC = ("rpc.system", "rpc.service", "rpc.method", "rpc.grpc.status_code")
+
+SPANS = (
+    SpanKind(
+        "C-*",
+        "none: a trace begins",
+        "A DIMSE operation asked of us, named by its verb: `C-STORE`",
+        (*_AE, "dicom.sop_class", "dicom.transfer_syntax", "dicom.status"),
+    ),
+    SpanKind(
+        "* /*",
+        "the client's, if it sends `traceparent`",
+        "An HTTP request, named by method and route: `GET /dicomweb/studies/{study}`; by the "
+        "method alone where there is no such route",
+        ("http.request.method", "http.route", "http.response.status_code"),
+    ),
+    SpanKind(
+        "isocenter.v1.*",
+        "the caller's",
+        "A gRPC call, one span on each side: `isocenter.v1.IngestService/Store`",
+        _RPC,
+    ),
+    SpanKind(
+        "ingest.store",
+        "the edge's",
+        "An instance from its first byte to its announcement",
+        (
+            "isocenter.protocol",
+            "dicom.calling_ae_title",
+            "dicom.sop_class",
+            "dicom.transfer_syntax",
+            "isocenter.size",
+        ),
+    ),
+    SpanKind(
+        "storage.put", "the caller's", "A small blob until it is durable", ("isocenter.size",)
+    ),
+    SpanKind(
+        "storage.commit", "the caller's", "A staged blob until it is durable", ("isocenter.size",)
+    ),
+    SpanKind(
+        "storage.read",
+        "the caller's",
+        "A blob, or a range of it",
+        ("isocenter.operation", "isocenter.size"),
+    ),
+    SpanKind("storage.delete", "the caller's", "Removal of a blob"),
+    SpanKind(
+        "bus.append",
+        "the caller's",
+        "Records until they are durable in the log; they carry its trace context",
+        ("messaging.destination.name", "messaging.batch.message_count"),
+    ),
+    SpanKind(
+        "indexing.batch",
+        "none: a trace begins, linked to those of its events",
+        "A batch of events until they are findable",
+        ("messaging.batch.message_count",),
+    ),
+    SpanKind(
+        "indexing.event",
+        "bus.append",
+        "One event of a batch, in its own trace",
+        ("cloudevents.event_type",),
+    ),
+    SpanKind("index.*", "the caller's", "A call of the search index: `index.upsert`"),
+    SpanKind("query.search", "the caller's", "A search", ("isocenter.level", "isocenter.answers")),
+    SpanKind(
+        "query.first_answer",
+        "indexing.event",
+        "The first answer of this process that shows what was stored; linked to its search",
+    ),
+    SpanKind(
+        "transcoding.*",
+        "the caller's",
+        "Pixels decoded, drawn, or turned into another transfer syntax",
+        ("dicom.transfer_syntax",),
+    ),
+)

@@ -1,0 +1,128 @@
+"""Mutual TLS between processes, with certificates that are replaced while they run.
+
+The server looks at the files at every connection, a channel at its calls every few seconds. New
+connections are made with what the files hold then; the old ones end by themselves, because no
+server of ours keeps a connection for longer than `rpc_server` says. Files that do not fit together,
+as in the middle of a replacement, leave everything as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from isocenter.core.errors import Invalid
+from isocenter.runtime.rpc_peers import Pem, Tls
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class _Files:
+    """Tells when the files have changed."""
+
+    def __init__(self, tls: Tls) -> None:
+        """Raises `Invalid` if they are not as they should be."""
+        self._tls = tls
+        self._stamp: _Stamp = ()
+        self.pem = self._read()
+
+    def _read(self) -> Pem:
+        pem = self._tls.read()
+        self._stamp = self._tls.stamp()
+        return pem
+
+    def changed(self) -> bool:
+        """Whether `pem` is another one than before."""
+        try:
+            if self._tls.stamp() == self._stamp:
+                return False
+            self.pem, before = self._read(), self.pem
+        except (Invalid, OSError) as error:
+            logger.warning("new certificates are not usable yet", extra={"error": str(error)})
+            return False
+        if self.pem == before:
+            return False
+        logger.info("certificates replaced")
+        return True
+
+
+def server_credentials(tls: Tls) -> grpc.ServerCredentials:
+    """Clients must have a certificate of the CA. Raises `Invalid`."""
+    files = _Files(tls)
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        pem = files.pem
+        return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], pem.ca)
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        return configuration() if files.changed() else None
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(),
+        renewed,  # type: ignore[arg-type]  # None is "as before", which the stubs do not know
+        require_client_authentication=True,
+    )
+
+
+class RenewedChannel:
+    """A channel that is opened again when the certificates have changed: as much of one as stubs
+    need. A call that is under way goes on on the channel that it began on."""
+
+    def __init__(
+        self, tls: Tls, connect: Callable[[grpc.ChannelCredentials], grpc.aio.Channel]
+    ) -> None:
+        """Raises `Invalid`."""
+        self._files = _Files(tls)
+        self._connect = connect
+        self._channel = self._open()
+        self._callables: dict[str, Callable[..., Any]] = {}
+        self._looked = monotonic()
+        self.unary_unary = partial(self._callable, "unary_unary")
+        self.unary_stream = partial(self._callable, "unary_stream")
+        self.stream_unary = partial(self._callable, "stream_unary")
+        self.stream_stream = partial(self._callable, "stream_stream")
+
+    async def close(self) -> None:
+        """Close the channel that is open now."""
+        await self._channel.close()
+
+    def _open(self) -> grpc.aio.Channel:
+        pem = self._files.pem
+        return self._connect(grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate))
+
+    def _callable(
+        self,
+        kind: str,
+        method: str,
+        *serializers: Any,  # noqa: ANN401 (gRPC's signature)
+        **options: Any,  # noqa: ANN401
+    ) -> Callable[..., Any]:
+        """What a stub calls for this method."""
+
+        def call(*request: Any, **how: Any) -> Any:  # noqa: ANN401 (gRPC's signature)
+            self._look()
+            if method not in self._callables:
+                make = getattr(self._channel, kind)
+                self._callables[method] = make(method, *serializers, **options)
+            return self._callables[method](*request, **how)
+
+        return call
+
+    def _look(self) -> None:
+        now = monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            if self._files.changed():
+                # Not closed, as that cancels calls: it goes when the last of them has ended.
+                self._channel = self._open()
+                self._callables = {}
