@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (
 )
 
 from support.clients import dcmtk, run, storescp
-from support.files import Series, data_set_bytes, find_instances, write_series
+from support.files import Series, count_instances, data_set_bytes, find_instances, write_series
 from support.harness import Isocenter, wait_until
 
 NAGLE = pytest.mark.parametrize("nagle", [True, False], ids=["default", "nodelay"])
@@ -35,8 +35,11 @@ def stored(isocenter: Isocenter, series: Series) -> Series:
     outcome = dcmtk("storescu", isocenter, "+sd", series.folder)
     assert outcome.code == 0, outcome.text
     wait_until(
-        lambda: len(find_instances(isocenter, series.study)) == series.count,
-        what="all instances are findable",
+        lambda: (
+            len(find_instances(isocenter, series.study)) == series.count
+            and count_instances(isocenter, series.study) == series.count
+        ),
+        what="all instances are findable and counted",
     )
     return series
 

@@ -321,6 +321,8 @@ async def test_writers_go_on_while_a_scratch_index_is_filled_and_promoted(index,
     await agrees(other, some)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_what_was_acknowledged_survives_the_death_of_the_server(tmp_path: Path) -> None:
     some = [
         entry(f"1.{n % 7}", f"1.{n % 7}.1", f"1.{n}", t00100020=f"P{n % 3}") for n in range(400)
@@ -350,3 +352,20 @@ async def test_what_was_acknowledged_survives_the_death_of_the_server(tmp_path: 
     finally:
         await index.close()
         server.kill()
+
+
+async def test_a_context_that_another_version_needs_is_kept_when_one_that_had_it_is_removed(
+    index,
+) -> None:
+    first, second = (
+        entry("1.2", "1.2.1", "1", digest=d * 64, t00100020=f"P{d}", t00081030=f"of {d}")
+        for d in "ab"
+    )
+    third = entry("1.2", "1.2.1", "2", t00100020="Pa", t00081030="of c")
+    await index.upsert([first, second, third])
+    await index.remove([ObjectName(first.name, first.digest)])
+    await agrees(index, [second, third])
+    contexts = await index._client.request("POST", f"/{index._seen.alias('contexts')}/_refresh")
+    assert contexts["_shards"]["failed"] == 0
+    counted = await index._client.request("GET", f"/{index._seen.alias('contexts')}/_count")
+    assert counted["count"] == 2

@@ -12,6 +12,7 @@ import pytest
 from contract.event_bus_suite import EventBusSuite, numbers, record
 from isocenter.adapters.bus.kafka import KafkaBus
 from isocenter.adapters.bus.kafka_consumer import SESSION_MS
+from isocenter.adapters.bus.kafka_holding import MOST_BYTES
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.ports import Consumer, Delivery, Record
 from support import kafka_process
@@ -179,14 +180,15 @@ async def test_a_commit_covers_what_was_polled_and_not_what_waits_in_the_buffer(
 
 async def test_more_than_the_buffer_holds_is_delivered_once_and_in_order_of_each_key(bus):
     large = b"x" * 100_000
-    for n in range(0, 600, 60):
+    for n in range(0, 240, 60):
         await bus.append(TOPIC, [record_of(m, large) for m in range(n, n + 60)])
     consumer = await bus.consumer("g", [TOPIC])
-    found = await polled(consumer, 600, 60)
+    assert 240 * len(large) > MOST_BYTES
+    found = await polled(consumer, 240)
     by_key: dict[str, list[int]] = {}
     for delivery in found:
         by_key.setdefault(delivery.key, []).append(int(delivery.headers["ce_id"]))
-    assert by_key == {f"1.{k}": list(range(k, 600, 7)) for k in range(7)}
+    assert by_key == {f"1.{k}": list(range(k, 240, 7)) for k in range(7)}
     await consumer.close()
 
 

@@ -201,7 +201,6 @@ async def test_a_topic_that_is_deleted_and_made_again_is_used_again(
         )
         async with asyncio.timeout(30):
             found: list[int] = []
-            await asyncio.sleep(0)
             while not await appended(bus, 3):
                 await asyncio.sleep(0.2)
             while 3 not in found:

@@ -61,3 +61,9 @@ def find_instances(isocenter: Isocenter, study: str) -> list[str]:
     """SOP Instance UIDs that a search of the study answers with."""
     answers = isocenter.search(f"/studies/{study}/instances?limit=10000")
     return [answer["00080018"]["Value"][0] for answer in answers]
+
+
+def count_instances(isocenter: Isocenter, study: str) -> int:
+    """How many instances a search says that the study has."""
+    studies = isocenter.search(f"/studies?StudyInstanceUID={study}")
+    return sum(one["00201208"]["Value"][0] for one in studies)

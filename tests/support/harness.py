@@ -166,17 +166,18 @@ class Isocenter:
             )
 
     def ready(self) -> bool:
-        """Whether the edges serve. Fails if a process has ended."""
+        """Whether every process serves. Fails if one has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise AssertionError(
                     f"{name} ended with {process.returncode}:\n{self.log.read_text()[-4000:]}"
                 )
-        names = {"web": self.names["web"], "gateway": self.names["gateway"]}
-        if self.shape == "up":
-            names = {role: [role] for role in EDGES}
-        return all(self._web_is_ready(self.ports[name]) for name in names["web"]) and all(
-            self.listens(self.ports[name]) for name in names["gateway"]
+        names = EDGES if self.shape == "up" else tuple(self.ports)
+        return all(
+            self._web_is_ready(self.ports[name])
+            if name in self.names["web"]
+            else self.listens(self.ports[name])
+            for name in names
         )
 
     def _web_is_ready(self, port: int) -> bool:

@@ -40,6 +40,9 @@ class _Index:
         """Where to search."""
         raise NotImplementedError
 
+    async def _read(self, work: Callable[[Names], Awaitable[T]]) -> T:
+        return await work(await self._names())
+
     async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
         raise NotImplementedError
 
@@ -61,7 +64,7 @@ class _Index:
         """See `StudyIndex`."""
         if not names:
             return {}
-        return await read_versions(self._client, await self._names(), names)
+        return await self._read(lambda where: read_versions(self._client, where, names))
 
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """See `StudyIndex`."""
@@ -79,13 +82,8 @@ class _Index:
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""
         narrow = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
-        walk = Walk(self._client, await self._names(), plan(narrow))
-        told = await counted(walk)
-        if told is not None:
-            return told
-        if search.level is Level.INSTANCE:
-            return await InstanceWalk(walk).count()
-        return sum([len(batch) async for batch in walk.batches()])
+        asked = plan(narrow)
+        return await self._read(lambda where: _count(Walk(self._client, where, asked)))
 
 
 class ElasticsearchIndex(_Index):
@@ -106,6 +104,13 @@ class ElasticsearchIndex(_Index):
         if self._seen is None:
             self._seen = await live(self._client)
         return InUse(self._client.address.prefix)
+
+    async def _read(self, work: Callable[[Names], Awaitable[T]]) -> T:
+        try:
+            return await super()._read(work)
+        except IndexMissing:
+            self._seen = None
+        return await super()._read(work)
 
     async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
         for _ in range(_SWITCHES):
@@ -173,3 +178,12 @@ class ElasticsearchScratch(_Index):
     async def close(self) -> None:
         """See `StudyIndex`; what was not promoted is removed."""
         await self._rebuild.discard()
+
+
+async def _count(walk: Walk) -> int:
+    told = await counted(walk)
+    if told is not None:
+        return told
+    if walk.plan.search.level is Level.INSTANCE:
+        return await InstanceWalk(walk).count()
+    return sum([len(batch) async for batch in walk.batches()])

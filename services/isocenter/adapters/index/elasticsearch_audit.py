@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
+from isocenter.adapters.index.audit_records import event_of, time_text, who
 from isocenter.adapters.index.elasticsearch_client import (
     ElasticsearchClient,
     Json,
@@ -16,7 +16,7 @@ from isocenter.adapters.index.elasticsearch_client import (
 from isocenter.adapters.index.elasticsearch_paging import PAGE
 from isocenter.adapters.index.elasticsearch_schema import AUDIT, TERM_LENGTH, alias, problem, uses
 from isocenter.adapters.settings import ElasticsearchSettings
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.core.events import AuditEvent
 from isocenter.core.ports import AuditFilter
 
 
@@ -61,7 +61,7 @@ class ElasticsearchAuditIndex:
             if after:
                 body["search_after"] = after
             hits = (await self._client.search(self._index, body))["hits"]["hits"]
-            found += [_event(hit["_source"]["record"]) for hit in hits]
+            found += [event_of(hit["_source"]["record"]) for hit in hits]
             if len(hits) < body["size"]:
                 break
             after = hits[-1]["sort"]
@@ -91,14 +91,13 @@ class ElasticsearchAuditIndex:
 
 
 def _document(event: AuditEvent) -> bytes:
-    who = {event.source.ae_title.strip(" "), event.source.user, event.source.host} - {""}
     return encoded(
         {
-            "at": _time(event.at),
+            "at": time_text(event.at),
             "id": event.id,
             "action": event.action.value,
             "outcome": event.outcome.value,
-            "who": _words(sorted(who)),
+            "who": _words(sorted(who(event))),
             "study": _words(event.studies),
             "patient": _words(event.patient_ids),
             "record": event,
@@ -124,20 +123,5 @@ def _query(which: AuditFilter) -> Json:
             filters.append({"terms": {field: [member.value for member in members]}})
     for comparison, moment in (("gte", which.since), ("lt", which.until)):
         if moment:
-            filters.append({"range": {"at": {comparison: _time(moment)}}})
+            filters.append({"range": {"at": {comparison: time_text(moment)}}})
     return {"bool": {"filter": filters}}
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _event(record: dict[str, Any]) -> AuditEvent:
-    fields = dict(record)
-    for name in ("patient_ids", "studies", "series", "instances"):
-        fields[name] = tuple(fields[name])
-    fields["source"] = Source(**fields["source"])
-    fields["action"] = AuditAction(fields["action"])
-    fields["outcome"] = AuditOutcome(fields["outcome"])
-    fields["at"] = datetime.fromisoformat(fields["at"])
-    return AuditEvent(**fields)

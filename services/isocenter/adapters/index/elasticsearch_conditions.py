@@ -21,6 +21,7 @@ from isocenter.core.attributes import BY_TAG
 from isocenter.core.matching import Between, Criterion, Equal, Test, Wildcard
 
 _ALTERNATIVES = 256  # clauses of a query, beside single values
+_VALUES = 65_536  # index.max_terms_count
 # Determinizing a pattern costs exponentially in the `?` behind a `*`, and regular expressions of
 # more than 1,000 characters are refused.
 _PATTERN_LENGTH = 150
@@ -69,7 +70,7 @@ def _matching(field: str, words: str, criterion: Criterion) -> Condition:
         if len(tests) != 1 or not isinstance(tests[0], Equal)
     ]
     # Names without any component group ask for nothing but that there is an attribute.
-    if len(others) > _ALTERNATIVES or not all(others):
+    if len(others) > _ALTERNATIVES or len(equal) > _VALUES or not all(others):
         return Condition(EVERYTHING, exact=False)
     exact = all(len(term) < TERM_LENGTH for term in equal)
     found = [_equal(field, equal)] if equal else []

@@ -35,8 +35,8 @@ async def counted(
     routing: Sequence[str],
     sums: Sequence[str] = (),
 ) -> dict[str, Json]:
-    """How many documents a query finds for each value of a keyword field, exactly: the values are
-    paged in their order."""
+    """How many documents a query finds for each value of a field that has one in each, exactly: the
+    values are paged in their order."""
     found: dict[str, Json] = {}
     after = ""
     while True:
@@ -120,24 +120,47 @@ async def forget_unused(
     kept = await counted(
         client, generation.alias(CONTEXTS), "id", {"terms": {"path": list(paths)}}, paths
     )
-    used = await _named(client, generation, paths)
-    unused = [key for key in kept if key not in used]
-    for start in range(0, len(unused), _PAGE):
-        await _forget(client, generation, paths, unused[start : start + _PAGE])
+    ids = list(kept)
+    for start in range(0, len(ids), _PAGE):
+        page = ids[start : start + _PAGE]
+        used = await _named(client, generation, paths, page)
+        await _forget(client, generation, paths, [key for key in page if key not in used])
 
 
 async def _named(
-    client: ElasticsearchClient, generation: Generation, paths: Sequence[str]
+    client: ElasticsearchClient, generation: Generation, paths: Sequence[str], keys: Sequence[str]
 ) -> set[str]:
-    query = {"terms": {"path": list(paths)}}
-    index = generation.alias(INSTANCES)
-    found = [await counted(client, index, field, query, paths) for field in ("group", "held")]
-    return {key for keys in found for key in keys}
+    """Those of the contexts that instances name."""
+    found: set[str] = set()
+    for field in ("group", "held"):
+        answer = await client.search(
+            generation.alias(INSTANCES),
+            {
+                "size": 0,
+                "track_total_hits": False,
+                "query": {"terms": {"path": list(paths)}},
+                "aggs": {
+                    "by": {
+                        "terms": {
+                            "field": field,
+                            "include": list(keys),
+                            "size": len(keys),
+                            "execution_hint": "map",
+                        }
+                    }
+                },
+            },
+            routing=paths,
+        )
+        found |= {bucket["key"] for bucket in answer["aggregations"]["by"]["buckets"]}
+    return found
 
 
 async def _forget(
     client: ElasticsearchClient, generation: Generation, paths: Sequence[str], keys: Sequence[str]
 ) -> None:
+    if not keys:
+        return
     held = await client.get([place_of(generation, CONTEXTS, key) for key in keys])
     known = [(key, doc) for key, doc in zip(keys, held, strict=True) if doc]
     states = await client.write(
@@ -145,7 +168,7 @@ async def _forget(
     )
     condemned = {key: state for (key, _), state in zip(known, states, strict=True) if state}
     await client.refresh(generation.alias(INSTANCES))
-    used = await _named(client, generation, paths)
+    used = await _named(client, generation, paths, keys)
     await client.write(
         [
             Write(place.index, key, place.routing, None, state)

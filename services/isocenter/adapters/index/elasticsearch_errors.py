@@ -25,6 +25,10 @@ class IndexMissing(Unavailable):
     """An index of ours is not there, or no longer: another may have taken its place."""
 
 
+class AlreadyThere(Unprocessable):
+    """There is an index of this name."""
+
+
 Told = tuple[type[IsocenterError], str, str]
 
 _SIGN_IN = "correct [elasticsearch] username and password, or api_key"
@@ -52,6 +56,7 @@ _FULL: Told = (
 _BY_NAME: Mapping[str, Told] = {
     "index_not_found_exception": _MISSING,
     "alias_not_found_exception": _MISSING,
+    "resource_already_exists_exception": (AlreadyThere, "there is an index of this name", ""),
     "security_exception": _REFUSED,
     "search_context_missing_exception": (
         Unavailable,

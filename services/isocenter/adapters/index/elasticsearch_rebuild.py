@@ -20,7 +20,7 @@ from isocenter.adapters.index.elasticsearch_client import (
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_errors import IndexMissing
+from isocenter.adapters.index.elasticsearch_errors import AlreadyThere, IndexMissing
 from isocenter.adapters.index.elasticsearch_schema import (
     KINDS,
     Generation,
@@ -31,7 +31,7 @@ from isocenter.adapters.index.elasticsearch_schema import (
     uses,
 )
 from isocenter.adapters.settings import ElasticsearchSettings
-from isocenter.core.errors import IsocenterError, Unavailable, Unprocessable
+from isocenter.core.errors import IsocenterError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,7 @@ async def create(client: ElasticsearchClient, index: str, body: Json) -> bool:
     """Make an index; whether there was none."""
     try:
         await client.request("PUT", f"/{index}", body)
-    except Unprocessable as error:
-        if "resource_already_exists_exception" not in error.message:
-            raise
+    except AlreadyThere:
         return False
     return True
 
@@ -146,7 +144,11 @@ class Lock:
         doc = encoded({"owner": self._owner, "at": time.time()})
         (self._state,) = await self._client.write([self._write(doc)])
         if self._state is None:
-            raise _under_way()
+            # An answer that got lost leaves what it was the answer to.
+            (held,) = await self._client.get([self._place])
+            if held is None or held.source["owner"] != self._owner:
+                raise _under_way()
+            self._state = held.state
 
     def _write(self, doc: bytes | None) -> Write:
         return Write(self._place.index, _ID, _ID, doc, self._state)

@@ -24,6 +24,12 @@ from isocenter.core.errors import IsocenterError
 from isocenter.core.ports import Finding
 
 _NEARLY_FULL = 0.85  # of a disk; no new shards beyond it (cluster.routing.allocation.disk.*)
+_HEALTH = {
+    "green": "",
+    "yellow": "add nodes for the copies of the indices, or lower their index.number_of_replicas"
+    " and [elasticsearch] replicas",
+    "red": "look at the log of Elasticsearch: a part of an index has no copy that answers",
+}
 _INCOMPLETE = "run `isocenter rebuild`"
 _NOTHING = (0, 1)  # a state of no document, since the id below is never written
 
@@ -89,13 +95,9 @@ class ElasticsearchUpkeep:
     # --- findings --------------------------------------------------------------------------------
 
     async def _health(self) -> list[Finding]:
-        health = str((await self._client.request("GET", "/_cluster/health"))["status"])
-        fixes = {
-            "yellow": "add a node, or set [elasticsearch] replicas to what there are nodes for",
-            "red": "look at its log: shards without a copy hold back searches and writes",
-        }
-        # A cluster of one node is yellow as soon as anyone's index wants copies.
-        return [Finding("cluster health", health, fixes[health] if health == "red" else "")]
+        answer = await self._client.request("GET", f"/_cluster/health/{self._prefix}-*")
+        health = str(answer["status"])
+        return [Finding("health of the indices", health, _HEALTH[health])]
 
     async def _disks(self) -> list[Finding]:
         answer = await self._client.request(

@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import orjson
 
+from isocenter.adapters.index.audit_records import event_of, time_text, who
 from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.core.events import AuditEvent
 from isocenter.core.ports import AuditFilter
 
 T = TypeVar("T")
@@ -25,7 +25,6 @@ _VERSION = 1
 _BUSY_SECONDS = 15.0
 _FIX = "restore the file from a copy, or move it away: the records in the log are indexed anew"
 
-# `at` is ISO 8601 in UTC with microseconds, so that texts sort as times do.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records(
   row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at TEXT NOT NULL, action TEXT NOT NULL,
@@ -72,7 +71,7 @@ class SqliteAuditIndex:
         rows = await self._in(
             self._reading, lambda: self._reader.execute(query, (*values, limit)).fetchall()
         )
-        return [_event(doc) for (doc,) in rows]
+        return [event_of(orjson.loads(doc)) for (doc,) in rows]
 
     async def count(self, which: AuditFilter) -> int:
         """See `AuditIndex`."""
@@ -142,11 +141,11 @@ def _append(db: sqlite3.Connection, records: Sequence[AuditEvent]) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         for event in records:
-            at = _time(event.at)
+            at = time_text(event.at)
             found = db.execute(
                 "INSERT OR IGNORE INTO records(id, at, action, outcome, doc) VALUES (?,?,?,?,?)"
                 " RETURNING row",
-                (event.id, at, event.action.value, event.outcome.value, _doc(event)),
+                (event.id, at, event.action.value, event.outcome.value, orjson.dumps(event)),
             ).fetchone()
             if found:
                 db.executemany(
@@ -161,8 +160,7 @@ def _append(db: sqlite3.Connection, records: Sequence[AuditEvent]) -> None:
 
 
 def _names(event: AuditEvent) -> Iterator[tuple[str, str]]:
-    who = {event.source.ae_title.strip(" "), event.source.user, event.source.host} - {""}
-    yield from (("who", name) for name in who)
+    yield from (("who", name) for name in who(event))
     yield from (("study", uid) for uid in set(event.studies))
     yield from (("patient", patient) for patient in set(event.patient_ids))
 
@@ -185,31 +183,12 @@ def _where(which: AuditFilter) -> tuple[list[str], list[str]]:
     for comparison, moment in ((">=", which.since), ("<", which.until)):
         if moment:
             where.append(f"r.at {comparison} ?")
-            values.append(_time(moment))
+            values.append(time_text(moment))
     return where, values
 
 
 def _sql(where: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(where)}" if where else ""
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _doc(event: AuditEvent) -> bytes:
-    return orjson.dumps(event)
-
-
-def _event(doc: bytes) -> AuditEvent:
-    fields: dict[str, Any] = orjson.loads(doc)
-    for name in ("patient_ids", "studies", "series", "instances"):
-        fields[name] = tuple(fields[name])
-    fields["source"] = Source(**fields["source"])
-    fields["action"] = AuditAction(fields["action"])
-    fields["outcome"] = AuditOutcome(fields["outcome"])
-    fields["at"] = datetime.fromisoformat(fields["at"])
-    return AuditEvent(**fields)
 
 
 @contextmanager
