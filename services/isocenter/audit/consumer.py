@@ -122,7 +122,8 @@ class AuditConsumer:
             try:
                 event = decode(delivery)
             except IsocenterError as error:
-                if consumer.owns(delivery):
+                # What nobody can read of the instances is a letter already: of indexing.
+                if delivery.topic == TOPIC_AUDIT and consumer.owns(delivery):
                     await self._bury(consumer, delivery, str(error))
                 continue
             if isinstance(event, AuditEvent):
