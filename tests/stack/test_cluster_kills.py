@@ -17,7 +17,7 @@ from support.stack import KINDS, Stack
 
 KILLS_EACH = 5
 COPIES = {"gateway": 2, "indexing": 2, "storage": 2}
-SLICES, PAUSE = 20, 0.05  # instances a series; seconds between two of a sender
+SLICES, PAUSE = 20, 0.1  # instances a series; seconds between two of a sender
 SERIES = 120  # a sender never runs out of them
 
 
@@ -94,5 +94,4 @@ def _kill_and_restart(
         return
     name = chance.choice(cluster.names[target])
     cluster.kill_one(name)
-    cluster.start_one(name)
-    wait_until(lambda: cluster.listens(cluster.ports[name]), 60, f"{name} listens again")
+    cluster.start_one(name)  # the next kill does not wait until it serves again

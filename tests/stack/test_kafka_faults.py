@@ -283,3 +283,27 @@ async def test_a_broker_that_was_never_there_is_named(name: str) -> None:
     with pytest.raises(Unavailable):
         await keeper.prepare()
     await keeper.close()
+
+
+async def test_callers_that_give_up_on_a_silent_broker_leave_no_producer_that_is_stuck(
+    broker: Server, name: str
+) -> None:
+    make_topics(broker.address, name)
+    async with opened(broker.address, name) as bus:
+        await bus.append(TOPIC, [record(0)])
+        broker.freeze()
+        try:
+            for number in range(1, 8):  # for longer than the library keeps records that wait
+                with pytest.raises((TimeoutError, Unavailable)):
+                    async with asyncio.timeout(2):
+                        await bus.append(TOPIC, [record(number)])
+        finally:
+            broker.thaw()
+        async with asyncio.timeout(BOUND):
+            while True:
+                try:
+                    async with asyncio.timeout(2):
+                        await bus.append(TOPIC, [record(99)])
+                    break
+                except (TimeoutError, Unavailable):
+                    await asyncio.sleep(0.2)

@@ -17,6 +17,8 @@ from typing import Literal, TextIO
 import orjson
 
 _OURS = __name__.partition(".")[0] + "."
+# Libraries that tell every lost connection many times over: our adapters tell it once, in our words.
+_CHATTY = "kafka."
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -43,6 +45,8 @@ def configure(
 def _ours_or_serious(record: logging.LogRecord) -> bool:
     if record.name.startswith(_OURS):
         return True
+    if record.name.startswith(_CHATTY) and record.levelno < logging.CRITICAL:
+        return False
     error = record.exc_info[1] if record.exc_info else None
     # A server that is told to stop at once cancels its requests: what it says of that is no news.
     return record.levelno >= logging.WARNING and not isinstance(error, CancelledError)

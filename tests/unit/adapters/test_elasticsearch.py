@@ -141,6 +141,7 @@ async def test_half_a_result_is_none(half: dict[str, Any]) -> None:
         (503, {"type": "cluster_block_exception", "reason": "no master"}, Unavailable, "serve"),
         (413, {}, OutOfResources, "max_content_length"),
         (400, {"type": "x_content_parse_exception", "reason": "Doe^John"}, Unprocessable, "x_con"),
+        (404, {"type": "illegal_index_shard_state_exception"}, Unavailable, "illegal_index_shard"),
         (400, {"type": "search_phase_execution_exception",
                "failed_shards": [{"reason": {"type": "security_exception"}}]},
          Unavailable, "allow"),

@@ -115,7 +115,8 @@ class Producer:
         channel.in_hand += 1
         try:
             await channel.send(topic, messages)
-        except LIBRARY_ERRORS:
+        except (*LIBRARY_ERRORS, asyncio.CancelledError):
+            # Also when the caller has given up: nobody would hear what becomes of its records.
             self._retire(channel)
             raise
         finally:

@@ -77,13 +77,14 @@ _BY_STATUS: Mapping[int, Told] = {
         "a request is too long for Elasticsearch at {host}",
         "raise its http.max_content_length",
     ),
-    **dict.fromkeys((408, 429, 500, 502, 503, 504), _BUSY),
+    # The one status that tells of the request itself: the same again would end no better. All
+    # others that are not named here may be a matter of the moment, as while a shard recovers.
+    400: (
+        Unprocessable,
+        "Elasticsearch does not take this ({name})",
+        "report it, with the log of Elasticsearch",
+    ),
 }
-_OTHERWISE: Told = (
-    Unprocessable,
-    "Elasticsearch does not take this ({name})",
-    "report it, with the log of Elasticsearch",
-)
 _BY_KIND: Mapping[type[Exception], Told] = {
     UnsupportedProductError: (
         Unavailable,
@@ -150,7 +151,7 @@ def item_error(status: int, error: object, host: str) -> IsocenterError:
         if name in _BY_NAME:
             return _error(_BY_NAME[name], host, name)
     name = names[-1] if names else f"HTTP status {status}"
-    return _error(_BY_STATUS.get(status, _OTHERWISE), host, name)
+    return _error(_BY_STATUS.get(status, _BUSY), host, name)
 
 
 def _causes(error: object) -> list[dict[str, Any]]:
