@@ -17,7 +17,7 @@ from typing import Literal, TextIO
 import orjson
 
 _OURS = __name__.partition(".")[0] + "."
-# Libraries that tell every lost connection many times over: our adapters tell it once, in our words.
+# A library that tells every lost connection many times over; our adapter tells it once.
 _CHATTY = "kafka."
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
