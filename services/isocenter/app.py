@@ -103,7 +103,7 @@ class Server:
     name: str
     settings: type[ServerSettings]
     extra: str
-    upkeep: str = ""  # the class in the module `<module>_upkeep` that looks after the server
+    upkeep: str = ""  # the class in the module `upkeep` beside it that looks after the server
 
 
 Adapter = Embedded | Server
@@ -112,17 +112,17 @@ Adapter = Embedded | Server
 BUSES: Mapping[str, Adapter] = {
     "log": Embedded("isocenter.adapters.bus.log", "LogBus", "log"),
     "kafka": Server(
-        "isocenter.adapters.bus.kafka", "KafkaBus", KafkaSettings, "kafka", "KafkaUpkeep"
+        "isocenter.adapters.bus.kafka.bus", "KafkaBus", KafkaSettings, "kafka", "KafkaUpkeep"
     ),
 }
 BLOBS: Mapping[str, Adapter] = {
     "file": Embedded("isocenter.adapters.blobs.files", "FileBlobs", "blobs"),
-    "s3": Server("isocenter.adapters.blobs.s3", "S3Blobs", S3Settings, "minio", "S3Upkeep"),
+    "s3": Server("isocenter.adapters.blobs.s3.blobs", "S3Blobs", S3Settings, "minio", "S3Upkeep"),
 }
 INDEXES: Mapping[str, Adapter] = {
     "sqlite": Embedded("isocenter.adapters.index.sqlite", "SqliteIndex", "index"),
     "elasticsearch": Server(
-        "isocenter.adapters.index.elasticsearch",
+        "isocenter.adapters.index.elasticsearch.index",
         "ElasticsearchIndex",
         ElasticsearchSettings,
         "elasticsearch",
@@ -132,7 +132,7 @@ INDEXES: Mapping[str, Adapter] = {
 AUDIT_INDEXES: Mapping[str, Adapter] = {
     "sqlite": Embedded("isocenter.adapters.index.sqlite_audit", "SqliteAuditIndex", "audit"),
     "elasticsearch": Server(
-        "isocenter.adapters.index.elasticsearch_audit",
+        "isocenter.adapters.index.elasticsearch.audit",
         "ElasticsearchAuditIndex",
         ElasticsearchSettings,
         "elasticsearch",
@@ -250,7 +250,7 @@ class Process(Env):
             url: str = getattr(self.settings, setting)
             adapter = adapter_of(setting, url, adapters)
             if isinstance(adapter, Server):
-                module = f"{adapter.module}_upkeep"
+                module = f"{adapter.module.rpartition('.')[0]}.upkeep"
                 kind = _load(module, adapter.upkeep, setting, adapter.extra)
                 made = await kind.open(url, self.section(adapter.settings), **self._keep(setting))
                 self._closing.push_async_callback(made.close)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from contract.audit_index_suite import EVERYTHING, START, AuditIndexSuite, record
-from isocenter.adapters.index.elasticsearch_audit import ElasticsearchAuditIndex
+from isocenter.adapters.index.elasticsearch.audit import ElasticsearchAuditIndex
 from isocenter.core.errors import Unavailable
 from support.elasticsearch import SETTINGS, prepare, prepared, remove, url_of
 from support.stack import Stack

@@ -10,8 +10,8 @@ from elasticsearch import AsyncElasticsearch
 
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
 from isocenter.adapters.index import elasticsearch_instances, elasticsearch_paging
-from isocenter.adapters.index.elasticsearch import ElasticsearchIndex
-from isocenter.adapters.index.elasticsearch_upkeep import ElasticsearchUpkeep
+from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
+from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import StudyIndex
@@ -264,7 +264,7 @@ async def test_there_is_one_rebuild_at_a_time(index: ElasticsearchIndex) -> None
 async def test_a_rebuild_that_fell_silent_is_taken_over_and_what_it_left_removed(
     stack: Stack, name: str, index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from isocenter.adapters.index import elasticsearch_rebuild
+    from isocenter.adapters.index.elasticsearch import rebuild as elasticsearch_rebuild
 
     lost = await index.scratch()
     await lost.upsert([entry("1.2", "1.2.1", "1")])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contract.study_index_suite import NAMES, answers
-from isocenter.adapters.index.elasticsearch import ElasticsearchIndex
+from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import ObjectName
 from isocenter.core.matching import Level, Search

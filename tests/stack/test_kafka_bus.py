@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from contract.event_bus_suite import EventBusSuite, numbers, record
-from isocenter.adapters.bus.kafka import KafkaBus
-from isocenter.adapters.bus.kafka_consumer import SESSION_MS
-from isocenter.adapters.bus.kafka_holding import MOST_BYTES
+from isocenter.adapters.bus.kafka.bus import KafkaBus
+from isocenter.adapters.bus.kafka.consumer import SESSION_MS
+from isocenter.adapters.bus.kafka.holding import MOST_BYTES
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.ports import Consumer, Delivery, Record
 from support import kafka_process

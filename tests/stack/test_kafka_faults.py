@@ -11,8 +11,8 @@ from kafka import KafkaAdminClient
 from pydantic import SecretStr
 
 from contract.event_bus_suite import record
-from isocenter.adapters.bus.kafka import KafkaBus
-from isocenter.adapters.bus.kafka_upkeep import KafkaUpkeep
+from isocenter.adapters.bus.kafka.bus import KafkaBus
+from isocenter.adapters.bus.kafka.upkeep import KafkaUpkeep
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import Consumer

@@ -10,8 +10,8 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from isocenter.adapters.bus.kafka_client import MAX_RECORD_BYTES
-from isocenter.adapters.bus.kafka_upkeep import KafkaUpkeep
+from isocenter.adapters.bus.kafka.client import MAX_RECORD_BYTES
+from isocenter.adapters.bus.kafka.upkeep import KafkaUpkeep
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core import events
 from isocenter.core.errors import Invalid

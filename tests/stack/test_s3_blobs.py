@@ -11,9 +11,9 @@ import pytest
 from minio import S3Error
 
 from contract.blob_store_suite import KEY, BlobStoreSuite
-from isocenter.adapters.blobs import s3_writing
-from isocenter.adapters.blobs.s3 import S3Blobs
-from isocenter.adapters.blobs.s3_staging import FIRST_PART, STAGING
+from isocenter.adapters.blobs.s3 import writing as s3_writing
+from isocenter.adapters.blobs.s3.blobs import S3Blobs
+from isocenter.adapters.blobs.s3.staging import FIRST_PART, STAGING
 from isocenter.core.errors import Corrupted, Invalid, NotFound
 from support.buckets import digest, opened, prepared, put
 from support.cutting_proxy import CuttingProxy

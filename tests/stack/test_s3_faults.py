@@ -15,7 +15,7 @@ import urllib3
 from pydantic import SecretStr
 
 from contract.blob_store_suite import KEY
-from isocenter.adapters.blobs import s3_client
+from isocenter.adapters.blobs.s3 import client as s3_client
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import Invalid, NotFound, Unavailable
 from isocenter.core.ports import Kept

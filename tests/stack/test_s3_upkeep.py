@@ -10,7 +10,7 @@ from minio.commonconfig import ENABLED, Filter
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from pydantic import SecretStr
 
-from isocenter.adapters.blobs.s3_staging import STAGING
+from isocenter.adapters.blobs.s3.staging import STAGING
 from support.buckets import SETTINGS, opened, put, upkeep
 from support.harness import free_ports
 from support.stack import ACCESS_KEY, SECRET_KEY, Stack

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from isocenter.adapters.blobs.s3 import S3Blobs
-from isocenter.adapters.blobs.s3_upkeep import S3Upkeep
+from isocenter.adapters.blobs.s3.blobs import S3Blobs
+from isocenter.adapters.blobs.s3.upkeep import S3Upkeep
 from isocenter.adapters.settings import S3Settings
 from support.stack import ACCESS_KEY, SECRET_KEY
 

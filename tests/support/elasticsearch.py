@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from elasticsearch import AsyncElasticsearch
 
-from isocenter.adapters.index.elasticsearch import ElasticsearchIndex
-from isocenter.adapters.index.elasticsearch_upkeep import ElasticsearchUpkeep
+from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
+from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.adapters.settings import ElasticsearchSettings
 
 SETTINGS = ElasticsearchSettings(replicas=0)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from kafka import KafkaAdminClient
 
-from isocenter.adapters.bus.kafka import KafkaBus
+from isocenter.adapters.bus.kafka.bus import KafkaBus
 from isocenter.adapters.settings import KafkaSettings
 
 TOPIC = "isocenter.instances"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from isocenter.adapters.bus.kafka import KafkaBus
+from isocenter.adapters.bus.kafka.bus import KafkaBus
 from isocenter.adapters.settings import KafkaSettings
 
 

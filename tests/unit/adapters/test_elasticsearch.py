@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import metadata
 from typing import Any
 
 import pytest
 
-from isocenter.adapters.index import elasticsearch_conditions as conditions
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch import conditions
+from isocenter.adapters.index.elasticsearch.client import (
     Address,
     ElasticsearchClient,
     Place,
     Write,
 )
-from isocenter.adapters.index.elasticsearch_schema import term_fields
-from isocenter.adapters.index.elasticsearch_upkeep import ElasticsearchUpkeep
+from isocenter.adapters.index.elasticsearch.schema import term_fields
+from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Invalid, OutOfResources, Unavailable, Unprocessable
 from isocenter.core.matching import Key, parse
+from isocenter.core.ports import Finding
 
 SETTINGS = ElasticsearchSettings()
 Answer = tuple[int, dict[str, Any]]
@@ -150,7 +152,7 @@ async def test_half_a_result_is_none(half: dict[str, Any]) -> None:
 async def test_what_the_server_refuses_is_told_without_its_reasons(
     status: int, error: dict[str, Any], kind: type[Exception], message: str, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("isocenter.adapters.index.elasticsearch_client._PAUSES", (0.0,))
+    monkeypatch.setattr("isocenter.adapters.index.elasticsearch.client._PAUSES", (0.0,))
     async with client(lambda *_: (status, {"error": error, "status": status})) as asked:
         with pytest.raises(kind, match=message) as caught:
             await asked.search("x", {})
@@ -207,8 +209,9 @@ async def test_documents_of_an_index_that_is_gone_are_not_absent_but_unavailable
             await asked.get([Place("a", "1", "1")])
 
 
-async def test_a_server_of_another_major_version_is_a_finding_with_the_fix() -> None:
-    answers = {"/": {"version": {"number": "7.17.0"}}, "/_nodes": {}, "/_cluster": {
+async def _findings(version: str) -> Sequence[Finding]:
+    """Of an empty server without copies of its shards."""
+    answers = {"/": {"version": {"number": version}}, "/_nodes": {}, "/_cluster": {
         "status": "yellow"}, "/_count": {"count": 0}}  # fmt: skip
 
     def answer(_method: str, path: str) -> Answer:
@@ -219,8 +222,17 @@ async def test_a_server_of_another_major_version_is_a_finding_with_the_fix() -> 
         upkeep = await ElasticsearchUpkeep.open(url, SETTINGS)
         findings = await upkeep.check()
         await upkeep.close()
-    version = next(f for f in findings if "7.17.0" in f.state)
+    return findings
+
+
+async def test_a_server_of_another_major_version_is_the_one_finding_with_the_fix() -> None:
+    (version,) = await _findings("7.17.0")
+    assert "7.17.0" in version.state
     assert "elasticsearch[async]==7.*" in version.fix
+
+
+async def test_missing_indices_and_missing_copies_are_findings() -> None:
+    findings = await _findings(metadata.version("elasticsearch"))
     health = next(f for f in findings if f.what.startswith("health"))
     assert "number_of_replicas" in health.fix
     assert sum(f.preparable for f in findings) == 6

@@ -11,10 +11,10 @@ from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import ConsumerRecord
 from pydantic import SecretStr
 
-from isocenter.adapters.bus.kafka import KafkaBus
-from isocenter.adapters.bus.kafka_client import Connection, parsed
-from isocenter.adapters.bus.kafka_holding import MOST_BYTES, MOST_RECORDS, Holding
-from isocenter.adapters.bus.kafka_records import Message, delivery_of, messages_of
+from isocenter.adapters.bus.kafka.bus import KafkaBus
+from isocenter.adapters.bus.kafka.client import Connection, parsed
+from isocenter.adapters.bus.kafka.holding import MOST_BYTES, MOST_RECORDS, Holding
+from isocenter.adapters.bus.kafka.records import Message, delivery_of, messages_of
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import Code, Invalid
 from isocenter.core.ports import Record

@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import urllib3
 
-from isocenter.adapters.blobs import s3_client
-from isocenter.adapters.blobs.s3 import S3Blobs
+from isocenter.adapters.blobs.s3 import client as s3_client
+from isocenter.adapters.blobs.s3.blobs import S3Blobs
 from isocenter.core.errors import Corrupted, NotFound, OutOfResources, Unavailable
 from support.buckets import SETTINGS, digest, opened, put
 

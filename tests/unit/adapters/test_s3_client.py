@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from isocenter.adapters.blobs.s3_client import Address, S3Client
-from isocenter.adapters.blobs.s3_staging import FIRST_PART, part_size
-from isocenter.adapters.blobs.s3_writing import MOST_PARTS
+from isocenter.adapters.blobs.s3.client import Address, S3Client
+from isocenter.adapters.blobs.s3.staging import FIRST_PART, part_size
+from isocenter.adapters.blobs.s3.writing import MOST_PARTS
 from isocenter.core.errors import Invalid
 from support.buckets import SETTINGS
 

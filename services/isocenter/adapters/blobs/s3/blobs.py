@@ -2,7 +2,7 @@
 
 An object store shows an object whole or not at all, and keeps it before it answers. A blob whose
 key is known when it is complete is one PUT; a larger one is uploaded in parts below `staging/` and
-copied to its key by the store (`s3_staging`). Nothing is asked when the store is opened, so that a
+copied to its key by the store (`staging`). Nothing is asked when the store is opened, so that a
 process starts while it is away.
 """
 
@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Self
 
 from isocenter.adapters.blobs import keys
-from isocenter.adapters.blobs.s3_client import S3Client
-from isocenter.adapters.blobs.s3_reading import CheckedReader, RangeReader, read_range
-from isocenter.adapters.blobs.s3_staging import S3StagedBlob
-from isocenter.adapters.blobs.s3_writing import info_of, put, stat
+from isocenter.adapters.blobs.s3.client import S3Client
+from isocenter.adapters.blobs.s3.reading import CheckedReader, RangeReader, read_range
+from isocenter.adapters.blobs.s3.staging import S3StagedBlob
+from isocenter.adapters.blobs.s3.writing import info_of, put, stat
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.ports import BlobInfo, Buffer, Kept, StagedBlob
 

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Held,
     Json,
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_documents import Context, place_of
-from isocenter.adapters.index.elasticsearch_schema import CONTEXTS, INSTANCES, Generation
+from isocenter.adapters.index.elasticsearch.documents import Context, place_of
+from isocenter.adapters.index.elasticsearch.schema import CONTEXTS, INSTANCES, Generation
 from isocenter.core.matching import JsonAttributes
 
 _PAGE = 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from isocenter.adapters.index.elasticsearch_client import Json, Place, encoded
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.client import Json, Place, encoded
+from isocenter.adapters.index.elasticsearch.schema import (
     INSTANCES,
     Names,
     fingerprint,

@@ -3,7 +3,7 @@
 Up to 8 MiB, the content waits in memory and is then created under its key by one request. What is
 longer goes to the store on the way, as a multipart upload to a name below `staging/`; when the key
 is known, the store copies it there. What a killed process leaves in the bucket, a rule of the
-bucket removes after a day (`s3_upkeep`).
+bucket removes after a day (`upkeep`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Self
 from minio import S3Error
 
 from isocenter.adapters.blobs import keys
-from isocenter.adapters.blobs.s3_client import S3Client
-from isocenter.adapters.blobs.s3_errors import code_of, told
-from isocenter.adapters.blobs.s3_writing import copy, is_kept, put
+from isocenter.adapters.blobs.s3.client import S3Client
+from isocenter.adapters.blobs.s3.errors import code_of, told
+from isocenter.adapters.blobs.s3.writing import copy, is_kept, put
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import Buffer
 

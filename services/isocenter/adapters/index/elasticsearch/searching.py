@@ -2,7 +2,7 @@
 
 Patients, studies and series are answered from their own documents, which hold what is asked of
 the levels above too: one request where a page is enough. Instances are answered by walking the
-series in order (`elasticsearch_instances`). Criteria that no query settles exactly are applied to
+series in order (`instances`). Criteria that no query settles exactly are applied to
 the documents.
 """
 
@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from isocenter.adapters.index import elasticsearch_conditions as conditions
-from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json
-from isocenter.adapters.index.elasticsearch_documents import place_of
-from isocenter.adapters.index.elasticsearch_paging import Pages
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch import conditions
+from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
+from isocenter.adapters.index.elasticsearch.documents import place_of
+from isocenter.adapters.index.elasticsearch.paging import Pages
+from isocenter.adapters.index.elasticsearch.schema import (
     INSTANCES,
     PATIENTS,
     SERIES,

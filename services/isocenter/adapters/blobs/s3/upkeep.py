@@ -19,9 +19,9 @@ from typing import Self
 from minio import S3Error
 
 from isocenter.adapters.blobs import keys
-from isocenter.adapters.blobs.s3_client import S3Client
-from isocenter.adapters.blobs.s3_errors import code_of
-from isocenter.adapters.blobs.s3_staging import STAGING
+from isocenter.adapters.blobs.s3.client import S3Client
+from isocenter.adapters.blobs.s3.errors import code_of
+from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
 from isocenter.core.ports import Finding

@@ -16,7 +16,7 @@ import orjson
 from elastic_transport import OrjsonSerializer
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
-from isocenter.adapters.index.elasticsearch_errors import item_error, passes, translated
+from isocenter.adapters.index.elasticsearch.errors import item_error, passes, translated
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Invalid, Unavailable, Unprocessable
 

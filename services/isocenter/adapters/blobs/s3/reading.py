@@ -9,8 +9,8 @@ from minio import S3Error, ServerError
 from urllib3.exceptions import ProtocolError
 
 from isocenter.adapters.blobs import keys
-from isocenter.adapters.blobs.s3_client import S3Client
-from isocenter.adapters.blobs.s3_errors import code_of, told
+from isocenter.adapters.blobs.s3.client import S3Client
+from isocenter.adapters.blobs.s3.errors import code_of, told
 from isocenter.core.ports import Kept
 from isocenter.runtime.checksum import Checksum
 

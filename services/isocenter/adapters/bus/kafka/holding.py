@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from isocenter.adapters.bus.kafka_records import Polled, delivery_of
+from isocenter.adapters.bus.kafka.records import Polled, delivery_of
 from isocenter.core.ports import Delivery
 
 MOST_RECORDS = 2_000  # waiting; then nothing more is fetched

@@ -18,13 +18,13 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from isocenter.adapters.bus.kafka_client import (
+from isocenter.adapters.bus.kafka.client import (
     LIBRARY_ERRORS,
     MAX_RECORD_BYTES,
     Administration,
     Connection,
 )
-from isocenter.adapters.bus.kafka_records import Message
+from isocenter.adapters.bus.kafka.records import Message
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.runtime.threads import Threads
 

@@ -2,7 +2,7 @@
 
 No write is a transaction, so all are in an order in which an interruption leaves nothing that the
 same write does not mend: contexts first, then the instances that name them, then the levels, which
-are worked out from the instances (`elasticsearch_levels`) also where no instance has changed.
+are worked out from the instances (`levels`) also where no instance has changed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Place,
     State,
     Write,
 )
-from isocenter.adapters.index.elasticsearch_contexts import forget_unused
-from isocenter.adapters.index.elasticsearch_documents import (
+from isocenter.adapters.index.elasticsearch.contexts import forget_unused
+from isocenter.adapters.index.elasticsearch.documents import (
     Context,
     Version,
     context_of,
@@ -29,9 +29,9 @@ from isocenter.adapters.index.elasticsearch_documents import (
     study_path,
     without,
 )
-from isocenter.adapters.index.elasticsearch_levels import Settlement, TouchedStudy
-from isocenter.adapters.index.elasticsearch_rounds import rounds
-from isocenter.adapters.index.elasticsearch_schema import CONTEXTS, INSTANCES, Generation, Names
+from isocenter.adapters.index.elasticsearch.levels import Settlement, TouchedStudy
+from isocenter.adapters.index.elasticsearch.rounds import rounds
+from isocenter.adapters.index.elasticsearch.schema import CONTEXTS, INSTANCES, Generation, Names
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.ports import IndexEntry, StudyCount
 

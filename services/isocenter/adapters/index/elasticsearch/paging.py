@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json
+from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
 from isocenter.core.errors import IsocenterError
 
 logger = logging.getLogger(__name__)

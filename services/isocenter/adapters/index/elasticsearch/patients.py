@@ -1,6 +1,6 @@
 """What the patients of the Elasticsearch index answer, worked out from their studies.
 
-As in `elasticsearch_levels`, whoever writes a patient's document last has read its state after
+As in `levels`, whoever writes a patient's document last has read its state after
 the write before, and has counted after that. Attributes are added to those that are there, unless
 a study may have taken some away: then all of the patient's studies are merged.
 """
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Held,
     Json,
@@ -19,9 +19,9 @@ from isocenter.adapters.index.elasticsearch_client import (
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_contexts import counted
-from isocenter.adapters.index.elasticsearch_rounds import rounds
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.contexts import counted
+from isocenter.adapters.index.elasticsearch.rounds import rounds
+from isocenter.adapters.index.elasticsearch.schema import (
     PATIENTS,
     STUDIES,
     TERM_LENGTH,

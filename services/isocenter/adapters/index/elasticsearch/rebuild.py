@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Json,
     Place,
@@ -20,8 +20,8 @@ from isocenter.adapters.index.elasticsearch_client import (
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_errors import AlreadyThere, IndexMissing
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.errors import AlreadyThere, IndexMissing
+from isocenter.adapters.index.elasticsearch.schema import (
     KINDS,
     Generation,
     Use,

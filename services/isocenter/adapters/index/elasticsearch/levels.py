@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from isocenter.adapters.index import elasticsearch_contexts as contexts
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch import contexts
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Held,
     Json,
@@ -35,10 +35,10 @@ from isocenter.adapters.index.elasticsearch_client import (
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_documents import Context, place_of
-from isocenter.adapters.index.elasticsearch_patients import PatientChange, Patients, patient_key
-from isocenter.adapters.index.elasticsearch_rounds import rounds
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.documents import Context, place_of
+from isocenter.adapters.index.elasticsearch.patients import PatientChange, Patients, patient_key
+from isocenter.adapters.index.elasticsearch.rounds import rounds
+from isocenter.adapters.index.elasticsearch.schema import (
     INSTANCES,
     PATIENTS,
     SERIES,

@@ -10,7 +10,7 @@ from typing import Any, Self
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from isocenter.adapters.bus.kafka_client import MAX_RECORD_BYTES, Administration, Connection
+from isocenter.adapters.bus.kafka.client import MAX_RECORD_BYTES, Administration, Connection
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import DEAD_SUFFIX, TOPICS

@@ -11,8 +11,8 @@ from minio.datatypes import Object
 from urllib3.exceptions import ProtocolError
 
 from isocenter.adapters.blobs import keys
-from isocenter.adapters.blobs.s3_client import S3Client, size_of
-from isocenter.adapters.blobs.s3_errors import code_of, told
+from isocenter.adapters.blobs.s3.client import S3Client, size_of
+from isocenter.adapters.blobs.s3.errors import code_of, told
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer
 

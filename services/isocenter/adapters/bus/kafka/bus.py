@@ -10,15 +10,15 @@ from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from isocenter.adapters.bus.kafka_client import (
+from isocenter.adapters.bus.kafka.client import (
     LIBRARY_ERRORS,
     REQUEST_MS,
     Administration,
     Connection,
 )
-from isocenter.adapters.bus.kafka_consumer import FETCH_OPTIONS, KafkaMember
-from isocenter.adapters.bus.kafka_producer import Producer
-from isocenter.adapters.bus.kafka_records import delivery_of, messages_of
+from isocenter.adapters.bus.kafka.consumer import FETCH_OPTIONS, KafkaMember
+from isocenter.adapters.bus.kafka.producer import Producer
+from isocenter.adapters.bus.kafka.records import delivery_of, messages_of
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import DEAD_SUFFIX

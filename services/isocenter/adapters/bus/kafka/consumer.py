@@ -2,7 +2,7 @@
 
 The library's consumer belongs to a thread of its own, which goes on polling whatever its caller
 does: so the group keeps a member whose caller waits an hour for a search server. What is polled
-from the brokers waits in a bounded buffer (`kafka_holding`) for the caller.
+from the brokers waits in a bounded buffer (`holding`) for the caller.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
-from isocenter.adapters.bus.kafka_client import LIBRARY_ERRORS, MAX_RECORD_BYTES, Connection
-from isocenter.adapters.bus.kafka_holding import Holding, Place
+from isocenter.adapters.bus.kafka.client import LIBRARY_ERRORS, MAX_RECORD_BYTES, Connection
+from isocenter.adapters.bus.kafka.holding import Holding, Place
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.ports import Delivery
 

@@ -25,7 +25,7 @@ from minio.signer import sign_v4_s3
 from minio.time import to_amz_date, utcnow
 from urllib3.exceptions import ProtocolError
 
-from isocenter.adapters.blobs.s3_errors import (
+from isocenter.adapters.blobs.s3.errors import (
     LIBRARY_ERRORS,
     passes,
     refusal,

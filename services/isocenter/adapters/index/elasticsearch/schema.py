@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json
-from isocenter.adapters.index.elasticsearch_errors import IndexMissing
+from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
+from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.attributes import Attribute, of_level
 from isocenter.core.errors import Unavailable

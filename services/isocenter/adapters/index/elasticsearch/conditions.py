@@ -1,4 +1,4 @@
-"""Criteria of a search as queries over the fields of `elasticsearch_schema`.
+"""Criteria of a search as queries over the fields of `schema`.
 
 Both speak of the same terms (`core.matching.terms`), so most queries find exactly what a criterion
 accepts. What they do not settle is narrowed, as far as can be, and left to `Criterion.accepts`.
@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isocenter.adapters.index.elasticsearch_client import Json
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.client import Json
+from isocenter.adapters.index.elasticsearch.schema import (
     LONG_VRS,
     TERM_LENGTH,
     UID_FIELDS,

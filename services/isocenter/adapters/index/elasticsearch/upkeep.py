@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Self
 
-from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient, Json, Write
-from isocenter.adapters.index.elasticsearch_rebuild import make_indices
-from isocenter.adapters.index.elasticsearch_schema import (
+from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json, Write
+from isocenter.adapters.index.elasticsearch.rebuild import make_indices
+from isocenter.adapters.index.elasticsearch.schema import (
     AUDIT,
     FIRST,
     KINDS,

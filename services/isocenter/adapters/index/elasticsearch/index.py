@@ -1,6 +1,6 @@
 """`StudyIndex` on Elasticsearch, shared by any number of reading and writing processes.
 
-Searches go to whichever generation of indices is in use (`elasticsearch_schema`). A write keeps to
+Searches go to whichever generation of indices is in use (`schema`). A write keeps to
 one generation, and is made again if another was in use at its end: a rebuild that is promoted
 meanwhile has not seen it.
 """
@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Self, TypeVar
 
-from isocenter.adapters.index.elasticsearch_client import ElasticsearchClient
-from isocenter.adapters.index.elasticsearch_errors import IndexMissing
-from isocenter.adapters.index.elasticsearch_instances import InstanceWalk
-from isocenter.adapters.index.elasticsearch_rebuild import Rebuild
-from isocenter.adapters.index.elasticsearch_schema import Generation, InUse, Names, live
-from isocenter.adapters.index.elasticsearch_searching import Walk, counted, plan
-from isocenter.adapters.index.elasticsearch_writing import Writer
-from isocenter.adapters.index.elasticsearch_writing import versions as read_versions
+from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient
+from isocenter.adapters.index.elasticsearch.errors import IndexMissing
+from isocenter.adapters.index.elasticsearch.instances import InstanceWalk
+from isocenter.adapters.index.elasticsearch.rebuild import Rebuild
+from isocenter.adapters.index.elasticsearch.schema import Generation, InUse, Names, live
+from isocenter.adapters.index.elasticsearch.searching import Walk, counted, plan
+from isocenter.adapters.index.elasticsearch.writing import Writer
+from isocenter.adapters.index.elasticsearch.writing import versions as read_versions
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName

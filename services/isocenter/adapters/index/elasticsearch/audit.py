@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 from isocenter.adapters.index.audit_records import event_of, time_text, who
-from isocenter.adapters.index.elasticsearch_client import (
+from isocenter.adapters.index.elasticsearch.client import (
     ElasticsearchClient,
     Json,
     Place,
     Write,
     encoded,
 )
-from isocenter.adapters.index.elasticsearch_paging import PAGE
-from isocenter.adapters.index.elasticsearch_schema import AUDIT, TERM_LENGTH, alias, problem, uses
+from isocenter.adapters.index.elasticsearch.paging import PAGE
+from isocenter.adapters.index.elasticsearch.schema import AUDIT, TERM_LENGTH, alias, problem, uses
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.events import AuditEvent
 from isocenter.core.ports import AuditFilter

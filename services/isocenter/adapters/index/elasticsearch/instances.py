@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from isocenter.adapters.index.elasticsearch_client import Json
-from isocenter.adapters.index.elasticsearch_documents import answer
-from isocenter.adapters.index.elasticsearch_paging import PAGE, Pages
-from isocenter.adapters.index.elasticsearch_schema import INSTANCES
-from isocenter.adapters.index.elasticsearch_searching import Part, Walk, chosen
+from isocenter.adapters.index.elasticsearch.client import Json
+from isocenter.adapters.index.elasticsearch.documents import answer
+from isocenter.adapters.index.elasticsearch.paging import PAGE, Pages
+from isocenter.adapters.index.elasticsearch.schema import INSTANCES
+from isocenter.adapters.index.elasticsearch.searching import Part, Walk, chosen
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Match
 

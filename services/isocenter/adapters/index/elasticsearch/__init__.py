@@ -1,0 +1,1 @@
+"""The study index and the audit trail on Elasticsearch."""
