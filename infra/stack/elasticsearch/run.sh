@@ -26,7 +26,7 @@ shift 2
 # Each node has a home of its own: it writes descriptors and keeps its configuration there.
 mkdir -p "$data/home"
 cp -r "$home/modules" "$data/home/"
-exec "$jdk/bin/java" ${ES_JAVA_OPTS:--Xms512m -Xmx512m -XX:+UseSerialGC} "-Dlog=${ES_LOG:-WARN}" \
+exec "$jdk/bin/java" ${ES_JAVA_OPTS:--Xms512m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1} "-Dlog=${ES_LOG:-WARN}" \
     "-Des.path.home=$data/home" -Dio.netty.noUnsafe=true --enable-native-access=ALL-UNNAMED \
     -cp "$home/classes:$home/lib/*" StackNode "$data/home" \
     "path.data=$data/data" "path.logs=$data/logs" "http.port=$port" "transport.port=$((port + 1))" "$@"

@@ -12,7 +12,7 @@ class AuditSettings(BaseModel):
 
     batch: int = Field(500, ge=1, le=10_000, description="Records taken from the log at once.")
     linger_seconds: float = Field(
-        0.5,
+        1,
         ge=0,
         le=60,
         description="How long a small batch waits for more; adds to the time until a record is"

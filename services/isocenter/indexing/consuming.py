@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -44,6 +45,10 @@ GROUP = "indexing"
 POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.1
 _LULL = 0.01  # seconds without an event that end the waiting for more
+# After a batch, indexing rests for so many times as long as the batch took: what comes meanwhile
+# is one batch, which costs an index about as much as one event. After a lull nothing waits.
+_REST = 4
+_LONGEST_REST = 0.9
 _COUNTED_SERIES = 10_000
 
 
@@ -90,12 +95,16 @@ class Retrying:
             else:
                 self.problem = ""
                 return result
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._stop.wait()
+            await self.rest(pause)
             if self.stopping:
                 raise Stopped
             pause = min(pause * 2, self._longest)
+
+    async def rest(self, seconds: float) -> None:
+        """Do nothing for so long, or until `stop`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
 
 class Indexer:
@@ -128,7 +137,10 @@ class Indexer:
                 while not self.retrying.stopping:
                     deliveries = await self.retrying(lambda: self._poll(consumer))
                     if deliveries:
+                        began = time.monotonic()
                         await self._index(consumer, deliveries)
+                        took = time.monotonic() - began
+                        await self.retrying.rest(min(_REST * took, _LONGEST_REST))
             finally:
                 await consumer.close()
 

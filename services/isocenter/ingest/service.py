@@ -19,7 +19,7 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.identity import objects_prefix
-from isocenter.core.ports import Buffer, EventBus
+from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.ingest import admission
 from isocenter.ingest.intake import Intake, Taken
 from isocenter.ingest.settings import IngestSettings
@@ -60,11 +60,13 @@ class IngestService:
         received_at = datetime.now(UTC)
         policy = self._settings.policy_of(announcement.source.ae_title)
         stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
+        news = _News(announcement, received_at, policy)
 
         async def guard(taken: Taken) -> None:
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
             stages.enter("commit")
+            news.prepare(taken)
 
         try:
             intake = Intake(
@@ -76,7 +78,7 @@ class IngestService:
             )
             taken = await intake.take(data_set)
             stages.enter("announce")
-            await self._announce(taken, announcement, received_at, policy)
+            await self._until_durable(news.record(taken))
             stages.end()
         except IsocenterError as error:
             await self._record_refusal(announcement, error)
@@ -89,20 +91,9 @@ class IngestService:
             size=taken.size,
         )
 
-    async def _announce(
-        self,
-        taken: Taken,
-        announcement: Announcement,
-        received_at: datetime,
-        policy: ConflictPolicy,
-    ) -> None:
-        """One event tells everybody, the audit trail too."""
-        await self._until_durable(_event(taken, announcement, received_at, policy))
-
-    async def _until_durable(self, event: InstanceStored | InstanceRejected) -> None:
+    async def _until_durable(self, record: Record) -> None:
         """Append an event. While the log does not answer, try again for a bounded time, or leave
         it in the outbox if the settings say so."""
-        record = encode(event)
         if self._settings.outbox:
             await self._outbox.append_in_order(TOPIC_INSTANCES, record)
             return
@@ -133,7 +124,7 @@ class IngestService:
                 continue
             reason = "another object is kept under this name"
             event = InstanceRejected(name, taken.digest, reason, announcement.source)
-            await self._until_durable(event)
+            await self._until_durable(encode(event))
             raise Conflict(
                 f"instance {name.instance} is kept already with other content",
                 fix="give a changed object a new SOP Instance UID",
@@ -164,6 +155,30 @@ class IngestService:
             )
         except IsocenterError:
             logger.exception("refusal of an object could not be recorded")
+
+
+class _News:
+    """The one event that tells everybody of an object, the audit trail too. It is encoded while
+    the object store is at work, when there is nothing else to do for this object."""
+
+    def __init__(
+        self, announcement: Announcement, received_at: datetime, policy: ConflictPolicy
+    ) -> None:
+        self._announcement = announcement
+        self._received_at = received_at
+        self._policy = policy
+        self._record: Record | None = None
+
+    def prepare(self, taken: Taken) -> None:
+        """Encode the event as soon as whoever calls this waits for something."""
+        asyncio.get_running_loop().call_soon(self.record, taken)
+
+    def record(self, taken: Taken) -> Record:
+        """The event, which is not to be appended before the object is durable."""
+        if self._record is None:
+            event = _event(taken, self._announcement, self._received_at, self._policy)
+            self._record = encode(event)
+        return self._record
 
 
 def _event(

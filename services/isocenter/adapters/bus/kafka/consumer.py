@@ -54,10 +54,13 @@ _ASK_MS = 2_000
 
 # How long the thread waits for records, and between two looks while nobody waits for them. Short
 # while records come: the library may sleep on some that arrive just before it begins to wait.
-_WAIT_MS = 20
+_WAIT_MS = 50
 _LONG_WAIT_MS = 250
 _REBALANCE_MS = 50
-_LULL = 0.01
+_LULL = 0.03
+# After records have come, for so many seconds no more are asked for: a request for every event
+# would cost the brokers and this process more than the events themselves.
+_BREATH = 0.1
 _LONG_LULL = 0.25
 _ACTIVE_SECONDS = 1.0
 _ROOMY = 0.5  # how full the buffer is at most when fetching begins again
@@ -119,6 +122,7 @@ class KafkaMember:
         # Of the thread alone:
         self._heard = 0.0
         self._active_until = 0.0
+        self._breathe_until = 0.0
         self._joined = False
         self._thread = threading.Thread(target=self._run, name=f"kafka-member-{group}", daemon=True)
 
@@ -237,6 +241,7 @@ class KafkaMember:
             consumer.resume(*paused)
         records = consumer.poll(timeout_ms=self._patience())
         if records:
+            self._breathe_until = time.monotonic() + _BREATH
             self._waiting_until = 0.0  # whoever waits for them has something else to do now
             self._holding.add(records)
             self._active_until = time.monotonic() + _ACTIVE_SECONDS
@@ -259,6 +264,9 @@ class KafkaMember:
     def _rest(self) -> None:
         """While nobody waits for records, look for them now and then, and be there to commit."""
         with self._changed:
+            if (breath := self._breathe_until - time.monotonic()) > 0 and self._joined:
+                self._changed.wait_for(lambda: self._closing or bool(self._commits), breath)
+                return
             if self._joined:
                 lull = _LULL if self._is_active() else _LONG_LULL
                 self._changed.wait_for(self._is_wanted, lull)
