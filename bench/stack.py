@@ -58,23 +58,21 @@ def start_servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def co_located(servers: Servers, folder: Path) -> Iterator[Server]:
+def co_located(servers: Servers, folder: Path, name: str) -> Iterator[Server]:
     """All roles of a request in one process a core, the consumers in another: `isocenter up`."""
     folder.mkdir()
     dicom, http = free_ports(2)
-    env = servers.settings(CO_LOCATED)
+    env = servers.settings(name)
     env |= {"ISOCENTER_GATEWAY__PORT": str(dicom), "ISOCENTER_WEB__PORT": str(http)}
     prepare(env)
     command = [sys.executable, "-m", "isocenter", "up", "--data", str(folder / "data")]
     url = f"http://{HOST}:{http}"
     with running(command, log=folder / "log", port=dicom, url=f"{url}/readyz", env=env) as process:
-        yield Server(CO_LOCATED, AE_TITLE, dicom, f"{url}/dicomweb", process)
+        yield Server(name, AE_TITLE, dicom, f"{url}/dicomweb", process)
 
 
 @contextmanager
-def split(
-    servers: Servers, folder: Path, *, copies: int = 1, name: str = SPLIT
-) -> Iterator[list[Server]]:
+def split(servers: Servers, folder: Path, name: str, *, copies: int = 1) -> Iterator[list[Server]]:
     """Every role in a process of its own, gateways and indexers in `copies`; a side for each
     gateway."""
     folder.mkdir()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,31 +30,39 @@ TARGET_FRESHNESS = 2000.0  # ms: the promise, in place of a peer
 
 @dataclass
 class StackBench:
-    """The servers, the sides on them, and the work."""
+    """The servers, and the work. A side runs only while it is measured: idle processes are not
+    free."""
 
     bench: Bench
     servers: stack.Servers
-    sides: Mapping[str, Server]
     rounds: int
-    _puts: itertools.count[int] = field(default_factory=itertools.count)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @classmethod
     def start(cls, running: ExitStack, bench: Bench) -> StackBench:
-        """Start everything; it stops with `running`."""
-        scratch = bench.scratch
-        servers = running.enter_context(stack.start_servers(scratch / "servers"))
+        """Start the servers; they stop with `running`."""
+        servers = running.enter_context(stack.start_servers(bench.scratch / "servers"))
         put_objects.client(servers.minio).make_bucket(BUCKET)
-        destination = (storescp.DESTINATION, 1)
-        embedded = running.enter_context(ours.start(scratch / "embedded", destination))
-        co_located = running.enter_context(stack.co_located(servers, scratch / "co-located"))
-        (split,) = running.enter_context(stack.split(servers, scratch / "split"))
-        rounds = 1 if bench.quick else 3
-        sides = {one.name: one for one in (embedded, co_located, split)}
-        return cls(bench, servers, sides, rounds)
+        return cls(bench, servers, 1 if bench.quick else 3)
+
+    @contextmanager
+    def side(self, kind: str, *, copies: int = 1) -> Iterator[list[Server]]:
+        """An installation that nothing has been stored in; a server for each gateway."""
+        name = f"{kind}{next(self._numbers)}"
+        folder = self.bench.scratch / name
+        if kind == stack.SPLIT:
+            with stack.split(self.servers, folder, name, copies=copies) as gateways:
+                yield gateways
+        elif kind == stack.CO_LOCATED:
+            with stack.co_located(self.servers, folder, name) as server:
+                yield [server]
+        else:
+            with ours.start(folder, (storescp.DESTINATION, 1)) as server:
+                yield [server]
 
     def put_objects(self, folders: Sequence[Path]) -> float:
         """Seconds for bare puts of these files, a client a folder."""
-        prefix = f"round{next(self._puts)}"
+        prefix = f"round{next(self._numbers)}"
         return put_objects.run(self.servers.minio, BUCKET, prefix, folders)
 
 
@@ -65,16 +73,17 @@ def c_store(name: str, clients: int, side: str) -> Measure:
     """Instances per second until the last success, against as many bare clients."""
 
     def measure(on: StackBench) -> Result:
-        server = on.sides[side]
         count = max(300 // clients, 40)
         mine, bare = [], []
-        for turn in range(on.rounds):
-            sets = on.bench.fresh(name, turn, clients, count)
-            folders = [one.folder for one in sets]
-            bare.append(clients * count / on.put_objects(folders))
-            mine.append(clients * count / send(server, folders))
-            for one in sets:
-                wait_findable(server, one.study, count)
+        with on.side(side) as (server,):
+            send(server, [on.bench.series(40).folder])  # everything is connected, and compiled
+            for turn in range(on.rounds):
+                sets = on.bench.fresh(name, turn, clients, count)
+                folders = [one.folder for one in sets]
+                bare.append(clients * count / on.put_objects(folders))
+                mine.append(clients * count / send(server, folders))
+                for one in sets:
+                    wait_findable(server, one.study, count)
         return compare(name, "instances/s", mine, bare, put_objects.NAME, less_is_better=False)
 
     return measure
@@ -84,7 +93,8 @@ def findable(name: str, side: str) -> Measure:
     """p95 from success to being found while two associations store at full speed."""
 
     def measure(on: StackBench) -> Result:
-        delays = [freshness(on.bench, on.sides[side], turn) for turn in range(on.rounds)]
+        with on.side(side) as (server,):
+            delays = [freshness(on.bench, server, turn) for turn in range(on.rounds)]
         return compare(name, "ms", delays, [TARGET_FRESHNESS], "2 s", less_is_better=True)
 
     return measure
@@ -94,16 +104,14 @@ def frame(name: str, side: str) -> Measure:
     """Milliseconds (median) of one frame of 512 KiB by WADO-RS, against the embedded shape."""
 
     def measure(on: StackBench) -> Result:
-        sides = {"mine": on.sides[side], "embedded": on.sides[ours.NAME]}
-        medians: dict[str, list[float]] = {which: [] for which in sides}
-        for server in sides.values():
-            on.bench.load(server, on.bench.packed)
-        for _ in range(on.rounds):
-            for which, server in sides.items():
-                medians[which].append(_frame_ms(on.bench, server))
-        return compare(
-            name, "ms", medians["mine"], medians["embedded"], "embedded", less_is_better=True
-        )
+        mine, embedded = [], []
+        with on.side(side) as (server,), on.side(ours.NAME) as (peer,):
+            for one in (server, peer):
+                on.bench.load(one, on.bench.packed)
+            for _ in range(on.rounds):
+                mine.append(_frame_ms(on.bench, server))
+                embedded.append(_frame_ms(on.bench, peer))
+        return compare(name, "ms", mine, embedded, "embedded", less_is_better=True)
 
     return measure
 
@@ -122,12 +130,11 @@ def two_of_each(on: StackBench) -> Result:
     """Four associations at two gateways with two indexers, against one of each."""
     name, clients, count = "stack-two-of-each", 4, 100
     mine, one_each = [], []
-    folder = on.bench.scratch / "two"
-    with stack.split(on.servers, folder, copies=2, name="two") as gateways:
+    with on.side(stack.SPLIT) as one, on.side(stack.SPLIT, copies=2) as two:
         for turn in range(on.rounds):
             sets = on.bench.fresh(name, turn, clients, count)
-            one_each.append(_stored_and_found([on.sides[stack.SPLIT]], sets))
-            mine.append(_stored_and_found(gateways, sets))
+            one_each.append(_stored_and_found(one, sets))
+            mine.append(_stored_and_found(two, sets))
     return compare(name, "instances/s", mine, one_each, "one of each", less_is_better=False)
 
 

@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "stack" in getattr(item, "fixturenames", ()) or params.get("isocenter") == "cluster":
             item.add_marker(pytest.mark.xdist_group("stack"))
+        elif item.path.parent.name == "stack":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))  # servers of its own
         elif "isocenter" in params:
             item.add_marker(pytest.mark.xdist_group(f"isocenter-{params['isocenter']}"))
         elif "isocenter" in getattr(item, "fixturenames", ()):
