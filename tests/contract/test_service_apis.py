@@ -45,6 +45,7 @@ from support.service_pairs import ENOUGH, RECORD, SOURCE, all_of, failing, parts
 
 # --- ingest --------------------------------------------------------------------------------------
 
+SMALL, LARGE = BIG[:1000], 3 * BIG  # one message over gRPC, and several
 ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2")
 
 
@@ -133,7 +134,9 @@ async def test_a_peer_that_is_down_is_unavailable(unused_tcp_port):
         with pytest.raises(Unavailable):
             await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, parts(BIG))
         with pytest.raises(Unavailable):
-            await storage_rpc.StorageClient(channel).stage()
+            await storage_rpc.StorageClient(channel).put("c/d", [BIG], "d" * 64)
+        with pytest.raises(Unavailable):
+            await _staged(storage_rpc.StorageClient(channel), LARGE)
         with pytest.raises(Unavailable):
             await all_of(storage_rpc.StorageClient(channel).read("a/b"))
     finally:
@@ -167,32 +170,41 @@ async def test_a_small_object_is_put_whole(service):
     assert fake.asked == [("c/d", "d" * 64)]
 
 
-async def test_a_large_object_is_staged_and_committed(service):
+async def _staged(api, *contents):
+    async with await api.stage() as upload:
+        for content in contents:
+            await upload.write(content)
+        await upload.commit("c/d", "d" * 64)
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["one message", "several"])
+async def test_an_object_is_staged_and_committed(service, content):
     api, fake = await service("storage")
-    buffer = bytearray(BIG)
+    buffer = bytearray(content)
     async with await api.stage() as upload:
         await upload.write(buffer)
         buffer[:] = b"\0" * len(buffer)
         await upload.write(b"tail")
         await upload.commit("c/d", "d" * 64)
-    assert fake.kept["c/d"] == BIG + b"tail"
+    assert fake.kept["c/d"] == content + b"tail"
     assert not fake.closed.is_set()
 
 
 async def test_a_large_object_that_is_left_is_discarded(service):
     api, fake = await service("storage")
     async with await api.stage() as upload:
-        await upload.write(BIG)
+        await upload.write(LARGE)
     async with asyncio.timeout(ENOUGH):
         await fake.closed.wait()
     assert list(fake.kept) == ["a/b"]
 
 
-async def test_staging_is_refused_at_once(service):
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["one message", "several"])
+async def test_staging_is_refused_at_the_commit_at_the_latest(service, content):
     api, fake = await service("storage")
     fake.error = OutOfResources("the reserve is reached", fix="add a disk")
     with pytest.raises(OutOfResources, match="add a disk"):
-        await api.stage()
+        await _staged(api, content)
 
 
 async def test_a_write_or_commit_that_fails_says_why(service):

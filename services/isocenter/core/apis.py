@@ -124,7 +124,8 @@ class Storage(Protocol):
         ...
 
     async def stage(self) -> StagedBlob:
-        """Begin an object. Refuses with `OutOfResources` before the disk is full."""
+        """Begin an object. Here, while it is written, or at its commit at the latest, refuses with
+        `OutOfResources` before the disk is full."""
         ...
 
     async def stat(self, key: str) -> BlobInfo:

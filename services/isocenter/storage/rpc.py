@@ -48,6 +48,15 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return storage_pb2.PutResponse()
 
     @answers_errors
+    async def Keep(  # noqa: N802
+        self, request: storage_pb2.KeepRequest, context: Context
+    ) -> storage_pb2.PutResponse:
+        """The same in one message."""
+        del context
+        await self._service.put(request.key, [request.data], request.digest)
+        return storage_pb2.PutResponse()
+
+    @answers_errors
     async def Stage(  # noqa: N802
         self, request_iterator: AsyncIterator[storage_pb2.StageRequest], context: Context
     ) -> AsyncIterator[storage_pb2.StageResponse]:

@@ -14,7 +14,7 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
 from isocenter.runtime.rpc_channel import UNARY_SECONDS
 from isocenter.runtime.rpc_errors import raised_by_peer
-from isocenter.runtime.rpc_pieces import Gathering, gathered, lean_channel, piece
+from isocenter.runtime.rpc_pieces import CHUNK, Gathering, gathered, lean_channel, piece
 from isocenter.runtime.rpc_stream import (
     Outcome,
     closing,
@@ -41,6 +41,9 @@ class StorageClient:
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Keep a complete small object."""
+        if sum(map(len, data)) <= CHUNK:
+            await _keep(self._stub, key, data, digest)
+            return
         request = storage_pb2.PutRequest
         first = request(target=request.Target(key=key, digest=digest))
         async with closing(self._stub.Put()) as call:
@@ -48,14 +51,8 @@ class StorageClient:
             await in_time(call)
 
     async def stage(self) -> StagedBlob:
-        """Begin a large object."""
-        upload = _RemoteUpload(self._stub.Stage())
-        try:
-            await upload.response()
-        except BaseException:
-            upload.cancel()
-            raise
-        return upload
+        """Begin an object."""
+        return _RemoteUpload(self._stub)
 
     async def stat(self, key: str) -> BlobInfo:
         """What a listing tells of one blob."""
@@ -137,11 +134,12 @@ class StorageClient:
 
 
 class _RemoteUpload:
-    """An object being streamed to storage in another process."""
+    """An object being written to storage in another process: one message if it is small, else
+    streamed as it is written."""
 
-    def __init__(self, call: _StageCall) -> None:
-        self._call = call
-        self._outcome = Outcome(call)
+    def __init__(self, stub: storage_pb2_grpc.StorageServiceAsyncStub) -> None:
+        self._stub = stub
+        self._stream: _Stream | None = None
         self._hasher = hashlib.sha256()
         self._gathering = Gathering(storage_pb2.StageRequest)
 
@@ -153,16 +151,21 @@ class _RemoteUpload:
         """Add bytes at the end."""
         self._hasher.update(data)
         for message in self._gathering.add(data):
-            if not await send(self._call, message):
-                await self.response()  # raises why it is over
+            if self._stream is None:
+                self._stream = _Stream(self._stub.Stage())
+                await self._stream.response()  # there is room
+            await self._stream.send(message)
 
     async def commit(self, key: str, digest: str) -> None:
         """Durable and visible under `key` on return."""
+        rest = self._gathering.rest()
+        if self._stream is None:
+            await _keep(self._stub, key, rest, digest)
+            return
         request = storage_pb2.StageRequest
         commit = request(commit=request.Commit(key=key, digest=digest))
-        rest = self._gathering.rest()
-        await send(self._call, piece(request, rest, field="rest", others=commit))
-        response = await self.response()
+        await self._stream.send(piece(request, rest, field="rest", others=commit))
+        response = await self._stream.response()
         if not response.durable:
             raise Unavailable("storage did not confirm the object", fix="send it again")
 
@@ -170,7 +173,21 @@ class _RemoteUpload:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cancel()
+        if self._stream is not None:
+            self._stream.cancel()
+
+
+class _Stream:
+    """The call that a large object goes through."""
+
+    def __init__(self, call: _StageCall) -> None:
+        self._call = call
+        self._outcome = Outcome(call)
+
+    async def send(self, message: storage_pb2.StageRequest) -> None:
+        """One message. Raises why the call is over, if it is."""
+        if not await send(self._call, message):
+            await self.response()
 
     def cancel(self) -> None:
         """End the call, if it is not over yet."""
@@ -183,6 +200,15 @@ class _RemoteUpload:
         if not isinstance(response, storage_pb2.StageResponse):
             raise Unavailable("storage ended the upload early", fix="send the object again")
         return response
+
+
+async def _keep(
+    stub: storage_pb2_grpc.StorageServiceAsyncStub, key: str, data: Sequence[Buffer], digest: str
+) -> None:
+    """A whole object in one message."""
+    named = storage_pb2.KeepRequest(key=key, digest=digest)
+    with raised_by_peer():
+        await stub.Keep(piece(storage_pb2.KeepRequest, data, others=named), timeout=UNARY_SECONDS)
 
 
 def _level(partition: str, study: str, series: str, instance: str) -> storage_pb2.LevelRequest:

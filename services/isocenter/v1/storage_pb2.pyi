@@ -26,6 +26,16 @@ class ItemChunk(_message.Message):
     number: int
     def __init__(self, data: _Optional[bytes] = ..., last: bool = ..., number: _Optional[int] = ...) -> None: ...
 
+class KeepRequest(_message.Message):
+    __slots__ = ("data", "key", "digest")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    key: str
+    digest: str
+    def __init__(self, data: _Optional[bytes] = ..., key: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+
 class PutRequest(_message.Message):
     __slots__ = ("target", "data", "complete", "last")
     class Target(_message.Message):

@@ -39,6 +39,11 @@ class StorageServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.PutRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_storage__pb2.PutResponse.FromString,
                 _registered_method=True)
+        self.Keep = channel.unary_unary(
+                '/isocenter.v1.StorageService/Keep',
+                request_serializer=isocenter_dot_v1_dot_storage__pb2.KeepRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_storage__pb2.PutResponse.FromString,
+                _registered_method=True)
         self.Stage = channel.stream_stream(
                 '/isocenter.v1.StorageService/Stage',
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.StageRequest.SerializeToString,
@@ -107,6 +112,13 @@ class StorageServiceServicer(object):
     def Put(self, request_iterator, context):
         """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
         nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Keep(self, request, context):
+        """The same in one message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,6 +215,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     request_deserializer=isocenter_dot_v1_dot_storage__pb2.PutRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_storage__pb2.PutResponse.SerializeToString,
             ),
+            'Keep': grpc.unary_unary_rpc_method_handler(
+                    servicer.Keep,
+                    request_deserializer=isocenter_dot_v1_dot_storage__pb2.KeepRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_storage__pb2.PutResponse.SerializeToString,
+            ),
             'Stage': grpc.stream_stream_rpc_method_handler(
                     servicer.Stage,
                     request_deserializer=isocenter_dot_v1_dot_storage__pb2.StageRequest.FromString,
@@ -290,6 +307,33 @@ class StorageService(object):
             target,
             '/isocenter.v1.StorageService/Put',
             isocenter_dot_v1_dot_storage__pb2.PutRequest.SerializeToString,
+            isocenter_dot_v1_dot_storage__pb2.PutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Keep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.StorageService/Keep',
+            isocenter_dot_v1_dot_storage__pb2.KeepRequest.SerializeToString,
             isocenter_dot_v1_dot_storage__pb2.PutResponse.FromString,
             options,
             channel_credentials,

@@ -35,6 +35,8 @@ class StorageServiceStub:
     """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
     nothing.
     """
+    Keep: _grpc.UnaryUnaryMultiCallable[_storage_pb2.KeepRequest, _storage_pb2.PutResponse]
+    """The same in one message."""
     Stage: _grpc.StreamStreamMultiCallable[_storage_pb2.StageRequest, _storage_pb2.StageResponse]
     """Keeps a large object whose key is known at its end. The first answer says that there is
     room, the second that the object is durable.
@@ -67,6 +69,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
     nothing.
     """
+    Keep: _aio.UnaryUnaryMultiCallable[_storage_pb2.KeepRequest, _storage_pb2.PutResponse]  # type: ignore[assignment]
+    """The same in one message."""
     Stage: _aio.StreamStreamMultiCallable[_storage_pb2.StageRequest, _storage_pb2.StageResponse]  # type: ignore[assignment]
     """Keeps a large object whose key is known at its end. The first answer says that there is
     room, the second that the object is durable.
@@ -102,6 +106,14 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Keeps a complete small object. A stream that ends without `complete` or `last` keeps
         nothing.
         """
+
+    @_abc_1.abstractmethod
+    def Keep(
+        self,
+        request: _storage_pb2.KeepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.PutResponse, _abc.Awaitable[_storage_pb2.PutResponse]]:
+        """The same in one message."""
 
     @_abc_1.abstractmethod
     def Stage(
