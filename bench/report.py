@@ -6,9 +6,10 @@ import datetime as dt
 import importlib.metadata
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import machine, orthanc, ours, put_objects, storescp
 
@@ -19,6 +20,9 @@ DURABILITY = {
     "on servers": "object: MinIO, one drive; event: Kafka, one broker, acks=all",
     put_objects.NAME: "the same MinIO, by its SDK",
 }
+
+
+Row = dict[str, Any]  # as in latest.json
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,12 @@ def versions() -> dict[str, str]:
         "orthanc-dicomweb": machine.package_version("orthanc-dicomweb"),
         "dcmtk": machine.package_version("dcmtk"),
         "wrk": machine.package_version("wrk"),
+        "minio SDK": importlib.metadata.version("minio"),
     }
 
 
 def write(folder: Path, results: Sequence[Result], *, quick: bool) -> None:
-    """Write both files into the folder."""
+    """Write both files into the folder; rows that were not measured this time stay as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     circumstances = {
         "machine": machine.describe(),
@@ -75,31 +80,34 @@ def write(folder: Path, results: Sequence[Result], *, quick: bool) -> None:
         "durability": DURABILITY,
         "quick": quick,
     }
-    rows = [{**asdict(result), **circumstances} for result in results]
-    (folder / "latest.json").write_text(json.dumps(rows, indent=2) + "\n")
-    (folder / "latest.md").write_text(_markdown(results, circumstances))
+    latest = folder / "latest.json"
+    known: list[Row] = json.loads(latest.read_text()) if latest.exists() else []
+    rows = {row["name"]: row for row in known}
+    rows |= {result.name: {**asdict(result), **circumstances} for result in results}
+    latest.write_text(json.dumps(list(rows.values()), indent=2) + "\n")
+    (folder / "latest.md").write_text(_markdown(list(rows.values())))
 
 
-def _markdown(results: Sequence[Result], circumstances: Mapping[str, object]) -> str:
-    machine_text = ", ".join(f"{key} {value}" for key, value in machine.describe().items())
-    version_text = ", ".join(f"{key} {value}" for key, value in versions().items())
+def _markdown(rows: Sequence[Row]) -> str:
+    newest = max(rows, key=lambda row: row["date"])
+    machine_text = ", ".join(f"{key} {value}" for key, value in newest["machine"].items())
+    version_text = ", ".join(f"{key} {value}" for key, value in newest["versions"].items())
     lines = [
-        "| work | unit | ours | peer | peer is | ratio (> 1: ours is better) |",
-        "|---|---|---:|---:|---|---:|",
+        "| work | unit | ours | peer | peer is | ratio (> 1: ours is better) | measured |",
+        "|---|---|---:|---:|---|---:|---|",
         *(
-            f"| `{one.name}` | {one.unit} | {_text(one.ours)} | {_text(one.peer)} "
-            f"| {one.peer_name} | {_text(one.ratio)} |"
-            for one in results
+            f"| `{row['name']}` | {row['unit']} | {_text(row['ours'])} | {_text(row['peer'])} "
+            f"| {row['peer_name']} | {_text(row['ratio'])} "
+            f"| {row['date']}{' (quick)' if row['quick'] else ''} |"
+            for row in rows
         ),
         "",
-        f"Measured on {circumstances['date']}"
-        + (" with `--quick`" if circumstances["quick"] else "")
-        + f": {machine_text}. Versions: {version_text}.",
+        f"Machine of the newest rows: {machine_text}. Versions: {version_text}.",
         "Medians; both sides in one run, in turns, with the same files and clients.",
         "",
         "Durable when success is answered:",
         "",
-        *(f"- {name}: {text}" for name, text in DURABILITY.items()),
+        *(f"- {name}: {text}" for name, text in newest["durability"].items()),
     ]
     return "\n".join(lines) + "\n"
 
