@@ -9,7 +9,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
-from isocenter.adapters.index import elasticsearch_instances, elasticsearch_paging
+from isocenter.adapters.index.elasticsearch import instances, paging
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.core.errors import Unavailable
@@ -42,11 +42,11 @@ class TestPagingElasticsearchIndex(TestElasticsearchIndex):
 
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(elasticsearch_paging, "FIRST", 1)
-        monkeypatch.setattr(elasticsearch_paging, "PAGE", 2)
-        monkeypatch.setattr(elasticsearch_paging, "_WINDOW", 3)
-        monkeypatch.setattr(elasticsearch_instances, "PAGE", 2)
-        monkeypatch.setattr(elasticsearch_instances, "FEW", 1)
+        monkeypatch.setattr(paging, "FIRST", 1)
+        monkeypatch.setattr(paging, "PAGE", 2)
+        monkeypatch.setattr(paging, "_WINDOW", 3)
+        monkeypatch.setattr(instances, "PAGE", 2)
+        monkeypatch.setattr(instances, "FEW", 1)
 
     test_ten_thousand_answers_stream_in_bounded_batches = None
     test_closing_a_search_early_stops_it_and_the_next_one_works = None

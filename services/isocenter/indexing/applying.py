@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import Corrupted
+from isocenter.core.errors import Corrupted, OutOfResources
 from isocenter.core.events import (
     ConflictPolicy,
     Event,
@@ -21,6 +21,7 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.packs import PackEntry
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from isocenter.indexing.conflicts import Decisions, decide, read_decisions
 from isocenter.indexing.packing import SeriesName, write_packs
@@ -106,7 +107,7 @@ class Applier:
         reads = {places[at]: read for at, read in sorted(found.items())}
         held = await self._index.versions([read.index.name for read in reads.values()])
         new = [read.pack for read in reads.values() if not _holds(held, read.index)]
-        outcome.series += await write_packs(self._storage, new)
+        outcome.series += await self._write_packs(new)
         changed: dict[InstanceName, dict[str, IndexEntry]] = {}
         for place, read in reads.items():
             versions = changed.setdefault(read.index.name, {})
@@ -114,6 +115,18 @@ class Applier:
             await self._arrive(events[place], entry, held, versions)
         entries = [entry for versions in changed.values() for entry in versions.values()]
         outcome.count(await self._index.upsert(entries))
+
+    async def _write_packs(self, new: Sequence[PackEntry]) -> Sequence[SeriesName]:
+        """An object store that is full takes no packs; what is in it is to be found all the same.
+        Instances without a pack are read from their objects, and get one by a rebuild."""
+        try:
+            return await write_packs(self._storage, new)
+        except OutOfResources as error:
+            logger.warning(
+                "instances are indexed without metadata packs",
+                extra={"instances": len(new), "error": str(error)},
+            )
+            return ()
 
     # --- versions --------------------------------------------------------------------------------
 

@@ -100,12 +100,16 @@ class IngestService:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.announce_seconds
         pause = _FIRST_PAUSE
+        why = f"no answer within {self._settings.announce_seconds} s"
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._bus.append(TOPIC_INSTANCES, [record])
             except (Unavailable, TimeoutError) as error:
+                if isinstance(error, Unavailable):
+                    why = str(error)
                 if clock() + pause > deadline:
+                    logger.warning("an object cannot be announced", extra={"error": why})
                     raise Unavailable(
                         "the log does not answer, so the object is not announced",
                         fix="send the object again later",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import OutOfResources, Unavailable
 from isocenter.core.events import (
     DEAD_SUFFIX,
     TOPIC_INSTANCES,
@@ -29,6 +29,7 @@ from isocenter.core.ports import Record
 from isocenter.indexing.packing import known_entries
 from isocenter.indexing.role import IndexingRole
 from isocenter.indexing.settings import IndexingSettings
+from isocenter.storage.service import StorageService
 from support.archive import SETTINGS, SOURCE, Archive, values
 from support.datasets import ct_image, tiny
 
@@ -203,6 +204,33 @@ async def test_while_the_index_is_down_events_wait_and_nothing_is_lost(archive) 
         await archive.caught_up()
         assert indexer.retrying.problem == ""
     assert values(await archive.answers(STUDIES), "00100020") == ["WAITING"]
+
+
+class _Full:
+    """An object store that takes nothing."""
+
+    def __init__(self, storage: StorageService) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str):
+        return getattr(self._storage, name)
+
+    async def put(self, *_: object) -> None:
+        raise OutOfResources("the store is full")
+
+
+async def test_while_the_object_store_is_full_instances_are_found_without_their_packs(
+    archive,
+) -> None:
+    await archive.store(tiny(PatientID="FULL"))
+    storage, archive.storage = archive.storage, _Full(archive.storage)
+    await archive.index_all()
+    assert values(await archive.answers(STUDIES), "00100020") == ["FULL"]
+    assert await archive.keys("packs/") == []
+    archive.storage = storage
+    async for _ in archive.service().rebuild():
+        pass
+    assert len(await archive.keys("packs/")) == 1
 
 
 async def test_stopping_does_not_wait_for_an_index_that_is_down(archive) -> None:
