@@ -61,7 +61,7 @@ class IngestSettings(BaseModel):
         MAX_DEPTH, ge=1, le=MAX_DEPTH, description="Sequences may be nested this deep."
     )
     announce_seconds: float = Field(
-        10.0,
+        15.0,
         gt=0,
         le=300,
         description="How long to try again when the log does not answer, before the sender is "
