@@ -10,6 +10,7 @@ from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.web.exchange import Exchange
+from isocenter.web.recent import RecentInstances
 
 LEVELS = ("study", "series", "instance")
 
@@ -36,6 +37,7 @@ class Retrieving:
 
     def __init__(self, *, storage: Storage, audit_log: AuditLog) -> None:
         self.storage = storage
+        self._recent = RecentInstances(storage)
         self._audit_log = audit_log
 
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:
@@ -47,7 +49,9 @@ class Retrieving:
 
     async def one(self, exchange: Exchange) -> StoredInstance:
         """The instance of the address. Raises `NotFound`."""
-        return (await self.all(exchange))[0]
+        *series, uid = address(exchange)
+        seen = self._recent.find((series[0], series[1], series[2]), uid)
+        return seen or (await self.all(exchange))[0]
 
     async def record(self, exchange: Exchange, instance_count: int, detail: str) -> None:
         """A retrieve, durable in the audit trail on return."""
