@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +14,7 @@ from isocenter.runtime.instruments import METRICS, SPANS
 from support.datasets import ct_image
 from support.harness import Isocenter, running, wait_until
 from support.otlp_receiver import Receiver, Span, receiving
+from support.stack import Stack
 
 # From the first step to the last, each below the one before it: name, and the role that did it.
 PATH = (
@@ -27,9 +28,9 @@ PATH = (
 )
 CUSTODY = (
     ("ingest.store", "ingest"),
-    ("isocenter.v1.StorageService/Stage", "ingest"),
-    ("isocenter.v1.StorageService/Stage", "storage"),
-    ("storage.commit", "storage"),
+    ("isocenter.v1.StorageService/Keep", "ingest"),
+    ("isocenter.v1.StorageService/Keep", "storage"),
+    ("storage.put", "storage"),
 )
 # What one C-STORE and one search say nothing about.
 NOT_MEASURED = {
@@ -43,10 +44,12 @@ SECRETS = {"patient name": "NOBODY^IN^PARTICULAR", "patient ID": "SECRET-ID-4711
 
 
 @contextmanager
-def observed(data: Path, shape: str) -> Iterator[tuple[Isocenter, Receiver]]:
+def observed(
+    data: Path, shape: str, settings: Mapping[str, object] | None = None
+) -> Iterator[tuple[Isocenter, Receiver]]:
     with receiving() as receiver:
-        settings = {"telemetry.endpoint": receiver.endpoint}
-        with running(data, shape, settings) as isocenter:
+        told = {**(settings or {}), "telemetry.endpoint": receiver.endpoint}
+        with running(data, shape, told) as isocenter:
             yield isocenter, receiver
 
 
@@ -112,7 +115,19 @@ def test_a_store_on_one_machine_is_one_trace_to_its_first_answer(tmp_path: Path)
         spans = receiver.trace_of("query.first_answer")
     path = [(name, role) for name, role in PATH if not name.startswith("isocenter.")]
     assert_each_below_the_one_before(spans, tuple(path))
-    assert_each_below_the_one_before(spans, (CUSTODY[0], CUSTODY[-1]))
+    assert_each_below_the_one_before(spans, (CUSTODY[0], ("storage.commit", "storage")))
+    _nothing_identifies(receiver, uids)
+
+
+def test_a_store_on_servers_is_one_trace_through_kafka_to_its_first_answer(
+    stack: Stack, tmp_path: Path
+) -> None:
+    with observed(tmp_path / "data", "split", stack.settings("trace")) as (isocenter, receiver):
+        uids = store_and_find(isocenter)
+        assert set(isocenter.stop().values()) == {0}
+        spans = receiver.trace_of("query.first_answer")
+    assert_each_below_the_one_before(spans, PATH)
+    assert_each_below_the_one_before(spans, CUSTODY)
     _nothing_identifies(receiver, uids)
 
 
