@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from support.harness import free_ports, wait_until
+from support.harness import wait_until
 
 SCRIPTS = Path(__file__).parents[2] / "infra/stack"
 INSTALL_SECONDS = 1800  # MinIO is built from source on a machine that has never done it
@@ -95,15 +96,21 @@ class Server:
 
 
 def _pair_of_ports() -> int:
-    """A port that is free together with the next one: servers talk to themselves there."""
+    """A port that is free together with the next one: servers talk to themselves there. Below
+    those that the system gives to outgoing connections, which could take it before the server."""
     while True:
-        (port,) = free_ports(1)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+        port = random.randrange(20_000, 32_000, 2)
+        if all(_is_free(one) for one in (port, port + 1)):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Stack:

@@ -185,9 +185,17 @@ SAFE = {
     "list": lambda api: all_of(api.list("a/")),
     "instances": lambda api: all_of(api.instances("main", "1.2")),
 }
+
+
+async def _stage(api: storage_rpc.StorageClient) -> None:
+    async with await api.stage() as upload:
+        await upload.write(3 * BIG)  # more than one message
+        await upload.commit("c/d", "d" * 64)
+
+
 UNSAFE = {
     "put": lambda api: api.put("c/d", [b"one"], "d" * 64),
-    "stage": lambda api: api.stage(),
+    "stage": _stage,
     "remove": lambda api: api.remove("a/b"),
 }
 

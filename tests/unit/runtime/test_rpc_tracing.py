@@ -119,9 +119,9 @@ async def test_an_upload_a_download_and_an_exchange_are_measured(recorder) -> No
         served(recorder, storage_rpc, storage) as channel,
         await storage_rpc.StorageClient(channel).stage() as staged,
     ):
-        await staged.write(bytes(300_000))
+        await staged.write(bytes(3_000_000))
         await staged.commit("k/1", staged.digest())
-    assert len(storage.kept["k/1"]) == 300_000
+    assert len(storage.kept["k/1"]) == 3_000_000
     kinds = {span.kind.name for span in recorder.spans if span.name == STAGE}
     assert kinds == {"SERVER"}  # the caller's is no trace
 
