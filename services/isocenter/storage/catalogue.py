@@ -25,14 +25,15 @@ from isocenter.core.identity import (
     packs_prefix,
 )
 from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackedEntry, PackEntry, open_pack
-from isocenter.core.ports import BlobStore
+from isocenter.core.ports import BlobInfo, BlobStore
 from isocenter.runtime.compression import decompress
-from isocenter.storage.recent import Recent, Series, Version
 
 _ATTEMPTS = 5  # a pack may vanish by compaction between the listing and the read
 _DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
 
+Series = tuple[str, str, str]  # partition, study, series
 Key = tuple[str, str]  # SOP Instance UID and digest
+_Version = tuple[ObjectName, BlobInfo]
 _Reading = Coroutine[Any, Any, "_Cached"]
 
 
@@ -95,7 +96,6 @@ class Catalogue:
         self._blobs = blobs
         self._limit = cache_bytes
         self._cache: OrderedDict[Series, _Cached] = OrderedDict()
-        self._recent = Recent(blobs)
 
     async def current(
         self, partition: str, study: str, series: str = "", instance: str = ""
@@ -127,12 +127,8 @@ class Catalogue:
             if series and (partition, study, series) not in self._cache:
                 # They will be needed, and are read while the objects are listed.
                 packs.of((partition, study, series), self._refresh)
-            if instance:
-                if found := await self._recent.versions((partition, study, series), instance):
-                    yield await self._chosen(found, packs)
-                return
-            versions: list[Version] = []
-            async for info in self._blobs.list(objects_prefix(partition, study, series)):
+            versions: list[_Version] = []
+            async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
                 name = ObjectName.from_key(info.key)
                 if name is None:
                     continue
@@ -143,7 +139,7 @@ class Catalogue:
             if versions:
                 yield await self._chosen(versions, packs)
 
-    async def _chosen(self, versions: Sequence[Version], packs: _Packs) -> tuple[_Cached, Key]:
+    async def _chosen(self, versions: list[_Version], packs: _Packs) -> tuple[_Cached, Key]:
         """The version to answer with: the last decision's, else the one that came first."""
         name, info = versions[0]
         if len(versions) > 1:
