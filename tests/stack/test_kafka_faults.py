@@ -276,7 +276,7 @@ async def test_a_broker_that_was_never_there_is_named(name: str) -> None:
     url = f"kafka://127.0.0.1:{port}/{name}"
     keeper = await KafkaUpkeep.open(url, KafkaSettings(), keep_days=1, keep_bytes=1)
     (finding,) = await keeper.check()
-    assert finding.what == "bus"
+    assert finding.what == "brokers"
     assert f"127.0.0.1:{port}" in finding.state
     assert finding.fix
     assert not finding.preparable

@@ -68,9 +68,9 @@ class KafkaUpkeep:
             brokers, version = self._administration.ask(_brokers)
             described = self._administration.describe(self._names)
         except IsocenterError as error:
-            return [Finding("bus", error.message, error.fix)]
+            return [Finding("brokers", error.message, error.fix)]
         found = f"{self._connection.where}: {brokers} up, version {version} or later"
-        findings = [Finding("bus", found)]
+        findings = [Finding("brokers", found)]
         for name in self._names:
             findings += self._look_at(name, described.get(name), self._copies(brokers))
         return findings
