@@ -74,7 +74,7 @@ def test_what_is_refused_is_named_with_its_reason_and_the_rest_arrives(
     no_study.save_as(series.folder / "no-study.dcm")
     code, told = send(peer(isocenter, protocol), series.folder)
     assert code == 1
-    assert "sent: 4 instances" in told
+    assert "sent: 4 instances" in told, told
     assert "refused: 2" in told
     assert "SOP Instance UID (0008,0018) is missing" in told
     assert "unnamed.dcm" in told

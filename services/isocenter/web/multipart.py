@@ -29,7 +29,8 @@ class BrokenBody(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part; `body` is to be read before the next part is asked for, the rest is skipped."""
+    """One part; `body` is to be read before the next part is asked for. What is left of it then is
+    skipped, also if it was closed."""
 
     headers: Mapping[str, str]  # names in lower case
     body: AsyncGenerator[bytes, None]
@@ -50,15 +51,18 @@ class MultipartReader:
         self._newline = b"\r\n"
         self._buffer = bytearray()
         self._closed = False
+        self._within_body = False
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Raises `BrokenBody`, also from a part's body, where the body is malformed or ends."""
         await self._skip_preamble()
         while not self._closed:
-            part = Part(await self._headers(), self._body())
-            async with aclosing(part.body):
-                yield part
-                async for _ in part.body:
+            headers = await self._headers()
+            self._within_body = True
+            async with aclosing(self._body()) as body:
+                yield Part(headers, body)
+            if self._within_body:
+                async for _ in self._body():
                     pass
 
     async def _fill(self) -> None:
@@ -133,6 +137,7 @@ class MultipartReader:
                 continue
             end = await self._line_end(at + len(delimiter))
             if end:
+                self._within_body = False
                 if at:
                     last = self._take(at)
                     del self._buffer[: end - at]

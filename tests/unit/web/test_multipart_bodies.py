@@ -69,6 +69,19 @@ async def test_what_is_not_read_of_a_part_is_skipped() -> None:
     assert headers == [{"a": "1"}, {}]
 
 
+@pytest.mark.parametrize("size", [1, 3, 20, 1000])
+async def test_the_rest_of_a_part_that_was_refused_is_skipped(size: int) -> None:
+    """Whoever refuses a part closes its body, wherever it is in it."""
+    reader = MultipartReader(pieces(CASES["plain"][0], size), "b")
+    seen = []
+    async for part in reader.parts():
+        seen.append(part.headers)
+        async for _ in part.body:
+            break
+        await part.body.aclose()
+    assert seen == [{"a": "1"}, {}]
+
+
 async def test_what_the_writer_writes_the_reader_reads() -> None:
     writer = MultipartWriter("application/dicom")
     boundary = writer.content_type.decode().rpartition("boundary=")[2]
