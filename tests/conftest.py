@@ -1,13 +1,17 @@
-"""Real servers for all tests that ask for them, and distribution over processes: tests that share
-an installation or the servers stay together."""
+"""Real servers for all tests that ask for them, distribution over processes (tests that share an
+installation or the servers stay together), and what is shown of a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from support.harness import Isocenter
 from support.stack import Stack
+
+_LOG_LINES = 60
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif "isocenter" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"isocenter-{item.path.parent.name}"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the installations of the test had to say."""
+    report = yield
+    if report.failed:
+        arguments = getattr(item, "funcargs", {}).values()
+        logs = {one.log for one in arguments if isinstance(one, Isocenter)}
+        logs.update(*(one.glob("*.log") for one in arguments if isinstance(one, Path)))
+        for log in sorted(log for log in logs if log.is_file()):
+            lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            report.sections.append((f"the end of {log.name}", "\n".join(lines)))
+    return report

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import Isocenter, free_ports, running
+from support.harness import Isocenter, running
+from support.ports import free_ports
 
 
 @pytest.fixture(scope="session", params=["up", "cluster"])

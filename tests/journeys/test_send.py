@@ -15,7 +15,8 @@ from pydicom.uid import generate_uid
 
 from support.clients import storescp
 from support.files import Series, data_set_bytes, find_instances, write_series
-from support.harness import Isocenter, free_ports, wait_until
+from support.harness import Isocenter, wait_until
+from support.ports import free_ports
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["dicom", "http"])
 

@@ -15,8 +15,9 @@ from elasticsearch import Elasticsearch
 from kafka.admin import KafkaAdminClient
 
 from support.files import find_instances, write_series
-from support.harness import Isocenter, free_ports, wait_until
+from support.harness import Isocenter, wait_until
 from support.kept import ObjectsInBucket
+from support.ports import free_ports
 from support.requests import OUT_OF_RESOURCES, SUCCESS, c_store, status_of, stow
 from support.stack import ACCESS_KEY, SECRET_KEY, Stack
 

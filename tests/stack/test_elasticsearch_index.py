@@ -16,8 +16,8 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import StudyIndex
 from support.elasticsearch import SETTINGS, prepared, remove, url_of
-from support.harness import free_ports
 from support.index_oracle import VRS, Oracle, entry
+from support.ports import free_ports
 from support.stack import Stack
 
 

@@ -16,8 +16,8 @@ from isocenter.adapters.bus.kafka.upkeep import KafkaUpkeep
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import Consumer
-from support.harness import free_ports
 from support.kafka_logs import TOPIC, make_topics, opened
+from support.ports import free_ports
 from support.stack import Server
 
 BOUND = 12.0  # seconds within which every call answers, whatever the broker does

@@ -21,7 +21,7 @@ from isocenter.core.errors import Invalid, NotFound, Unavailable
 from isocenter.core.ports import Kept
 from support.buckets import SETTINGS, digest, opened, prepared, put
 from support.cutting_proxy import CuttingProxy
-from support.harness import free_ports
+from support.ports import free_ports
 from support.stack import Server, Stack
 
 MIB = 1024 * 1024

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from isocenter.adapters.blobs.s3.staging import STAGING
 from support.buckets import SETTINGS, opened, put, upkeep
-from support.harness import free_ports
+from support.ports import free_ports
 from support.stack import ACCESS_KEY, SECRET_KEY, Stack
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.harness import Isocenter, free_ports, wait_until
+from support.harness import Isocenter, wait_until
+from support.ports import free_ports
 
 PACKAGES = {"curl": "curl", "dciodvfy": "dicom3tools", "chromium": "chromium"}
 

@@ -18,24 +18,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from support.kept import KeptObjects, ObjectFiles, ObjectsInBucket
+from support.ports import free_ports
 
 READY_SECONDS = 60
 POLL_SECONDS = 0.02
 
 ROLES_WITH_RPC = ("storage", "ingest", "query", "transcoding", "indexing", "audit")
 EDGES = ("gateway", "web")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20, what: str = "") -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from support.harness import wait_until
+from support.ports import pair_of_ports
 
 SCRIPTS = Path(__file__).parents[2] / "infra/stack"
 INSTALL_SECONDS = 1800  # MinIO is built from source on a machine that has never done it
@@ -33,7 +33,7 @@ class Server:
         self.kind = kind
         self.directory = directory
         self.arguments = arguments
-        self.port = _pair_of_ports()
+        self.port = pair_of_ports()
         self.log = directory.parent / f"{directory.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,24 +93,6 @@ class Server:
             os.killpg(self._process.pid, number)
             self._process.wait(60)
             self._process = None
-
-
-def _pair_of_ports() -> int:
-    """A port that is free together with the next one: servers talk to themselves there. Below
-    those that the system gives to outgoing connections, which could take it before the server."""
-    while True:
-        port = random.randrange(20_000, 32_000, 2)
-        if all(_is_free(one) for one in (port, port + 1)):
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 class Stack:

@@ -313,5 +313,6 @@ async def test_a_peer_that_is_frozen_is_noticed_within_half_a_minute():
             async with asyncio.timeout(35):
                 with pytest.raises(Unavailable):
                     await anext(answers)
+            async with asyncio.timeout(ENOUGH):
                 with pytest.raises(Unavailable):
                     await client.count(STUDIES)

@@ -12,8 +12,8 @@ from isocenter.core.errors import Invalid
 from isocenter.runtime.instruments import STORE_INSTANCES
 from isocenter.runtime.telemetry import OFF, Telemetry, telemetry_to
 from isocenter.settings import load
-from support.harness import free_ports
 from support.otlp_receiver import receiving
+from support.ports import free_ports
 
 LABELS = {"protocol": "DIMSE", "outcome": "ok"}
 

@@ -101,7 +101,11 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
             raise Unavailable(
                 "another rebuild of the search index is under way", fix="wait until it is done"
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            # Not left to closing it: a process just being started has a copy of it for a moment.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _name() -> str:
