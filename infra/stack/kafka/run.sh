@@ -45,7 +45,7 @@ for setting in "$@"; do
     echo "$setting" >>"$data/server.properties"
 done
 kafka() {
-    "$@" -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.level=${KAFKA_LOG:-WARN}" -cp "$home/lib/*" "${main[@]}"
+    "$@" -Xms256m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.level=${KAFKA_LOG:-WARN}" -cp "$home/lib/*" "${main[@]}"
 }
 if [ ! -f "$data/log/meta.properties" ]; then
     main=(kafka.tools.StorageTool format --config "$data/server.properties" --cluster-id AAAAAAAAAAAAAAAAAAAAAQ --ignore-formatted)
