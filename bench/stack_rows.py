@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import ours, put_objects, stack, storescp
@@ -58,7 +58,7 @@ class StackBench:
                 yield [server]
         else:
             with ours.start(folder, (storescp.DESTINATION, 1)) as server:
-                yield [server]
+                yield [replace(server, name=name)]  # what one of them holds, others do not
 
     def put_objects(self, folders: Sequence[Path]) -> float:
         """Seconds for bare puts of these files, a client a folder."""

@@ -48,7 +48,7 @@ _LULL = 0.01  # seconds without an event that end the waiting for more
 # After a batch, indexing rests for so many times as long as the batch took: what comes meanwhile
 # is one batch, which costs an index about as much as one event. After a lull nothing waits.
 _REST = 4
-_LONGEST_REST = 0.6
+_LONGEST_REST = 1.0
 _COUNTED_SERIES = 10_000
 
 

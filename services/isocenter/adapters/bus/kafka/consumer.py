@@ -60,7 +60,7 @@ _REBALANCE_MS = 50
 _LULL = 0.03
 # After records have come, for so many seconds no more are asked for: a request for every event
 # would cost the brokers and this process more than the events themselves.
-_BREATH = 0.1
+_BREATH = 0.3
 _LONG_LULL = 0.25
 _ACTIVE_SECONDS = 1.0
 _ROOMY = 0.5  # how full the buffer is at most when fetching begins again
