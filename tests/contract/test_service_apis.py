@@ -84,7 +84,7 @@ async def test_cancelling_a_store_reaches_the_service(service):
     begun = asyncio.Event()
 
     async def waiting():
-        yield b"some"
+        yield LARGE
         begun.set()
         await asyncio.Event().wait()
 

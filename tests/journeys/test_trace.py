@@ -19,8 +19,8 @@ from support.stack import Stack
 # From the first step to the last, each below the one before it: name, and the role that did it.
 PATH = (
     ("C-STORE", "gateway"),
-    ("isocenter.v1.IngestService/Store", "gateway"),  # the client's side
-    ("isocenter.v1.IngestService/Store", "ingest"),
+    ("isocenter.v1.IngestService/StoreWhole", "gateway"),  # the client's side
+    ("isocenter.v1.IngestService/StoreWhole", "ingest"),
     ("ingest.store", "ingest"),
     ("bus.append", "ingest"),
     ("indexing.event", "indexing"),

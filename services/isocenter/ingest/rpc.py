@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from contextlib import aclosing
 
 import grpc.aio
 
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.ports import Buffer
-from isocenter.runtime.rpc_errors import answers_errors
-from isocenter.runtime.rpc_pieces import gathered, lean_channel, lean_server
-from isocenter.runtime.rpc_stream import closing, first_of, in_time, upload, uploaded
+from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
+from isocenter.runtime.rpc_pieces import Gathering, gathered, lean_channel, lean_server, piece
+from isocenter.runtime.rpc_stream import (
+    STEP_SECONDS,
+    closing,
+    each,
+    first_of,
+    in_time,
+    upload,
+    uploaded,
+)
 from isocenter.runtime.wire import name_from, name_to, source_from, source_to
 from isocenter.v1 import ingest_pb2, ingest_pb2_grpc
 
@@ -30,14 +39,27 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """One object; what is not complete is not kept."""
         del context
         first = (await first_of(request_iterator, "announcement")).announcement
+        return await self._store(first, uploaded(request_iterator))
+
+    @answers_errors
+    async def StoreWhole(  # noqa: N802
+        self, request: ingest_pb2.StoreWholeRequest, context: Context
+    ) -> ingest_pb2.StoreResponse:
+        """The same in one message."""
+        del context
+        return await self._store(request.announcement, each([request.data]))
+
+    async def _store(
+        self, announced: ingest_pb2.Announcement, data_set: AsyncIterator[Buffer]
+    ) -> ingest_pb2.StoreResponse:
         announcement = Announcement(
-            source=source_from(first.source),
-            transfer_syntax=first.transfer_syntax,
-            sop_class=first.sop_class,
-            instance=first.instance,
-            study=first.study,
+            source=source_from(announced.source),
+            transfer_syntax=announced.transfer_syntax,
+            sop_class=announced.sop_class,
+            instance=announced.instance,
+            study=announced.study,
         )
-        stored = await self._service.store(announcement, uploaded(request_iterator))
+        stored = await self._service.store(announcement, data_set)
         return ingest_pb2.StoreResponse(
             name=name_to(stored.name),
             sop_class=stored.sop_class,
@@ -54,20 +76,22 @@ class IngestClient:
         self._stub = ingest_pb2_grpc.IngestServiceStub(lean_channel(channel))
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
-        """Take in one data set."""
-        request = ingest_pb2.StoreRequest
-        first = request(
-            announcement=ingest_pb2.Announcement(
-                source=source_to(announcement.source),
-                transfer_syntax=announcement.transfer_syntax,
-                sop_class=announcement.sop_class,
-                instance=announcement.instance,
-                study=announcement.study,
-            )
+        """Take in one data set: in one message if it is small, else streamed as it comes."""
+        announced = ingest_pb2.Announcement(
+            source=source_to(announcement.source),
+            transfer_syntax=announcement.transfer_syntax,
+            sop_class=announcement.sop_class,
+            instance=announcement.instance,
+            study=announcement.study,
         )
-        async with closing(self._stub.Store()) as call:
-            await upload(call, first, gathered(data_set, request))
-            stored = await in_time(call)
+        gathering = Gathering(ingest_pb2.StoreRequest)
+        parts = aiter(data_set)
+        async for part in parts:
+            if full := list(gathering.add(part)):
+                stored = await self._stream(announced, full, parts, gathering)
+                break
+        else:
+            stored = await self._whole(announced, gathering.rest())
         return Stored(
             name=name_from(stored.name),
             sop_class=stored.sop_class,
@@ -75,6 +99,34 @@ class IngestClient:
             digest=stored.digest,
             size=stored.size,
         )
+
+    async def _whole(
+        self, announced: ingest_pb2.Announcement, data_set: Sequence[Buffer]
+    ) -> ingest_pb2.StoreResponse:
+        kind = ingest_pb2.StoreWholeRequest
+        request = piece(kind, data_set, others=kind(announcement=announced))
+        with raised_by_peer():
+            return await self._stub.StoreWhole(request, timeout=STEP_SECONDS)
+
+    async def _stream(
+        self,
+        announced: ingest_pb2.Announcement,
+        begun: Sequence[ingest_pb2.StoreRequest],
+        parts: AsyncIterator[Buffer],
+        gathering: Gathering,
+    ) -> ingest_pb2.StoreResponse:
+        kind = ingest_pb2.StoreRequest
+
+        async def messages() -> AsyncGenerator[ingest_pb2.StoreRequest, None]:
+            for message in begun:
+                yield message
+            async with aclosing(gathered(parts, kind, gathering)) as rest:
+                async for message in rest:
+                    yield message
+
+        async with closing(self._stub.Store()) as call:
+            await upload(call, kind(announcement=announced), messages())
+            return await in_time(call)
 
 
 def add_to(server: grpc.aio.Server, service: Ingest) -> Sequence[str]:

@@ -199,9 +199,12 @@ class Gathering:
         return self._held
 
 
-async def gathered(data: AsyncIterable[Buffer], kind: type[M]) -> AsyncGenerator[M, None]:
-    """Data as few messages, the last of which says that it is."""
-    gathering = Gathering(kind)
+async def gathered(
+    data: AsyncIterable[Buffer], kind: type[M], gathering: Gathering | None = None
+) -> AsyncGenerator[M, None]:
+    """Data, after what is in `gathering` already, as few messages, the last of which says that it
+    is."""
+    gathering = gathering or Gathering(kind)
     async for part in data:
         for message in gathering.add(part):
             yield message

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/ingest.proto\x12\x0cisocenter.v1\x1a\x19isocenter/v1/common.proto\"~\n\x0cStoreRequest\x12\x32\n\x0c\x61nnouncement\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.AnnouncementH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"\x81\x01\n\x0c\x41nnouncement\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x17\n\x0ftransfer_syntax\x18\x02 \x01(\t\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12\r\n\x05study\x18\x05 \x01(\t\"\x83\x01\n\rStoreResponse\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x32S\n\rIngestService\x12\x42\n\x05Store\x12\x1a.isocenter.v1.StoreRequest\x1a\x1b.isocenter.v1.StoreResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/ingest.proto\x12\x0cisocenter.v1\x1a\x19isocenter/v1/common.proto\"~\n\x0cStoreRequest\x12\x32\n\x0c\x61nnouncement\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.AnnouncementH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"S\n\x11StoreWholeRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x30\n\x0c\x61nnouncement\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.Announcement\"\x81\x01\n\x0c\x41nnouncement\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x17\n\x0ftransfer_syntax\x18\x02 \x01(\t\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12\r\n\x05study\x18\x05 \x01(\t\"\x83\x01\n\rStoreResponse\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x32\x9f\x01\n\rIngestService\x12\x42\n\x05Store\x12\x1a.isocenter.v1.StoreRequest\x1a\x1b.isocenter.v1.StoreResponse(\x01\x12J\n\nStoreWhole\x12\x1f.isocenter.v1.StoreWholeRequest\x1a\x1b.isocenter.v1.StoreResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STOREREQUEST']._serialized_start=70
   _globals['_STOREREQUEST']._serialized_end=196
-  _globals['_ANNOUNCEMENT']._serialized_start=199
-  _globals['_ANNOUNCEMENT']._serialized_end=328
-  _globals['_STORERESPONSE']._serialized_start=331
-  _globals['_STORERESPONSE']._serialized_end=462
-  _globals['_INGESTSERVICE']._serialized_start=464
-  _globals['_INGESTSERVICE']._serialized_end=547
+  _globals['_STOREWHOLEREQUEST']._serialized_start=198
+  _globals['_STOREWHOLEREQUEST']._serialized_end=281
+  _globals['_ANNOUNCEMENT']._serialized_start=284
+  _globals['_ANNOUNCEMENT']._serialized_end=413
+  _globals['_STORERESPONSE']._serialized_start=416
+  _globals['_STORERESPONSE']._serialized_end=547
+  _globals['_INGESTSERVICE']._serialized_start=550
+  _globals['_INGESTSERVICE']._serialized_end=709
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,14 @@ class StoreRequest(_message.Message):
     last: bytes
     def __init__(self, announcement: _Optional[_Union[Announcement, _Mapping]] = ..., data: _Optional[bytes] = ..., complete: bool = ..., last: _Optional[bytes] = ...) -> None: ...
 
+class StoreWholeRequest(_message.Message):
+    __slots__ = ("data", "announcement")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    announcement: Announcement
+    def __init__(self, data: _Optional[bytes] = ..., announcement: _Optional[_Union[Announcement, _Mapping]] = ...) -> None: ...
+
 class Announcement(_message.Message):
     __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study")
     SOURCE_FIELD_NUMBER: _ClassVar[int]

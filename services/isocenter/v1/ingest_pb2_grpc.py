@@ -39,6 +39,11 @@ class IngestServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
                 _registered_method=True)
+        self.StoreWhole = channel.unary_unary(
+                '/isocenter.v1.IngestService/StoreWhole',
+                request_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer(object):
@@ -53,12 +58,24 @@ class IngestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StoreWhole(self, request, context):
+        """The same in one message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Store': grpc.stream_unary_rpc_method_handler(
                     servicer.Store,
                     request_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.SerializeToString,
+            ),
+            'StoreWhole': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreWhole,
+                    request_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.SerializeToString,
             ),
     }
@@ -88,6 +105,33 @@ class IngestService(object):
             target,
             '/isocenter.v1.IngestService/Store',
             isocenter_dot_v1_dot_ingest__pb2.StoreRequest.SerializeToString,
+            isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreWhole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.IngestService/StoreWhole',
+            isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.SerializeToString,
             isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
             options,
             channel_credentials,

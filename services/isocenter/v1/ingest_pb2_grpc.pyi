@@ -36,6 +36,8 @@ class IngestServiceStub:
     Answers only when the object and its event are durable. A stream that ends without
     `complete` or `last` keeps nothing.
     """
+    StoreWhole: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.StoreWholeRequest, _ingest_pb2.StoreResponse]
+    """The same in one message."""
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -45,6 +47,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Answers only when the object and its event are durable. A stream that ends without
     `complete` or `last` keeps nothing.
     """
+    StoreWhole: _aio.UnaryUnaryMultiCallable[_ingest_pb2.StoreWholeRequest, _ingest_pb2.StoreResponse]  # type: ignore[assignment]
+    """The same in one message."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +61,13 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         Answers only when the object and its event are durable. A stream that ends without
         `complete` or `last` keeps nothing.
         """
+
+    @_abc_1.abstractmethod
+    def StoreWhole(
+        self,
+        request: _ingest_pb2.StoreWholeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.StoreResponse, _abc.Awaitable[_ingest_pb2.StoreResponse]]:
+        """The same in one message."""
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

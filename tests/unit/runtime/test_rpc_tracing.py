@@ -108,7 +108,7 @@ async def test_without_a_trace_calls_are_measured_and_the_server_begins_one(reco
 
 async def test_an_upload_a_download_and_an_exchange_are_measured(recorder) -> None:
     async with served(recorder, ingest_rpc, FakeIngest()) as channel:
-        await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, chunks(bytes(300_000)))
+        await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, chunks(bytes(3_000_000)))
         await both(recorder, STORE, "OK")
     async with served(recorder, query_rpc, FakeQuery()) as channel:
         found = query_rpc.QueryClient(channel).search(Search(Level.STUDY))
