@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cores import limited
 from bench.machine import Unusable
 from bench.ours import AE_TITLE
 from bench.server import HOST, Server, free_ports, running
@@ -72,9 +73,11 @@ def co_located(servers: Servers, folder: Path, name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def split(servers: Servers, folder: Path, name: str, *, copies: int = 1) -> Iterator[list[Server]]:
-    """Every role in a process of its own, gateways and indexers in `copies`; a side for each
-    gateway."""
+def split(
+    servers: Servers, folder: Path, name: str, *, copies: int = 1, cores: float | None = None
+) -> Iterator[list[Server]]:
+    """Every role in a process of its own, gateways and indexers in `copies`, each with so many
+    `cores` at most; a side for each gateway."""
     folder.mkdir()
     env = servers.settings(name)
     prepare(env)
@@ -97,6 +100,10 @@ def split(servers: Servers, folder: Path, name: str, *, copies: int = 1) -> Iter
                     env={**env, f"ISOCENTER_{own}__PORT": str(port)},
                 )
             )
+        if cores:
+            for (role, _), process in started.items():
+                if role in count:
+                    stack.enter_context(limited(process, cores))
         web = f"http://{HOST}:{ports['web', 0]}/dicomweb"
         yield [
             Server(name, AE_TITLE, ports["gateway", n], web, started["gateway", n])

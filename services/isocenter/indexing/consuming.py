@@ -46,7 +46,8 @@ POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.1
 _LULL = 0.01  # seconds without an event that end the waiting for more
 # After a batch, indexing rests for so many times as long as the batch took: what comes meanwhile
-# is one batch, which costs an index about as much as one event. After a lull nothing waits.
+# is one batch, which costs an index about as much as one event. After a lull nothing waits, and
+# behind a full batch there may be a backlog, before which there is no rest.
 _REST = 4
 _LONGEST_REST = 1.0
 _COUNTED_SERIES = 10_000
@@ -140,7 +141,8 @@ class Indexer:
                         began = time.monotonic()
                         await self._index(consumer, deliveries)
                         took = time.monotonic() - began
-                        await self.retrying.rest(min(_REST * took, _LONGEST_REST))
+                        if len(deliveries) < self._settings.batch_size:
+                            await self.retrying.rest(min(_REST * took, _LONGEST_REST))
             finally:
                 await consumer.close()
 

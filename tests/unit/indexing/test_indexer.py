@@ -61,6 +61,27 @@ async def test_a_header_that_is_not_in_the_event_is_read_from_the_object(archive
     assert values(await archive.answers(STUDIES), "00100020") == ["BY-REFERENCE"]
 
 
+async def test_a_backlog_is_worked_off_without_a_rest(archive, monkeypatch) -> None:
+    for number in range(6):
+        await archive.store(tiny("1.2", "1.3", f"1.4.{number}"))
+    rests = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        await asyncio.sleep(0)
+
+    async with archive.running(SETTINGS.model_copy(update={"batch_size": 2})) as indexer:
+        monkeypatch.setattr(indexer.retrying, "rest", rest)
+        await archive.caught_up()
+        assert rests == []
+        await archive.store(tiny("1.2", "1.3", "1.4.7"))
+        await archive.caught_up()
+        async with asyncio.timeout(20):
+            while not rests:
+                await asyncio.sleep(0.001)
+    assert len(rests) == 1
+
+
 async def test_the_same_object_again_changes_nothing(archive) -> None:
     image = ct_image(16, 16, study="1.2", series="1.3")
     await archive.store(image)
