@@ -11,6 +11,8 @@ import pytest
 from support.harness import Isocenter
 from support.stack import Stack
 
+pytest.register_assert_rewrite("contract")
+
 _LOG_LINES = 60
 
 

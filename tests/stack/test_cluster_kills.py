@@ -68,19 +68,25 @@ def test_kills_of_every_role_and_server_lose_nothing_and_halve_no_answer(
         thread.start()
     targets = [*cluster.names, *KINDS] * KILLS_EACH
     chance.shuffle(targets)
-    for target in targets:
-        reader.stopping.wait(chance.uniform(0.3, 1.5))
-        _kill_and_restart(cluster, servers, target, chance)
-    assert any(sender.pending for sender in senders), "they ran out of work before the end"
-    for sender in senders:
-        sender.stop()
-    wait_until(cluster.ready, 60, "ready again")
-    acknowledged = first.acknowledged | {
-        uid: path for sender in senders for uid, path in sender.acknowledged.items()
-    }
-    begun = [one for some in series for one in some if one.files.keys() & acknowledged.keys()]
-    check_kept(cluster, [reference, *begun], acknowledged, seconds=120)
-    reader.stop()
+    try:
+        for target in targets:
+            reader.stopping.wait(chance.uniform(0.3, 1.5))
+            _kill_and_restart(cluster, servers, target, chance)
+        assert any(sender.pending for sender in senders), "they ran out of work before the end"
+        for sender in senders:
+            sender.stop()
+        wait_until(cluster.ready, 60, "ready again")
+        before = reader.good["search"]
+        wait_until(lambda: reader.good["search"] > before, 60, "searches are answered again")
+        acknowledged = first.acknowledged | {
+            uid: path for sender in senders for uid, path in sender.acknowledged.items()
+        }
+        begun = [one for some in series for one in some if one.files.keys() & acknowledged.keys()]
+        check_kept(cluster, [reference, *begun], acknowledged, seconds=120)
+        reader.stop()
+    finally:
+        for thread in (*senders, reader):
+            thread.stopping.set()
     assert min(reader.good[look] for look in ("search", "metadata", "object")) > 50, reader.good
     assert len(acknowledged) > 500
 

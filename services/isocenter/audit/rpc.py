@@ -10,7 +10,7 @@ import grpc.aio
 from isocenter.core.apis import AuditTrail
 from isocenter.core.events import AuditEvent
 from isocenter.core.ports import AuditFilter
-from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.wire import (
@@ -58,12 +58,14 @@ class AuditClient:
     """`AuditTrail` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = audit_pb2_grpc.AuditServiceStub(channel)
 
     async def search(
         self, which: AuditFilter, limit: int, before: str = ""
     ) -> Sequence[AuditEvent]:
         """Newest first."""
+        await connected(self._channel)
         request = audit_pb2.SearchRecordsRequest(
             which=audit_filter_to(which), limit=limit, before=before
         )
@@ -76,6 +78,7 @@ class AuditClient:
 
     async def count(self, which: AuditFilter) -> int:
         """How many records there are."""
+        await connected(self._channel)
         with raised_by_peer():
             response = await self._stub.CountRecords(audit_filter_to(which), timeout=UNARY_SECONDS)
         return response.count

@@ -9,6 +9,7 @@ from datetime import datetime
 import grpc.aio
 
 from isocenter.core.apis import Indexing, RebuildProgress, ReplayProgress, SweepProgress
+from isocenter.runtime.rpc_channel import connected
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.streams import generator
@@ -78,10 +79,12 @@ class IndexingClient:
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = indexing_pb2_grpc.IndexingServiceStub(channel)
 
     async def rebuild(self) -> AsyncIterator[RebuildProgress]:
         """How far it is, again and again."""
+        await connected(self._channel)
         call = self._stub.Rebuild(indexing_pb2.RebuildRequest())
         async with aclosing(download(call, patience=None)) as progress:
             async for step in progress:
@@ -91,6 +94,7 @@ class IndexingClient:
         self, since: datetime | None, offsets: Mapping[int, int]
     ) -> AsyncIterator[ReplayProgress]:
         """How far it is, again and again."""
+        await connected(self._channel)
         request = indexing_pb2.ReplayRequest(
             since=timestamp(since) if since else None, offsets=offsets
         )
@@ -100,6 +104,7 @@ class IndexingClient:
 
     async def sweep(self) -> AsyncIterator[SweepProgress]:
         """How far it is, again and again."""
+        await connected(self._channel)
         call = self._stub.Sweep(indexing_pb2.SweepRequest())
         async with aclosing(download(call, patience=None)) as progress:
             async for step in progress:

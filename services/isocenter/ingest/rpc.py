@@ -9,6 +9,7 @@ import grpc.aio
 
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.ports import Buffer
+from isocenter.runtime.rpc_channel import connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
 from isocenter.runtime.rpc_pieces import Gathering, gathered, lean_channel, lean_server, piece
 from isocenter.runtime.rpc_stream import (
@@ -73,10 +74,12 @@ class IngestClient:
     """`Ingest` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = ingest_pb2_grpc.IngestServiceStub(lean_channel(channel))
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set: in one message if it is small, else streamed as it comes."""
+        await connected(self._channel)
         announced = ingest_pb2.Announcement(
             source=source_to(announcement.source),
             transfer_syntax=announcement.transfer_syntax,

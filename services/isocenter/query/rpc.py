@@ -11,7 +11,7 @@ import orjson
 from isocenter.core.apis import Query
 from isocenter.core.matching import Search
 from isocenter.core.ports import Match
-from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.streams import generator
@@ -69,16 +69,19 @@ class QueryClient:
     """`Query` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = query_pb2_grpc.QueryServiceStub(channel)
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches."""
+        await connected(self._channel)
         async with aclosing(download(self._stub.Search(search_to(search)))) as responses:
             async for response in responses:
                 yield [Match(orjson.loads(match)) for match in response.matches]
 
     async def count(self, search: Search) -> int:
         """How many answers there are."""
+        await connected(self._channel)
         with raised_by_peer():
             response = await self._stub.Count(search_to(search), timeout=UNARY_SECONDS)
         return response.count

@@ -7,8 +7,10 @@ whenever a connection ends, which servers see to every half minute (`rpc_server`
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import cast
 from urllib.parse import unquote
@@ -21,6 +23,7 @@ from isocenter.runtime.rpc_tls import RenewedChannel
 
 MAX_MESSAGE = 16 * 1024 * 1024  # bytes; long values go in pieces
 UNARY_SECONDS = 60.0  # deadline of a call with a short answer
+CONNECT_SECONDS = 3.0  # how long a call waits for a copy that takes it: longer than two attempts
 
 # A peer that is gone is found after half a minute, with calls or without.
 KEEPALIVE = (
@@ -29,12 +32,13 @@ KEEPALIVE = (
     ("grpc.http2.ping_timeout_ms", 10_000),  # else another ping holds that of keepalive up
     ("grpc.http2.max_pings_without_data", 0),
 )
+_READY = grpc.ChannelConnectivity.READY
 _OPTIONS = (
     *KEEPALIVE,
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # for one attempt to connect
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 )
@@ -103,6 +107,15 @@ def open_channel(address: str, *, service: str = "", tls: Tls | None = None) -> 
         return grpc.aio.insecure_channel(target, options=options)
     connect = partial(_secure_channel, target, options)
     return cast(grpc.aio.Channel, RenewedChannel(tls, connect))
+
+
+async def connected(channel: grpc.aio.Channel) -> None:
+    """Wait until there is somebody to call, for a bounded time; the call itself says what is wrong
+    then. A process that has just started, or has just been replaced, is no failure of a call."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            while (state := channel.get_state(try_to_connect=True)) is not _READY:
+                await channel.wait_for_state_change(state)
 
 
 def _secure_channel(

@@ -92,6 +92,14 @@ class RenewedChannel:
         self.stream_unary = partial(self._callable, "stream_unary")
         self.stream_stream = partial(self._callable, "stream_stream")
 
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """Of the channel that is open now."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last: grpc.ChannelConnectivity) -> None:
+        """Of the channel that is open now."""
+        await self._channel.wait_for_state_change(last)
+
     async def close(self) -> None:
         """Close the channel that is open now."""
         await self._channel.close()

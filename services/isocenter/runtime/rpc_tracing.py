@@ -166,6 +166,8 @@ class TracedChannel:
         self.unary_stream = partial(self._callable, channel.unary_stream)
         self.stream_unary = partial(self._callable, channel.stream_unary)
         self.stream_stream = partial(self._callable, channel.stream_stream)
+        self.get_state = channel.get_state
+        self.wait_for_state_change = channel.wait_for_state_change
         self.close = channel.close
 
     def _callable(

@@ -12,7 +12,7 @@ import grpc.aio
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
-from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import raised_by_peer
 from isocenter.runtime.rpc_pieces import CHUNK, Gathering, gathered, lean_channel, piece
 from isocenter.runtime.rpc_stream import (
@@ -37,10 +37,12 @@ class StorageClient:
     """`Storage` in another process."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = storage_pb2_grpc.StorageServiceStub(lean_channel(channel))
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Keep a complete small object."""
+        await connected(self._channel)
         if sum(map(len, data)) <= CHUNK:
             await _keep(self._stub, key, data, digest)
             return
@@ -52,10 +54,12 @@ class StorageClient:
 
     async def stage(self) -> StagedBlob:
         """Begin an object."""
+        await connected(self._channel)
         return _RemoteUpload(self._stub)
 
     async def stat(self, key: str) -> BlobInfo:
         """What a listing tells of one blob."""
+        await connected(self._channel)
         with raised_by_peer():
             request = storage_pb2.StatRequest(key=key)
             return blob_info_from(await self._stub.Stat(request, timeout=UNARY_SECONDS))
@@ -64,6 +68,7 @@ class StorageClient:
         self, key: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """A range of a blob."""
+        await connected(self._channel)
         request = storage_pb2.ReadRequest(key=key, offset=offset, length=length)
         async with aclosing(received(self._stub.Read(request))) as parts:
             async for part in parts:
@@ -71,6 +76,7 @@ class StorageClient:
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
         """What is kept below a prefix."""
+        await connected(self._channel)
         call = self._stub.List(storage_pb2.ListRequest(prefix=prefix, after=after))
         async with aclosing(download(call)) as infos:
             async for info in infos:
@@ -78,6 +84,7 @@ class StorageClient:
 
     async def remove(self, key: str) -> None:
         """Remove a derived blob."""
+        await connected(self._channel)
         with raised_by_peer():
             await self._stub.Remove(storage_pb2.RemoveRequest(key=key), timeout=UNARY_SECONDS)
 
@@ -85,6 +92,7 @@ class StorageClient:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance."""
+        await connected(self._channel)
         call = self._stub.Instances(_level(partition, study, series, instance))
         async with aclosing(download(call)) as found:
             async for one in found:
@@ -94,6 +102,7 @@ class StorageClient:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the instances."""
+        await connected(self._channel)
         call = self._stub.Metadata(_level(partition, study, series, instance))
         async with aclosing(items(call)) as found:
             async for _, value in found:
@@ -101,12 +110,14 @@ class StorageClient:
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored."""
+        await connected(self._channel)
         async with aclosing(received(self._stub.DataSet(instance_to(instance)))) as parts:
             async for part in parts:
                 yield part
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
         """What a decoder must know."""
+        await connected(self._channel)
         with raised_by_peer():
             call = self._stub.GetPixelFormat(instance_to(instance), timeout=UNARY_SECONDS)
             return pixels_from(await call)
@@ -115,6 +126,7 @@ class StorageClient:
         self, instance: StoredInstance, numbers: Sequence[int]
     ) -> AsyncIterator[Frame]:
         """Frames as stored."""
+        await connected(self._channel)
         request = storage_pb2.FramesRequest(instance=instance_to(instance), numbers=numbers)
         async with aclosing(items(self._stub.Frames(request))) as found:
             async for number, data in found:
@@ -122,11 +134,13 @@ class StorageClient:
 
     async def bulk(self, instance: StoredInstance, path: str) -> bytes:
         """The value of a bulk data element."""
+        await connected(self._channel)
         request = storage_pb2.BulkRequest(instance=instance_to(instance), path=path)
         return await collected(received(self._stub.Bulk(request)))
 
     async def verify(self, prefix: str) -> AsyncIterator[Verification]:
         """Every object against its digest."""
+        await connected(self._channel)
         call = self._stub.Verify(storage_pb2.VerifyRequest(prefix=prefix))
         async with aclosing(download(call)) as found:
             async for one in found:

@@ -13,7 +13,7 @@ from pydicom.uid import AllTransferSyntaxes
 from isocenter.core.apis import PixelFormat, Rendering, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.ports import Buffer
-from isocenter.runtime.rpc_channel import UNARY_SECONDS
+from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
 from isocenter.runtime.rpc_pieces import at_once, gathered, lean_channel, lean_server
 from isocenter.runtime.rpc_stream import (
@@ -111,6 +111,7 @@ class TranscodingClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Begins to learn what the service can produce; needs a running event loop."""
+        self._channel = channel
         self._stub = transcoding_pb2_grpc.TranscodingServiceStub(lean_channel(channel))
         self._targets: dict[str, tuple[str, ...]] = {}
         self._learning = asyncio.create_task(self._learn())
@@ -144,6 +145,7 @@ class TranscodingClient:
 
     async def decode(self, frame: bytes, transfer_syntax: str, pixels: PixelFormat) -> bytes:
         """One frame as native bytes."""
+        await connected(self._channel)
         request = transcoding_pb2.DecodeRequest
         first = request(
             frame=request.Frame(transfer_syntax=transfer_syntax, pixels=pixels_to(pixels))
@@ -155,6 +157,7 @@ class TranscodingClient:
         self, data_set: AsyncIterable[Buffer], transfer_syntax: str, target: str
     ) -> AsyncIterator[bytes]:
         """The same data set in another transfer syntax."""
+        await connected(self._channel)
         request = transcoding_pb2.TranscodeDataSetRequest
         first = request(task=request.Task(transfer_syntax=transfer_syntax, target=target))
         messages = at_once(data_set, request, request(complete=True))
@@ -176,6 +179,7 @@ class TranscodingClient:
         self, frame: bytes, transfer_syntax: str, pixels: PixelFormat, how: Rendering
     ) -> bytes:
         """One frame as an image file."""
+        await connected(self._channel)
         request = transcoding_pb2.RenderRequest
         first = request(
             task=request.Task(

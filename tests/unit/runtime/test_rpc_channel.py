@@ -134,6 +134,19 @@ async def test_a_channel_without_a_peer_connects_as_soon_as_there_is_one(unused_
                     await asyncio.sleep(0.05)
 
 
+async def test_a_store_waits_a_moment_for_a_process_that_is_starting(unused_tcp_port):
+    late = Copy(port=unused_tcp_port)
+    async with open_channel(late.address, service=INGEST) as channel, asyncio.timeout(ENOUGH):
+        state = channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:  # calls fail at once
+            await channel.wait_for_state_change(state)
+            state = channel.get_state(try_to_connect=True)
+        ingest = ingest_rpc.IngestClient(channel)
+        storing = asyncio.create_task(ingest.store(ANNOUNCEMENT, parts(b"object")))
+        async with copies(late):
+            await storing
+
+
 async def test_new_copies_behind_a_name_are_found(monkeypatch):
     short = [(k, 500 if k == "grpc.max_connection_age_ms" else v) for k, v in rpc_server._OPTIONS]
     monkeypatch.setattr(rpc_server, "_OPTIONS", short)
