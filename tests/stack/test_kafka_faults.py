@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -283,6 +287,33 @@ async def test_a_broker_that_was_never_there_is_named(name: str) -> None:
     with pytest.raises(Unavailable):
         await keeper.prepare()
     await keeper.close()
+
+
+async def test_attempts_during_an_outage_leave_no_thread_and_no_socket_behind(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "kafka")  # records that are kept would keep sockets
+    (port,) = free_ports(1)
+
+    async def attempts() -> None:
+        async with opened(f"127.0.0.1:{port}", name) as bus:
+            for attempt in (
+                bus.append(TOPIC, [record(1)]),
+                bus.consumer("g", [TOPIC]),
+                bus.lag("g", TOPIC),
+                bus.end(TOPIC),
+            ):
+                with pytest.raises(Unavailable):
+                    await attempt
+
+    def held() -> tuple[int, int]:
+        gc.collect()  # the library's sockets go with the cycles they are in
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    await attempts()  # what stays for good, such as the threads of the event loop
+    before = held()
+    await attempts()
+    assert held() == before
 
 
 async def test_callers_that_give_up_on_a_silent_broker_leave_no_producer_that_is_stuck(

@@ -15,6 +15,7 @@ from isocenter.adapters.bus.kafka.client import (
     REQUEST_MS,
     Administration,
     Connection,
+    opened,
 )
 from isocenter.adapters.bus.kafka.consumer import FETCH_OPTIONS, KafkaMember
 from isocenter.adapters.bus.kafka.producer import Producer
@@ -114,7 +115,7 @@ class _Replay:
     def begin(self, offsets: Mapping[int, int]) -> None:
         """Look where the partitions end now, and go to where reading begins."""
         try:
-            consumer = KafkaConsumer(**{**self._connection.options, **FETCH_OPTIONS})
+            consumer = opened(KafkaConsumer, {**self._connection.options, **FETCH_OPTIONS})
             self._consumer = consumer
             starts = consumer.beginning_offsets(self._partitions, timeout_ms=REQUEST_MS)
             ends = consumer.end_offsets(self._partitions, timeout_ms=REQUEST_MS)

@@ -9,17 +9,20 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import OffsetSpec
+from kafka.net.compat import KafkaNetClient
 
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Unavailable
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 SCHEME = "kafka://"
 DEFAULT_NAMESPACE = "isocenter"
@@ -147,6 +150,24 @@ def _listens(broker: str) -> bool:
     return True
 
 
+def opened(kind: Callable[..., C], options: Mapping[str, Any]) -> C:
+    """A client of the library, connected. What one that finds no broker has begun is ended: the
+    library leaves its thread and its sockets behind, at every attempt of an outage."""
+    begun: list[KafkaNetClient] = []
+
+    def network(**config: Any) -> KafkaNetClient:  # noqa: ANN401 (the library's options)
+        begun.append(KafkaNetClient(**config))
+        return begun[-1]
+
+    try:
+        return kind(**options, kafka_client=network)
+    except BaseException:
+        for client in begun:
+            with suppress(*LIBRARY_ERRORS):
+                client.close()
+        raise
+
+
 def _tls(settings: KafkaSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
@@ -252,7 +273,7 @@ class Administration:
     def _opened(self) -> KafkaAdminClient:
         if self._client is None:
             try:
-                self._client = KafkaAdminClient(**self._connection.options)
+                self._client = opened(KafkaAdminClient, self._connection.options)
             except LIBRARY_ERRORS as error:
                 self._failed_at = time.monotonic()
                 if isinstance(error, kafka_errors.KafkaTimeoutError):

@@ -22,7 +22,7 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
-from isocenter.adapters.bus.kafka.client import LIBRARY_ERRORS, MAX_RECORD_BYTES, Connection
+from isocenter.adapters.bus.kafka.client import LIBRARY_ERRORS, MAX_RECORD_BYTES, Connection, opened
 from isocenter.adapters.bus.kafka.holding import Holding, Place
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.ports import Delivery
@@ -210,11 +210,9 @@ class KafkaMember:
     def _serve(self) -> None:
         """Be a member of the group until told to close, or an error that polling does not cure."""
         assignor = CooperativeStickyAssignor()
-        consumer = KafkaConsumer(
-            **{**self._connection.options, **FETCH_OPTIONS, **_GROUP_OPTIONS},
-            group_id=self._group,
-            partition_assignment_strategy=[assignor],
-        )
+        options = {**self._connection.options, **FETCH_OPTIONS, **_GROUP_OPTIONS}
+        options |= {"group_id": self._group, "partition_assignment_strategy": [assignor]}
+        consumer = opened(KafkaConsumer, options)
         try:
             consumer.subscribe(self._names, listener=_Moves(self._holding, assignor))
             self._look_at_topics(consumer)

@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer
@@ -23,6 +22,7 @@ from isocenter.adapters.bus.kafka.client import (
     MAX_RECORD_BYTES,
     Administration,
     Connection,
+    opened,
 )
 from isocenter.adapters.bus.kafka.records import Message
 from isocenter.core.errors import Invalid, Unavailable
@@ -132,7 +132,7 @@ class Producer:
     async def _make(self) -> _Channel:
         options = {**self._connection.options, **_OPTIONS}
         try:
-            self._channel = _Channel(await self._threads.run(partial(KafkaProducer, **options)))
+            self._channel = _Channel(await self._threads.run(opened, KafkaProducer, options))
             return self._channel
         finally:
             self._opening = None
