@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.harness import Isocenter
+from support.pynetdicom_pause import make_certain
 from support.stack import Stack
 
 pytest.register_assert_rewrite("contract")
@@ -25,6 +26,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield servers
     finally:
         servers.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certain_pauses() -> Iterator[None]:
+    """pynetdicom is a client of many tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_certain(patch)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
