@@ -342,7 +342,6 @@ class StudyIndexSuite:
             await running
         assert await index.count(studies()) == 900
 
-    @pytest.mark.timeout(600)
     @SMALL
     @given(some=entries(), asked=st.lists(searches(), min_size=1, max_size=8), data=st.data())
     async def test_answers_and_counts_are_those_of_the_reference_matcher(

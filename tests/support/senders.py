@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ PATIENCE = 10  # seconds a client waits for an answer
 PAUSE = 0.05  # seconds before it connects again
 
 
-class Sender(threading.Thread):
+class Sender(threading.Thread, ABC):
     """Stores instances until all are acknowledged, however often it takes, or it is told to stop;
     remembers what was acknowledged."""
 
@@ -43,9 +44,9 @@ class Sender(threading.Thread):
             except (OSError, RuntimeError, httpx.HTTPError):
                 self.stopping.wait(PAUSE)  # the server was killed: connect again
 
+    @abstractmethod
     def send_some(self) -> None:
         """Send until the connection breaks."""
-        raise NotImplementedError
 
     def answered(self, item: tuple[str, Path], status: int, success: int) -> None:
         """Remember an answer."""

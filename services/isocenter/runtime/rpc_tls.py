@@ -93,7 +93,8 @@ class RenewedChannel:
         self.stream_stream = partial(self._callable, "stream_stream")
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """Of the channel that is open now."""
+        """Of the channel that the next call is made on."""
+        self._look()
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last: grpc.ChannelConnectivity) -> None:

@@ -144,7 +144,8 @@ async def test_a_store_waits_a_moment_for_a_process_that_is_starting(unused_tcp_
         ingest = ingest_rpc.IngestClient(channel)
         storing = asyncio.create_task(ingest.store(ANNOUNCEMENT, parts(b"object")))
         async with copies(late):
-            await storing
+            stored = await storing
+    assert stored.size == len(b"object")
 
 
 async def test_new_copies_behind_a_name_are_found(monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -138,7 +139,7 @@ class _Found:
         return answers
 
 
-class _Index:
+class _Index(ABC):
     """What the index in use and a scratch index have in common."""
 
     def __init__(self) -> None:
@@ -146,8 +147,9 @@ class _Index:
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="index-reader")
         self._closed = False
 
+    @abstractmethod
     def _file(self) -> _File:
-        raise NotImplementedError
+        """The database that is used now."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """See `StudyIndex`."""

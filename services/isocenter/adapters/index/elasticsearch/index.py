@@ -7,6 +7,7 @@ meanwhile has not seen it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Self, TypeVar
@@ -30,21 +31,22 @@ T = TypeVar("T")
 _SWITCHES = 5  # of the generation in use, during one write
 
 
-class _Index:
+class _Index(ABC):
     """What the index in use and a scratch index have in common."""
 
     def __init__(self, client: ElasticsearchClient) -> None:
         self._client = client
 
+    @abstractmethod
     async def _names(self) -> Names:
         """Where to search."""
-        raise NotImplementedError
 
     async def _read(self, work: Callable[[Names], Awaitable[T]]) -> T:
         return await work(await self._names())
 
+    @abstractmethod
     async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
-        raise NotImplementedError
+        """What `work` answers on the generation to be written."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """See `StudyIndex`."""
