@@ -10,10 +10,13 @@ VIEWER := .cache/viewer
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: help setup viewer up stack stack-stop test lint lock protos docs bench clean
+BUILDER ?= docker build
+IMAGE := ghcr.io/isocenter/isocenter
+
+.PHONY: image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs bench clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@infra/setup/python.sh $(VENV) requirements-dev.lock
@@ -36,7 +39,19 @@ stack-stop: ## Stop them (their data stay in .cache/stack/data)
 test: setup viewer ## Set up and pass every test
 	@infra/setup/test-tools.sh
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/cluster
+	@if [ -n "$$KUBECONFIG" ]; then $(MAKE) --no-print-directory test-cluster; \
+	    else echo "SKIPPED: the tests of the chart on a cluster, since KUBECONFIG names none" >&2; fi
+
+test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part of `make test` where one is named)
+	@infra/setup/test-tools.sh
+	@$(BIN)/python -m pytest tests/cluster
+
+image: setup viewer ## Build the container image (BUILDER=docker build)
+	@$(BUILDER) -f infra/images/Dockerfile -t $(IMAGE):$$($(BIN)/isocenter version | cut -d' ' -f2) .
+
+test-images: ## Build images of Kafka, Elasticsearch and MinIO for clusters that no registry serves
+	@infra/stack/image/build.sh $(BUILDER)
 
 lint: setup ## ruff, mypy, import layers
 	@$(BIN)/ruff check .
@@ -46,14 +61,20 @@ lint: setup ## ruff, mypy, import layers
 
 lock: setup ## Pin all dependencies anew
 	@$(BIN)/python -m pip install --quiet uv
-	@for lock in requirements.lock "requirements-dev.lock --extra dev"; do \
+	@for lock in "requirements.lock pyproject.toml --extra cluster" "requirements-dev.lock pyproject.toml --extra dev" \
+	    "infra/images/build.lock --group image"; do \
 	    set -- $$lock; file=$$1; shift; \
 	    $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	        --no-header --no-annotate --upgrade "$$@" pyproject.toml -o $$file; \
+	        --no-header --no-annotate --upgrade "$$@" -o $$file; \
 	done
 
 protos: setup ## Generate services/isocenter/v1 from protos/
 	@$(BIN)/python protos/generate.py
+
+release-protos: setup ## At a release: keep its protos and its events, which later versions are held to
+	@version=$$($(BIN)/isocenter version | awk '{print $$NF}'); \
+	    $(BIN)/buf build protos -o protos/released/$$version.binpb; \
+	    PYTHONPATH=tests $(BIN)/python -m support.event_samples tests/data/events-$$version.json
 
 bench: setup ## Measure side by side with Orthanc and dcmtk; writes bench/results/
 	@$(BIN)/python -m bench

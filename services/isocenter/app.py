@@ -25,11 +25,12 @@ from isocenter.adapters.settings import (
 )
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.errors import Invalid, IsocenterError
-from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex, Upkeep
+from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.core.upkeep import Upkeep
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env, Role, Section
-from isocenter.runtime.telemetry import Telemetry, telemetry_to
+from isocenter.runtime.telemetry import Outlets, Telemetry, telemetry_to
 from isocenter.runtime.traced import measured
 from isocenter.settings import Settings
 
@@ -174,7 +175,16 @@ def _load(module: str, name: str, setting: str, extra: str) -> Any:  # noqa: ANN
 class Process(Env):
     """One process: opens what is asked for once, closes everything at the end."""
 
-    def __init__(self, settings: Settings, roles: Sequence[str] = (), name: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        roles: Sequence[str] = (),
+        name: str = "",
+        *,
+        scraped: bool = False,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """`scraped`: whether its metrics are read, `labels`: what they all have."""
         unknown = [name for name in roles if name not in ROLES]
         if unknown:
             raise Invalid(
@@ -183,6 +193,13 @@ class Process(Env):
         self.settings = settings
         self.role_names = tuple(roles)
         self.name = name or "+".join(roles) or "cli"
+        site = {"site": settings.site} if settings.site else {}
+        self._outlets = Outlets(
+            settings.telemetry.endpoint,
+            settings.telemetry.sample,
+            scraped,
+            {**site, **(labels or {})},
+        )
         self.roles: list[Role] = []
         self._opening: dict[str, asyncio.Future[object]] = {}
         self._opened: dict[str, object] = {}
@@ -201,8 +218,7 @@ class Process(Env):
     @cached_property
     def telemetry(self) -> Telemetry:
         """Where spans and measurements go; opened when first asked for, closed last of all."""
-        settings = self.settings.telemetry
-        telemetry = telemetry_to(settings.endpoint, settings.sample, self.instance, self.role_names)
+        telemetry = telemetry_to(self._outlets, self.instance, self.role_names)
         self._closing.push_async_callback(telemetry.close)
         return telemetry
 

@@ -158,6 +158,21 @@ class TelemetrySettings(BaseModel):
         return endpoint
 
 
+class MonitorSettings(BaseModel):
+    """An HTTP port for probes and Prometheus: `/livez`, `/readyz`, `/metrics`. Each process of
+    `isocenter run` has its own; `isocenter up` has one for all its processes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(listen.LOOPBACK, description="Address to listen on.")
+    port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the monitor; 0: none, and nothing is measured for it.",
+    )
+
+
 class ProcessSettings(BaseModel):
     """How `isocenter up` spreads over the machine."""
 
@@ -179,6 +194,12 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path("isocenter-data"), description="Data directory of the embedded parts.")
+    site: str = Field(
+        "",
+        pattern=r"[A-Za-z0-9._-]*",
+        max_length=64,
+        description="Name of the site that this process serves, a label of all its metrics.",
+    )
     bus: str = Field(
         "log:",
         description="URL of the log. `log:` is embedded, below `data`; "
@@ -211,6 +232,7 @@ class Settings(BaseSettings):
     rpc: RpcSettings = RpcSettings()
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    monitor: MonitorSettings = MonitorSettings()
     process: ProcessSettings = ProcessSettings()
 
     def section(self, kind: type[S]) -> S:

@@ -159,6 +159,20 @@ class EventBusSuite:
         assert await bus.lag("a", TOPIC) == 1
         await consumer.close()
 
+    async def test_a_new_group_begins_where_it_was_told_and_another_goes_on_where_it_is(self, bus):
+        await bus.append(TOPIC, [record(1)])
+        end = await bus.end(TOPIC)
+        await bus.append(TOPIC, [record(2)])
+        await bus.begin("new", TOPIC, end)
+        await bus.begin("new", TOPIC, await bus.end(TOPIC))
+        assert await bus.lag("new", TOPIC) == 1
+        consumer = await bus.consumer("new", [TOPIC])
+        assert numbers(await consumer.poll(10, 5)) == [2]
+        await consumer.commit()
+        await consumer.close()
+        await bus.begin("new", TOPIC, dict.fromkeys(end, 0))
+        assert await bus.lag("new", TOPIC) == 0
+
     async def test_concurrent_appends_are_all_there_and_each_keeps_its_order(self, bus):
         async def producer(key: str) -> None:
             for number in range(20):

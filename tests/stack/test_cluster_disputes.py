@@ -36,7 +36,10 @@ def cluster(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def _at_both_gateways(cluster: Isocenter, one: Series, other: Series) -> None:
     """Store both at the same time, each at a gateway of its own."""
-    senders = [DimseSender(cluster, [one]), DimseSender(cluster, [other], "gateway-2")]
+    senders = [
+        DimseSender(cluster, [one]),
+        DimseSender(cluster, [other], cluster.ports["gateway-2"]),
+    ]
     for sender in senders:
         sender.start()
     for sender in senders:

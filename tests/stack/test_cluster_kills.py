@@ -60,7 +60,7 @@ def test_kills_of_every_role_and_server_lose_nothing_and_halve_no_answer(
     ]
     senders: list[Sender] = [
         DimseSender(cluster, series[0], pause=PAUSE),
-        DimseSender(cluster, series[1], "gateway-2", pause=PAUSE),
+        DimseSender(cluster, series[1], cluster.ports["gateway-2"], pause=PAUSE),
         StowSender(cluster, series[2], pause=PAUSE),
     ]
     reader = Reader(cluster, reference)

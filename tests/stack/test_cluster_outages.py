@@ -249,7 +249,7 @@ def test_links_that_are_cut_again_and_again_lose_nothing(
     series = [write_series(tmp_path / f"new{n}", 40) for n in range(4)]
     senders = [
         DimseSender(cluster, series[:2], pause=0.02),
-        DimseSender(cluster, series[2:], "gateway-2", pause=0.02),
+        DimseSender(cluster, series[2:], cluster.ports["gateway-2"], pause=0.02),
     ]
     for sender in senders:
         sender.start()

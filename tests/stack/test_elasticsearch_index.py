@@ -9,7 +9,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
-from isocenter.adapters.index.elasticsearch import instances, paging
+from isocenter.adapters.index.elasticsearch import instances, paging, schema
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.core.errors import Unavailable
@@ -282,3 +282,37 @@ async def test_a_rebuild_that_fell_silent_is_taken_over_and_what_it_left_removed
     async with AsyncElasticsearch(f"http://{stack.elasticsearch.address}") as client:
         found = await client.indices.get(index=f"{name}-studies-*")
         assert len(found.body) == 1
+
+
+async def test_a_schema_has_an_index_of_its_own_beside_that_of_the_one_before(
+    stack: Stack, name: str, index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = stack.elasticsearch.address
+    await index.upsert([entry("1.2", "1.2.1", "1")])
+    feeds = [index.feed]
+    upkeep = await ElasticsearchUpkeep.open(url_of(address, name), SETTINGS)
+    for _ in range(2):
+        monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA + 1)
+        newer = await ElasticsearchIndex.open(url_of(address, name), SETTINGS)
+        assert await newer.unfilled()
+        assert await upkeep.prepare() == []  # it is filled before anybody may use it
+        missing = [finding for finding in await upkeep.check() if finding.fix]
+        assert len(missing) == 5
+        assert all("check --prepare" in finding.fix for finding in missing)
+        with pytest.raises(Unavailable, match="check --prepare"):
+            await newer.count(studies())
+        scratch = await newer.scratch()
+        await scratch.upsert([entry("1.2", "1.2.1", "1"), entry("1.3", "1.3.1", "1")])
+        await scratch.promote()
+        await scratch.close()
+        assert not await newer.unfilled()
+        assert await newer.count(studies()) == 2
+        assert not [finding for finding in await upkeep.check() if finding.fix]
+        feeds.append(newer.feed)
+        await newer.close()
+    await upkeep.close()
+    assert len(set(feeds)) == 3
+    async with AsyncElasticsearch(f"http://{address}") as client:
+        found = await client.indices.get(index=f"{name}-studies-*", filter_path="*.mappings._meta")
+    kept = sorted(facts["mappings"]["_meta"]["schema"] for facts in found.body.values())
+    assert kept == [schema.SCHEMA - 1, schema.SCHEMA]

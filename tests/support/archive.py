@@ -25,6 +25,7 @@ from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.part10 import file_meta
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.filling import Filling
 from isocenter.indexing.service import IndexingService
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
@@ -87,8 +88,11 @@ class Archive:
     def indexer(self, settings: IndexingSettings = SETTINGS) -> Indexer:
         return Indexer(
             bus=self.bus, index=self.index, storage=self.storage,
-            audit_log=self.audit, settings=settings,
+            audit_log=self.audit, settings=settings, fill=self.filling(),
         )  # fmt: skip
+
+    def filling(self) -> Filling:
+        return Filling(self.index, self.service())
 
     def settler(self, settings: IndexingSettings = SETTINGS) -> Settler:
         return Settler(

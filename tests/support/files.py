@@ -9,7 +9,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 
 from support.datasets import ct_image
-from support.harness import Isocenter
+from support.harness import Reached
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def data_set_bytes(path: Path) -> bytes:
     return path.read_bytes()[start:]
 
 
-def find_instances(isocenter: Isocenter, study: str) -> list[str]:
+def find_instances(isocenter: Reached, study: str) -> list[str]:
     """SOP Instance UIDs that a search of the study answers with."""
     answers = isocenter.search(f"/studies/{study}/instances?limit=10000")
     return [answer["00080018"]["Value"][0] for answer in answers]
 
 
-def count_instances(isocenter: Isocenter, study: str) -> int:
+def count_instances(isocenter: Reached, study: str) -> int:
     """How many instances a search says that the study has."""
     studies = isocenter.search(f"/studies?StudyInstanceUID={study}")
     return sum(one["00201208"]["Value"][0] for one in studies)

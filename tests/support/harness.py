@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,14 +40,46 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20, what: str = ""
         time.sleep(POLL_SECONDS)
 
 
-class Isocenter:
+class Reached(ABC):
+    """An installation as its clients see it."""
+
+    ae_title = "ISOCENTER"
+    host = "127.0.0.1"
+    dicom_port: int
+    http_port: int
+
+    @property
+    def http_url(self) -> str:
+        """`http://host:port`."""
+        return f"http://{self.host}:{self.http_port}"
+
+    @property
+    def dicomweb(self) -> str:
+        """The DICOMweb root."""
+        return f"{self.http_url}/dicomweb"
+
+    @property
+    @abstractmethod
+    def objects(self) -> KeptObjects:
+        """What it keeps, looked at from outside."""
+
+    def get(self, path: str, accept: str = "application/dicom+json") -> bytes:
+        """The body of a DICOMweb answer."""
+        request = urllib.request.Request(f"{self.dicomweb}{path}", headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            body: bytes = response.read()
+            return body
+
+    def search(self, path: str) -> list[dict[str, Any]]:
+        """The answers of a QIDO-RS search."""
+        return list(json.loads(self.get(path) or b"[]"))
+
+
+class Isocenter(Reached):
     """One installation. `shape` is `up` or `split` (a process a role, or `copies` of them).
 
     Its parts are embedded on a data directory, or on servers if the settings say so.
     """
-
-    ae_title = "ISOCENTER"
-    host = "127.0.0.1"
 
     def __init__(
         self,
@@ -71,16 +104,6 @@ class Isocenter:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.destination_port = 0  # of the C-MOVE destination DESTINATION, where a test set one
         self.log = data.parent / f"{data.name}.log"
-
-    @property
-    def http_url(self) -> str:
-        """`http://host:port`."""
-        return f"http://{self.host}:{self.http_port}"
-
-    @property
-    def dicomweb(self) -> str:
-        """The DICOMweb root."""
-        return f"{self.http_url}/dicomweb"
 
     @property
     def objects(self) -> KeptObjects:
@@ -207,17 +230,6 @@ class Isocenter:
         for pid in found:
             found += _children(pid)
         return found
-
-    def get(self, path: str, accept: str = "application/dicom+json") -> bytes:
-        """The body of a DICOMweb answer."""
-        request = urllib.request.Request(f"{self.dicomweb}{path}", headers={"Accept": accept})
-        with urllib.request.urlopen(request, timeout=60) as response:
-            body: bytes = response.read()
-            return body
-
-    def search(self, path: str) -> list[dict[str, Any]]:
-        """The answers of a QIDO-RS search."""
-        return list(json.loads(self.get(path) or b"[]"))
 
 
 def _names(role: str, copies: int) -> list[str]:

@@ -16,7 +16,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage
 
 from support.files import Series, data_set_bytes, find_instances
-from support.harness import Isocenter, wait_until
+from support.harness import Reached, wait_until
 
 PATIENCE = 10  # seconds a client waits for an answer
 PAUSE = 0.05  # seconds before it connects again
@@ -26,7 +26,7 @@ class Sender(threading.Thread, ABC):
     """Stores instances until all are acknowledged, however often it takes, or it is told to stop;
     remembers what was acknowledged."""
 
-    def __init__(self, isocenter: Isocenter, series: Iterable[Series], *, pause: float = 0) -> None:
+    def __init__(self, isocenter: Reached, series: Iterable[Series], *, pause: float = 0) -> None:
         """`pause`: seconds between two instances."""
         super().__init__(daemon=True)
         self.pause = pause
@@ -70,14 +70,14 @@ class DimseSender(Sender):
 
     def __init__(
         self,
-        isocenter: Isocenter,
+        isocenter: Reached,
         series: Iterable[Series],
-        gateway: str = "gateway",
+        port: int = 0,
         *,
         pause: float = 0,
     ) -> None:
         super().__init__(isocenter, series, pause=pause)
-        self.port = isocenter.ports[gateway]
+        self.port = port or isocenter.dicom_port
 
     def send_some(self) -> None:
         """On one association."""
@@ -131,7 +131,7 @@ def stow_body(path: Path) -> bytes:
 
 
 def check_kept(
-    isocenter: Isocenter,
+    isocenter: Reached,
     series: Sequence[Series],
     acknowledged: Mapping[str, Path],
     *,
@@ -157,7 +157,7 @@ def check_kept(
 
 
 def _findable(
-    isocenter: Isocenter, one: Series, acknowledged: Mapping[str, Path], seconds: float
+    isocenter: Reached, one: Series, acknowledged: Mapping[str, Path], seconds: float
 ) -> set[str]:
     """What is found of a series, as often as it is counted. What nobody acknowledged may still be
     announced by the sweep meanwhile."""
@@ -185,7 +185,7 @@ def _findable(
 
 
 def _check_metadata(
-    isocenter: Isocenter, series: Series, found: set[str], acknowledged: Mapping[str, Path]
+    isocenter: Reached, series: Series, found: set[str], acknowledged: Mapping[str, Path]
 ) -> None:
     if found:
         metadata = json.loads(isocenter.get(f"/studies/{series.study}/metadata"))

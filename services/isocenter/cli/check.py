@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import importlib
 import os
 import resource
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 from isocenter.cli.common import out, process
 from isocenter.cli.serving import is_served
 from isocenter.core.errors import Unavailable
-from isocenter.core.ports import Finding, Upkeep
+from isocenter.core.upkeep import Finding, Upkeep
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.settings import NESTED, PREFIX, Settings
+from isocenter.settings import NESTED, PREFIX, RpcSettings, Settings
 
 # Import name -> what stops working without it.
 DEPENDENCIES = {
@@ -40,14 +42,17 @@ DEPENDENCIES = {
 LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
 DATA = "data directory"
+_AGAIN_SECONDS = 1.0
 
 
-async def check(settings: Settings, *, prepare: bool = False) -> int:
+async def check(settings: Settings, *, prepare: bool = False, wait: float = 0) -> int:
     """Print every finding; 0 when nothing needs fixing. `prepare`: make what the servers lack, and
-    look at nothing but them: this machine may be another one than those that will run roles."""
+    look at nothing but them: this machine may be another one than those that will run roles.
+    `wait`: seconds in which they may still come up."""
     async with _upkeep(settings) as servers:
         if prepare:
-            await _prepare(servers)
+            await _prepare(servers, wait)
+            await _fill(settings, servers)
         looks = (_backends,) if prepare else LOOKS
         wrong = sum([_print(finding) for look in looks for finding in look(settings)])
         for name, server in servers.items():
@@ -77,13 +82,44 @@ async def _upkeep(settings: Settings) -> AsyncIterator[Mapping[str, Upkeep]]:
         yield await env.upkeep()
 
 
-async def _prepare(servers: Mapping[str, Upkeep]) -> None:
+async def _prepare(servers: Mapping[str, Upkeep], wait: float) -> None:
+    end = monotonic() + wait
     for name, server in servers.items():
-        made = await server.prepare()
+        made = await _prepared(name, server, end)
         for line in made or ["everything is there"]:
             out.print(f"{name}: {line}", markup=False)
     if not servers:
         out.print("embedded parts need no preparation: they are made when they are first used")
+
+
+async def _prepared(name: str, server: Upkeep, end: float) -> Sequence[str]:
+    """What was made; tried again until a server that comes up answers, or the time is over."""
+    told = False
+    while True:
+        try:
+            return await server.prepare()
+        except Unavailable as error:
+            if monotonic() > end:
+                raise
+            if not told:
+                out.print(f"{name}: waiting: {error.message}", markup=False)
+                told = True
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _fill(settings: Settings, servers: Mapping[str, Upkeep]) -> None:
+    """Fill the search index of this version, where that of another one is in use. Done in this
+    process: those at the addresses of roles may be of another version."""
+    from isocenter.cli.care import rebuild
+
+    if "index" not in servers:
+        return
+    alone = settings.model_copy(update={"rpc": RpcSettings()})
+    async with process(alone) as env:
+        unfilled = await (await env.index()).unfilled()
+    if unfilled:
+        out.print("index: filling it from the objects for this version", markup=False)
+        await rebuild(alone)
 
 
 def complain_about(settings: Settings) -> None:
@@ -140,6 +176,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("gateway", settings.gateway.host, settings.gateway.port),
         ("web", settings.web.host, settings.web.port),
         ("rpc", settings.rpc.host, settings.rpc.port),
+        ("monitor", settings.monitor.host, settings.monitor.port),
     ):
         if port == 0:
             continue

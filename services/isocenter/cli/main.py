@@ -68,12 +68,23 @@ def run(
         str, typer.Option(help="Of this process in logs and audit records.", show_default="roles")
     ] = "",
     supervisor_fd: Annotated[int, typer.Option(hidden=True)] = -1,
+    monitor_socket: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run one or several roles in this process."""
     from isocenter.cli.run import run_roles
 
     settings = settings_of(data, config, assignments)
-    raise typer.Exit(run_async(run_roles(settings, role, name=name, supervisor_fd=supervisor_fd)))
+    raise typer.Exit(
+        run_async(
+            run_roles(
+                settings,
+                role,
+                name=name,
+                supervisor_fd=supervisor_fd,
+                monitor_socket=monitor_socket,
+            )
+        )
+    )
 
 
 @app.command(rich_help_panel=RUN)
@@ -95,12 +106,47 @@ def check(
             "--prepare", help="First make the topics, bucket and indices that are missing."
         ),
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that servers have to come up, with --prepare."),
+    ] = 0,
 ) -> None:
     """Look at settings, ports, disk, servers and dependencies: what is wrong and what to do."""
     from isocenter.cli.check import check as run_check
 
     settings = settings_of(data, config, assignments)
-    raise typer.Exit(run_async(run_check(settings, prepare=prepare)))
+    raise typer.Exit(run_async(run_check(settings, prepare=prepare, wait=wait)))
+
+
+@app.command(rich_help_panel=RUN)
+def health(
+    url: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="http://host:port[/readyz] or grpc://host:port; none: our own monitor."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Ask processes whether they can do their work; exit code 0 when all can."""
+    from isocenter.cli.health import health as run_health
+
+    settings = settings_of(None, config, assignments)
+    raise typer.Exit(run_async(run_health(settings, url or [])))
+
+
+@app.command(rich_help_panel=RUN)
+def probe(
+    dicom: Annotated[str, typer.Option(help="Where to store: dicom://AE_TITLE@host:port.")],
+    web: Annotated[str, typer.Option(help="Where to find and read: http(s)://host:port/dicomweb.")],
+    seconds: Annotated[float, typer.Option(min=0, help="How long finding it may take.")] = 30,
+) -> None:
+    """Store one synthetic instance, find it and read it back, as users do."""
+    from isocenter.cli.probe import probe as run_probe
+
+    quiet("text")
+    raise typer.Exit(run_async(run_probe(dicom, web, seconds=seconds)))
 
 
 @app.command(rich_help_panel=MOVE)

@@ -7,12 +7,16 @@ import logging
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from isocenter.app import ROLES, Process, uses_data
 from isocenter.cli.common import make_data, out
 from isocenter.core.errors import IsocenterError
+from isocenter.runtime.health import Health
+from isocenter.runtime.instruments import PROCESS_READY
 from isocenter.runtime.lifecycle import run
 from isocenter.runtime.logs import configure
+from isocenter.runtime.monitor import Monitor, pages_of
 from isocenter.runtime.role import Role
 from isocenter.runtime.supervisor import Lifeline
 from isocenter.settings import Settings
@@ -23,10 +27,22 @@ _LARGEST_BUFFER = 31 * 1024 * 1024
 
 
 async def run_roles(
-    settings: Settings, roles: Sequence[str], *, name: str, supervisor_fd: int
+    settings: Settings,
+    roles: Sequence[str],
+    *,
+    name: str,
+    supervisor_fd: int,
+    monitor_socket: Path | None,
 ) -> int:
-    """Run roles in this process until SIGTERM, SIGINT or the end of the supervisor."""
-    env = Process(settings, roles, name)
+    """Run roles in this process until SIGTERM, SIGINT or the end of the supervisor, which asks at
+    `monitor_socket` how it does."""
+    env = Process(
+        settings,
+        roles,
+        name,
+        scraped=bool(settings.monitor.port),
+        labels={"process": name} if monitor_socket else {},
+    )
     # A person reads the lines of one machine: its name on each would only be in the way.
     shown = env.name if settings.log.format == "text" else env.instance
     where = env.telemetry.log_fields if env.telemetry.on else None
@@ -40,7 +56,7 @@ async def run_roles(
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
     try:
         await run(
-            await _build(env),
+            await _build(env, monitor_socket),
             drain_seconds=settings.process.drain_seconds,
             stop=stop,
             started=lifeline.ready if lifeline else None,
@@ -71,17 +87,25 @@ def _keep_freed_memory() -> None:
     bytearray(_LARGEST_BUFFER)
 
 
-async def _build(env: Process) -> Sequence[Role]:
-    built = await env.build()
+async def _build(env: Process, monitor_socket: Path | None) -> Sequence[Role]:
+    built = [*await env.build()]
     rpc = env.settings.rpc
-    if not rpc.port:
-        return built
-    from isocenter.runtime.rpc_server import RpcServer
-    from isocenter.runtime.rpc_tracing import TracedServing
+    if rpc.port:
+        from isocenter.runtime.rpc_server import RpcServer
+        from isocenter.runtime.rpc_tracing import TracedServing
 
-    tracing = [TracedServing(env.telemetry)] if env.telemetry.on else []
-    server = RpcServer(built, rpc.host, rpc.port, tls=rpc.tls, interceptors=tracing)
-    return [*built, server]
+        tracing = [TracedServing(env.telemetry)] if env.telemetry.on else []
+        built.append(RpcServer(built, rpc.host, rpc.port, tls=rpc.tls, interceptors=tracing))
+    return [_monitor(env, built, monitor_socket), *built] if env.settings.monitor.port else built
+
+
+def _monitor(env: Process, roles: Sequence[Role], socket: Path | None) -> Monitor:
+    """The first to start and the last to stop."""
+    health = Health(roles)
+    env.telemetry.observe(PROCESS_READY, lambda: [(float(not health.problems()), {})])
+    where = env.settings.monitor
+    pages = pages_of(health, env.telemetry.exposition)
+    return Monitor(pages, health, host=where.host, port=where.port, socket=socket)
 
 
 async def _watch(lifeline: Lifeline, stop: asyncio.Event) -> None:

@@ -7,15 +7,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
 from isocenter.cli.check import LOOPBACK, complain_about, has_viewer
 from isocenter.cli.common import complain_of, err, make_data, out
 from isocenter.cli.serving import only_one
 from isocenter.core.errors import Invalid, IsocenterError
+from isocenter.runtime.health import Health
 from isocenter.runtime.logs import configure
+from isocenter.runtime.monitor import Monitor
+from isocenter.runtime.role import Role
 from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
 
@@ -30,16 +34,19 @@ async def up(
     """Run until SIGTERM or SIGINT; the exit code. A second signal ends it at once."""
     configure(settings.log.level, settings.log.format, "supervisor")
     make_data(settings)
-    with only_one(settings.data):
+    with only_one(settings.data), TemporaryDirectory(prefix="isocenter-") as folder:
         complain_about(settings)
         _require_ports(settings)
+        children = _children(settings, config, assignments, Path(folder))
         supervisor = Supervisor(
-            _children(settings, config, assignments),
+            [child for child, _ in children],
             ready_seconds=READY_SECONDS,
             drain_seconds=settings.process.drain_seconds,
         )
         stop = _on_signals(settings, supervisor)
+        monitor = _monitor(settings, {child.name: socket for child, socket in children})
         try:
+            await monitor.start()
             starting = asyncio.create_task(supervisor.start())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -50,6 +57,7 @@ async def up(
                 starting.cancel()
         finally:
             await supervisor.stop()
+            await monitor.stop()
     _tell(settings, "stopped", "stopped; everything acknowledged is kept")
     return 0
 
@@ -117,8 +125,11 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
     await stopped
 
 
-def _children(settings: Settings, config: Path | None, assignments: Sequence[str]) -> list[Child]:
-    """One process per worker for the request path, and one for the consumers."""
+def _children(
+    settings: Settings, config: Path | None, assignments: Sequence[str], folder: Path
+) -> list[tuple[Child, Path]]:
+    """One process per worker for the request path, and one for the consumers; each with the socket
+    of its monitor."""
     common = ["--data", str(settings.data), "--supervisor-fd", "{fd}"]
     if config is not None:
         common += ["--config", str(config)]
@@ -130,7 +141,22 @@ def _children(settings: Settings, config: Path | None, assignments: Sequence[str
         *((f"requests-{number}", REQUEST_ROLES) for number in range(1, workers + 1)),
         ("consumers", CONSUMER_ROLES),
     ]
-    return [Child(name, [*command, *roles, "--name", name, *common]) for name, roles in groups]
+    children = []
+    for name, roles in groups:
+        socket = folder / f"{name}.sock"
+        own = ["--name", name, "--monitor-socket", str(socket)]
+        children.append((Child(name, [*command, *roles, *own, *common]), socket))
+    return children
+
+
+def _monitor(settings: Settings, sockets: Mapping[str, Path]) -> Role:
+    """The monitor of all children, if there is to be one."""
+    where = settings.monitor
+    if not where.port:
+        return Role()
+    from isocenter.runtime.monitor_family import pages_of_family
+
+    return Monitor(pages_of_family(sockets), Health(()), host=where.host, port=where.port)
 
 
 def banner(settings: Settings) -> str:

@@ -19,34 +19,6 @@ from isocenter.core.matching import JsonAttributes, Search
 
 Buffer = bytes | bytearray | memoryview
 
-# --- backends in general --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What `isocenter check` found out about one thing. `fix` is empty if it is as it should be."""
-
-    what: str
-    state: str
-    fix: str = ""
-    preparable: bool = False  # `Upkeep.prepare` does what `fix` says
-
-
-class Upkeep(Protocol):
-    """Looking after a backend that is shared by many processes. Every adapter of a server offers
-    it beside its port; nothing else of the adapter makes topics, buckets or indices."""
-
-    async def check(self) -> Sequence[Finding]:
-        """Everything a process needs of the backend: it answers, its version, permissions, and what
-        must have been made. Never raises `Unavailable`: that is a finding."""
-        ...
-
-    async def prepare(self) -> Sequence[str]:
-        """Make what is missing and nothing else, safely repeatable, also by several at once; what
-        was made, a line each."""
-        ...
-
-
 # --- the log -------------------------------------------------------------------------------------
 
 
@@ -131,6 +103,11 @@ class EventBus(Protocol):
 
     async def end(self, topic: str) -> Mapping[int, int]:
         """The offset that the next event of each partition will get, at least."""
+        ...
+
+    async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """A group that has read nothing of the topic yet begins at these offsets; any other goes
+        on where it is."""
         ...
 
     async def lag(self, group: str, topic: str) -> int:
@@ -290,6 +267,9 @@ class Match:
     trace: str = ""  # STUDY level: of an entry that was added last, if it had one
 
 
+FEED = "indexing"  # the group of consumers that fills an index
+
+
 class StudyIndex(Protocol):
     """Documents of instances, series and studies, disposable: rebuilt from objects alone.
 
@@ -302,7 +282,18 @@ class StudyIndex(Protocol):
       while one that has lost its partition without knowing it. Counts stay exact, and an entry
       never replaces one of the same version that follows a later `decision`.
     - What an interrupted `upsert` leaves behind is mended by the same `upsert` again.
+    - Where indices of several versions are in use side by side, each has a `feed` of its own.
     """
+
+    @property
+    def feed(self) -> str:
+        """The group of consumers that fills the index of this version."""
+        ...
+
+    async def unfilled(self) -> bool:
+        """Whether the index in use is of another version, so that this one's is yet to be filled
+        from the objects, as a rebuild does."""
+        ...
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """Add or replace entries; all are visible and durable on return. Answers with the new

@@ -34,14 +34,14 @@ from isocenter.indexing.packing import SeriesName, compact
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.tracing import BatchTracing
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.event_codec import decode, encode
+from isocenter.runtime.event_codec import encode
+from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.telemetry import OFF, Telemetry
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-GROUP = "indexing"
 POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.1
 _LULL = 0.01  # seconds without an event that end the waiting for more
@@ -119,8 +119,10 @@ class Indexer:
         storage: Storage,
         audit_log: AuditLog,
         settings: IndexingSettings,
+        fill: Callable[[], Awaitable[None]],
         telemetry: Telemetry = OFF,
     ) -> None:
+        """`fill` makes the index of this version, where another one's is in use."""
         self._bus = bus
         self._storage = storage
         self._audit_log = audit_log
@@ -128,12 +130,18 @@ class Indexer:
         self._applier = Applier(index=index, storage=storage, announce=self._announce)
         self._segments: OrderedDict[SeriesName, int] = OrderedDict()
         self._tracing = BatchTracing(telemetry)
+        self._feed = index.feed
+        self._fill = fill
+        self._events = EventReader(self._feed, telemetry)
         self.retrying = Retrying(settings.retry_seconds, "indexing")
 
     async def run(self) -> None:
         """Index until `stop`."""
         with suppress(Stopped):
-            consumer = await self.retrying(lambda: self._bus.consumer(GROUP, [TOPIC_INSTANCES]))
+            await self.retrying(self._fill)
+            consumer = await self.retrying(
+                lambda: self._bus.consumer(self._feed, [TOPIC_INSTANCES])
+            )
             try:
                 while not self.retrying.stopping:
                     deliveries = await self.retrying(lambda: self._poll(consumer))
@@ -170,9 +178,12 @@ class Indexer:
         dead: list[tuple[Delivery, Exception]] = []
         for delivery in deliveries:
             try:
-                read.append((delivery, decode(delivery)))
+                event = self._events.read(delivery)
             except IsocenterError as error:
                 dead.append((delivery, error))
+                continue
+            if event is not None:
+                read.append((delivery, event))
         mine, outcome = await self.retrying(lambda: self._apply(consumer, read))
         dead += [(mine[place], cause) for place, cause in sorted(outcome.errors.items())]
         for delivery, cause in dead:

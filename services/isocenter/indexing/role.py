@@ -10,6 +10,7 @@ import grpc.aio
 from isocenter.core.apis import Indexing
 from isocenter.indexing import rpc
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.filling import Filling
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
 from isocenter.indexing.sweep_job import SweepJob
@@ -23,10 +24,17 @@ class IndexingRole(Role):
     name = "indexing"
 
     def __init__(
-        self, *, service: Indexing, indexer: Indexer, settler: Settler, sweep: SweepJob | None
+        self,
+        *,
+        service: Indexing,
+        filling: Filling,
+        indexer: Indexer,
+        settler: Settler,
+        sweep: SweepJob | None,
     ) -> None:
         """`sweep` is None where the settings say that there is none."""
         self.service = service
+        self._filling = filling
         self._consumers: dict[str, Indexer | Settler | SweepJob] = {
             "indexing": indexer,
             "settling": settler,
@@ -58,6 +66,7 @@ class IndexingRole(Role):
     def problems(self) -> Sequence[str]:
         """What indexing waits for, and consumers that have ended."""
         waiting = [consumer.retrying.problem for consumer in self._consumers.values()]
+        waiting.append(self._filling.problem)
         ended = [f"the task {task.get_name()} has ended" for task in self._tasks if task.done()]
         return [*(problem for problem in waiting if problem), *ended]
 
@@ -73,15 +82,25 @@ async def build(env: Env) -> IndexingRole:
     sweeper = Sweeper(
         bus=bus, index=index, storage=storage, settings=settings, telemetry=env.telemetry
     )
+    service = await env.indexing()
+    filling = Filling(index, service)
     indexer = Indexer(
         bus=bus,
         index=index,
         storage=storage,
         audit_log=await env.audit_log(),
         settings=settings,
+        fill=filling,
         telemetry=env.telemetry,
     )
-    settler = Settler(bus=bus, storage=storage, sweeper=sweeper, settings=settings)
-    sweep = SweepJob(bus=bus, sweeper=sweeper, settings=settings) if settings.sweep_hours else None
-    service = await env.indexing()
-    return IndexingRole(service=service, indexer=indexer, settler=settler, sweep=sweep)
+    settler = Settler(
+        bus=bus, storage=storage, sweeper=sweeper, settings=settings, telemetry=env.telemetry
+    )
+    sweep = SweepJob(bus=bus, sweeper=sweeper, settings=settings, telemetry=env.telemetry)
+    return IndexingRole(
+        service=service,
+        filling=filling,
+        indexer=indexer,
+        settler=settler,
+        sweep=sweep if settings.sweep_hours else None,
+    )

@@ -19,7 +19,7 @@ from isocenter.indexing.packing import SeriesName, known_entries, write_packs
 from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, Swept
-from isocenter.runtime.event_codec import decode
+from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.role import Env
 
 _BATCH = 500  # entries per transaction, and events per step of a replay
@@ -71,7 +71,8 @@ class IndexingService:
     async def rebuild(self) -> AsyncIterator[RebuildProgress]:
         """See `Indexing`. An object that cannot be read is a problem and no end."""
         # What is announced from here on may be missing in the listing; it is replayed.
-        replay = _Replay(dict(await self._bus.end(TOPIC_INSTANCES)))
+        begun = await self._bus.end(TOPIC_INSTANCES)
+        replay = _Replay(dict(begun))
         scratch = await self._index.scratch()
         try:
             count = _Count()
@@ -82,6 +83,8 @@ class IndexingService:
                 await self._catch_up(scratch, replay)
                 if replay.events - before < _CAUGHT_UP:
                     break
+            # A group that is new with this index goes on from what the index holds.
+            await self._bus.begin(self._index.feed, TOPIC_INSTANCES, begun)
             await scratch.promote()
         finally:
             await scratch.close()
@@ -200,6 +203,7 @@ class IndexingService:
     async def _replay(self, index: StudyIndex, replay: _Replay) -> AsyncIterator[None]:
         """Apply what was announced from a position on, a batch at a time."""
         applier = Applier(index=index, storage=self._storage)
+        events = EventReader("replay")
         batch: list[tuple[Delivery, Event]] = []
         async for delivery in self._bus.replay(TOPIC_INSTANCES, dict(replay.position)):
             replay.position[delivery.partition] = delivery.offset + 1
@@ -207,9 +211,12 @@ class IndexingService:
                 continue
             replay.events += 1
             try:
-                batch.append((delivery, decode(delivery)))
+                event = events.read(delivery)
             except IsocenterError as error:
                 replay.problem(delivery, error)
+                continue
+            if event is not None:
+                batch.append((delivery, event))
             if len(batch) >= _BATCH:
                 await _apply(applier, batch, replay)
                 batch = []

@@ -29,7 +29,9 @@ from isocenter.indexing.consuming import POLL_SECONDS, Retrying, Stopped
 from isocenter.indexing.packing import compact_study
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, Swept, now_utc
-from isocenter.runtime.event_codec import decode, encode
+from isocenter.runtime.event_codec import encode
+from isocenter.runtime.event_reader import EventReader
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 GROUP = "settling"
 SETTLES = "settles"  # header of a `StudyQuiet`: offset of the change that it settles
@@ -58,12 +60,14 @@ class Settler:
         sweeper: Sweeper,
         settings: IndexingSettings,
         now: Callable[[], datetime] = now_utc,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._bus = bus
         self._storage = storage
         self._sweeper = sweeper
         self._quiet = timedelta(seconds=settings.quiet_seconds)
         self._now = now
+        self._events = EventReader(GROUP, telemetry)
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._polled = False  # something since the last commit
         self._committed_at = time.monotonic()
@@ -96,7 +100,7 @@ class Settler:
 
     async def _take(self, consumer: Consumer, delivery: Delivery) -> None:
         try:
-            event = decode(delivery)
+            event = self._events.read(delivery)
         except IsocenterError as error:
             text = str(error)
             await self.retrying(lambda: consumer.dead_letter(delivery, text))

@@ -20,8 +20,10 @@ from isocenter.core.ports import Consumer, Delivery, EventBus
 from isocenter.indexing.consuming import POLL_SECONDS, Retrying, Stopped
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, now_utc
-from isocenter.runtime.event_codec import decode, encode, type_of
+from isocenter.runtime.event_codec import encode, type_of
+from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.streams import generator
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ class SweepJob:
         sweeper: Sweeper,
         settings: IndexingSettings,
         now: Callable[[], datetime] = now_utc,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._bus = bus
         self._sweeper = sweeper
         self._every = timedelta(hours=settings.sweep_hours)
         self._now = now
+        self._events = EventReader(GROUP, telemetry)
         self._held: tuple[Delivery, SweepCheckpoint] | None = None
         self.retrying = Retrying(settings.retry_seconds, "the sweep for orphans")
 
@@ -94,7 +98,7 @@ class SweepJob:
 
     async def _take(self, consumer: Consumer, delivery: Delivery) -> None:
         try:
-            event = decode(delivery)
+            event = self._events.read(delivery)
         except IsocenterError as error:
             text = str(error)
             await self.retrying(lambda: consumer.dead_letter(delivery, text))

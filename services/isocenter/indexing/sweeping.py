@@ -22,7 +22,6 @@ from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, InstanceStored, Source
 from isocenter.core.identity import InstanceName, ObjectName, objects_prefix, outbox_key
 from isocenter.core.ports import BlobInfo, EventBus, Record, StudyIndex
-from isocenter.indexing.consuming import GROUP
 from isocenter.indexing.reading import TRANSIENT
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.runtime.event_codec import encode
@@ -116,7 +115,7 @@ class Sweeper:
         async with aclosing(generator(waiting)) as infos:
             async for _ in infos:
                 return True
-        return await self._bus.lag(GROUP, TOPIC_INSTANCES) > _BEHIND
+        return await self._bus.lag(self._index.feed, TOPIC_INSTANCES) > _BEHIND
 
     async def _look_at(self, objects: Sequence[_Object]) -> Swept:
         held = await self._index.versions(list({name.name for name, _ in objects}))

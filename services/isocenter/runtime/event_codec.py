@@ -51,9 +51,14 @@ from isocenter.v1 import events_pb2
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/protobuf"
 SOURCE = "/isocenter"
+PACKAGE = events_pb2.DESCRIPTOR.package
 
 EventT = TypeVar("EventT")
 MessageT = TypeVar("MessageT", bound=Message)
+
+
+class NewKind(Invalid):
+    """A kind of event that a newer version has added to the package; it may be passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +321,15 @@ def decode(delivery: Delivery) -> Event:
     """The event of a delivery.
 
     Raises `Invalid` for a type or value this version does not know and `Corrupted` for data that
-    is no such message: such a delivery belongs on the dead-letter topic.
+    is no such message: such a delivery belongs on the dead-letter topic, save for a `NewKind`
+    (see `runtime.event_reader`).
     """
     codec = _BY_TYPE.get(delivery.type)
     where = f"event {delivery.offset} of {delivery.topic}"
     if codec is None:
-        raise Invalid(f"{where} has the unknown type {delivery.type!r}", fix="update this process")
+        added = delivery.type.startswith(f"{PACKAGE}.")
+        unknown = NewKind if added else Invalid
+        raise unknown(f"{where} has the unknown type {delivery.type!r}", fix="update this process")
     try:
         event: Event = codec.of(codec.message.FromString(delivery.data))
     except (DecodeError, ValueError, OverflowError) as error:  # the latter: times out of range

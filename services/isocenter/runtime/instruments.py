@@ -44,6 +44,15 @@ def _counter(name: str, unit: str, what: str, *labels: str) -> Metric:
     return Metric(name, Kind.COUNTER, unit, what, labels)
 
 
+# --- processes -----------------------------------------------------------------------------------
+
+PROCESS_READY = Metric(
+    "isocenter.process.ready",
+    Kind.GAUGE,
+    "1",
+    "1 while all roles of the process can do their work, else 0: its `/readyz` says why",
+)
+
 # --- what comes in -------------------------------------------------------------------------------
 
 STORE_INSTANCES = _counter(
@@ -123,6 +132,13 @@ LOG_DEAD_LETTERS = _counter(
     "topic",
 )
 
+LOG_SKIPPED = _counter(
+    "isocenter.log.skipped",
+    "{record}",
+    "Records of a kind that only a newer version knows, which were passed over",
+    "group",
+    "topic",
+)
 OUTBOX_KEPT = _counter(
     "isocenter.outbox.kept",
     "{record}",

@@ -86,6 +86,10 @@ class RpcServer(Role):
             ) from error
         self._server = server
 
+    def problems(self) -> Sequence[str]:
+        """Not ready before the port is open."""
+        return () if self._server is not None else ("not listening for gRPC",)
+
     async def drain(self) -> None:
         """Tell the clients to call others, then accept no new calls and wait for those under
         way."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -157,6 +158,10 @@ class Telemetry:
     def observe(self, metric: Metric, values: Callable[[], Observations]) -> None:
         """What a metric is read from, in a thread of its own, whenever it is exported."""
 
+    def exposition(self) -> bytes:
+        """All metrics as Prometheus reads them; takes its time."""
+        return b""
+
     async def close(self) -> None:
         """Send what is still to be sent, in bounded time."""
 
@@ -166,11 +171,21 @@ OFF = Telemetry()
 _INACTIVE = Active()
 
 
-def telemetry_to(endpoint: str, sample: float, instance: str, roles: Sequence[str]) -> Telemetry:
-    """That of a process with these roles, sent to a collector if there is an endpoint."""
-    if not endpoint:
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Who gets what is measured: a collector if there is an endpoint, and whoever scrapes."""
+
+    endpoint: str = ""
+    sample: float = 1.0  # part of the traces that begin here and are recorded
+    scraped: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)  # of every metric that is scraped
+
+
+def telemetry_to(outlets: Outlets, instance: str, roles: Sequence[str]) -> Telemetry:
+    """That of a process with these roles."""
+    if not outlets.endpoint and not outlets.scraped:
         return OFF
-    # OpenTelemetry takes long to import, and is not needed where there is no collector.
+    # OpenTelemetry takes long to import, and is not needed where nobody asks for it.
     from isocenter.runtime.telemetry_export import open_telemetry  # noqa: PLC0415
 
     resource = {
@@ -179,7 +194,7 @@ def telemetry_to(endpoint: str, sample: float, instance: str, roles: Sequence[st
         "service.instance.id": instance,
         "isocenter.roles": tuple(roles),
     }
-    return open_telemetry(endpoint, sample, resource)
+    return open_telemetry(outlets, resource)
 
 
 class Operation:

@@ -1,4 +1,5 @@
-"""Telemetry that goes to a collector by OTLP over gRPC, in batches, from threads of its own.
+"""Telemetry that goes to a collector by OTLP over gRPC, in batches, from threads of its own, and
+metrics that Prometheus reads (`exposition`).
 
 A collector that is down or slow costs nothing but what it does not get: queues are bounded, and
 what does not fit is dropped. The log says once that nothing arrives, and once that it does again;
@@ -14,9 +15,11 @@ from typing import Any
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExportResult,
+    MetricReader,
     MetricsData,
     PeriodicExportingMetricReader,
 )
@@ -24,8 +27,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.trace import NoOpTracerProvider
+from prometheus_client import CollectorRegistry, generate_latest
 
-from isocenter.runtime.telemetry import Telemetry
+from isocenter.runtime.telemetry import Outlets, Telemetry
 from isocenter.runtime.telemetry_otel import OtelTelemetry
 
 logger = logging.getLogger(__name__)
@@ -90,12 +95,47 @@ class _Metrics(OTLPMetricExporter):
         return result
 
 
-def open_telemetry(endpoint: str, sample: float, resource: Mapping[str, Any]) -> Telemetry:
-    """Begin to export to `endpoint`; `sample` is the part of the traces that begin here and are
-    recorded, while those of others are recorded as they were begun."""
+def open_telemetry(outlets: Outlets, resource: Mapping[str, Any]) -> Telemetry:
+    """Begin to export and to be scraped. Traces of others are recorded as they were begun."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-    described = Resource.create(resource)
-    spans, metrics = _Spans(endpoint), _Metrics(endpoint)
+    described = Resource.create({**resource, **outlets.labels})
+    readers: list[MetricReader] = []
+    tracers: TracerProvider | None = None
+    exporters: list[_Spans | _Metrics] = []
+    if outlets.endpoint:
+        spans, metrics = _Spans(outlets.endpoint), _Metrics(outlets.endpoint)
+        exporters += [spans, metrics]
+        tracers = _tracers(spans, outlets.sample, described)
+        readers.append(
+            PeriodicExportingMetricReader(metrics, export_interval_millis=_METRIC_MILLISECONDS)
+        )
+    registry = CollectorRegistry(auto_describe=False)
+    if outlets.scraped:
+        readers.append(
+            PrometheusMetricReader(
+                disable_target_info=True,
+                scope_info_enabled=False,
+                resource_attribute_filter=outlets.labels.__contains__,
+                registry=registry,
+            )
+        )
+    meters = MeterProvider(readers, resource=described, shutdown_on_exit=False)
+
+    async def close() -> None:
+        ends = [provider.shutdown for provider in (tracers, meters) if provider is not None]
+        both = asyncio.gather(*(asyncio.to_thread(end) for end in ends))
+        done, _ = await asyncio.wait([both], timeout=_CLOSE_SECONDS)
+        if not done:
+            for exporter in exporters:  # what is being sent is given up
+                await asyncio.to_thread(exporter.shutdown)
+        await both
+
+    return OtelTelemetry(
+        tracers or NoOpTracerProvider(), meters, close, lambda: generate_latest(registry)
+    )
+
+
+def _tracers(spans: _Spans, sample: float, described: Resource) -> TracerProvider:
     tracers = TracerProvider(
         sampler=ParentBasedTraceIdRatio(sample),
         resource=described,
@@ -110,21 +150,4 @@ def open_telemetry(endpoint: str, sample: float, resource: Mapping[str, Any]) ->
             max_export_batch_size=_SPAN_BATCH,
         )
     )
-    reader = PeriodicExportingMetricReader(metrics, export_interval_millis=_METRIC_MILLISECONDS)
-    meters = MeterProvider([reader], resource=described, shutdown_on_exit=False)
-
-    def hurry() -> None:
-        """What is being sent is given up."""
-        spans.shutdown()
-        metrics.shutdown()
-
-    async def close() -> None:
-        both = asyncio.gather(
-            asyncio.to_thread(tracers.shutdown), asyncio.to_thread(meters.shutdown)
-        )
-        done, _ = await asyncio.wait([both], timeout=_CLOSE_SECONDS)
-        if not done:
-            await asyncio.to_thread(hurry)
-        await both
-
-    return OtelTelemetry(tracers, meters, close)
+    return tracers

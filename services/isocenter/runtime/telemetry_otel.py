@@ -137,10 +137,12 @@ class OtelTelemetry(Telemetry):
         tracers: trace.TracerProvider,
         meters: metrics.MeterProvider,
         close: Callable[[], Awaitable[None]] | None = None,
+        exposition: Callable[[], bytes] | None = None,
     ) -> None:
         self._tracer = tracers.get_tracer(SCOPE)
         self._meter = meters.get_meter(SCOPE)
         self._close = close
+        self._exposition = exposition
         self._instruments: dict[str, Any] = {
             metric.name: self._instrument(metric)
             for metric in METRICS
@@ -211,6 +213,10 @@ class OtelTelemetry(Telemetry):
             Kind.OBSERVED_COUNTER: self._meter.create_observable_counter,
         }[metric.kind]
         make(metric.name, [read], metric.unit, metric.what)
+
+    def exposition(self) -> bytes:
+        """All metrics as Prometheus reads them."""
+        return b"" if self._exposition is None else self._exposition()
 
     async def close(self) -> None:
         """Send what is still to be sent."""

@@ -33,6 +33,12 @@ class TracedIndex:
         self._index = index
         self._telemetry = telemetry
         self.close = index.close
+        self.unfilled = index.unfilled
+
+    @property
+    def feed(self) -> str:
+        """See `StudyIndex`."""
+        return self._index.feed
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """See `StudyIndex`."""

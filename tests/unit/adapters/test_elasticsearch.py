@@ -24,7 +24,7 @@ from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Invalid, OutOfResources, Unavailable, Unprocessable
 from isocenter.core.matching import Key, parse
-from isocenter.core.ports import Finding
+from isocenter.core.upkeep import Finding
 
 SETTINGS = ElasticsearchSettings()
 Answer = tuple[int, dict[str, Any]]

@@ -57,7 +57,9 @@ def test_the_banner_warns_of_what_is_not_there_and_of_who_can_see(tmp_path: Path
 
 def test_one_process_per_worker_and_one_for_the_consumers_each_by_its_name(tmp_path: Path) -> None:
     settings = load(data=tmp_path, flags={"process.workers": "2"})
-    children = _children(settings, Path("my.toml"), ["web.port=18081"])
+    told = _children(settings, Path("my.toml"), ["web.port=18081"], tmp_path)
+    children = [child for child, _ in told]
+    assert [socket.name for _, socket in told] == [f"{child.name}.sock" for child in children]
     assert [child.name for child in children] == ["requests-1", "requests-2", "consumers"]
     for child, roles in zip(children, (REQUEST_ROLES, REQUEST_ROLES, CONSUMER_ROLES), strict=True):
         line = " ".join(child.command)

@@ -153,6 +153,17 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(archive) -> 
     assert all(d.headers["error"] for d in dead)
 
 
+async def test_kinds_of_events_that_a_newer_version_added_are_passed_over(archive) -> None:
+    newer = Record("k", "isocenter.v1.InstanceFolded", b"of a newer version")
+    for topic in (TOPIC_INSTANCES, TOPIC_STUDIES):
+        await archive.bus.append(topic, [newer])
+    await archive.store(tiny(PatientID="GOOD"))
+    await archive.index_all()
+    assert values(await archive.answers(STUDIES), "00100020") == ["GOOD"]
+    for topic in (TOPIC_INSTANCES, TOPIC_STUDIES):
+        assert [d async for d in archive.bus.replay(topic + DEAD_SUFFIX)] == []
+
+
 async def test_an_event_that_the_store_refuses_does_not_block_the_others(archive) -> None:
     good = await archive.store(tiny("1.2", "1.3", "1.4", PatientID="GOOD"))
     await archive.announce(replace(good, name=replace(good.name, study="../../etc")))
@@ -176,6 +187,7 @@ async def test_a_damaged_decision_still_says_which_version_is_current(archive) -
 async def test_the_role_consumes_until_it_is_drained(archive) -> None:
     role = IndexingRole(
         service=archive.service(),
+        filling=archive.filling(),
         indexer=archive.indexer(),
         settler=archive.settler(),
         sweep=archive.sweep_job(),

@@ -42,6 +42,7 @@ class TracedArchive(Archive):
         return Indexer(
             bus=self.bus, index=self.index, storage=self.storage,
             audit_log=self.audit, settings=settings, telemetry=self.telemetry,
+            fill=self.filling(),
         )  # type: ignore[arg-type]  # fmt: skip
 
     async def trace_of_the_study(self) -> str:

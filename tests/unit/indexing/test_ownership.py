@@ -14,8 +14,8 @@ from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import TOPIC_INSTANCES, TOPIC_STUDIES, StudyChanged, StudyQuiet
 from isocenter.core.matching import Level, Search
+from isocenter.core.ports import FEED
 from isocenter.indexing import settling
-from isocenter.indexing.consuming import GROUP
 from isocenter.runtime.event_codec import encode
 from support.archive import SETTINGS, Archive, values
 from support.datasets import tiny
@@ -61,14 +61,14 @@ async def test_what_has_moved_is_not_applied_and_not_committed(archive) -> None:
     await archive.store(tiny(PatientID="MOVED"))
     async with archive.running() as indexer:
         await until(lambda: _is(index.tries > 0))
-        await archive.bus.revoke(GROUP, TOPIC_INSTANCES)
-        successor = await archive.bus.consumer(GROUP, [TOPIC_INSTANCES])
+        await archive.bus.revoke(FEED, TOPIC_INSTANCES)
+        successor = await archive.bus.consumer(FEED, [TOPIC_INSTANCES])
         assert len(await successor.poll(10, 5)) == 1
         index.down = False
         await until(lambda: _is(not indexer.retrying.problem))
     assert await archive.answers(STUDIES) == []
     assert await archive.events(TOPIC_STUDIES, StudyChanged) == []
-    assert await archive.bus.lag(GROUP, TOPIC_INSTANCES) == 1
+    assert await archive.bus.lag(FEED, TOPIC_INSTANCES) == 1
     await successor.close()
     await archive.index_all()
     assert values(await archive.answers(STUDIES), "00100020") == ["MOVED"]
@@ -204,9 +204,7 @@ async def test_whatever_moves_and_ends_every_study_is_indexed_and_told_quiet_in_
             await archive.store(tiny(study, f"{study}.1", f"{study}.1.{number}"))
         for _ in range(6):
             await asyncio.sleep(chance.uniform(0, 0.05))
-            group, topic = chance.choice(
-                [(GROUP, TOPIC_INSTANCES), (settling.GROUP, TOPIC_STUDIES)]
-            )
+            group, topic = chance.choice([(FEED, TOPIC_INSTANCES), (settling.GROUP, TOPIC_STUDIES)])
             await archive.bus.revoke(group, topic)
             kind, task = members.pop(chance.randrange(len(members)))
             task.cancel()

@@ -10,7 +10,7 @@ import pytest
 
 from isocenter.core.errors import Invalid
 from isocenter.runtime.instruments import STORE_INSTANCES
-from isocenter.runtime.telemetry import OFF, Telemetry, telemetry_to
+from isocenter.runtime.telemetry import OFF, Outlets, Telemetry, telemetry_to
 from isocenter.settings import load
 from support.otlp_receiver import receiving
 from support.ports import free_ports
@@ -27,7 +27,7 @@ def _libraries_are_heard_again():
 
 
 def to(endpoint: str) -> Telemetry:
-    return telemetry_to(endpoint, 1.0, "host/test", ["gateway", "web"])
+    return telemetry_to(Outlets(endpoint), "host/test", ["gateway", "web"])
 
 
 def test_without_an_endpoint_telemetry_is_off() -> None:

@@ -94,6 +94,11 @@ class LogBus:
         _, end = await self._in_thread(self._reader.bounds, topic)
         return {PARTITION: end}
 
+    async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Where a new group begins."""
+        start = offsets.get(PARTITION, 0)
+        await self._writer.run(lambda file: file.join(group, [topic], start))
+
     async def lag(self, group: str, topic: str) -> int:
         """How many events the group has not committed yet."""
         first, end = await self._in_thread(self._reader.bounds, topic)

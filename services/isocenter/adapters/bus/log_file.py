@@ -139,10 +139,11 @@ class LogFile:
             [(now, *row) for row in rows],
         )
 
-    def join(self, group: str, topics: Sequence[str]) -> None:
-        """Make a group known, at the beginning of topics that it has not read before."""
+    def join(self, group: str, topics: Sequence[str], start: int = 0) -> None:
+        """Make a group known, at the start of topics that it has not read before."""
         self._connection.executemany(
-            "INSERT OR IGNORE INTO offsets VALUES (?, ?, 0)", [(group, topic) for topic in topics]
+            "INSERT OR IGNORE INTO offsets VALUES (?, ?, ?)",
+            [(group, topic, start) for topic in topics],
         )
 
     def commit(self, group: str, offsets: Mapping[str, int]) -> None:

@@ -78,6 +78,12 @@ class MemoryBus:
             number: len(self._state.log(topic, number)) for number in range(self._state.partitions)
         }
 
+    async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Where a new group begins."""
+        if not any(lease[:2] == (group, topic) for lease in self._state.committed):
+            for number, offset in offsets.items():
+                self._state.committed[group, topic, number] = offset
+
     async def lag(self, group: str, topic: str) -> int:
         """How many events the group has not committed."""
         return sum(

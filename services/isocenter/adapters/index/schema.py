@@ -97,13 +97,34 @@ def connect(path: Path, *, writer: bool = False, durable: bool = True) -> sqlite
         return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, writer: bool, durable: bool) -> None:
+def is_of_another_version(path: Path) -> bool:
+    """Whether this is a search index, but not of this version."""
+    with errors(path):
+        if not path.is_file():
+            return False
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            application, version = _kind(connection)
+        finally:
+            connection.close()
+    return application == APPLICATION_ID and version != VERSION
+
+
+def _kind(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Whose database it is, and the version of its tables."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if (application, version) != (APPLICATION_ID, VERSION):
-        raise Corrupted(
-            f"{path} is no search index of version {VERSION}",
-            fix="run `isocenter rebuild` to make it anew",
+    return application, version
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, writer: bool, durable: bool) -> None:
+    application, version = _kind(connection)
+    if application != APPLICATION_ID:
+        raise Corrupted(f"{path} is no search index", fix="run `isocenter rebuild` to make it anew")
+    if version != VERSION:
+        raise Unavailable(
+            f"the search index is of version {version}, this is version {VERSION}",
+            fix="wait while `isocenter up` makes it anew, or run `isocenter rebuild`",
         )
     connection.execute("PRAGMA cache_size = -32768")
     connection.execute("PRAGMA mmap_size = 1073741824")

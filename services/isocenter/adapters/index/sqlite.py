@@ -23,7 +23,7 @@ from isocenter.adapters.index.writing import versions as read_versions
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
-from isocenter.core.ports import IndexEntry, Match, StudyCount
+from isocenter.core.ports import FEED, IndexEntry, Match, StudyCount
 
 T = TypeVar("T")
 
@@ -146,6 +146,15 @@ class _Index(ABC):
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="index-reader")
         self._closed = False
+
+    @property
+    def feed(self) -> str:
+        """See `StudyIndex`: one index at a time, whatever its version."""
+        return FEED
+
+    async def unfilled(self) -> bool:
+        """See `StudyIndex`."""
+        return await asyncio.to_thread(lambda: schema.is_of_another_version(self._file().path))
 
     @abstractmethod
     def _file(self) -> _File:

@@ -24,7 +24,7 @@ from isocenter.adapters.blobs.s3.errors import code_of
 from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
-from isocenter.core.ports import Finding
+from isocenter.core.upkeep import Finding
 
 OURS = frozenset({"objects/", "packs/", "conflicts/", "outbox/", STAGING})
 LOOKED_AT = 1000  # names at the top of the bucket: one answer

@@ -86,6 +86,11 @@ class KafkaBus:
         """The next offset of each partition."""
         return await self._threads.run(self._administration.ends, self._connection.topic(topic))
 
+    async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Where a new group begins. A group with members has begun already."""
+        names = self._connection.group(group), self._connection.topic(topic)
+        await self._threads.run(self._administration.begin, *names, offsets)
+
     async def lag(self, group: str, topic: str) -> int:
         """How many events the group has not committed yet, of those still there."""
         return await self._threads.run(

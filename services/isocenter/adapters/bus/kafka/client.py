@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import OffsetSpec
 from kafka.net.compat import KafkaNetClient
@@ -325,6 +325,25 @@ class Administration:
             done = max(starts[partition.partition], known.offset if known is not None else 0)
             total += max(0, ends[partition.partition] - done)
         return total
+
+    def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set the next offsets of a group that has committed none and has no members."""
+        partitions = self.partitions(topic)
+        committed = self.ask(lambda client: client.list_group_offsets({group: partitions}))[group]
+        if any(place is not None and place.offset >= 0 for place in committed.values()):
+            return
+        wanted = {
+            partition: OffsetAndMetadata(offsets[partition.partition], "", -1)
+            for partition in partitions
+            if partition.partition in offsets
+        }
+
+        def question(client: KafkaAdminClient) -> None:
+            for error in client.alter_group_offsets(group, wanted).values():
+                if error not in (kafka_errors.NoError, kafka_errors.UnknownMemberIdError):
+                    raise error
+
+        self.ask(question)
 
     def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> dict[int, int]:
         if not partitions:

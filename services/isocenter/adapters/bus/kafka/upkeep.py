@@ -14,7 +14,7 @@ from isocenter.adapters.bus.kafka.client import MAX_RECORD_BYTES, Administration
 from isocenter.adapters.settings import KafkaSettings
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import DEAD_SUFFIX, TOPICS
-from isocenter.core.ports import Finding
+from isocenter.core.upkeep import Finding
 
 _PREPARE = "isocenter check --prepare"
 _COPIES = 3

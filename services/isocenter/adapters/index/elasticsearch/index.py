@@ -16,7 +16,15 @@ from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient
 from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.index.elasticsearch.instances import InstanceWalk
 from isocenter.adapters.index.elasticsearch.rebuild import Rebuild
-from isocenter.adapters.index.elasticsearch.schema import Generation, InUse, Names, live
+from isocenter.adapters.index.elasticsearch.schema import (
+    Generation,
+    InUse,
+    Names,
+    feed,
+    live,
+    other_schemas,
+    uses,
+)
 from isocenter.adapters.index.elasticsearch.searching import Walk, counted, plan
 from isocenter.adapters.index.elasticsearch.writing import Writer
 from isocenter.adapters.index.elasticsearch.writing import versions as read_versions
@@ -36,6 +44,11 @@ class _Index(ABC):
 
     def __init__(self, client: ElasticsearchClient) -> None:
         self._client = client
+
+    @property
+    def feed(self) -> str:
+        """See `StudyIndex`."""
+        return feed()
 
     @abstractmethod
     async def _names(self) -> Names:
@@ -146,6 +159,11 @@ class ElasticsearchIndex(_Index):
             async for batch in found:
                 yield batch
 
+    async def unfilled(self) -> bool:
+        """See `StudyIndex`."""
+        in_use = await uses(self._client)
+        return not any(in_use.values()) and bool(await other_schemas(self._client))
+
     async def scratch(self) -> ElasticsearchScratch:
         """See `StudyIndex`. Raises `Unavailable` while there is another one."""
         return ElasticsearchScratch(self._client, await Rebuild.begin(self._client, self._settings))
@@ -168,6 +186,10 @@ class ElasticsearchScratch(_Index):
 
     async def _write(self, work: Callable[[Generation], Awaitable[T]]) -> T:
         return await work(self._rebuild.generation)
+
+    async def unfilled(self) -> bool:
+        """It is being filled."""
+        return False
 
     async def scratch(self) -> ElasticsearchScratch:
         """A scratch index has none of its own."""

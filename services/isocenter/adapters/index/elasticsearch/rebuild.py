@@ -23,11 +23,14 @@ from isocenter.adapters.index.elasticsearch.client import (
 from isocenter.adapters.index.elasticsearch.errors import AlreadyThere, IndexMissing
 from isocenter.adapters.index.elasticsearch.schema import (
     KINDS,
+    STUDIES,
     Generation,
     Use,
     alias,
     definition,
     index_pattern,
+    other_schemas,
+    schema_of,
     uses,
 )
 from isocenter.adapters.settings import ElasticsearchSettings
@@ -189,7 +192,8 @@ class Rebuild:
         return made
 
     async def promote(self) -> None:
-        """Put it into use for everyone at once, and remove what was in use."""
+        """Put it into use for everyone of this schema at once, and remove what was in use. The
+        schema before stays, to go back to; older ones go."""
         await self._lock.check()
         before = await uses(self._client)
         _refuse_foreign(self._client.address.prefix, before)
@@ -201,6 +205,9 @@ class Rebuild:
         await self._client.request("POST", "/_aliases", {"actions": actions})
         self._discarded = True
         await delete(self._client, _indices(before))
+        for schema, indices in (await other_schemas(self._client)).items():
+            if schema < schema_of(STUDIES) - 1:
+                await delete(self._client, indices)
         await self._lock.give_back()
 
     async def discard(self) -> None:
@@ -227,10 +234,10 @@ def _refuse_foreign(prefix: str, found: Mapping[str, list[Use]]) -> None:
 
 
 async def _others(client: ElasticsearchClient, in_use: set[str]) -> set[str]:
-    """Our indices of the search index that no alias of everyone's leads to."""
+    """Our indices of this version's schema that no alias of everyone's leads to."""
     prefix = client.address.prefix
     pattern = index_pattern(prefix)
-    patterns = ",".join(f"{prefix}-{kind}-v*" for kind in KINDS)
+    patterns = ",".join(f"{prefix}-{kind}-v{schema_of(kind)}-*" for kind in KINDS)
     try:
         answer = await client.request(
             "GET", f"/{patterns}", params={"filter_path": "*.mappings._meta"}

@@ -1,8 +1,12 @@
 """Indices of the Elasticsearch index: their names, mappings, and the terms of a document.
 
-A *generation* is one set of indices, one for each kind of document; the aliases
-`{prefix}-{kind}` lead to the one in use, and every generation has aliases of its own, through
-which one operation keeps to it from beginning to end.
+A *generation* is one set of indices, one for each kind of document; the aliases of `alias`
+lead to the one in use, and every generation has aliases of its own, through which one operation
+keeps to it from beginning to end.
+
+Every schema has a generation in use, and a group of consumers that fills it: versions of
+isocenter with different schemas run side by side, and going back to the older one loses nothing.
+The audit trail cannot be made anew, so it has a schema of its own, to which fields are only added.
 
 - `instances`: one document an instance name, with all kept versions of it. `group` names the
   context of the version that answers, `held` those of the others.
@@ -29,8 +33,10 @@ from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.attributes import Attribute, of_level
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import JsonAttributes, Level, name_words, terms
+from isocenter.core.ports import FEED
 
-SCHEMA = 1
+SCHEMA = 1  # of the search index; whoever raises it changes nothing that the former one means
+AUDIT_SCHEMA = 1
 INSTANCES, CONTEXTS, SERIES, STUDIES, PATIENTS = KINDS = (
     "instances", "contexts", "series", "studies", "patients",
 )  # fmt: skip
@@ -60,11 +66,11 @@ class Generation:
 
     def index(self, kind: str) -> str:
         """The index of this kind of document."""
-        return f"{self.prefix}-{kind}-v{SCHEMA}-{self.suffix}"
+        return f"{self.prefix}-{kind}-v{schema_of(kind)}-{self.suffix}"
 
     def alias(self, kind: str) -> str:
         """Its own alias: gone when it is, so that no late write makes it anew."""
-        return f"{self.prefix}-{kind}.{self.suffix}"
+        return f"{alias(self.prefix, kind)}.{self.suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,20 @@ class InUse:
 Names = Generation | InUse
 
 
-def alias(prefix: str, kind: str) -> str:
-    """What leads to the index in use."""
-    return f"{prefix}-{kind}"
+def schema_of(kind: str) -> int:
+    """The schema of this version for a kind of document."""
+    return AUDIT_SCHEMA if kind == AUDIT else SCHEMA
+
+
+def alias(prefix: str, kind: str, schema: int = 0) -> str:
+    """What leads to the index in use of a schema, of this version's if none is named."""
+    schema = schema or schema_of(kind)
+    return f"{prefix}-{kind}" if schema == 1 else f"{prefix}-{kind}.v{schema}"
+
+
+def feed() -> str:
+    """The group of consumers that fills the index of this version's schema."""
+    return FEED if SCHEMA == 1 else f"{FEED}-v{SCHEMA}"
 
 
 def index_pattern(prefix: str) -> re.Pattern[str]:
@@ -129,6 +146,24 @@ async def uses(
     return found
 
 
+async def other_schemas(client: ElasticsearchClient) -> Mapping[int, list[str]]:
+    """The other schemas that have a generation in use, with its indices."""
+    prefix = client.address.prefix
+    pattern = index_pattern(prefix)
+    answer = await client.request(
+        "GET",
+        f"/{','.join(f'{prefix}-{kind}-v*' for kind in KINDS)}",
+        params={"ignore_unavailable": "true", "filter_path": "*.aliases"},
+    )
+    found: dict[int, list[str]] = {}
+    for index, facts in answer.items():
+        if named := pattern.fullmatch(index):
+            schema = int(named[2])
+            if schema != SCHEMA and alias(prefix, named[1], schema) in facts.get("aliases", {}):
+                found.setdefault(schema, []).append(index)
+    return found
+
+
 async def live(client: ElasticsearchClient) -> Generation:
     """The generation in use. Raises `Unavailable` if there is none that can be used."""
     found = await uses(client)
@@ -157,10 +192,11 @@ def problem(prefix: str, kind: str, found: list[Use]) -> Unavailable | None:
             f"index: {name} is not an index of isocenter",
             fix="set another prefix in index: elasticsearch://host:port/prefix",
         )
-    if first.schema != SCHEMA:
-        newer = first.schema > SCHEMA
+    needed = schema_of(kind)
+    if first.schema != needed:
+        newer = first.schema > needed
         return Unavailable(
-            f"index: {name} has schema {first.schema}, this version needs {SCHEMA}",
+            f"index: {name} has schema {first.schema}, this version needs {needed}",
             fix="run this version of isocenter nowhere any more" if newer
             else "run `isocenter rebuild`",
         )  # fmt: skip
@@ -189,7 +225,7 @@ def definition(
             "refresh_interval": -1,
         },
         "mappings": {
-            "_meta": {"isocenter": kind, "schema": SCHEMA},
+            "_meta": {"isocenter": kind, "schema": schema_of(kind)},
             "_source": {"excludes": ["t", "w"]},
             "dynamic": "strict",
             "properties": {**_FIELDS[kind], **_term_properties(_LEVELS.get(kind, ()))},

@@ -16,12 +16,13 @@ from isocenter.adapters.index.elasticsearch.schema import (
     Generation,
     Use,
     alias,
+    other_schemas,
     problem,
     uses,
 )
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import IsocenterError
-from isocenter.core.ports import Finding
+from isocenter.core.upkeep import Finding
 
 _NEARLY_FULL = 0.85  # of a disk; no new shards beyond it (cluster.routing.allocation.disk.*)
 _HEALTH = {
@@ -31,6 +32,7 @@ _HEALTH = {
     "red": "look at the log of Elasticsearch: a part of an index has no copy that answers",
 }
 _INCOMPLETE = "run `isocenter rebuild`"
+_UNFILLED = "fill it from the objects with `isocenter check --prepare`; other versions go on"
 _NOTHING = (0, 1)  # a state of no document, since the id below is never written
 
 
@@ -85,7 +87,9 @@ class ElasticsearchUpkeep:
         """The generation that the missing indices belong to, if there is nothing in it yet."""
         present = {kind: found[kind] for kind in KINDS if found[kind]}
         if not present:
-            return Generation(self._prefix, FIRST)
+            # Beside that of another version it is filled before it is put into use.
+            beside = await other_schemas(self._client)
+            return None if beside else Generation(self._prefix, FIRST)
         suffixes = {use.suffix for some in present.values() for use in some}
         if len(suffixes) > 1 or any(problem(self._prefix, k, some) for k, some in present.items()):
             return None
@@ -118,13 +122,18 @@ class ElasticsearchUpkeep:
     async def _indices(self) -> list[Finding]:
         found = await uses(self._client, (*KINDS, AUDIT))
         missing = [kind for kind in (*KINDS, AUDIT) if not found[kind]]
-        findings = []
+        others = await other_schemas(self._client)
+        findings = [_kept(schema, names) for schema, names in sorted(others.items())]
+        unfilled = others and not any(found[kind] for kind in KINDS)
         completable = await self._to_complete(found) is not None
         for kind, some in found.items():
             name = f"index {alias(self._prefix, kind)}"
             wrong = problem(self._prefix, kind, some)
             if wrong is None:
                 findings.append(Finding(name, "is there"))
+            elif unfilled and kind != AUDIT:
+                state = "does not exist yet for this version"
+                findings.append(Finding(name, state, _UNFILLED, preparable=True))
             elif kind in missing and not completable and kind != AUDIT:
                 findings.append(Finding(name, "is missing beside others in use", _INCOMPLETE))
             else:
@@ -142,6 +151,13 @@ class ElasticsearchUpkeep:
         except IsocenterError as error:
             return Finding("writing to the indices", error.message, error.fix or _INCOMPLETE)
         return Finding("writing to the indices", "is allowed")
+
+
+def _kept(schema: int, indices: Sequence[str]) -> Finding:
+    return Finding(
+        f"search index of schema {schema}",
+        f"is there for another version of isocenter: {', '.join(sorted(indices))}",
+    )
 
 
 def _version(what: str, server: str) -> Finding:

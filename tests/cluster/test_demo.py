@@ -1,0 +1,57 @@
+"""The profile `demo`: one pod, embedded parts, one volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.chart import PROFILES, Installed, Release, answered
+from support.clients import dcmtk
+from support.files import count_instances, find_instances, write_series
+from support.harness import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+PODS = "app.kubernetes.io/component=all"
+
+
+@pytest.fixture(scope="module")
+def installed(release: Release) -> Installed:
+    """The demo, ready, with its studies."""
+    release.install("--values", str(PROFILES / "demo.yaml"))
+    return release.reach()
+
+
+def test_the_chart_tests_itself(release: Release, installed: Installed) -> None:
+    assert "Phase:          Succeeded" in release.test()
+
+
+def test_demo_studies_are_there(installed: Installed) -> None:
+    wait_until(lambda: len(installed.search("/studies")) >= 5, 60, "the demo studies")
+
+
+def test_what_dcmtk_stores_survives_its_pod(
+    release: Release, installed: Installed, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path / "sent", count=8)
+    stored = dcmtk("storescu", installed, "+sd", series.folder)
+    assert stored.code == 0, stored.text
+    wait_until(lambda: count_instances(installed, series.study) == series.count, what="findable")
+    (pod,) = release.place.pods(PODS)
+    release.place.kubectl("delete", "pod", pod, "--grace-period", "0", "--force")
+    wait_until(lambda: pod not in release.place.pods(PODS), 60, "another pod")
+    wanted = sorted(series.files)
+    found = answered(lambda: find_instances(installed, series.study))
+    wait_until(lambda: sorted(found() or ()) == wanted, 120, "the same instances")
+
+
+def test_upgrade_keeps_the_data_and_uninstall_leaves_the_volume(
+    release: Release, installed: Installed
+) -> None:
+    before = installed.search("/studies")
+    release.install("--values", str(PROFILES / "demo.yaml"), "--set", "settings.log.level=debug")
+    studies = answered(lambda: installed.search("/studies"))
+    wait_until(lambda: studies() == before, 60, "the same studies")
+    release.uninstall()
+    assert release.place.get("pvc")["items"], "uninstalling removed the images"

@@ -1,0 +1,51 @@
+"""The container image, in pods of a namespace that admits only restricted ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.chart import image_of
+from support.kubernetes import Failed, Namespace, namespace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Namespace]:
+    with namespace("isocenter-test-image") as made:
+        yield made
+
+
+@pytest.fixture
+def image(values_of_cluster: list[Path]) -> str:
+    """The image that the chart would use here."""
+    return image_of(values_of_cluster)
+
+
+def test_runs_as_an_ordinary_user_on_a_read_only_file_system(place: Namespace, image: str) -> None:
+    told = place.run("whoami", image, "python", "-c", "import os; print(os.getuid(), os.getgid())")
+    assert told.split() == ["10001", "10001"]
+    assert re.fullmatch(
+        r"isocenter \d+\.\d+\.\d+\S*\n", place.run("say", image, "isocenter", "version")
+    )
+    with pytest.raises(Failed, match="Read-only file system"):
+        place.run("write", image, "python", "-c", "open('/opt/isocenter/new', 'w')")
+
+
+def test_the_bill_of_materials_names_what_is_installed(place: Namespace, image: str) -> None:
+    bill = json.loads(place.run("bill", image, "cat", "/opt/isocenter/sbom.cdx.json"))
+    assert bill["bomFormat"] == "CycloneDX"
+    told = {one["name"].lower().replace("_", "-"): one["version"] for one in bill["components"]}
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+) \\$", lock, re.MULTILINE))
+    assert pinned.items() <= told.items()
+
+
+def test_holds_nothing_that_installs(place: Namespace, image: str) -> None:
+    with pytest.raises(Failed, match="No module named pip"):
+        place.run("pip", image, "python", "-m", "pip", "--version")

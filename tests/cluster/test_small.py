@@ -1,0 +1,157 @@
+"""The profile `small` on the chart's own Kafka, Elasticsearch and MinIO: nothing acknowledged is
+lost while everything in it is replaced, killed, evicted or starved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.chart import PROFILES, Installed, Release
+from support.clients import dcmtk
+from support.files import count_instances, find_instances, write_series
+from support.harness import wait_until
+from support.kubernetes import Failed, run, wait_for_rollout
+from support.readers import Reader
+from support.senders import DimseSender, Sender, StowSender, check_kept
+
+pytestmark = pytest.mark.timeout(900)
+
+SMALL = ("--values", str(PROFILES / "small.yaml"), "--set", "dev.enabled=true")
+OURS = "app.kubernetes.io/component in (gateway,web,indexing)"  # the servers have one pod each
+PAUSE = 0.05  # seconds between two instances
+MANY = 400  # instances a sender has at most
+# Runs in a container: makes the first process the one that the kernel takes when memory is short,
+# and uses all there is, in many processes that are each smaller than that one.
+STARVE = """
+import os, time
+open("/proc/1/oom_score_adj", "w").write("1000")
+while os.fork():
+    time.sleep(0.01)
+taken = os.urandom(16 << 20)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(release: Release) -> Installed:
+    """Ready, on servers of its own."""
+    release.install(*SMALL)
+    return release.reach(servers=True)
+
+
+@contextmanager
+def clients(installed: Installed, folder: Path) -> Iterator[None]:
+    """Senders and a reader at work meanwhile; then everything acknowledged is counted."""
+    reference = write_series(folder / "reference", 6)
+    stored = dcmtk("storescu", installed, "+sd", reference.folder)
+    assert stored.code == 0, stored.text
+    wait_until(lambda: len(find_instances(installed, reference.study)) == 6, 60, "findable")
+    series = [write_series(folder / f"sent-{number}", MANY) for number in range(3)]
+    senders: list[Sender] = [
+        DimseSender(installed, series[:1], pause=PAUSE),
+        DimseSender(installed, series[1:2], pause=PAUSE),
+        StowSender(installed, series[2:], pause=PAUSE),
+    ]
+    reader = Reader(installed, reference, again=1)
+    for thread in (*senders, reader):
+        thread.start()
+    try:
+        yield
+        before = [len(sender.acknowledged) for sender in senders], reader.good["search"]
+        wait_until(
+            lambda: (
+                all(len(one.acknowledged) > n for one, n in zip(senders, before[0], strict=True))
+                and reader.good["search"] > before[1]
+            ),
+            60,
+            "work goes on afterwards",
+        )
+    finally:
+        for thread in (*senders, reader):
+            thread.stopping.set()
+    for sender in senders:
+        sender.stop()
+    reader.stop()
+    assert not reader.failed, f"asking again did not help: {reader.failed}"
+    acknowledged = {uid: path for one in senders for uid, path in one.acknowledged.items()}
+    begun = [one for one in series if one.files.keys() & acknowledged.keys()]
+    check_kept(installed, begun, acknowledged, seconds=120)
+
+
+def test_a_study_goes_through_the_services(installed: Installed, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "sent", count=8)
+    stored = dcmtk("storescu", installed, "+sd", series.folder)
+    assert stored.code == 0, stored.text
+    wait_until(lambda: count_instances(installed, series.study) == series.count, what="findable")
+    uid = next(iter(series.files))
+    frame = installed.get(
+        f"/studies/{series.study}/series/{series.series}/instances/{uid}/frames/1",
+        accept='multipart/related; type="application/octet-stream"',
+    )
+    assert len(frame) > 64 * 64 * 2
+
+
+def test_the_chart_tests_itself(release: Release, installed: Installed) -> None:
+    assert "Phase:          Succeeded" in release.test()
+
+
+def test_a_rolling_restart_of_everything(
+    release: Release, installed: Installed, tmp_path: Path
+) -> None:
+    with clients(installed, tmp_path):
+        release.place.kubectl("rollout", "restart", "deployment")
+        wait_for_rollout(release.place)
+
+
+def test_a_killed_gateway(release: Release, installed: Installed, tmp_path: Path) -> None:
+    with clients(installed, tmp_path):
+        (pod, *_) = _pods_with(release, "gateway")
+        release.place.kubectl("delete", "pod", pod, "--grace-period", "0", "--force")
+        wait_for_rollout(release.place)
+
+
+def test_a_pod_out_of_memory(release: Release, installed: Installed, tmp_path: Path) -> None:
+    with clients(installed, tmp_path):
+        (pod, *_) = _pods_with(release, "indexing")
+        with pytest.raises(Failed):
+            release.place.kubectl("exec", pod, "--", "python", "-c", STARVE)
+        wait_until(lambda: _killed_for_memory(release, pod), 60, "the pod ran out of memory")
+        wait_for_rollout(release.place)
+
+
+def test_draining_the_node_respects_the_budgets(
+    release: Release, installed: Installed, tmp_path: Path
+) -> None:
+    node = release.place.get("nodes")["items"][0]["metadata"]["name"]
+    with clients(installed, tmp_path):
+        try:
+            with pytest.raises(Failed, match="disruption budget"):
+                run(
+                    *("kubectl", "drain", node, "--timeout=20s", "--ignore-daemonsets"),
+                    *("--delete-emptydir-data", f"--pod-selector={OURS}"),
+                )
+            for one in release.place.get("deployments")["items"]:
+                assert one["status"].get("availableReplicas", 0) >= 1, one["metadata"]["name"]
+        finally:
+            run("kubectl", "uncordon", node)
+        wait_for_rollout(release.place)
+
+
+def _pods_with(release: Release, role: str) -> list[str]:
+    """Pods that run a role."""
+    pods = release.place.get("pods", "-l", "app.kubernetes.io/name=isocenter")["items"]
+    return [
+        pod["metadata"]["name"]
+        for pod in pods
+        if role in json.dumps(pod["spec"]["containers"][0].get("args", []))
+    ]
+
+
+def _killed_for_memory(release: Release, pod: str) -> bool:
+    statuses = release.place.get("pod", pod)["status"]["containerStatuses"]
+    states = [state for one in statuses for state in (one["state"], one.get("lastState", {}))]
+    return any(state.get("terminated", {}).get("reason") == "OOMKilled" for state in states)

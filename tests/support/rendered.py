@@ -1,0 +1,114 @@
+"""What the chart makes of values, as `helm template` shows it: no cluster needed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/isocenter"
+PROFILES = CHART / "profiles"
+NAMESPACE = "imaging"
+# What a cluster with everything the chart can use says that it has.
+APIS = (
+    "cert-manager.io/v1",
+    "gateway.networking.k8s.io/v1",
+    "keda.sh/v1alpha1",
+    "monitoring.coreos.com/v1",
+)
+
+Object = dict[str, Any]
+Values = Mapping[str, Any] | Path
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+
+
+class Refused(Exception):
+    """Helm renders nothing; the text is what it says."""
+
+
+@cache
+def helm() -> str:
+    """The program. Skips the test where it is not."""
+    found = shutil.which("helm") or shutil.which("helm", path=str(ROOT / ".cache/bin"))
+    if found is None:
+        pytest.skip("no helm: infra/setup/helm.sh brings it")
+    return found
+
+
+def command(*arguments: str | Path, given: str | None = None) -> str:
+    """What helm prints. Raises `Refused`."""
+    done = subprocess.run(
+        [helm(), *arguments], input=given, capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode != 0:
+        raise Refused(done.stderr + done.stdout)
+    return done.stdout
+
+
+class Rendered(list[Object]):
+    """The objects of a release."""
+
+    def kind(self, *kinds: str) -> list[Object]:
+        """Those of some kinds."""
+        return [one for one in self if one["kind"] in kinds]
+
+    def get(self, kind: str, name: str) -> Object:
+        """The one of this name."""
+        (found,) = [one for one in self.kind(kind) if one["metadata"]["name"] == name]
+        return found
+
+    def pods(self) -> list[Object]:
+        """The pods, as their workloads would make them."""
+        return [
+            one["spec"]["template"] if one["kind"] in WORKLOADS else one
+            for one in self.kind(*WORKLOADS, "Pod")
+        ]
+
+    def selected(self, labels: Mapping[str, str]) -> list[Object]:
+        """The pods that have all of these labels."""
+        return [pod for pod in self.pods() if labels.items() <= pod["metadata"]["labels"].items()]
+
+
+def render(*values: Values, apis: Sequence[str] = APIS, release: str = "pacs") -> Rendered:
+    """The objects of a release with these values, the last the strongest. Raises `Refused`."""
+    merged: dict[str, Any] = {}
+    for one in values:
+        _merge(merged, yaml.safe_load(one.read_text()) if isinstance(one, Path) else one)
+    options = [part for api in apis for part in ("--api-versions", api)]
+    text = command(
+        *("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", *options),
+        given=json.dumps(merged),
+    )
+    return Rendered(one for one in yaml.load_all(text, Loader=_Once) if one)
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+class _Once(yaml.CSafeLoader):
+    """YAML in which no key may be there twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"{twice} more than once{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+def containers(pod: Object) -> Iterator[Object]:
+    """All containers of a pod, those that run first included."""
+    yield from pod["spec"].get("initContainers", [])
+    yield from pod["spec"]["containers"]
