@@ -69,7 +69,8 @@ class Release:
     def uninstall(self) -> None:
         """Until nothing of it runs."""
         self._do("uninstall", NAME, "--wait")
-        wait_until(lambda: not self.place.pods("app.kubernetes.io/name=isocenter"), 120, "no pods")
+        running = "app.kubernetes.io/name=isocenter,app.kubernetes.io/component!=test"
+        wait_until(lambda: not self.place.pods(running), 120, "no pods")
 
     def image(self) -> str:
         """The image that its pods run."""

@@ -23,7 +23,12 @@ class Policies:
         )
 
     def lets(
-        self, pod: Labels, direction: Direction, port: int, peer: Labels | None, protocol: str = "TCP"
+        self,
+        pod: Labels,
+        direction: Direction,
+        port: int,
+        peer: Labels | None,
+        protocol: str = "TCP",
     ) -> bool:
         """Whether a pod may be called or call on a port. `peer`: labels of the pod at the other
         end, or None for an address outside of the cluster."""

@@ -25,6 +25,7 @@ APIS = (
     "monitoring.coreos.com/v1",
 )
 
+ROLES = ("gateway", "web", "ingest", "storage", "query", "transcoding", "indexing", "audit")
 Object = dict[str, Any]
 Values = Mapping[str, Any] | Path
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
@@ -112,3 +113,51 @@ def containers(pod: Object) -> Iterator[Object]:
     """All containers of a pod, those that run first included."""
     yield from pod["spec"].get("initContainers", [])
     yield from pod["spec"]["containers"]
+
+
+DEV: Values = {"dev": {"enabled": True}}
+ISSUER = {"enabled": True, "issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}
+EVERYTHING: Values = {
+    "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": [{"name": "registry"}]},
+    "defaults": {
+        "priorityClassName": "imaging",
+        "nodeSelector": {"imaging": "yes"},
+        "tolerations": [{"key": "imaging", "operator": "Exists", "effect": "NoSchedule"}],
+        "podAnnotations": {"example.org/team": "imaging"},
+        "podLabels": {"example.org/cost": "imaging"},
+        "env": [{"name": "TZ", "value": "UTC"}],
+    },
+    "rpc": {"tls": {"existingSecret": "", "certManager": ISSUER}},
+    "dicom": {
+        "tls": {
+            "existingSecret": "",
+            "clientCaSecret": "modalities",
+            "certManager": {**ISSUER, "dnsNames": ["pacs.example.org"]},
+        },
+        "proxyProtocolFrom": ["10.1.0.0/16"],
+        "service": {"loadBalancerSourceRanges": ["10.0.0.0/8"], "nodePort": 31112},
+    },
+    "web": {
+        "ingress": {"enabled": False},
+        "gateway": {"enabled": True, "parentRefs": [{"name": "edge", "namespace": "edge"}]},
+    },
+    "networkPolicy": {
+        "dicomFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+        "dicomTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+        "webFrom": [{"namespaceSelector": {"matchLabels": {"name": "edge"}}}],
+        "monitorFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "rpcFrom": [{"podSelector": {"matchLabels": {"app": "research"}}}],
+        "backends": {"kafka": ["10.2.0.0/24"], "objectStore": ["10.3.0.0/24", "10.4.0.0/24"]},
+    },
+    "monitoring": {"otlpEndpoint": "http://collector.monitoring:4317"},
+    "keda": {"enabled": True},
+}
+# Name -> values of an installation as there are.
+SHAPES: Mapping[str, Sequence[Values]] = {
+    "demo": [PROFILES / "demo.yaml"],
+    "small on its own servers": [PROFILES / "small.yaml", DEV],
+    "small on operators' servers": [PROFILES / "small.yaml", ROOT / "infra/operators/values.yaml"],
+    "a deployment for each role": [DEV],
+    "network": [PROFILES / "network.yaml"],
+    "everything": [PROFILES / "network.yaml", EVERYTHING],
+}
