@@ -1,0 +1,302 @@
+"""What every pod of the chart must be: restricted, bounded, watched, and reached by those alone who
+need it. Who needs whom is read from the code of the roles."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Mapping
+
+import pytest
+import yaml
+
+from support import rendered
+from support.network_policies import Policies
+from support.rendered import CHART, ROLES, ROOT, SHAPES, Object, Rendered, containers
+
+# What a role asks of its process -> roles it calls and servers it uses. Audit records go to the
+# log, and while that is away into the outbox, which storage keeps.
+ASKED: Mapping[str, frozenset[str]] = {
+    **{role: frozenset({role}) for role in ROLES},
+    "bus": frozenset({"kafka"}),
+    "blobs": frozenset({"objectStore"}),
+    "index": frozenset({"elasticsearch"}),
+    "audit_index": frozenset({"elasticsearch"}),
+    "outbox": frozenset({"kafka", "storage"}),
+    "audit_log": frozenset({"kafka", "storage"}),
+    "audit_trail": frozenset({"audit"}),
+    "section": frozenset(),
+    "readiness": frozenset(),
+}
+SERVERS = ("kafka", "elasticsearch", "objectStore")
+RPC, DICOM, DICOM_TLS, HTTP, MONITOR = 50051, 11112, 2762, 8080, 9464
+SECRET = re.compile(r"password|secret_?key|api_?key|token", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def objects(request: pytest.FixtureRequest) -> Rendered:
+    return rendered.render(*SHAPES[request.param])
+
+
+def needs(role: str) -> frozenset[str]:
+    """Roles and servers that a role needs, by what its package asks of the process."""
+    asked = {
+        node.func.attr
+        for path in (ROOT / "services/isocenter" / role).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "env"
+    }
+    return frozenset().union(*(ASKED[one] for one in asked)) - {role}
+
+
+def labels_of(pod: Object) -> dict[str, str]:
+    return dict(pod["metadata"]["labels"])
+
+
+def component(pod: Object) -> str:
+    return labels_of(pod)["app.kubernetes.io/component"]
+
+
+def roles_of(pod: Object) -> list[str]:
+    verb, *rest = pod["spec"]["containers"][0].get("args") or [""]
+    return rest if verb == "run" else []
+
+
+def serving(objects: Rendered) -> list[Object]:
+    """Pods of Isocenter that stay."""
+    return [one["spec"]["template"] for one in objects.kind("Deployment")]
+
+
+# --- pods ----------------------------------------------------------------------------------------
+
+
+def test_pods_are_restricted(objects: Rendered) -> None:
+    for pod in objects.pods():
+        spec, security = pod["spec"], pod["spec"]["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        kinds = {kind for volume in spec["volumes"] for kind in volume} - {"name"}
+        assert kinds <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert all("hostPort" not in one for one in container.get("ports", []))
+
+
+def test_pods_ask_for_what_they_need_and_have_a_limit(objects: Rendered) -> None:
+    for pod in objects.pods():
+        for container in containers(pod):
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+
+
+def test_images_are_pinned(objects: Rendered) -> None:
+    for pod in objects.pods():
+        for container in containers(pod):
+            found = re.fullmatch(r"[^@]+?:([\w.-]+)(@sha256:[0-9a-f]{64})?", container["image"])
+            assert found, container["image"]
+            assert found[1] not in ("latest", "main")
+
+
+def test_servers_and_roles_are_probed_at_ports_they_have(objects: Rendered) -> None:
+    for workload in objects.kind("Deployment", "StatefulSet"):
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        ports = {one["name"] for one in container["ports"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            (how,) = [
+                one for key, one in container[probe].items() if key in ("httpGet", "tcpSocket")
+            ]
+            assert how["port"] in ports
+        if workload["kind"] == "Deployment":
+            paths = {
+                probe: container[probe]["httpGet"]["path"]
+                for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+            }
+            assert paths == {
+                "startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz",
+            }  # fmt: skip
+
+
+def test_a_pod_has_the_time_it_takes_to_drain(objects: Rendered) -> None:
+    for pod in serving(objects):
+        (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "config"]
+        config = objects.get("ConfigMap", volume["configMap"]["name"])
+        drain = tomllib.loads(config["data"]["isocenter.toml"])["process"]["drain_seconds"]
+        (container,) = pod["spec"]["containers"]
+        before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert before > 0
+        assert pod["spec"]["terminationGracePeriodSeconds"] == before + drain + 10
+
+
+def test_several_copies_are_never_all_away(objects: Rendered) -> None:
+    guarded = {one["metadata"]["name"] for one in objects.kind("PodDisruptionBudget")}
+    scaled = {
+        one["metadata"]["name"]: one["spec"].get("minReplicas", one["spec"].get("minReplicaCount"))
+        for one in objects.kind("HorizontalPodAutoscaler", "ScaledObject")
+    }
+    for one in objects.kind("Deployment"):
+        name = one["metadata"]["name"]
+        copies = scaled.get(name, one["spec"].get("replicas"))
+        assert (name in guarded) == (copies > 1)
+        if copies > 1:
+            assert one["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+            keys = [
+                spread["topologyKey"]
+                for spread in one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            ]
+            assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+def test_a_volume_has_one_pod() -> None:
+    (one,) = rendered.render(*SHAPES["demo"]).kind("Deployment")
+    assert one["spec"]["replicas"] == 1
+    assert one["spec"]["strategy"] == {"type": "Recreate"}
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def test_no_secret_is_in_what_everybody_may_read(objects: Rendered) -> None:
+    for config in objects.kind("ConfigMap"):
+        for text in config["data"].values():
+            assert not SECRET.search(text), config["metadata"]["name"]
+    for pod in objects.pods():
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                if SECRET.search(variable["name"]):
+                    assert "secretKeyRef" in variable["valueFrom"], variable["name"]
+
+
+def test_no_secret_has_a_default() -> None:
+    first, second = (rendered.render(*SHAPES["small on its own servers"]) for _ in range(2))
+    (one,), (other,) = first.kind("Secret"), second.kind("Secret")
+    assert one["data"].keys() == other["data"].keys() == {"access-key", "secret-key"}
+    assert all(one["data"][key] != other["data"][key] for key in one["data"])
+    for shape in SHAPES.keys() - {"small on its own servers", "a deployment for each role"}:
+        assert not rendered.render(*SHAPES[shape]).kind("Secret"), shape
+
+
+def test_a_pod_gets_the_credentials_of_its_own_servers_alone() -> None:
+    prefixes = {"KAFKA": "kafka", "ELASTICSEARCH": "elasticsearch", "S3": "objectStore"}
+    for pod in serving(rendered.render(*SHAPES["network"])):
+        wanted = frozenset().union(*map(needs, roles_of(pod))) & set(SERVERS)
+        (container,) = pod["spec"]["containers"]
+        given = {
+            prefixes[one["name"].split("_")[1]]
+            for one in container.get("env", [])
+            if one["name"].startswith("ISOCENTER_")
+        }
+        assert given == wanted, component(pod)
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+def test_the_table_of_the_chart_is_what_the_code_asks_for() -> None:
+    text = (CHART / "templates/_helpers.tpl").read_text()
+    found = re.search(r'define "isocenter\.roles" -}}\n(.*?)\{\{- end', text, re.DOTALL)
+    assert found
+    table = yaml.safe_load(found[1])
+    assert {role: frozenset(row["calls"] + row["uses"]) for role, row in table.items()} == {
+        role: needs(role) for role in ROLES
+    }
+
+
+def test_pods_are_reached_by_those_who_need_them_and_by_nobody_else(objects: Rendered) -> None:
+    policies = Policies(objects.kind("NetworkPolicy"))
+    pods = [pod for pod in serving(objects) if roles_of(pod)]
+    for caller in pods:
+        outside = frozenset().union(*map(needs, roles_of(caller))) - set(roles_of(caller))
+        for called in pods:
+            if component(caller) == component(called):
+                continue
+            wanted = bool(outside & set(roles_of(called)))
+            if not wanted and "gateway" in roles_of(caller):
+                # Its own policy does not hold a gateway back, as C-MOVE goes anywhere: others must.
+                found = policies.lets(labels_of(called), "Ingress", RPC, labels_of(caller))
+            else:
+                found = policies.connects(labels_of(caller), labels_of(called), RPC)
+            assert found == wanted, f"{component(caller)} -> {component(called)}"
+
+
+def test_servers_are_reached_by_those_who_need_them() -> None:
+    objects = rendered.render(*SHAPES["network"])
+    policies = Policies(objects.kind("NetworkPolicy"))
+    ports = {"kafka": 9093, "elasticsearch": 9200, "objectStore": 443}
+    for pod in serving(objects):
+        wanted = frozenset().union(*map(needs, roles_of(pod)))
+        for server, port in ports.items():
+            found = policies.lets(labels_of(pod), "Egress", port, {"app": server})
+            assert found == (server in wanted or "gateway" in roles_of(pod)), component(pod)
+    (job,) = objects.kind("Job")
+    labels = labels_of(job["spec"]["template"])
+    assert all(policies.lets(labels, "Egress", port, {}) for port in ports.values())
+    assert not policies.lets(labels, "Egress", 25, None)
+
+
+def test_servers_of_the_release_are_reached_by_its_pods() -> None:
+    objects = rendered.render(*SHAPES["small on its own servers"])
+    policies = Policies(objects.kind("NetworkPolicy"))
+    servers = [one["spec"]["template"] for one in objects.kind("StatefulSet")]
+    assert len(servers) == 3
+    for server in servers:
+        port = server["spec"]["containers"][0]["ports"][0]["containerPort"]
+        for pod in serving(objects):  # each prepares all of them before it starts
+            assert policies.connects(labels_of(pod), labels_of(server), port)
+        assert policies.lets(labels_of(server), "Ingress", port, None) is False
+        assert policies.lets(labels_of(server), "Egress", 443, None) is False
+
+
+def test_edges_are_open_and_nothing_else_is(objects: Rendered) -> None:
+    policies = Policies(objects.kind("NetworkPolicy"))
+    stranger = None if "collector" not in str(objects) else {"name": "nobody"}
+    for pod in serving(objects):
+        labels, roles = labels_of(pod), roles_of(pod) or list(ROLES)
+        for port, role in ((DICOM, "gateway"), (DICOM_TLS, "gateway"), (HTTP, "web")):
+            expected = role in roles and stranger is None
+            assert policies.lets(labels, "Ingress", port, stranger) == expected
+        assert not policies.lets(labels, "Ingress", RPC, stranger)
+        assert not policies.lets(labels, "Ingress", MONITOR, None)
+        for protocol in ("TCP", "UDP"):
+            assert policies.lets(labels, "Egress", 53, {"k8s-app": "kube-dns"}, protocol)
+        assert policies.lets(labels, "Egress", 104, None) == ("gateway" in roles)
+
+
+def test_what_the_values_let_in_is_let_in() -> None:
+    policies = Policies(rendered.render(*SHAPES["everything"]).kind("NetworkPolicy"))
+    pods = {
+        component(pod): labels_of(pod) for pod in serving(rendered.render(*SHAPES["everything"]))
+    }
+    assert policies.lets(pods["gateway-north"], "Ingress", DICOM, None)
+    assert policies.lets(pods["gateway-north"], "Egress", 104, None)
+    assert not policies.lets(pods["web"], "Egress", 104, None)
+    assert policies.lets(pods["storage"], "Ingress", RPC, {"app": "research"})
+    assert not policies.lets(pods["ingest"], "Ingress", RPC, {"app": "research"})
+    assert all(policies.lets(pod, "Egress", 4317, {"app": "collector"}) for pod in pods.values())
+
+
+def test_the_pod_that_tests_reaches_the_edges(objects: Rendered) -> None:
+    policies = Policies(objects.kind("NetworkPolicy"))
+    (probe,) = objects.kind("Pod")
+    for pod in serving(objects):
+        roles = roles_of(pod) or list(ROLES)
+        for role, port in (("gateway", DICOM), ("web", HTTP)):
+            if role in roles:
+                assert policies.connects(labels_of(probe), labels_of(pod), port)
+    assert not policies.lets(labels_of(probe), "Egress", 443, None)
+
+
+def test_without_policies_there_are_none() -> None:
+    objects = rendered.render(*SHAPES["network"], {"networkPolicy": {"enabled": False}})
+    assert not objects.kind("NetworkPolicy")
