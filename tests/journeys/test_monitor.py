@@ -95,7 +95,7 @@ def test_a_draining_process_is_not_ready(watched: tuple[Isocenter, int]) -> None
     isocenter, port = watched
     with urllib.request.urlopen(f"{isocenter.http_url}/readyz", timeout=10) as answer:
         assert answer.status == 200
-    held = subprocess.Popen(  # an association under way holds the drain up
+    held = subprocess.Popen(  # a peer that does not answer the release holds the drain up
         [sys.executable, "-c", HOLD, str(isocenter.dicom_port)],
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
@@ -103,6 +103,7 @@ def test_a_draining_process_is_not_ready(watched: tuple[Isocenter, int]) -> None
     try:
         assert held.stdout is not None
         assert held.stdout.readline() == b"held\n"
+        held.send_signal(signal.SIGSTOP)
         isocenter.processes["gateway"].send_signal(signal.SIGTERM)
         told = wait_until(lambda: refusal(port), 20, "not ready")
         assert "stopping" in told
@@ -112,15 +113,13 @@ def test_a_draining_process_is_not_ready(watched: tuple[Isocenter, int]) -> None
 
 
 HOLD = """
-import socket, sys, time
+import sys
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 ae = AE("HOLDER")
 ae.add_requested_context(Verification)
 association = ae.associate("127.0.0.1", int(sys.argv[1]), ae_title="ISOCENTER")
 assert association.is_established
-# Half a request: the association has work under way until the rest comes.
-association.dul.socket.socket.sendall(bytes.fromhex("040000000040"))
 print("held", flush=True)
 sys.stdin.read()
 """
