@@ -1,0 +1,46 @@
+{{/* Where pods may run. Call with (list CONTEXT NAME DEPLOYMENT). */}}
+{{- define "isocenter.spread" -}}
+{{- $context := index . 0 }}
+{{- $name := index . 1 }}
+{{- $one := index . 2 }}
+{{- $keys := list }}
+{{- if $one.spread.zones }}{{ $keys = append $keys "topology.kubernetes.io/zone" }}{{ end }}
+{{- if $one.spread.hosts }}{{ $keys = append $keys "kubernetes.io/hostname" }}{{ end }}
+{{- with $keys }}
+topologySpreadConstraints:
+  {{- range . }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "isocenter.selector" $context | nindent 8 }}
+        app.kubernetes.io/component: {{ $name }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- with $one.nodeSelector }}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with $one.tolerations }}
+tolerations: {{ toJson . }}
+{{- end }}
+{{- with $one.affinity }}
+affinity: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* The container that makes what servers lack. Call with (list CONTEXT FILES). */}}
+{{- define "isocenter.preparing" -}}
+{{- $context := index . 0 }}
+image: {{ include "isocenter.image" $context }}
+imagePullPolicy: {{ $context.Values.image.pullPolicy }}
+args: [check, --prepare, --wait, {{ $context.Values.prepare.waitSeconds | quote }}]
+env:
+  {{- include "isocenter.credentials" (list $context (list "kafka" "elasticsearch" "objectStore")) | nindent 2 }}
+resources: {{ toJson $context.Values.prepare.resources }}
+securityContext:
+  {{- include "isocenter.containerSecurity" $context | nindent 2 }}
+volumeMounts:
+  {{- include "isocenter.mounts" (list "prepare" (index . 1)) | nindent 2 }}
+{{- end }}
