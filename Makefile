@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs bench clean
+.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,7 +48,11 @@ test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part
 	@$(BIN)/python -m pytest tests/cluster
 
 image: setup viewer ## Build the container image (BUILDER=docker build)
-	@$(BUILDER) -f infra/images/Dockerfile -t $(IMAGE):$$($(BIN)/isocenter version | cut -d' ' -f2) .
+	@version=$$($(BIN)/isocenter version | cut -d' ' -f2); \
+	    $(BUILDER) -f infra/images/Dockerfile --build-arg VERSION=$$version -t $(IMAGE):$$version .
+
+previous-image: viewer ## Build the image of the released version before, which the tests upgrade from
+	@infra/images/previous.sh $(BUILDER)
 
 test-images: ## Build images of Kafka, Elasticsearch and MinIO for clusters that no registry serves
 	@infra/stack/image/build.sh $(BUILDER)

@@ -4,26 +4,21 @@ lost while everything in it is replaced, killed, evicted or starved."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from support.chart import PROFILES, Installed, Release
 from support.clients import dcmtk
-from support.files import count_instances, find_instances, write_series
+from support.files import count_instances, write_series
 from support.harness import wait_until
 from support.kubernetes import Failed, run, wait_for_rollout
-from support.readers import Reader
-from support.senders import DimseSender, Sender, StowSender, check_kept
+from support.work import clients
 
 pytestmark = pytest.mark.timeout(900)
 
 SMALL = ("--values", str(PROFILES / "small.yaml"), "--set", "dev.enabled=true")
 OURS = "app.kubernetes.io/component in (gateway,web,indexing)"  # the servers have one pod each
-PAUSE = 0.05  # seconds between two instances
-MANY = 400  # instances a sender has at most
 # Runs in a container: makes the first process the one that the kernel takes when memory is short,
 # and uses all there is, in many processes that are each smaller than that one.
 STARVE = """
@@ -41,45 +36,6 @@ def installed(release: Release) -> Installed:
     """Ready, on servers of its own."""
     release.install(*SMALL)
     return release.reach(servers=True)
-
-
-@contextmanager
-def clients(installed: Installed, folder: Path) -> Iterator[None]:
-    """Senders and a reader at work meanwhile; then everything acknowledged is counted."""
-    reference = write_series(folder / "reference", 6)
-    stored = dcmtk("storescu", installed, "+sd", reference.folder)
-    assert stored.code == 0, stored.text
-    wait_until(lambda: len(find_instances(installed, reference.study)) == 6, 60, "findable")
-    series = [write_series(folder / f"sent-{number}", MANY) for number in range(3)]
-    senders: list[Sender] = [
-        DimseSender(installed, series[:1], pause=PAUSE),
-        DimseSender(installed, series[1:2], pause=PAUSE),
-        StowSender(installed, series[2:], pause=PAUSE),
-    ]
-    reader = Reader(installed, reference, again=1)
-    for thread in (*senders, reader):
-        thread.start()
-    try:
-        yield
-        before = [len(sender.acknowledged) for sender in senders], reader.good["search"]
-        wait_until(
-            lambda: (
-                all(len(one.acknowledged) > n for one, n in zip(senders, before[0], strict=True))
-                and reader.good["search"] > before[1]
-            ),
-            60,
-            "work goes on afterwards",
-        )
-    finally:
-        for thread in (*senders, reader):
-            thread.stopping.set()
-    for sender in senders:
-        sender.stop()
-    reader.stop()
-    assert not reader.failed, f"asking again did not help: {reader.failed}"
-    acknowledged = {uid: path for one in senders for uid, path in one.acknowledged.items()}
-    begun = [one for one in series if one.files.keys() & acknowledged.keys()]
-    check_kept(installed, begun, acknowledged, seconds=120)
 
 
 def test_a_study_goes_through_the_services(installed: Installed, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -134,6 +135,7 @@ SMALL = settings(
 
 class StudyIndexSuite:
     __test__ = False
+    tells_bytes = True
 
     @pytest.fixture
     async def index(self) -> AsyncIterator[StudyIndex]:
@@ -174,6 +176,42 @@ class StudyIndexSuite:
             (first.digest, True, first.key),
             (second.digest, False, second.key),
         }
+
+    async def test_totals_follow_what_comes_what_answers_and_what_goes(self, index) -> None:
+        async def held() -> tuple[int, int, int]:
+            totals = await index.totals()
+            assert (totals.bytes is not None) == self.tells_bytes
+            return totals.studies, totals.instances, totals.bytes or 0
+
+        def bytes_of(*some: IndexEntry) -> int:
+            return sum(one.size for one in some) if self.tells_bytes else 0
+
+        assert await held() == (0, 0, 0)
+        first = entry("1.2", "1.2.1", "1", digest="a" * 64)
+        other = entry("1.2", "1.2.1", "1", digest="b" * 64, current=False)
+        second = entry("1.2", "1.2.2", "2", partition="other")
+        hidden = entry("1.4", "1.4.1", "1", current=False)
+        some = [first, other, second, hidden]
+        await index.upsert([first, other])
+        await index.upsert([second, hidden])
+        assert await held() == (2, 2, bytes_of(*some))
+        await index.upsert([replace(first, size=4321), hidden])
+        assert await held() == (2, 2, bytes_of(replace(first, size=4321), *some[1:]))
+        await index.remove([ObjectName(first.name, first.digest)])
+        assert await held() == (1, 1, bytes_of(*some[1:]))
+        await index.remove([ObjectName(one.name, one.digest) for one in some])
+        assert await held() == (0, 0, 0)
+
+    async def test_totals_of_a_rebuilt_index_are_those_of_what_it_was_filled_with(
+        self, index
+    ) -> None:
+        await index.upsert([entry("1.2", "1.2.1", str(n)) for n in range(3)])
+        scratch = await index.scratch()
+        await scratch.upsert([entry("1.3", "1.3.1", "1")])
+        await scratch.promote()
+        await scratch.close()
+        totals = await index.totals()
+        assert (totals.studies, totals.instances) == (1, 1)
 
     async def test_switching_the_current_version_changes_every_level(self, index) -> None:
         def version(digest: str, patient: str, current: bool) -> IndexEntry:

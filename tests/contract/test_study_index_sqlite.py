@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from isocenter.adapters.index import searching
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.matching import Level, Search
+from isocenter.core.ports import Totals
 from support.index_oracle import entry
 
 
@@ -142,3 +144,26 @@ async def test_an_interrupted_batch_leaves_nothing_behind(tmp_path: Path) -> Non
     assert [c.instances for c in await index.upsert([entry("1.2", "1.2.1", "1")])] == [1]
     assert len(await answers(index, studies(key("0020000D", "1.2")))) == 1
     await index.close()
+
+
+async def test_an_index_from_before_there_were_totals_gets_them_at_its_next_write(
+    tmp_path: Path,
+) -> None:
+    index = await SqliteIndex.open(tmp_path)
+    await index.upsert([entry("1.2", "1.2.1", "1"), entry("1.3", "1.3.1", "1", current=False)])
+    await index.close()
+    (file,) = tmp_path.glob("index-*.sqlite")
+    former = sqlite3.connect(file)
+    triggers = former.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for (name,) in triggers:
+        former.execute(f"DROP TRIGGER {name}")
+    former.execute("DROP TABLE totals")
+    former.commit()
+    former.close()
+    one, two = [await SqliteIndex.open(tmp_path) for _ in range(2)]
+    more = [index.upsert([entry(f"1.{n}", f"1.{n}.1", "1")]) for n, index in ((4, one), (5, two))]
+    await asyncio.gather(*more)
+    expected = Totals(studies=3, instances=3, bytes=4000)
+    assert [await index.totals() for index in (one, two)] == [expected, expected]
+    for index in (one, two):
+        await index.close()

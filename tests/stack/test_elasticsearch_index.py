@@ -29,6 +29,7 @@ async def index(stack: Stack, name: str) -> AsyncIterator[ElasticsearchIndex]:
 
 class TestElasticsearchIndex(StudyIndexSuite):
     __test__ = True
+    tells_bytes = False
 
     @pytest.fixture
     async def index(self, stack: Stack, name: str) -> AsyncIterator[ElasticsearchIndex]:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 CHART = Path(__file__).parents[2] / "charts" / "isocenter"
 PROFILES = CHART / "profiles"
+PREVIOUS = CHART.parents[1] / ".cache" / "previous-chart"  # of the version before
 NAME = "pacs"  # of every release; the names of its objects begin with it
 WAIT = ("--wait", "--timeout", "5m")
 

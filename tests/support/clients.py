@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.harness import Isocenter, wait_until
+from support.harness import Reached, wait_until
 from support.ports import free_ports
 
 PACKAGES = {"curl": "curl", "dciodvfy": "dicom3tools", "chromium": "chromium"}
@@ -47,7 +47,7 @@ def run(
 
 def dcmtk(
     name: str,
-    isocenter: Isocenter,
+    isocenter: Reached,
     *arguments: object,
     calling: str = "TESTER",
     nagle: bool = True,

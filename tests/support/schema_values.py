@@ -1,4 +1,4 @@
-"""Values that a JSON schema admits, drawn by hypothesis: for the words that the chart's schema uses."""
+"""Values that a JSON schema admits, drawn by hypothesis; knows what the chart's schema uses."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ metadata:
   name: {{ index . 1 }}
   labels:
     {{- include "isocenter.labels" $context | nindent 4 }}
-    app.kubernetes.io/component: {{ $deployment }}
+    app.kubernetes.io/component: {{ $deployment | quote }}
   {{- with $service.annotations }}
   annotations: {{ toJson . }}
   {{- end }}
@@ -17,14 +17,14 @@ spec:
   type: {{ $service.type }}
   selector:
     {{- include "isocenter.selector" $context | nindent 4 }}
-    app.kubernetes.io/component: {{ $deployment }}
+    app.kubernetes.io/component: {{ $deployment | quote }}
   {{- if ne $service.type "ClusterIP" }}
   # `Local` keeps the caller's address, by which an AE may be known.
   externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
   {{- end }}
   {{- if eq $service.type "LoadBalancer" }}
   {{- with $service.loadBalancerClass }}
-  loadBalancerClass: {{ . }}
+  loadBalancerClass: {{ . | quote }}
   {{- end }}
   {{- with $service.loadBalancerSourceRanges }}
   loadBalancerSourceRanges: {{ toJson . }}

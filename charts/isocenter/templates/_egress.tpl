@@ -11,7 +11,7 @@
   {{- with index $context.Values.networkPolicy.backends . }}
   to:
     {{- range . }}
-    - ipBlock: {cidr: {{ . }}}
+    - ipBlock: {cidr: {{ . | quote }}}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -21,8 +21,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "isocenter.selector" -}}
-app.kubernetes.io/name: {{ include "isocenter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "isocenter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "isocenter.image" -}}
@@ -82,7 +82,7 @@ audit: {calls: [], uses: [kafka, elasticsearch]}
 {{- range $name, $one := include "isocenter.deployments" . | fromYaml }}
 {{- if not $one.site }}
 {{- range $one.roles }}
-{{ . }}: {{ $name }}
+{{ . }}: {{ $name | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -15,7 +15,7 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "isocenter.selector" $context | nindent 8 }}
-        app.kubernetes.io/component: {{ $name }}
+        app.kubernetes.io/component: {{ $name | quote }}
     matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}

@@ -40,7 +40,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- range $wanted }}
 - name: {{ index . 0 }}
-  valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
+  valueFrom: {secretKeyRef: {name: {{ index . 1 | quote }}, key: {{ index . 2 | quote }}}}
 {{- end }}
 {{- end }}
 
@@ -54,17 +54,17 @@ capabilities: {drop: [ALL]}
 {{- range index . 2 }}
 {{- $secret := (index $backends . "caSecret").name }}
 {{- if $secret }}
-ca-{{ lower . }}: {{ $secret }}
+ca-{{ lower . }}: {{ $secret | quote }}
 {{- end }}
 {{- end }}
 {{- if $values.rpc.tls.enabled }}
-rpc: {{ include "isocenter.rpcSecret" $context }}
+rpc: {{ include "isocenter.rpcSecret" $context | quote }}
 {{- end }}
 {{- end }}
 {{- if and $values.dicom.tls.enabled (has "gateway" $roles) }}
-dicom: {{ include "isocenter.dicomSecret" $context }}
+dicom: {{ include "isocenter.dicomSecret" $context | quote }}
 {{- with $values.dicom.tls.clientCaSecret }}
-dicom-clients: {{ . }}
+dicom-clients: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -85,7 +85,7 @@ dicom-clients: {{ . }}
   emptyDir: {}
 {{- range $name, $secret := index . 1 }}
 - name: {{ $name }}
-  secret: {secretName: {{ $secret }}}
+  secret: {secretName: {{ $secret | quote }}}
 {{- end }}
 {{- end }}
 

@@ -8,40 +8,40 @@
 apiVersion: v1
 kind: Service
 metadata:
-  name: {{ $full }}
+  name: {{ $full | quote }}
   labels:
     {{- include "isocenter.labels" $context | nindent 4 }}
-    app.kubernetes.io/component: {{ $name }}
+    app.kubernetes.io/component: {{ $name | quote }}
 spec:
   clusterIP: None
   # A broker talks to itself before it is ready.
   publishNotReadyAddresses: true
   selector:
     {{- include "isocenter.selector" $context | nindent 4 }}
-    app.kubernetes.io/component: {{ $name }}
+    app.kubernetes.io/component: {{ $name | quote }}
   ports:
     - {name: server, port: {{ $server.port }}, targetPort: server}
 ---
 apiVersion: apps/v1
 kind: StatefulSet
 metadata:
-  name: {{ $full }}
+  name: {{ $full | quote }}
   labels:
     {{- include "isocenter.labels" $context | nindent 4 }}
-    app.kubernetes.io/component: {{ $name }}
+    app.kubernetes.io/component: {{ $name | quote }}
 spec:
   replicas: 1
   serviceName: {{ $full }}
   selector:
     matchLabels:
       {{- include "isocenter.selector" $context | nindent 6 }}
-      app.kubernetes.io/component: {{ $name }}
+      app.kubernetes.io/component: {{ $name | quote }}
   template:
     metadata:
       # No version among them: an upgrade of Isocenter does not restart its servers.
       labels:
         {{- include "isocenter.selector" $context | nindent 8 }}
-        app.kubernetes.io/component: {{ $name }}
+        app.kubernetes.io/component: {{ $name | quote }}
     spec:
       automountServiceAccountToken: false
       enableServiceLinks: false
@@ -87,7 +87,7 @@ spec:
             {{- end }}
             {{- range $variable, $key := $server.secrets }}
             - name: {{ $variable }}
-              valueFrom: {secretKeyRef: {name: {{ $full }}, key: {{ $key }}}}
+              valueFrom: {secretKeyRef: {name: {{ $full }}, key: {{ $key | quote }}}}
             {{- end }}
           startupProbe:
             {{- toYaml $server.probe | nindent 12 }}
@@ -119,7 +119,7 @@ spec:
       spec:
         accessModes: [ReadWriteOnce]
         {{- with $context.Values.dev.storageClassName }}
-        storageClassName: {{ . }}
+        storageClassName: {{ . | quote }}
         {{- end }}
         resources: {requests: {storage: {{ $values.size }}}}
 {{- end }}

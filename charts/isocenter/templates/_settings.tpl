@@ -68,7 +68,7 @@ elasticsearch:
   {{- end }}
 s3:
   tls: {{ $backends.objectStore.tls }}
-  region: {{ .Values.objectStore.region }}
+  region: {{ .Values.objectStore.region | quote }}
   {{- if $backends.objectStore.caSecret.name }}
   ca_file: /etc/isocenter/ca-objectstore/{{ $backends.objectStore.caSecret.key }}
   {{- end }}

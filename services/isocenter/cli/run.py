@@ -8,12 +8,13 @@ import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from shutil import disk_usage
 
 from isocenter.app import ROLES, Process, uses_data
 from isocenter.cli.common import make_data, out
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.health import Health
-from isocenter.runtime.instruments import PROCESS_READY
+from isocenter.runtime.instruments import DISK_FREE, DISK_SIZE, PROCESS_READY
 from isocenter.runtime.lifecycle import run
 from isocenter.runtime.logs import configure
 from isocenter.runtime.monitor import Monitor, pages_of
@@ -51,6 +52,7 @@ async def run_roles(
     _keep_freed_memory()
     if uses_data(settings):
         make_data(settings)
+        _tell_disk(env)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
@@ -70,6 +72,13 @@ async def run_roles(
             watching.cancel()
         await env.close()
     return 0
+
+
+def _tell_disk(env: Process) -> None:
+    """How much room the embedded parts have."""
+    data = env.data
+    env.telemetry.observe(DISK_SIZE, lambda: [(disk_usage(data).total, {})])
+    env.telemetry.observe(DISK_FREE, lambda: [(disk_usage(data).free, {})])
 
 
 def _raise_descriptors() -> None:

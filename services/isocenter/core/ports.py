@@ -260,6 +260,15 @@ class StudyCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there is in all partitions."""
+
+    studies: int  # that searches find
+    instances: int
+    bytes: int | None  # of all versions kept; None where the index cannot tell cheaply
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One answer of a search: the attributes asked for, in the DICOM JSON Model."""
 
@@ -318,6 +327,10 @@ class StudyIndex(Protocol):
 
     async def count(self, search: Search) -> int:
         """How many answers there are without limit and offset. Exact."""
+        ...
+
+    async def totals(self) -> Totals:
+        """How much is held, exactly; cheap enough to be asked every few minutes for ever."""
         ...
 
     async def scratch(self) -> ScratchIndex:

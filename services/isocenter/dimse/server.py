@@ -40,6 +40,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Admit = Callable[[AssociationOffer], Admission]
+Answered = Callable[[AssociationOffer, bool], None]  # whether a request was accepted
 
 _BACKLOG = 1024
 # Connections that have no association yet, besides the associations: beyond, they are closed.
@@ -89,7 +90,7 @@ class _Accepted(Association):
         request = acceptor.decode(body, layer.peer, layer.tls_subject)
         admission = self._server.admission(request)
         if isinstance(admission, Rejected):
-            self._server.rejected += 1
+            self._server.answered(request.offer, False)
             layer.reject(admission)
             return
         negotiated, pdu = acceptor.accept(body, request, admission)
@@ -100,7 +101,7 @@ class _Accepted(Association):
         layer.accept(pdu)
         self.establish(negotiated)
         self._server.established.add(self)
-        self._server.accepted += 1
+        self._server.answered(request.offer, True)
 
     def ended(self) -> None:
         """There is no association any more."""
@@ -116,10 +117,13 @@ class _Accepted(Association):
 class Server:
     """A listening DICOM port."""
 
-    def __init__(self, listener: Listener, handlers: Mapping[int, Handler], admit: Admit) -> None:
+    def __init__(
+        self, listener: Listener, handlers: Mapping[int, Handler], admit: Admit, answered: Answered
+    ) -> None:
         self._listener = listener
         self._handlers = handlers
         self._admit = admit
+        self.answered = answered
         self._buffer = new_buffer()
         self.acceptor = negotiation.Acceptor(listener.max_pdu)
         self._listening: asyncio.Server | None = None
@@ -128,8 +132,6 @@ class Server:
         """Open transport connections, with or without an association."""
         self.established: set[_Accepted] = set()
         """Associations in use."""
-        self.accepted = self.rejected = 0
-        """How many requests of associations there were."""
 
     async def listen(self) -> None:
         """Open the port. Raises `Unavailable`."""
@@ -224,9 +226,19 @@ class Server:
         return layer
 
 
-async def serve(listener: Listener, handlers: Mapping[int, Handler], admit: Admit) -> Server:
+def _untold(offer: AssociationOffer, accepted: bool) -> None:
+    del offer, accepted
+
+
+async def serve(
+    listener: Listener,
+    handlers: Mapping[int, Handler],
+    admit: Admit,
+    answered: Answered = _untold,
+) -> Server:
     """Listen, and give the requests on admitted associations to the handler of their command
-    field (`messages.CommandField`). Raises `Unavailable` if the port cannot be opened."""
-    server = Server(listener, handlers, admit)
+    field (`messages.CommandField`). `answered` is told of every request of an association. Raises
+    `Unavailable` if the port cannot be opened."""
+    server = Server(listener, handlers, admit, answered)
     await server.listen()
     return server

@@ -20,6 +20,7 @@ class RequesterRoute:
 
     def __init__(self, association: Association) -> None:
         self._association = association
+        self.receiver = association.calling_ae_title
         self._contexts: Contexts = {
             (context.abstract_syntax, context.transfer_syntax): context
             for context in association.contexts.values()

@@ -42,6 +42,7 @@ class DestinationRoute:
     ) -> None:
         self.originator: Originator | None = originator
         self._destination = destination
+        self.receiver = destination.title
         self._instances = instances
         self._settings = settings
         self._transcoding = transcoding

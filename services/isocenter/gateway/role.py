@@ -59,7 +59,8 @@ class GatewayRole(Role):
             max_pdu=settings.max_pdu,
             max_associations=settings.max_associations,
         )
-        self._server = await serve(listener, self._handlers, self._admit)
+        answered = tracing.answered(Callers(settings), self._telemetry)
+        self._server = await serve(listener, self._handlers, self._admit, answered)
         tracing.observe(self._server, self._telemetry)
 
     async def drain(self) -> None:
@@ -91,7 +92,9 @@ async def build(env: Env) -> GatewayRole:
         callers=callers,
         max_identifier=settings.max_identifier,
     )
-    sub_operations = SubOperations(storage=storage, transcoding=transcoding)
+    sub_operations = SubOperations(
+        storage=storage, transcoding=transcoding, telemetry=env.telemetry
+    )
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers),

@@ -21,6 +21,8 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.identifiers import FAILED_UIDS, write
 from isocenter.gateway.payload import Payload, ReadAhead
+from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.runtime.traced_services import GivenOut
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,11 @@ class Route(Protocol):
     @property
     def originator(self) -> Originator | None:
         """On whose behalf it is sent (C-MOVE only)."""
+        ...
+
+    @property
+    def receiver(self) -> str:
+        """The AE title of whoever gets the instances."""
         ...
 
     def contexts(self) -> Contexts:
@@ -95,16 +102,19 @@ class Tally:
 class SubOperations:
     """Delivers instances and reports on it to the requester."""
 
-    def __init__(self, *, storage: Storage, transcoding: Transcoding) -> None:
+    def __init__(
+        self, *, storage: Storage, transcoding: Transcoding, telemetry: Telemetry = OFF
+    ) -> None:
         self._storage = storage
         self._transcoding = transcoding
+        self._given_out = GivenOut(telemetry, "DIMSE")
 
     async def perform(
         self, request: Request, instances: Sequence[StoredInstance], route: Route
     ) -> None:
         """Send every instance on the route, with pending responses now and then and the final
         response at the end."""
-        run = _Run(request, instances, route, self._storage, self._transcoding)
+        run = _Run(request, instances, route, self._storage, self._transcoding, self._given_out)
         try:
             await run.deliver()
         finally:
@@ -122,7 +132,9 @@ class _Run:
         route: Route,
         storage: Storage,
         transcoding: Transcoding,
+        given_out: GivenOut,
     ) -> None:
+        self._given_out = given_out
         self._request = request
         self._instances = instances
         self._route = route
@@ -149,7 +161,9 @@ class _Run:
             except IsocenterError as error:
                 self._failed(stored, error=str(error))
             else:
-                if not self._tally.count(status):
+                if self._tally.count(status):
+                    self._given_out.count(stored.size, self._route.receiver)
+                else:
                     self._failed(stored, status=f"0x{status:04X}")
             await self._report()
 

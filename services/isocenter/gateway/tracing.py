@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from isocenter.dimse.association import Handler
+from isocenter.dimse.contexts import AssociationOffer
 from isocenter.dimse.messages import CommandField, Request
-from isocenter.dimse.server import Server
+from isocenter.dimse.server import Answered, Server
 from isocenter.gateway import statuses
+from isocenter.gateway.callers import Callers
 from isocenter.runtime.instruments import ASSOCIATIONS, ASSOCIATIONS_OPEN, DIMSE_DURATION
 from isocenter.runtime.telemetry import Telemetry
 
 _ABORTED = "aborted"
+_UNKNOWN = "unknown"  # strangers are not told apart
+_OUTCOMES = {True: "accepted", False: "rejected"}
 
 
 def status_class(status: int | None) -> str:
@@ -49,7 +53,11 @@ def _traced(field: int, handler: Handler, telemetry: Telemetry) -> Handler:
             try:
                 await handler(request)
             finally:
-                labels = {"verb": verb, "status": status_class(request.status)}
+                labels = {
+                    "verb": verb,
+                    "ae": telemetry.ae(association.calling_ae_title),
+                    "status": status_class(request.status),
+                }
                 telemetry.record(DIMSE_DURATION, perf_counter() - began, labels)
                 if request.status is not None:
                     span.set({"dicom.status": f"0x{request.status:04X}"})
@@ -59,13 +67,19 @@ def _traced(field: int, handler: Handler, telemetry: Telemetry) -> Handler:
     return handle
 
 
+def answered(callers: Callers, telemetry: Telemetry) -> Answered:
+    """Counts the requests of associations."""
+    for outcome in _OUTCOMES.values():  # from the start, so that the first one is an increase
+        telemetry.count(ASSOCIATIONS, 0, {"ae": _UNKNOWN, "outcome": outcome})
+
+    def count(offer: AssociationOffer, accepted: bool) -> None:
+        known = callers.is_known(offer.calling_ae_title, offer.peer_host)
+        ae = telemetry.ae(offer.calling_ae_title) if known else _UNKNOWN
+        telemetry.count(ASSOCIATIONS, 1, {"ae": ae, "outcome": _OUTCOMES[accepted]})
+
+    return count
+
+
 def observe(server: Server, telemetry: Telemetry) -> None:
-    """Tell how many associations there are, and were requested."""
+    """Tell how many associations there are."""
     telemetry.observe(ASSOCIATIONS_OPEN, lambda: [(server.associations, {})])
-    telemetry.observe(
-        ASSOCIATIONS,
-        lambda: [
-            (server.accepted, {"outcome": "accepted"}),
-            (server.rejected, {"outcome": "rejected"}),
-        ],
-    )

@@ -9,6 +9,7 @@ import grpc.aio
 
 from isocenter.core.apis import Indexing
 from isocenter.indexing import rpc
+from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.consuming import Indexer
 from isocenter.indexing.filling import Filling
 from isocenter.indexing.settings import IndexingSettings
@@ -28,6 +29,7 @@ class IndexingRole(Role):
         *,
         service: Indexing,
         filling: Filling,
+        archive: ArchiveTotals,
         indexer: Indexer,
         settler: Settler,
         sweep: SweepJob | None,
@@ -35,6 +37,7 @@ class IndexingRole(Role):
         """`sweep` is None where the settings say that there is none."""
         self.service = service
         self._filling = filling
+        self._archive = archive
         self._consumers: dict[str, Indexer | Settler | SweepJob] = {
             "indexing": indexer,
             "settling": settler,
@@ -45,6 +48,7 @@ class IndexingRole(Role):
 
     async def start(self) -> None:
         """Begin consuming."""
+        self._archive.start()
         self._tasks = [
             asyncio.create_task(consumer.run(), name=name)
             for name, consumer in self._consumers.items()
@@ -59,6 +63,7 @@ class IndexingRole(Role):
 
     async def stop(self) -> None:
         """End at once; what was not committed is delivered again."""
+        await self._archive.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -100,6 +105,7 @@ async def build(env: Env) -> IndexingRole:
     return IndexingRole(
         service=service,
         filling=filling,
+        archive=ArchiveTotals(index, env.telemetry),
         indexer=indexer,
         settler=settler,
         sweep=sweep if settings.sweep_hours else None,

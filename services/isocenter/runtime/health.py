@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+import orjson
 
 from isocenter.runtime.role import Role
+
+ALIVE = b'{"status":"ok"}'
+
+
+def readiness(problems: Sequence[str]) -> tuple[int, bytes]:
+    """What `/readyz` answers, wherever it is asked: the status, and JSON with what is wrong."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    word = "not ready" if problems else "ok"
+    return status, orjson.dumps({"status": word, "problems": list(problems)})
 
 
 class Health:

@@ -2,6 +2,8 @@
 
 Names, units and labels are stable; `docs/telemetry.md` is made from these tables. Labels have few
 values: no UID, no host, nothing of a patient (PS3.15 annex E counts UIDs among what identifies).
+`ae` is the calling AE title of what comes in and the peer's of what goes out, empty for protocols
+other than DIMSE; a process tells a bounded number of them apart (`Telemetry.ae`).
 """
 
 from __future__ import annotations
@@ -44,6 +46,15 @@ def _counter(name: str, unit: str, what: str, *labels: str) -> Metric:
     return Metric(name, Kind.COUNTER, unit, what, labels)
 
 
+def _of_archive(name: str, unit: str, what: str) -> Metric:
+    return Metric(
+        f"isocenter.archive.{name}",
+        Kind.GAUGE,
+        unit,
+        f"{what}, as of the last five minutes; each indexing process tells the same",
+    )
+
+
 # --- processes -----------------------------------------------------------------------------------
 
 PROCESS_READY = Metric(
@@ -56,10 +67,14 @@ PROCESS_READY = Metric(
 # --- what comes in -------------------------------------------------------------------------------
 
 STORE_INSTANCES = _counter(
-    "isocenter.store.instances", "{instance}", "Instances sent to us", "protocol", "outcome"
+    "isocenter.store.instances", "{instance}", "Instances sent to us", "protocol", "ae", "outcome"
 )
 STORE_BYTES = _counter(
-    "isocenter.store.bytes", "By", "Part 10 bytes of the instances that were kept", "protocol"
+    "isocenter.store.bytes",
+    "By",
+    "Part 10 bytes of the instances that were kept",
+    "protocol",
+    "ae",
 )
 STORE_DURATION = _seconds(
     "isocenter.store.duration",
@@ -73,23 +88,42 @@ STORE_STAGE_DURATION = _seconds(
     "stage",
 )
 
+# --- what goes out -------------------------------------------------------------------------------
+
+RETRIEVE_INSTANCES = _counter(
+    "isocenter.retrieve.instances", "{instance}", "Whole instances given out", "protocol", "ae"
+)
+RETRIEVE_BYTES = _counter(
+    "isocenter.retrieve.bytes", "By", "Their Part 10 bytes, as they are kept", "protocol", "ae"
+)
+CACHE_LOOKUPS = Metric(
+    "isocenter.cache.lookups",
+    Kind.OBSERVED_COUNTER,
+    "{lookup}",
+    "What was looked up in memory first: a `hit` was there. `entries` is storage's memory of "
+    "metadata packs, `instances` the web role's of series that are being looked at",
+    ("cache", "outcome"),
+)
+
 # --- the edges -----------------------------------------------------------------------------------
 
 ASSOCIATIONS_OPEN = Metric(
     "isocenter.associations.open", Kind.GAUGE, "{association}", "Associations in use"
 )
-ASSOCIATIONS = Metric(
+ASSOCIATIONS = _counter(
     "isocenter.associations",
-    Kind.OBSERVED_COUNTER,
     "{association}",
-    "Association requests: `accepted` or `rejected`",
-    ("outcome",),
+    "Association requests: `accepted` or `rejected`; `ae` is `unknown` for those that the settings "
+    "do not name",
+    "ae",
+    "outcome",
 )
 DIMSE_DURATION = _seconds(
     "isocenter.dimse.duration",
     "DIMSE operations from the command to the final response; the status is its class in "
     "PS3.7 annex C, `aborted` where none was sent",
     "verb",
+    "ae",
     "status",
 )
 HTTP_DURATION = _seconds(
@@ -185,6 +219,15 @@ INDEX_DURATION = _seconds(
     "isocenter.index.duration", "Calls of the search index", "operation", "outcome"
 )
 
+ARCHIVE_STUDIES = _of_archive("studies", "{study}", "Studies that searches find")
+ARCHIVE_INSTANCES = _of_archive("instances", "{instance}", "Instances that searches find")
+ARCHIVE_BYTES = _of_archive(
+    "bytes",
+    "By",
+    "Part 10 bytes of all versions kept; where the search index is Elasticsearch only the object "
+    "store tells it",
+)
+
 # --- objects and pixels --------------------------------------------------------------------------
 
 BLOBS_DURATION = _seconds(
@@ -206,6 +249,17 @@ TRANSCODING_DURATION = _seconds(
     "transfer_syntax",
     "outcome",
 )
+
+TRANSCODING_ACTIVE = Metric(
+    "isocenter.transcoding.active",
+    Kind.GAUGE,
+    "{operation}",
+    "Work of transcoding under way, or waiting for a processor",
+)
+DISK_SIZE = Metric(
+    "isocenter.disk.size", Kind.GAUGE, "By", "Size of the file system of the data directory"
+)
+DISK_FREE = Metric("isocenter.disk.free", Kind.GAUGE, "By", "What is free of it for us")
 
 # --- the audit trail -----------------------------------------------------------------------------
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-import orjson
-
 from isocenter.core.errors import Unavailable
-from isocenter.runtime.health import Health
+from isocenter.runtime.health import ALIVE, Health, readiness
 from isocenter.runtime.role import Role
 
 logger = logging.getLogger(__name__)
@@ -115,12 +113,9 @@ class Monitor(Role):
 def pages_of(health: Health, exposition: Callable[[], bytes]) -> Mapping[str, Page]:
     """The pages of one process. `exposition` takes its time, in a thread."""
 
-    async def livez() -> Answer:
-        return Answer(HTTPStatus.OK, JSON_TYPE, b'{"status":"ok"}')
-
     async def readyz() -> Answer:
         problems = health.problems()
-        return readiness([f"{role}: {one}" for role, found in problems.items() for one in found])
+        return ready([f"{role}: {one}" for role, found in problems.items() for one in found])
 
     async def metrics() -> Answer:
         return Answer(HTTPStatus.OK, METRICS_TYPE, await asyncio.to_thread(exposition))
@@ -128,11 +123,15 @@ def pages_of(health: Health, exposition: Callable[[], bytes]) -> Mapping[str, Pa
     return {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
 
 
-def readiness(problems: Sequence[str]) -> Answer:
+async def livez() -> Answer:
+    """This answers, so the process lives."""
+    return Answer(HTTPStatus.OK, JSON_TYPE, ALIVE)
+
+
+def ready(problems: Sequence[str]) -> Answer:
     """Ready, or not and why."""
-    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-    word = "not ready" if problems else "ok"
-    return Answer(status, JSON_TYPE, orjson.dumps({"status": word, "problems": list(problems)}))
+    status, body = readiness(problems)
+    return Answer(status, JSON_TYPE, body)
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from isocenter.runtime.monitor import METRICS_TYPE, Answer, Page, readiness
+from isocenter.runtime.monitor import METRICS_TYPE, Answer, Page, livez, ready
 
 _ANSWER_SECONDS = 5.0
 _GONE = "does not answer"
@@ -22,12 +22,9 @@ _GONE = "does not answer"
 def pages_of_family(sockets: Mapping[str, Path]) -> Mapping[str, Page]:
     """The pages for processes by name. Their metrics tell themselves which process they are of."""
 
-    async def livez() -> Answer:
-        return Answer(HTTPStatus.OK, "application/json", b'{"status":"ok"}')
-
     async def readyz() -> Answer:
         answers = await _ask_all(sockets, "/readyz")
-        return readiness(
+        return ready(
             [f"{name}: {problem}" for name, body in answers for problem in _problems(body)]
         )
 

@@ -21,7 +21,7 @@ from typing import Literal, Self, TypeVar
 
 from isocenter import __version__
 from isocenter.core.errors import Code, IsocenterError
-from isocenter.runtime.instruments import Metric
+from isocenter.runtime.instruments import CACHE_LOOKUPS, Metric
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ TRACESTATE = "tracestate"
 _SAMPLED = 1  # trace-flags of W3C Trace Context
 
 OK = "ok"
+OTHER = "other"  # what callers may name at will is no label
+MAX_AE_TITLES = 200  # that a process tells apart in its metrics
 
 
 def is_sampled(traceparent: str) -> bool:
@@ -149,6 +151,10 @@ class Telemetry:
         """Which span an entry of the log belongs to: `trace_id` and `span_id`, or nothing."""
         return {}
 
+    def ae(self, title: str) -> str:
+        """The label for an AE title: itself, or `other` for what would be one too many."""
+        return title
+
     def count(self, metric: Metric, value: float, labels: Labels | None = None) -> None:
         """Add to a counter."""
 
@@ -156,7 +162,8 @@ class Telemetry:
         """One value of a histogram."""
 
     def observe(self, metric: Metric, values: Callable[[], Observations]) -> None:
-        """What a metric is read from, in a thread of its own, whenever it is exported."""
+        """What a metric is read from, in a thread of its own, whenever it is exported. What
+        several tell under the same labels adds up."""
 
     def exposition(self) -> bytes:
         """All metrics as Prometheus reads them; takes its time."""
@@ -252,6 +259,30 @@ class Operation:
     def _record(self, seconds: float, error: BaseException | None) -> None:
         labels = {**self._labels, "outcome": outcome_of(error)}
         self._telemetry.record(self._metric, seconds, labels)
+
+
+class Lookups:
+    """How often a cache had what was looked up."""
+
+    __slots__ = ("hits", "misses")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = 0
+
+    def note(self, *, hit: bool) -> None:
+        """One more."""
+        self.hits += hit
+        self.misses += not hit
+
+    def tell(self, telemetry: Telemetry, cache: str) -> None:
+        """Show them, under this name."""
+        telemetry.observe(
+            CACHE_LOOKUPS,
+            lambda: [
+                (self.hits, {"cache": cache, "outcome": "hit"}),
+                (self.misses, {"cache": cache, "outcome": "miss"}),
+            ],
+        )
 
 
 class Stages:

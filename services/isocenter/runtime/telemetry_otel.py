@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +14,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from isocenter.core.errors import Code
 from isocenter.runtime.instruments import METRICS, Kind, Metric
 from isocenter.runtime.telemetry import (
+    MAX_AE_TITLES,
     NO_SPAN,
     OK,
+    OTHER,
     TRACEPARENT,
     Active,
     Attributes,
@@ -143,6 +146,8 @@ class OtelTelemetry(Telemetry):
         self._meter = meters.get_meter(SCOPE)
         self._close = close
         self._exposition = exposition
+        self._ae_titles: set[str] = set()
+        self._observed: dict[str, list[Callable[[], Observations]]] = {}
         self._instruments: dict[str, Any] = {
             metric.name: self._instrument(metric)
             for metric in METRICS
@@ -194,6 +199,14 @@ class OtelTelemetry(Telemetry):
             "span_id": trace.format_span_id(context.span_id),
         }
 
+    def ae(self, title: str) -> str:
+        """The label for an AE title."""
+        if title and title not in self._ae_titles:
+            if len(self._ae_titles) >= MAX_AE_TITLES:
+                return OTHER
+            self._ae_titles.add(title)
+        return title
+
     def count(self, metric: Metric, value: float, labels: Labels | None = None) -> None:
         """Add to a counter."""
         self._instruments[metric.name].add(value, labels)
@@ -203,10 +216,19 @@ class OtelTelemetry(Telemetry):
         self._instruments[metric.name].record(value, labels)
 
     def observe(self, metric: Metric, values: Callable[[], Observations]) -> None:
-        """What a metric is read from whenever it is exported."""
+        """What a metric is read from whenever it is exported. OpenTelemetry would drop what a
+        second instrument of the same name tells, so there is one."""
+        if metric.name in self._observed:
+            self._observed[metric.name].append(values)
+            return
+        told = self._observed[metric.name] = [values]
 
         def read(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            return [metrics.Observation(value, labels) for value, labels in values()]
+            found: defaultdict[frozenset[tuple[str, str]], float] = defaultdict(float)
+            for one in told:
+                for value, labels in one():
+                    found[frozenset(labels.items())] += value
+            return [metrics.Observation(value, dict(labels)) for labels, value in found.items()]
 
         make = {
             Kind.GAUGE: self._meter.create_observable_gauge,

@@ -34,6 +34,7 @@ class TracedIndex:
         self._telemetry = telemetry
         self.close = index.close
         self.unfilled = index.unfilled
+        self.totals = index.totals  # asked for metrics themselves
 
     @property
     def feed(self) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from time import perf_counter
 
 from isocenter.core.apis import (
@@ -20,15 +20,19 @@ from isocenter.core.matching import Level, Search
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
 from isocenter.runtime.instruments import (
+    RETRIEVE_BYTES,
+    RETRIEVE_INSTANCES,
     SEARCH_ANSWERS,
     SEARCH_DURATION,
     STORE_BYTES,
     STORE_DURATION,
     STORE_INSTANCES,
+    TRANSCODING_ACTIVE,
     TRANSCODING_DURATION,
 )
 from isocenter.runtime.telemetry import (
     OK,
+    OTHER,
     TRACEPARENT,
     Operation,
     Span,
@@ -38,7 +42,6 @@ from isocenter.runtime.telemetry import (
 )
 
 _PROTOCOLS = frozenset({"DIMSE", "DICOMweb", "gRPC", "CLI"})
-_OTHER = "other"  # what a caller may name at will is no label
 _REMEMBERED = 10_000  # traces that were told to be findable
 
 
@@ -52,7 +55,8 @@ class TracedIngest:
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """See `Ingest`."""
         telemetry, source = self._telemetry, announcement.source
-        protocol = source.protocol if source.protocol in _PROTOCOLS else _OTHER
+        protocol = source.protocol if source.protocol in _PROTOCOLS else OTHER
+        ae = telemetry.ae(source.ae_title) if protocol == "DIMSE" else ""
         attributes = {
             "isocenter.protocol": protocol,
             "dicom.calling_ae_title": source.ae_title,
@@ -69,10 +73,25 @@ class TracedIngest:
             raise
         finally:
             labels = {"protocol": protocol, "outcome": outcome}
-            telemetry.count(STORE_INSTANCES, 1, labels)
+            telemetry.count(STORE_INSTANCES, 1, {**labels, "ae": ae})
             telemetry.record(STORE_DURATION, perf_counter() - began, labels)
-        telemetry.count(STORE_BYTES, stored.size, {"protocol": protocol})
+        telemetry.count(STORE_BYTES, stored.size, {"protocol": protocol, "ae": ae})
         return stored
+
+
+class GivenOut:
+    """Counts instances that went out whole. The edges do: whoever reads an object from storage need
+    not be about to give it out."""
+
+    def __init__(self, telemetry: Telemetry, protocol: str) -> None:
+        self._telemetry = telemetry
+        self._protocol = protocol
+
+    def count(self, size: int, ae_title: str = "") -> None:
+        """One more, that is kept with so many bytes."""
+        labels = {"protocol": self._protocol, "ae": self._telemetry.ae(ae_title)}
+        self._telemetry.count(RETRIEVE_INSTANCES, 1, labels)
+        self._telemetry.count(RETRIEVE_BYTES, size, labels)
 
 
 class TracedQuery:
@@ -121,11 +140,13 @@ class TracedTranscoding:
     def __init__(self, transcoding: Transcoding, telemetry: Telemetry) -> None:
         self._transcoding = transcoding
         self._telemetry = telemetry
+        self._active = 0
         self.targets = transcoding.targets
+        telemetry.observe(TRANSCODING_ACTIVE, lambda: [(self._active, {})])
 
     async def decode(self, frame: bytes, transfer_syntax: str, pixels: PixelFormat) -> bytes:
         """See `Transcoding`."""
-        with self._operation("decode", transfer_syntax):
+        with self._at_work(), self._operation("decode", transfer_syntax):
             return await self._transcoding.decode(frame, transfer_syntax, pixels)
 
     async def data_set(
@@ -134,19 +155,28 @@ class TracedTranscoding:
         """See `Transcoding`."""
         turning = self._operation("data_set", transfer_syntax)
         turned = self._transcoding.data_set(data_set, transfer_syntax, target)
-        async with aclosing(turning.through(turned)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        with self._at_work():
+            async with aclosing(turning.through(turned)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def render(
         self, frame: bytes, transfer_syntax: str, pixels: PixelFormat, how: Rendering
     ) -> bytes:
         """See `Transcoding`."""
-        with self._operation("render", transfer_syntax):
+        with self._at_work(), self._operation("render", transfer_syntax):
             return await self._transcoding.render(frame, transfer_syntax, pixels, how)
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+
     def _operation(self, name: str, transfer_syntax: str) -> Operation:
-        known = transfer_syntax if transfer_syntax in TRANSFER_SYNTAXES else _OTHER
+        known = transfer_syntax if transfer_syntax in TRANSFER_SYNTAXES else OTHER
         attributes = {"dicom.transfer_syntax": transfer_syntax}
         span = self._telemetry.child(f"transcoding.{name}", attributes)
         labels = {"operation": name, "transfer_syntax": known}

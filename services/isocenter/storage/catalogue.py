@@ -27,6 +27,7 @@ from isocenter.core.identity import (
 from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackedEntry, PackEntry, open_pack
 from isocenter.core.ports import BlobInfo, BlobStore
 from isocenter.runtime.compression import decompress
+from isocenter.runtime.telemetry import Lookups
 
 _ATTEMPTS = 5  # a pack may vanish by compaction between the listing and the read
 _DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
@@ -95,6 +96,7 @@ class Catalogue:
     def __init__(self, blobs: BlobStore, cache_bytes: int) -> None:
         self._blobs = blobs
         self._limit = cache_bytes
+        self.lookups = Lookups()
         self._cache: OrderedDict[Series, _Cached] = OrderedDict()
 
     async def current(
@@ -168,7 +170,9 @@ class Catalogue:
         series = name.name.partition, name.name.study, name.name.series
         key = name.name.instance, name.digest
         cached = self._cache.get(series)
-        if cached is None or key not in cached:
+        known = cached is not None and key in cached
+        self.lookups.note(hit=known)
+        if cached is None or not known:
             cached = await packs.of(series, self._refresh)
             if key not in cached:
                 cached.add(key, await self._read_object(name, size))

@@ -9,6 +9,7 @@ from isocenter.core.errors import NotFound, Refused
 from isocenter.core.identity import OBJECTS, OUTBOX, PACKS
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage import custody, pixel_access
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
@@ -19,11 +20,14 @@ _REMOVABLE = (PACKS, OUTBOX)
 class StorageService:
     """`core.apis.Storage` over a blob store."""
 
-    def __init__(self, *, blobs: BlobStore, settings: StorageSettings) -> None:
+    def __init__(
+        self, *, blobs: BlobStore, settings: StorageSettings, telemetry: Telemetry = OFF
+    ) -> None:
         self._blobs = blobs
         self._settings = settings
         self._reserve = custody.Reserve(blobs, settings.reserve_bytes)
         self._catalogue = Catalogue(blobs, settings.cache_bytes)
+        self._catalogue.lookups.tell(telemetry, "entries")
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Keep a complete small object; all that is no object may use the reserve."""
@@ -107,4 +111,8 @@ def _kept(instance: StoredInstance) -> Kept:
 
 async def create(env: Env) -> StorageService:
     """The service of this process."""
-    return StorageService(blobs=await env.blobs(), settings=env.section(StorageSettings))
+    return StorageService(
+        blobs=await env.blobs(),
+        settings=env.section(StorageSettings),
+        telemetry=env.telemetry,
+    )

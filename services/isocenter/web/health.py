@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import orjson
-
+from isocenter.runtime import health
 from isocenter.web.exchange import Exchange, Handler
 
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
@@ -13,15 +12,14 @@ _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-stor
 
 async def livez(exchange: Exchange) -> None:
     """200 while the process answers at all."""
-    await exchange.answer(200, _HEADERS, b'{"status":"ok"}')
+    await exchange.answer(200, _HEADERS, health.ALIVE)
 
 
 def readyz(problems: Callable[[], Sequence[str]]) -> Handler:
     """The handler that answers 200, or 503 with what is wrong."""
 
     async def handle(exchange: Exchange) -> None:
-        found = list(problems())
-        status, word = (503, "not ready") if found else (200, "ok")
-        await exchange.answer(status, _HEADERS, orjson.dumps({"status": word, "problems": found}))
+        status, body = health.readiness(problems())
+        await exchange.answer(status, _HEADERS, body)
 
     return handle

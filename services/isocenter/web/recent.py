@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from isocenter.core.apis import Storage, StoredInstance
 from isocenter.core.errors import IsocenterError
+from isocenter.runtime.telemetry import Lookups
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class RecentInstances:
         self._storage = storage
         self._clock = clock
         self._seen: OrderedDict[Series, _Seen] = OrderedDict()
+        self.lookups = Lookups()
 
     def find(self, series: Series, uid: str) -> StoredInstance | None:
         """An instance, if it was seen a moment ago. Of a series that is asked for again and again,
@@ -57,6 +59,7 @@ class RecentInstances:
             self._seen.popitem(last=False)
         age = now - seen.told_at
         found = seen.instances.get(uid) if age <= GOOD_SECONDS else None
+        self.lookups.note(hit=found is not None)
         wanted = age > _AHEAD_SECONDS if found else now - seen.asked_at <= GOOD_SECONDS
         if wanted and seen.looking is None:
             seen.looking = asyncio.create_task(self._look(series, seen))

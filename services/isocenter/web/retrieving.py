@@ -9,6 +9,8 @@ from isocenter.core.errors import Invalid, NotFound
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.runtime.traced_services import GivenOut
 from isocenter.web.exchange import Exchange
 from isocenter.web.recent import RecentInstances
 
@@ -35,9 +37,13 @@ def unknown(exchange: Exchange) -> NotFound:
 class Retrieving:
     """Finds what is asked for, and records who gets it before it is sent."""
 
-    def __init__(self, *, storage: Storage, audit_log: AuditLog) -> None:
+    def __init__(
+        self, *, storage: Storage, audit_log: AuditLog, telemetry: Telemetry = OFF
+    ) -> None:
         self.storage = storage
+        self.given_out = GivenOut(telemetry, "DICOMweb")
         self._recent = RecentInstances(storage)
+        self._recent.lookups.tell(telemetry, "instances")
         self._audit_log = audit_log
 
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:

@@ -8,6 +8,7 @@ from isocenter.core.apis import Ingest, Query, Storage, Transcoding
 from isocenter.core.matching import Level
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
@@ -37,9 +38,10 @@ def application(
     transcoding: Transcoding,
     audit_log: AuditLog,
     readiness: Callable[[], Sequence[str]],
+    telemetry: Telemetry = OFF,
 ) -> Application:
     """Everything that is served, as one table of routes."""
-    retrieving = Retrieving(storage=storage, audit_log=audit_log)
+    retrieving = Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry)
     stow = Stow(ingest=ingest)
     qido = Qido(query=query, audit_log=audit_log)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
@@ -130,6 +132,7 @@ async def build(env: Env) -> Role:
         transcoding=await env.transcoding(),
         audit_log=await env.audit_log(),
         readiness=env.readiness,
+        telemetry=env.telemetry,
     )
     if env.telemetry.on:
         return WebRole(TracedApplication(served, env.telemetry), settings)

@@ -121,6 +121,7 @@ class Wado:
                             yield head
                             head = b""
                         yield chunk
+            self._retrieving.given_out.count(instance.size)
         if tail:
             yield tail
 

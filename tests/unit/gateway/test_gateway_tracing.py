@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from isocenter.core.errors import OutOfResources
-from isocenter.gateway.settings import UnknownCallers
+from isocenter.gateway.settings import KnownAE, UnknownCallers
 from isocenter.gateway.tracing import status_class
 from isocenter.runtime.instruments import ASSOCIATIONS, ASSOCIATIONS_OPEN, DIMSE_DURATION
 from support.datasets import tiny
@@ -42,8 +42,8 @@ async def test_an_operation_is_a_trace_and_is_measured_by_the_class_of_its_statu
 
         assert await in_thread(store) == [0x0000, 0xA700]
     assert recorder.values(DIMSE_DURATION) == {
-        ("C-STORE", "success"): 1,
-        ("C-STORE", "failure"): 1,
+        ("C-STORE", "TESTER", "success"): 1,
+        ("C-STORE", "TESTER", "failure"): 1,
     }
     stored, refused = recorder.spans
     assert stored.parent is None
@@ -83,7 +83,7 @@ async def test_an_operation_whose_association_is_aborted_is_told_so() -> None:
         async with asyncio.timeout(5):
             while not recorder.values(DIMSE_DURATION):
                 await asyncio.sleep(0.01)
-    assert recorder.values(DIMSE_DURATION) == {("C-STORE", "aborted"): 1}
+    assert recorder.values(DIMSE_DURATION) == {("C-STORE", "TESTER", "aborted"): 1}
 
 
 async def test_associations_are_counted_open_accepted_and_rejected() -> None:
@@ -93,6 +93,22 @@ async def test_associations_are_counted_open_accepted_and_rejected() -> None:
         association = await in_thread(lambda: associate(gateway, (CT, [EXPLICIT])))
         assert recorder.values(ASSOCIATIONS_OPEN) == {(): 1}
         assert (await dcmtk("echoscu", *at(gateway, called="SOMEBODY"))).code != 0
-        assert recorder.values(ASSOCIATIONS) == {("accepted",): 1, ("rejected",): 1}
+        assert recorder.values(ASSOCIATIONS) == {
+            ("unknown", "accepted"): 1,
+            ("unknown", "rejected"): 1,
+        }
         await in_thread(association.release)
         assert recorder.values(ASSOCIATIONS_OPEN) == {(): 0}
+
+
+async def test_associations_of_those_that_the_settings_name_are_told_by_their_titles() -> None:
+    recorder = Recorder()
+    known = KnownAE(title="TESTER", host="127.0.0.1")
+    async with live(telemetry=recorder.telemetry, known_aes=(known,)) as gateway:
+        association = await in_thread(lambda: associate(gateway, (CT, [EXPLICIT])))
+        await in_thread(association.release)
+    assert recorder.values(ASSOCIATIONS) == {
+        ("TESTER", "accepted"): 1,
+        ("unknown", "accepted"): 0,
+        ("unknown", "rejected"): 0,
+    }

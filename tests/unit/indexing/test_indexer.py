@@ -26,9 +26,11 @@ from isocenter.core.events import (
 from isocenter.core.identity import conflicts_prefix, packs_prefix
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Record
+from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.packing import known_entries
 from isocenter.indexing.role import IndexingRole
 from isocenter.indexing.settings import IndexingSettings
+from isocenter.runtime.telemetry import OFF
 from isocenter.storage.service import StorageService
 from support.archive import SETTINGS, SOURCE, Archive, values
 from support.datasets import ct_image, tiny
@@ -188,6 +190,7 @@ async def test_the_role_consumes_until_it_is_drained(archive) -> None:
     role = IndexingRole(
         service=archive.service(),
         filling=archive.filling(),
+        archive=ArchiveTotals(archive.index, OFF),
         indexer=archive.indexer(),
         settler=archive.settler(),
         sweep=archive.sweep_job(),

@@ -15,6 +15,7 @@ import pytest
 from isocenter.core.errors import NotFound, Unavailable
 from isocenter.runtime.instruments import (
     BLOBS_DURATION,
+    CACHE_LOOKUPS,
     LOG_LAG,
     METRICS,
     SEARCH_DURATION,
@@ -22,7 +23,15 @@ from isocenter.runtime.instruments import (
     STORE_STAGE_DURATION,
 )
 from isocenter.runtime.logs import configure
-from isocenter.runtime.telemetry import NO_SPAN, OFF, Operation, Stages, is_sampled
+from isocenter.runtime.telemetry import (
+    MAX_AE_TITLES,
+    NO_SPAN,
+    OFF,
+    Lookups,
+    Operation,
+    Stages,
+    is_sampled,
+)
 from support.logging_state import logging_as_before
 from support.telemetry import Recorder
 
@@ -226,14 +235,43 @@ def test_stages_follow_one_another() -> None:
 
 def test_counters_add_up_and_what_is_observed_is_read_when_it_is_asked_for() -> None:
     recorder = Recorder()
-    labels = {"protocol": "DIMSE", "outcome": "ok"}
+    labels = {"protocol": "DIMSE", "ae": "CT1", "outcome": "ok"}
     recorder.telemetry.count(STORE_INSTANCES, 2, labels)
     recorder.telemetry.count(STORE_INSTANCES, 3, labels)
     lag = [1.0]
     recorder.telemetry.observe(LOG_LAG, lambda: [(lag[0], {"group": "g", "topic": "t"})])
-    assert recorder.values(STORE_INSTANCES) == {("DIMSE", "ok"): 5}
+    assert recorder.values(STORE_INSTANCES) == {("DIMSE", "CT1", "ok"): 5}
     lag[0] = 7
     assert recorder.values(LOG_LAG) == {("g", "t"): 7}
+
+
+def test_what_several_tell_of_one_metric_is_all_told_and_adds_up_under_the_same_labels() -> None:
+    recorder = Recorder()
+    for group, lag in (("g", 1), ("h", 2), ("h", 3)):
+        told = (lag, {"group": group, "topic": "t"})
+        recorder.telemetry.observe(LOG_LAG, lambda told=told: [told])
+    assert recorder.values(LOG_LAG) == {("g", "t"): 1, ("h", "t"): 5}
+
+
+def test_ae_titles_are_told_apart_up_to_a_bound() -> None:
+    telemetry = Recorder().telemetry
+    titles = [f"AE{number}" for number in range(MAX_AE_TITLES)]
+    assert [telemetry.ae(title) for title in titles] == titles
+    assert telemetry.ae("ONE-TOO-MANY") == "other"
+    assert [telemetry.ae(title) for title in titles] == titles
+    assert telemetry.ae("") == ""
+
+
+def test_lookups_are_hits_or_misses() -> None:
+    recorder = Recorder()
+    for cache in ("a", "b"):
+        lookups = Lookups()
+        lookups.tell(recorder.telemetry, cache)
+        for hit in (True, False, True):
+            lookups.note(hit=hit)
+    assert recorder.values(CACHE_LOOKUPS) == {
+        (cache, outcome): times for cache in "ab" for outcome, times in (("hit", 2), ("miss", 1))
+    }
 
 
 def test_the_table_has_every_metric_once_with_a_name_of_ours() -> None:

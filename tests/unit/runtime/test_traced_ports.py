@@ -33,10 +33,13 @@ from isocenter.runtime.instruments import (
     LOG_RECORDS,
     OUTBOX_KEPT,
     OUTBOX_RELAYED,
+    RETRIEVE_BYTES,
+    RETRIEVE_INSTANCES,
     SEARCH_ANSWERS,
     SEARCH_DURATION,
     STORE_BYTES,
     STORE_INSTANCES,
+    TRANSCODING_ACTIVE,
     TRANSCODING_DURATION,
 )
 from isocenter.runtime.outbox import Outbox, Relay
@@ -45,7 +48,12 @@ from isocenter.runtime.traced import measured
 from isocenter.runtime.traced_blobs import TracedBlobs
 from isocenter.runtime.traced_bus import TracedBus
 from isocenter.runtime.traced_index import TracedAuditIndex, TracedIndex
-from isocenter.runtime.traced_services import TracedIngest, TracedQuery, TracedTranscoding
+from isocenter.runtime.traced_services import (
+    GivenOut,
+    TracedIngest,
+    TracedQuery,
+    TracedTranscoding,
+)
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
 from support.fake_services import AT, PIXELS, FakeIngest, FakeQuery, FakeTranscoding
@@ -223,8 +231,11 @@ async def test_a_store_is_counted_by_protocol_and_outcome(recorder) -> None:
     fake.error = Unavailable("the log does not answer")
     with pytest.raises(Unavailable):
         await ingest.store(DIMSE, chunks(bytes(100)))
-    assert recorder.values(STORE_INSTANCES) == {("DIMSE", "ok"): 1, ("DIMSE", "unavailable"): 1}
-    assert recorder.values(STORE_BYTES) == {("DIMSE",): 100}
+    assert recorder.values(STORE_INSTANCES) == {
+        ("DIMSE", "CT1", "ok"): 1,
+        ("DIMSE", "CT1", "unavailable"): 1,
+    }
+    assert recorder.values(STORE_BYTES) == {("DIMSE", "CT1"): 100}
     stored, _ = recorder.spans
     assert stored.attributes is not None
     assert stored.attributes["isocenter.size"] == 100
@@ -291,6 +302,24 @@ async def test_transcodings_are_measured_by_where_they_come_from(recorder) -> No
         ("decode", "1.2.840.10008.1.2.4.90", "ok"): 1,
         ("data_set", "other", "ok"): 1,
     }
+
+
+async def test_transcodings_are_active_from_their_beginning_to_their_end(recorder) -> None:
+    transcoding = TracedTranscoding(FakeTranscoding(), recorder.telemetry)
+    assert recorder.values(TRANSCODING_ACTIVE) == {(): 0}
+    turned = transcoding.data_set(chunks(b"1234", 2), "1.2.3.4.5", "1.2.840.10008.1.2.1")
+    assert await anext(turned) == b"21"
+    assert recorder.values(TRANSCODING_ACTIVE) == {(): 1}
+    await turned.aclose()  # the receiver is gone
+    assert recorder.values(TRANSCODING_ACTIVE) == {(): 0}
+
+
+def test_what_goes_out_is_counted_for_whoever_gets_it(recorder) -> None:
+    given_out = GivenOut(recorder.telemetry, "DIMSE")
+    given_out.count(100, "STATION")
+    given_out.count(50, "STATION")
+    assert recorder.values(RETRIEVE_INSTANCES) == {("DIMSE", "STATION"): 2}
+    assert recorder.values(RETRIEVE_BYTES) == {("DIMSE", "STATION"): 150}
 
 
 class _AuditIndex:

@@ -7,6 +7,7 @@
   with the number of shown instances that have them. What a level answers is the merge of its
   contexts, so only a context's first or last instance costs more than counting.
 - `terms`: the canonical terms of every patient's and study's attributes, for matching.
+- `totals`: one row, which triggers keep right, so that it is also when another version writes.
 
 A row whose level has no shown instance is hidden: its `sort` lies outside every partition.
 """
@@ -58,6 +59,28 @@ CREATE TABLE terms(
   field INTEGER NOT NULL, value TEXT NOT NULL, row INTEGER NOT NULL,
   PRIMARY KEY(field, value, row)) WITHOUT ROWID;
 """
+
+# Not part of `SCHEMA`: an index from before they were there gets them when it is next written to.
+_TOTALS = (
+    """CREATE TABLE totals(
+         studies INTEGER NOT NULL, instances INTEGER NOT NULL, bytes INTEGER NOT NULL)""",
+    """INSERT INTO totals SELECT
+         (SELECT count(*) FROM studies WHERE instances > 0),
+         (SELECT coalesce(sum(instances), 0) FROM studies),
+         (SELECT coalesce(sum(size), 0) FROM versions)""",
+    """CREATE TRIGGER study_counted AFTER UPDATE OF instances ON studies
+       WHEN new.instances <> old.instances BEGIN UPDATE totals SET
+         studies = studies + (new.instances > 0) - (old.instances > 0),
+         instances = instances + new.instances - old.instances; END""",
+    """CREATE TRIGGER study_deleted AFTER DELETE ON studies WHEN old.instances > 0
+       BEGIN UPDATE totals SET studies = studies - 1, instances = instances - old.instances; END""",
+    """CREATE TRIGGER version_added AFTER INSERT ON versions
+       BEGIN UPDATE totals SET bytes = bytes + new.size; END""",
+    """CREATE TRIGGER version_resized AFTER UPDATE OF size ON versions WHEN new.size <> old.size
+       BEGIN UPDATE totals SET bytes = bytes + new.size - old.size; END""",
+    """CREATE TRIGGER version_deleted AFTER DELETE ON versions
+       BEGIN UPDATE totals SET bytes = bytes - old.size; END""",
+)
 
 SEPARATOR = "\x1f"  # between the parts of `sort`; no partition's name holds it
 TRACE = "trace"  # in a study's `doc`, beside its attributes: `Match.trace`
@@ -132,8 +155,24 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writer: bool, durabl
         # FULL: what `upsert` answered survives power loss, as the log's offset moves on then.
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        _keep_totals(connection)
     else:
         connection.execute("PRAGMA query_only = ON")
+
+
+def _keep_totals(connection: sqlite3.Connection) -> None:
+    known = "SELECT 1 FROM sqlite_master WHERE name = 'totals'"
+    if connection.execute(known).fetchone():
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not connection.execute(known).fetchone():  # nobody else has been faster
+            for statement in _TOTALS:
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def create(path: Path) -> None:

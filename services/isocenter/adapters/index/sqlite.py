@@ -23,7 +23,7 @@ from isocenter.adapters.index.writing import versions as read_versions
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
-from isocenter.core.ports import FEED, IndexEntry, Match, StudyCount
+from isocenter.core.ports import FEED, IndexEntry, Match, StudyCount, Totals
 
 T = TypeVar("T")
 
@@ -210,6 +210,16 @@ class _Index(ABC):
             return searching.count(db, plan) if plan else 0
 
         return await self._read(read)
+
+    async def totals(self) -> Totals:
+        """See `StudyIndex`. Through the writer, which sees to it that they are kept."""
+        file = self._file()
+
+        def read() -> Totals:
+            with schema.errors(file.path):
+                return Totals(*file.writer().execute("SELECT * FROM totals").fetchone())
+
+        return await self._in(self._writing, read)
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
         file = self._file()

@@ -25,14 +25,14 @@ from isocenter.adapters.index.elasticsearch.schema import (
     other_schemas,
     uses,
 )
-from isocenter.adapters.index.elasticsearch.searching import Walk, counted, plan
+from isocenter.adapters.index.elasticsearch.searching import Walk, counted, plan, totals
 from isocenter.adapters.index.elasticsearch.writing import Writer
 from isocenter.adapters.index.elasticsearch.writing import versions as read_versions
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Level, Search
-from isocenter.core.ports import IndexEntry, Match, StudyCount
+from isocenter.core.ports import IndexEntry, Match, StudyCount, Totals
 
 T = TypeVar("T")
 
@@ -99,6 +99,10 @@ class _Index(ABC):
         narrow = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
         asked = plan(narrow)
         return await self._read(lambda where: _count(Walk(self._client, where, asked)))
+
+    async def totals(self) -> Totals:
+        """See `StudyIndex`. Sizes are kept where no query adds them up."""
+        return await self._read(lambda where: totals(self._client, where))
 
 
 class ElasticsearchIndex(_Index):

@@ -27,7 +27,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
 )
 from isocenter.core.attributes import default_tags, searchable
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
-from isocenter.core.ports import Match
+from isocenter.core.ports import Match, Totals
 
 WALKED = {
     Level.PATIENT: PATIENTS, Level.STUDY: STUDIES, Level.SERIES: SERIES, Level.INSTANCE: SERIES,
@@ -213,3 +213,16 @@ async def _count(walk: Walk, kind: str, query: Json) -> int:
         walk.names.alias(kind), {"size": 0, "track_total_hits": True, "query": query}
     )
     return int(answer["hits"]["total"]["value"])
+
+
+async def totals(client: ElasticsearchClient, names: Names) -> Totals:
+    """What all studies hold, from their own counts."""
+    body: Json = {
+        "size": 0,
+        "track_total_hits": True,
+        "query": {"term": {"shown": True}},
+        "aggs": {"instances": {"sum": {"field": "instance_count"}}},
+    }
+    answer = await client.search(names.alias(STUDIES), body)
+    instances = int(answer["aggregations"]["instances"]["value"])
+    return Totals(int(answer["hits"]["total"]["value"]), instances, None)

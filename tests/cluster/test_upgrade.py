@@ -1,0 +1,45 @@
+"""From the released version before to this one and back, with each one's own chart and image, while
+scanners send and doctors read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.chart import PREVIOUS, PROFILES, Release
+from support.kubernetes import wait_for_rollout
+from support.work import clients
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not PREVIOUS.is_dir(), reason="no chart of a version before; `make previous-image` makes it"
+    ),
+]
+
+DEV = ("--set", "dev.enabled=true")
+
+
+def versions(release: Release) -> set[str]:
+    """Of the pods that run."""
+    pods = release.place.get("pods", "-l", "app.kubernetes.io/component in (gateway,web,indexing)")
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods["items"]}
+
+
+def test_forward_and_back_while_work_goes_on(release: Release, tmp_path: Path) -> None:
+    before = PREVIOUS / "profiles" / "small.yaml"
+    release.install("--values", str(before), *DEV, chart=PREVIOUS)
+    (old,) = versions(release)
+    installed = release.reach(servers=True)
+    with clients(installed, tmp_path / "up"):
+        release.install("--values", str(PROFILES / "small.yaml"), *DEV)
+        wait_for_rollout(release.place)
+    (new,) = versions(release)
+    assert new != old
+    assert "Phase:          Succeeded" in release.test()
+    with clients(installed, tmp_path / "back"):
+        release.rollback()
+        wait_for_rollout(release.place)
+    assert versions(release) == {old}
+    release.uninstall()
