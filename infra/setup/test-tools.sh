@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
 # The programs that tests use as independent clients and judges.
 set -euo pipefail
-exec "$(dirname "$0")/packages.sh" dcmtk dicom3tools chromium curl faketime
+here=$(dirname "$0")
+"$here/packages.sh" dcmtk dicom3tools chromium curl faketime
+"$here/helm.sh" >/dev/null
