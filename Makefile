@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs bench clean
+.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs chart bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -89,6 +89,12 @@ docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/dicom.py > docs/dicom.md
 	@$(BIN)/python infra/docs/events.py > docs/events.md
 	@$(BIN)/python infra/docs/telemetry.py > docs/telemetry.md
+	@$(BIN)/python infra/docs/chart.py > charts/isocenter/README.md
+
+chart: setup ## Write the README of the Helm chart; lint, render and test it
+	@infra/setup/helm.sh >/dev/null
+	@$(BIN)/python infra/docs/chart.py > charts/isocenter/README.md
+	@$(BIN)/python -m pytest -q tests/chart
 
 clean: ## Remove what setup made (data stay)
 	rm -rf $(VENV) .cache

@@ -13,7 +13,7 @@ import yaml
 
 from support import rendered
 from support.network_policies import Policies
-from support.rendered import CHART, ROLES, ROOT, SHAPES, Object, Rendered, containers
+from support.rendered import CHART, ROLES, ROOT, SHAPES, Object, Rendered, containers, roles_of
 
 # What a role asks of its process -> roles it calls and servers it uses. Audit records go to the
 # log, and while that is away into the outbox, which storage keeps.
@@ -59,11 +59,6 @@ def labels_of(pod: Object) -> dict[str, str]:
 
 def component(pod: Object) -> str:
     return labels_of(pod)["app.kubernetes.io/component"]
-
-
-def roles_of(pod: Object) -> list[str]:
-    verb, *rest = pod["spec"]["containers"][0].get("args") or [""]
-    return rest if verb == "run" else []
 
 
 def serving(objects: Rendered) -> list[Object]:

@@ -14,13 +14,21 @@ from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.instruments import METRICS
 from isocenter.settings import load
 from support import rendered
-from support.rendered import CHART, PROFILES, SHAPES, Object, Rendered, containers
+from support.rendered import (
+    CHART,
+    CUSTOM,
+    PROFILES,
+    SHAPES,
+    Object,
+    Rendered,
+    containers,
+    roles_of,
+)
 
 # The oldest and the newest that the chart is for.
 KUBERNETES = ("1.30", "1.37")
-# Kinds whose schemas come with no package: their form is compared here with what their
-# documentation calls them. They are not validated further.
-CUSTOM = {
+# Fields of the custom kinds, as their documentation has them: their form is checked no further.
+FIELDS = {
     "Certificate": {"secretName", "commonName", "dnsNames", "usages", "privateKey", "issuerRef"},
     "HTTPRoute": {"parentRefs", "hostnames", "rules"},
     "ServiceMonitor": {"selector", "podTargetLabels", "endpoints"},
@@ -52,12 +60,6 @@ def settings_of(objects: Rendered, pod: Object, folder: Path) -> Path:
     return file
 
 
-def roles_of(pod: Object) -> list[str]:
-    """Roles that a pod runs; `up` runs them all."""
-    verb, *rest = pod["spec"]["containers"][0].get("args") or [""]
-    return rest if verb == "run" else []
-
-
 # --- the form ------------------------------------------------------------------------------------
 
 
@@ -74,17 +76,17 @@ def test_helm_finds_nothing_to_complain_about(shape: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_objects_are_valid_in_kubernetes(objects: Rendered, version: str) -> None:
-    for one in objects:
-        if one["kind"] not in CUSTOM:
-            kubernetes_validate.validate(one, version, strict=True)
+    for one in objects.of_kubernetes():
+        kubernetes_validate.validate(one, version, strict=True)
 
 
 def test_objects_of_custom_kinds_have_known_fields(everything: Rendered) -> None:
-    found = [one for one in everything if one["kind"] in CUSTOM]
+    assert FIELDS.keys() == set(CUSTOM)
+    found = [one for one in everything if one["kind"] in FIELDS]
     for one in found:
-        assert set(one["spec"]) <= CUSTOM[one["kind"]], one["kind"]
+        assert set(one["spec"]) <= FIELDS[one["kind"]], one["kind"]
         assert one["apiVersion"] in rendered.APIS
-    assert {one["kind"] for one in found} >= CUSTOM.keys() - {"PrometheusRule"}
+    assert {one["kind"] for one in found} >= FIELDS.keys() - {"PrometheusRule"}
 
 
 def test_no_object_is_there_twice(objects: Rendered) -> None:

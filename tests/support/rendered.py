@@ -25,7 +25,24 @@ APIS = (
     "monitoring.coreos.com/v1",
 )
 
-ROLES = ("gateway", "web", "ingest", "storage", "query", "transcoding", "indexing", "audit")
+ROLES = (
+    "gateway",
+    "web",
+    "ingest",
+    "storage",
+    "query",
+    "transcoding",
+    "indexing",
+    "audit",
+)  # Kinds that are not Kubernetes' own. No package at hand has their schemas.
+CUSTOM = (
+    "Certificate",
+    "HTTPRoute",
+    "PrometheusRule",
+    "ScaledObject",
+    "ServiceMonitor",
+    "TriggerAuthentication",
+)
 Object = dict[str, Any]
 Values = Mapping[str, Any] | Path
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
@@ -56,6 +73,10 @@ def command(*arguments: str | Path, given: str | None = None) -> str:
 
 class Rendered(list[Object]):
     """The objects of a release."""
+
+    def of_kubernetes(self) -> list[Object]:
+        """Those whose schemas come with Kubernetes."""
+        return [one for one in self if one["kind"] not in CUSTOM]
 
     def kind(self, *kinds: str) -> list[Object]:
         """Those of some kinds."""
@@ -107,6 +128,12 @@ class _Once(yaml.CSafeLoader):
         twice = {key for key in keys if keys.count(key) > 1}
         assert not twice, f"{twice} more than once{node.start_mark}"
         return super().construct_mapping(node, deep)
+
+
+def roles_of(pod: Object) -> list[str]:
+    """Roles that a pod runs by name: none of `isocenter up`, which runs them all."""
+    verb, *rest = pod["spec"]["containers"][0].get("args") or [""]
+    return rest if verb == "run" else []
 
 
 def containers(pod: Object) -> Iterator[Object]:
