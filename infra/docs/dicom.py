@@ -17,6 +17,7 @@ from isocenter.core.errors import Code
 from isocenter.core.matching import Level
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, TransferSyntax
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
+from isocenter.dimse.tls import PROFILE
 from isocenter.gateway.contexts import (
     MODELS,
     PATIENT_ROOT,
@@ -77,6 +78,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _storage_count() -> str:
     return str(len(STORAGE_SOP_CLASSES))
+
+
+def _tls_profile() -> str:
+    return f"{PROFILE.section}, *{PROFILE.name}*:"
+
+
+def _tls_version() -> str:
+    return PROFILE.minimum.name.replace("TLSv", "TLS ").replace("_", ".")
+
+
+def _tls_suites() -> str:
+    return "\n".join(f"- `{suite}`" for suite in PROFILE.cipher_suites)
 
 
 def _storage() -> str:
@@ -184,6 +197,9 @@ def _character_sets() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "storage count": _storage_count,
+    "tls profile": _tls_profile,
+    "tls version": _tls_version,
+    "tls suites": _tls_suites,
     "storage": _storage,
     "models": _models,
     "syntaxes": _syntaxes,

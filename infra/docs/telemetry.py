@@ -14,14 +14,21 @@ INTRODUCTION = Path(__file__).with_name("telemetry.md")
 def main() -> None:
     """Write the page to standard output."""
     metrics = (
-        (f"`{row.name}`", row.kind.value, f"`{row.unit}`", _names(row.labels), row.what)
+        (
+            f"`{row.name}`",
+            f"`{row.in_prometheus}`",
+            row.kind.value,
+            f"`{row.unit}`",
+            _names(row.labels),
+            row.what,
+        )
         for row in METRICS
     )
     spans = ((f"`{row.name}`", row.parent, _names(row.attributes), row.what) for row in SPANS)
     parts = [
         INTRODUCTION.read_text(encoding="utf-8"),
         "## Metrics\n",
-        *_table(("name", "kind", "unit", "labels", "what it tells"), metrics),
+        *_table(("name", "in Prometheus", "kind", "unit", "labels", "what it tells"), metrics),
         "\n## Spans\n",
         *_table(("name", "below", "attributes", "what it is"), spans),
     ]

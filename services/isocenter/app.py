@@ -95,6 +95,11 @@ class Embedded:
     name: str
     folder: str
 
+    def path(self, url: str, data: Path) -> Path:
+        """Where it is, as its setting says."""
+        rest = url.partition(":")[2]
+        return Path(rest.removeprefix("//")) if rest else data / self.folder
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -284,9 +289,7 @@ class Process(Env):
                 kind = _load(adapter.module, adapter.name, setting, adapter.extra)
                 return await kind.open(url, self.section(adapter.settings))
             kind = getattr(importlib.import_module(adapter.module), adapter.name)
-            rest = url.partition(":")[2]
-            path = Path(rest.removeprefix("//")) if rest else self.data / adapter.folder
-            return await kind.open(path, **self._keep(setting))
+            return await kind.open(adapter.path(url, self.data), **self._keep(setting))
 
         async def make() -> object:
             return measured(port or setting, await open_it(), self.telemetry)

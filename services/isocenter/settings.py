@@ -39,7 +39,8 @@ from isocenter.indexing.settings import IndexingSettings
 from isocenter.ingest.settings import IngestSettings
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
-from isocenter.runtime.rpc_peers import Tls, target_of
+from isocenter.runtime.rpc_peers import target_of
+from isocenter.runtime.tls_files import Tls
 from isocenter.storage.settings import StorageSettings
 from isocenter.transcoding.settings import TranscodingSettings
 from isocenter.web.settings import WebSettings
@@ -99,7 +100,7 @@ class RpcSettings(BaseModel):
         """The files of mutual TLS, if there is any."""
         if self.ca_file is None or self.certificate_file is None or self.key_file is None:
             return None
-        return Tls(self.ca_file, self.certificate_file, self.key_file)
+        return Tls(self.ca_file, self.certificate_file, self.key_file, section="rpc")
 
     @model_validator(mode="after")
     def _all_files_or_none(self) -> Self:

@@ -35,8 +35,11 @@ CUSTODY = (
 # What one C-STORE and one search say nothing about.
 NOT_MEASURED = {
     "isocenter.log.dead_letters",
+    "isocenter.log.skipped",
     "isocenter.outbox.kept",
     "isocenter.outbox.relayed",
+    "isocenter.retrieve.bytes",
+    "isocenter.retrieve.instances",
     "isocenter.sweep.objects",
     "isocenter.transcoding.duration",
 }

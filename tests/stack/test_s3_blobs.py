@@ -15,7 +15,7 @@ from isocenter.adapters.blobs.s3 import writing as s3_writing
 from isocenter.adapters.blobs.s3.blobs import S3Blobs
 from isocenter.adapters.blobs.s3.staging import FIRST_PART, STAGING
 from isocenter.core.errors import Corrupted, Invalid, NotFound
-from support.buckets import digest, opened, prepared, put
+from support.buckets import SETTINGS, digest, opened, prepared, put
 from support.cutting_proxy import CuttingProxy
 from support.harness import wait_until
 from support.stack import Stack
@@ -40,6 +40,17 @@ class TestS3Blobs(BlobStoreSuite):
     @pytest.fixture
     async def blobs(self, url):
         async with prepared(url) as store:
+            yield store
+
+
+class TestS3BlobsWithVersions(BlobStoreSuite):
+    """What was deleted stays in the bucket as an old version, and nobody sees it."""
+
+    __test__ = True
+
+    @pytest.fixture
+    async def blobs(self, url):
+        async with prepared(url, SETTINGS.model_copy(update={"versioning": True})) as store:
             yield store
 
 

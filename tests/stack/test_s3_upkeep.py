@@ -8,6 +8,7 @@ import pytest
 from minio import Minio
 from minio.commonconfig import ENABLED, Filter
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+from minio.versioningconfig import VersioningConfig
 from pydantic import SecretStr
 
 from isocenter.adapters.blobs.s3.staging import STAGING
@@ -87,3 +88,64 @@ async def test_wrong_keys_are_a_finding(url):
     (line,) = await wrong(url, secret)
     assert "[s3] secret_key is not the secret" in line
     assert "not-the-secret" not in line
+
+
+VERSIONED = SETTINGS.model_copy(update={"versioning": True})
+
+
+async def test_versions_are_kept_as_the_setting_says_and_those_of_passing_things_are_tidied(
+    url: str, minio: Minio, name: str
+) -> None:
+    async with upkeep(url) as keeper:
+        await keeper.prepare()
+        states = {finding.what: finding.state for finding in await keeper.check()}
+    assert states[f"versioning of bucket {name}"] == "off"
+    assert states[f"replication of bucket {name}"] == "none"
+    (line,) = await wrong(url, VERSIONED)
+    assert "versioning is true; change it with `isocenter check --prepare`" in line
+    async with upkeep(url, VERSIONED) as keeper:
+        made = await keeper.prepare()
+        assert made[0] == f"versioning of bucket {name}: on"
+        assert await keeper.prepare() == []
+    assert minio.get_bucket_versioning(name).status == "Enabled"
+    assert await wrong(url) == await wrong(url, VERSIONED) == []
+    rules = {rule.rule_id: rule for rule in minio.get_bucket_lifecycle(name).rules}
+    for prefix in ("packs", "outbox", "staging"):
+        rule = rules[f"isocenter-versions-{prefix}"]
+        assert rule.rule_filter.prefix == f"{prefix}/"
+        assert rule.noncurrent_version_expiration.noncurrent_days == 1
+        assert rule.expiration.expired_object_delete_marker
+    unversioned = SETTINGS.model_copy(update={"versioning": False})
+    async with upkeep(url, unversioned) as keeper:
+        await keeper.prepare()
+    assert minio.get_bucket_versioning(name).status == "Suspended"
+
+
+async def test_versions_that_somebody_else_turned_on_are_tidied_too(
+    url: str, minio: Minio, name: str
+) -> None:
+    async with upkeep(url) as keeper:
+        await keeper.prepare()
+    minio.set_bucket_versioning(name, VersioningConfig(ENABLED))
+    (line,) = await wrong(url)
+    assert "no rule of it tidies old versions of packs/" in line
+    async with upkeep(url) as keeper:
+        await keeper.prepare()
+    assert await wrong(url) == []
+
+
+async def test_a_deleted_object_can_be_had_back_from_its_version(
+    url: str, minio: Minio, name: str
+) -> None:
+    async with upkeep(url, VERSIONED) as keeper:
+        await keeper.prepare()
+    async with opened(url) as blobs:
+        await put(blobs, "objects/main/1", b"content")
+        await put(blobs, "objects/main/1", b"content")
+        await blobs.delete("objects/main/1")
+        assert [info async for info in blobs.list("objects/")] == []
+        versions = list(minio.list_objects(name, "objects/", recursive=True, include_version=True))
+        (marker,) = [one for one in versions if one.is_delete_marker]
+        assert len(versions) == 2, "what is there already was written again"
+        minio.remove_object(name, "objects/main/1", version_id=marker.version_id)
+        assert await blobs.get("objects/main/1") == b"content"

@@ -35,11 +35,11 @@ async def upkeep(url: str, settings: S3Settings = SETTINGS) -> AsyncIterator[S3U
 
 
 @asynccontextmanager
-async def prepared(url: str) -> AsyncIterator[S3Blobs]:
+async def prepared(url: str, settings: S3Settings = SETTINGS) -> AsyncIterator[S3Blobs]:
     """The blobs of a bucket that was made for them."""
-    async with upkeep(url) as keeper:
+    async with upkeep(url, settings) as keeper:
         await keeper.prepare()
-    async with opened(url) as store:
+    async with opened(url, settings) as store:
         yield store
 
 

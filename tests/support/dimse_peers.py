@@ -86,8 +86,9 @@ class RawPeer:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, server: Server) -> RawPeer:
-        return cls(*await asyncio.open_connection("127.0.0.1", server.port))
+    async def connect(cls, server: Server, number: int = 0) -> RawPeer:
+        """To the plain port, or to this one."""
+        return cls(*await asyncio.open_connection("127.0.0.1", number or server.port))
 
     @classmethod
     async def associated(cls, server: Server, max_pdu: int = 16384) -> RawPeer:

@@ -34,6 +34,10 @@ class Live:
     def port(self) -> int:
         return self.role.port
 
+    @property
+    def tls_port(self) -> int:
+        return self.env.section(GatewaySettings).tls_port
+
 
 @asynccontextmanager
 async def live(held=None, *, telemetry: Telemetry = OFF, **settings) -> AsyncIterator[Live]:

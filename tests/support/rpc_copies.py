@@ -1,17 +1,15 @@
-"""Several copies of a service, each a gRPC server of its own, and a throw-away CA."""
+"""Several copies of a service, each a gRPC server of its own."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from isocenter.ingest import rpc as ingest_rpc
 from isocenter.query import rpc as query_rpc
 from isocenter.runtime.role import Role
-from isocenter.runtime.rpc_peers import Tls
 from isocenter.runtime.rpc_server import RpcServer
+from isocenter.runtime.tls_files import Tls
 from support.fake_services import FakeIngest, FakeQuery
 
 SERVICE = "isocenter.v1.QueryService"
@@ -76,40 +74,3 @@ async def copies(*all_of: Copy) -> AsyncIterator[Sequence[Copy]]:
     finally:
         for one in all_of:
             await one.stop()
-
-
-class Authority:
-    """A CA in a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory
-        self.certificate = directory / "ca.crt"
-        self._key = directory / "ca.key"
-        _openssl(
-            "req", "-x509", *_NEW_KEY, "-subj", "/O=Hospital/CN=CA", "-days", "2",
-            "-keyout", self._key, "-out", self.certificate,
-        )  # fmt: skip
-
-    def issue(self, name: str, subject_alternative_name: str = "IP:127.0.0.1") -> Tls:
-        """A certificate of this name, in place of the one that had it before."""
-        key, request, certificate = (
-            self.directory / f"{name}.{end}" for end in ("key", "csr", "crt")
-        )
-        extensions = self.directory / "extensions"
-        extensions.write_text(f"subjectAltName={subject_alternative_name}\n")
-        _openssl(
-            "req", *_NEW_KEY, "-subj", f"/O=Hospital/CN={name}", "-keyout", key, "-out", request
-        )
-        _openssl(
-            "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
-            "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate,
-        )  # fmt: skip
-        return Tls(self.certificate, certificate, key)
-
-
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-
-
-def _openssl(*arguments: object) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

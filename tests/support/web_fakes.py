@@ -28,6 +28,7 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.settings import WebSettings
@@ -231,6 +232,7 @@ class Web:
     ingest: FakeIngest = field(default_factory=FakeIngest)
     audit: FakeAudit = field(default_factory=FakeAudit)
     problems: list[str] = field(default_factory=list)
+    telemetry: Telemetry = OFF
 
     @property
     def application(self) -> Application:
@@ -242,6 +244,7 @@ class Web:
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
             readiness=lambda: self.problems,
+            telemetry=self.telemetry,
         )
 
     def client(self) -> httpx.AsyncClient:

@@ -8,7 +8,7 @@ import pytest
 
 from isocenter.core.errors import Invalid
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.rpc_peers import Tls
+from isocenter.runtime.tls_files import Tls
 from isocenter.settings import load
 
 
@@ -105,4 +105,4 @@ def test_the_files_of_tls_are_given_together() -> None:
     assert load().rpc.tls is None
     names = {"ca_file": "ca.crt", "certificate_file": "tls.crt", "key_file": "tls.key"}
     tls = load(flags={f"rpc.{setting}": name for setting, name in names.items()}).rpc.tls
-    assert tls == Tls(Path("ca.crt"), Path("tls.crt"), Path("tls.key"))
+    assert tls == Tls(Path("ca.crt"), Path("tls.crt"), Path("tls.key"), "rpc")

@@ -69,6 +69,11 @@ class S3Settings(ServerSettings):
     connections: int = Field(
         32, ge=1, le=1000, description="Requests of a process that are under way at once at most."
     )
+    versioning: bool | None = Field(
+        None,
+        description="Whether the bucket keeps what is deleted or overwritten, which "
+        "`check --prepare` turns on or off. Unset: as it is.",
+    )
 
 
 class ElasticsearchSettings(ServerSettings):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from isocenter.app import Process
 from isocenter.cli.common import err, operator, out, process
 from isocenter.cli.progress import Tally
 from isocenter.cli.serving import is_served
@@ -70,13 +71,19 @@ async def verify(settings: Settings, study: str) -> int:
 async def rebuild(settings: Settings) -> int:
     """Fill a new index and switch to it; 0 when every object could be read."""
     async with process(settings) as env:
-        indexing = await env.indexing()
-        with Tally(err, "indexed", "instances", otherwise="not readable") as tally:
-            async for step in indexing.rebuild():
-                tally.add(count=step.instances - tally.done)
-                tally.refuse_new(step.problems)
+        refused = await new_index(env)
     out.print("the new index answers")
-    return 1 if tally.refused else 0
+    return 1 if refused else 0
+
+
+async def new_index(env: Process) -> int:
+    """Fill a new index and switch to it; how many objects could not be read."""
+    indexing = await env.indexing()
+    with Tally(err, "indexed", "instances", otherwise="not readable") as tally:
+        async for step in indexing.rebuild():
+            tally.add(count=step.instances - tally.done)
+            tally.refuse_new(step.problems)
+    return tally.refused
 
 
 async def replay(settings: Settings, since: datetime | None, offsets: Sequence[str]) -> int:

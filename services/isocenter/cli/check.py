@@ -12,14 +12,17 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
 from isocenter.cli.common import out, process
 from isocenter.cli.serving import is_served
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.upkeep import Finding, Upkeep
+from isocenter.runtime.certificates import valid_until
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
+from isocenter.runtime.tls_files import Tls
 from isocenter.settings import NESTED, PREFIX, RpcSettings, Settings
 
 # Import name -> what stops working without it.
@@ -41,6 +44,7 @@ DEPENDENCIES = {
 
 LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
+CERTIFICATE_NOTICE = timedelta(days=30)
 DATA = "data directory"
 _AGAIN_SECONDS = 1.0
 
@@ -123,7 +127,10 @@ async def _fill(settings: Settings, servers: Mapping[str, Upkeep]) -> None:
 
 
 def complain_about(settings: Settings) -> None:
-    """Raises `Unavailable` for what no process could start with: backends and listeners."""
+    """Raises `Unavailable` for what no process could start with: backends and listeners; `Invalid`
+    for certificates."""
+    if (tls := settings.gateway.tls) is not None:
+        tls.read()
     for look in (_backends, _ports):
         wrong = [finding for finding in look(settings) if finding.fix]
         if wrong:
@@ -172,29 +179,31 @@ def _backends(settings: Settings) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for section, host, port in (
-        ("gateway", settings.gateway.host, settings.gateway.port),
-        ("web", settings.web.host, settings.web.port),
-        ("rpc", settings.rpc.host, settings.rpc.port),
-        ("monitor", settings.monitor.host, settings.monitor.port),
+    for key, host, port in (
+        ("gateway.port", settings.gateway.host, settings.gateway.plain_port),
+        ("gateway.tls_port", settings.gateway.host, settings.gateway.tls_port),
+        ("web.port", settings.web.host, settings.web.port),
+        ("rpc.port", settings.rpc.host, settings.rpc.port),
+        ("monitor.port", settings.monitor.host, settings.monitor.port),
     ):
-        if port == 0:
+        if not port:
             continue
-        what = f"{section}.port {port} on {host}"
+        what = f"{key} {port} on {host}"
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
         except OSError as error:
-            yield Finding(what, error.strerror or str(error), _listening_fix(section, error))
+            yield Finding(what, error.strerror or str(error), _listening_fix(key, error))
         else:
             yield Finding(what, "free")
 
 
-def _listening_fix(section: str, error: OSError) -> str:
+def _listening_fix(key: str, error: OSError) -> str:
+    section, _, name = key.partition(".")
     variable = f"{PREFIX}{section.upper()}{NESTED}"
-    another = f"choose another with --set {section}.port=N or {variable}PORT=N"
+    another = f"choose another with --set {key}=N or {variable}{name.upper()}=N"
     if error.errno == errno.EADDRINUSE:
         return f"stop the program that listens there (`ss -ltnp` names it), or {another}"
     if error.errno == errno.EACCES:
@@ -202,6 +211,28 @@ def _listening_fix(section: str, error: OSError) -> str:
     return (
         f"name an address of this machine (`ip address` lists them) with "
         f"--set {section}.host=ADDRESS or {variable}HOST=ADDRESS"
+    )
+
+
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    for tls in (settings.rpc.tls, settings.gateway.tls):
+        if tls is not None:
+            yield _certificate(tls)
+
+
+def _certificate(tls: Tls) -> Finding:
+    what = f"{tls.section}.certificate_file {tls.certificate}"
+    try:
+        end = valid_until(tls.read().certificate)
+    except Invalid as error:
+        return Finding(what, error.message, error.fix)
+    left = end - datetime.now(UTC)
+    return Finding(
+        what,
+        f"{'valid until' if left > timedelta() else 'expired on'} {end:%Y-%m-%d}",
+        ""
+        if left > CERTIFICATE_NOTICE
+        else f"put a new one there, and its key into {tls.key}: they are read again by themselves",
     )
 
 
@@ -287,6 +318,7 @@ Look = Callable[[Settings], Iterator[Finding]]
 LOOKS: tuple[Look, ...] = (
     _settings,
     _ports_or_ours,
+    _certificates,
     _disk,
     _descriptors,
     _dependencies,

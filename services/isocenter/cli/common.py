@@ -41,6 +41,7 @@ SetOption = Annotated[
 ]
 
 NOT_BY_OTHERS = 0o750
+UNFINISHED = "restore.unfinished"  # in a data directory: not all of a backup is there yet
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -114,6 +115,7 @@ def plain(value: object) -> object:
 def make_data(settings: Settings) -> None:
     """Make the data directory if it is not there. Raises `Unavailable`."""
     data = settings.data
+    _require_whole(data)
     try:
         data.mkdir(parents=True, exist_ok=True, mode=NOT_BY_OTHERS)
     except OSError as error:
@@ -137,3 +139,12 @@ def require_data(settings: Settings) -> None:
         raise Invalid(f"data directory {data} does not exist", fix=fix)
     if settings.blobs == "file:" and not (data / "blobs").is_dir():
         raise Invalid(f"{data} is not a data directory of Isocenter: no folder `blobs`", fix=fix)
+    _require_whole(data)
+
+
+def _require_whole(data: Path) -> None:
+    if (data / UNFINISHED).exists():
+        raise Unavailable(
+            f"data directory {data} holds a part of a backup: a restore has not come to its end",
+            fix="run the same `isocenter restore` again; it goes on where it was",
+        )

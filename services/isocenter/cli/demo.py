@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isocenter.cli.common import err
 from isocenter.cli.send import send
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import Invalid, Unavailable
 from isocenter.runtime import listen
 from isocenter.settings import Settings
 
@@ -31,8 +31,14 @@ async def load_demo(settings: Settings) -> None:
 
 
 def _own_gateway(settings: Settings) -> str:
-    """Our gateway as a peer; one that listens on every address is called on the loopback."""
+    """Our gateway as a peer; one that listens on every address is called on the loopback. Raises
+    `Invalid` if it takes TLS only."""
     gateway = settings.gateway
+    if gateway.tls_only:
+        raise Invalid(
+            "the demo studies come over the plain port, and there is none with gateway.tls_only",
+            fix="load them once without gateway.tls_only",
+        )
     host = listen.LOOPBACK if gateway.host in EVERY_ADDRESS else gateway.host
     shown = f"[{host}]" if ":" in host else host
     return f"dicom://{gateway.ae_title}@{shown}:{gateway.port}"

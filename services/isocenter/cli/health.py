@@ -9,6 +9,7 @@ import httpx
 
 from isocenter.cli.common import out
 from isocenter.core.errors import Invalid
+from isocenter.runtime.listen import MONITOR_PORT
 from isocenter.runtime.rpc_peers import target_of
 from isocenter.settings import Settings
 
@@ -19,25 +20,26 @@ _FORMS = "write http://host:port, http://host:port/readyz or grpc://host:port"
 
 async def health(settings: Settings, urls: Sequence[str]) -> int:
     """Ask every address, tell each answer in a line; 0 if all are ready."""
-    asked = [*urls] or [_own(settings)]
-    problems = {url: await _problem(settings, url) for url in asked}
+    asked = [*urls] or [own_monitor(settings)]
+    problems = {url: await problem_of(settings, url) for url in asked}
     for url, problem in problems.items():
         out.print(f"{url}: {problem or 'ready'}", markup=False)
     return 1 if any(problems.values()) else 0
 
 
-def _own(settings: Settings) -> str:
-    """The monitor of the process that has these settings."""
+def own_monitor(settings: Settings) -> str:
+    """The monitor of the process that has these settings. Raises `Invalid` if it has none."""
     where = settings.monitor
     if not where.port:
         raise Invalid(
             "no address to ask, and these settings have no monitor",
-            fix=f"set monitor.port, or {_FORMS}",
+            fix=f"set one where Isocenter runs, and here: --set monitor.port={MONITOR_PORT}; "
+            f"or name an address: {_FORMS}",
         )
     return f"http://{_EVERYWHERE.get(where.host, where.host)}:{where.port}"
 
 
-async def _problem(settings: Settings, url: str) -> str:
+async def problem_of(settings: Settings, url: str) -> str:
     """Why whoever is there is not ready; empty if it is. Raises `Invalid` for a wrong address."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https") and parts.hostname:

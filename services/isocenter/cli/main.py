@@ -23,6 +23,7 @@ from isocenter.cli.common import (
     settings_of,
 )
 from isocenter.cli.dead import dead
+from isocenter.cli.recovery import backup, drill, restore
 from isocenter.core.errors import IsocenterError
 
 app = typer.Typer(
@@ -136,6 +137,24 @@ def health(
     raise typer.Exit(run_async(run_health(settings, url or [])))
 
 
+@app.command(rich_help_panel=TELL)
+def top(
+    url: Annotated[
+        list[str] | None,
+        typer.Argument(help="http://host:port of monitors; none: our own monitor."),
+    ] = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    every: Annotated[float, typer.Option(min=0.2, max=600, help="Seconds between two looks.")] = 2,
+    once: Annotated[bool, typer.Option("--once", help="Print once and end, for scripts.")] = False,
+) -> None:
+    """Show what is going on now: stores, associations, searches, lag, disk. Ctrl-C ends it."""
+    from isocenter.cli.top import top as run_top
+
+    settings = settings_of(None, config, assignments)
+    raise typer.Exit(run_async(run_top(settings, url or [], every=every, once=once)))
+
+
 @app.command(rich_help_panel=RUN)
 def probe(
     dicom: Annotated[str, typer.Option(help="Where to store: dicom://AE_TITLE@host:port.")],
@@ -198,6 +217,10 @@ def verify(
     settings = settings_of(data, config, assignments)
     require_data(settings)
     raise typer.Exit(run_async(run_verify(settings, study)))
+
+
+for verb in (backup, restore, drill):
+    app.command(rich_help_panel=CARE)(verb)
 
 
 @app.command(rich_help_panel=CARE)

@@ -105,16 +105,14 @@ async def _build(env: Process, monitor_socket: Path | None) -> Sequence[Role]:
 
         tracing = [TracedServing(env.telemetry)] if env.telemetry.on else []
         built.append(RpcServer(built, rpc.host, rpc.port, tls=rpc.tls, interceptors=tracing))
-    return [_monitor(env, built, monitor_socket), *built] if env.settings.monitor.port else built
-
-
-def _monitor(env: Process, roles: Sequence[Role], socket: Path | None) -> Monitor:
-    """The first to start and the last to stop."""
-    health = Health(roles)
+    health = Health(built)
     env.telemetry.observe(PROCESS_READY, lambda: [(float(not health.problems()), {})])
     where = env.settings.monitor
+    if not where.port:
+        return built
     pages = pages_of(health, env.telemetry.exposition)
-    return Monitor(pages, health, host=where.host, port=where.port, socket=socket)
+    monitor = Monitor(pages, health, host=where.host, port=where.port, socket=monitor_socket)
+    return [monitor, *built]  # the first to start and the last to stop
 
 
 async def _watch(lifeline: Lifeline, stop: asyncio.Event) -> None:

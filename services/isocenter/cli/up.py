@@ -16,6 +16,7 @@ from isocenter.cli.check import LOOPBACK, complain_about, has_viewer
 from isocenter.cli.common import complain_of, err, make_data, out
 from isocenter.cli.serving import only_one
 from isocenter.core.errors import Invalid, IsocenterError
+from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.health import Health
 from isocenter.runtime.logs import configure
 from isocenter.runtime.monitor import Monitor
@@ -64,7 +65,8 @@ async def up(
 
 def _require_ports(settings: Settings) -> None:
     """Raises `Invalid` for "any free port": each process would find another one."""
-    for key, port in (("gateway.port", settings.gateway.port), ("web.port", settings.web.port)):
+    ports = (("gateway.port", settings.gateway.plain_port), ("web.port", settings.web.port))
+    for key, port in ports:
         if port == 0:
             raise Invalid(
                 f"{key} is 0, but the processes of `up` share one port",
@@ -163,7 +165,9 @@ def banner(settings: Settings) -> str:
     """Where everything is, and three lines to try."""
     gateway, web = settings.gateway, settings.web
     http = f"http://{_shown(web.host)}:{web.port}"
-    dicom = f"{_shown(gateway.host)} {gateway.port}"
+    dicom = f"{_shown(gateway.host)} {gateway.plain_port or gateway.tls_port}"
+    if gateway.tls_only:
+        dicom = f"+tls KEY CERTIFICATE +cf CA {dicom}"
     viewer = f"{http}/viewer/" if has_viewer(settings) else "not there; `isocenter check` says why"
     warning = (
         "" if web.host in LOOPBACK else "\nThere is no sign-in: whoever reaches it sees images.\n"
@@ -173,7 +177,7 @@ Isocenter is up. Data directory: {settings.data.resolve()}
 
   Viewer         {viewer}
   DICOMweb root  {http}/dicomweb
-  DICOM          AE title {gateway.ae_title}, host {_shown(gateway.host)}, port {gateway.port}
+  DICOM          AE title {gateway.ae_title}, host {_shown(gateway.host)}, {_ports(gateway)}
 {warning}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
@@ -182,6 +186,12 @@ Try:
 
 Ctrl-C stops.
 """
+
+
+def _ports(gateway: GatewaySettings) -> str:
+    plain = [] if gateway.tls_only else [f"port {gateway.port}"]
+    encrypted = [f"port {gateway.tls_port} with TLS"] if gateway.tls_port else []
+    return ", ".join(plain + encrypted)
 
 
 def _shown(host: str) -> str:

@@ -22,6 +22,7 @@ UID_MAX_LENGTH = 64
 
 OBJECTS = "objects/"
 PACKS = "packs/"
+CONFLICTS = "conflicts/"
 OUTBOX = "outbox/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -106,4 +107,4 @@ def outbox_key(topic: str, identifier: str) -> str:
 
 def conflicts_prefix(name: InstanceName) -> str:
     """Prefix of the keys of the conflict decisions of one instance."""
-    return f"conflicts/{name.path}/"
+    return f"{CONFLICTS}{name.path}/"

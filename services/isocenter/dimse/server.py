@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from isocenter.core.errors import Unavailable
 from isocenter.dimse import negotiation
+from isocenter.dimse.addresses import Address, Networks
 from isocenter.dimse.association import MAX_BUFFERED_BYTES, Association, Handler
 from isocenter.dimse.contexts import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
@@ -23,6 +23,7 @@ from isocenter.dimse.contexts import (
     Rejected,
 )
 from isocenter.dimse.limits import Timeouts
+from isocenter.dimse.ports import Contexts, Port
 from isocenter.dimse.upper_layer import UpperLayer, new_buffer
 
 __all__ = [
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 Admit = Callable[[AssociationOffer], Admission]
 Answered = Callable[[AssociationOffer, bool], None]  # whether a request was accepted
 
-_BACKLOG = 1024
 # Connections that have no association yet, besides the associations: beyond, they are closed.
 _MAX_UNASSOCIATED = 256
 # How long an idle association may take to answer our release while draining, seconds.
@@ -54,9 +54,11 @@ class Listener:
     """Where and how to listen."""
 
     host: str
-    port: int  # 0: any free one
-    reuse_port: bool = False  # several processes share the port
-    tls: ssl.SSLContext | None = None
+    port: int | None  # 0: any free one; None: no plain one
+    tls_port: int | None = None  # the same
+    tls: Contexts | None = None  # of connections to `tls_port`
+    balancers: Networks = ()  # whose connections begin with a PROXY header
+    reuse_port: bool = False  # several processes share the ports
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_pdu: int = 128 * 1024  # of P-DATA-TF PDUs received, bytes
     max_associations: int = 1000
@@ -73,15 +75,11 @@ class _Accepted(Association):
             max_buffered_bytes=listener.max_buffered_bytes,
         )
         self._server = server
-        self._max_connections = listener.max_associations + _MAX_UNASSOCIATED
         self.disconnect = asyncio.Event()
 
     def connected(self) -> None:
         """The transport connection is open."""
         self._server.connections.add(self)
-        if len(self._server.connections) > self._max_connections:
-            log.warning("too many connections", extra={"peer": self._layer.peer[0]})
-            self._layer.close()
 
     def associate_indication(self, body: bytes) -> None:
         """Admit or reject."""
@@ -115,7 +113,7 @@ class _Accepted(Association):
 
 
 class Server:
-    """A listening DICOM port."""
+    """The listening DICOM ports, plain and of TLS."""
 
     def __init__(
         self, listener: Listener, handlers: Mapping[int, Handler], admit: Admit, answered: Answered
@@ -126,7 +124,8 @@ class Server:
         self.answered = answered
         self._buffer = new_buffer()
         self.acceptor = negotiation.Acceptor(listener.max_pdu)
-        self._listening: asyncio.Server | None = None
+        self._plain = self._port(None)
+        self._encrypted = self._port(listener.tls)
         self._draining = False
         self.connections: set[_Accepted] = set()
         """Open transport connections, with or without an association."""
@@ -134,32 +133,33 @@ class Server:
         """Associations in use."""
 
     async def listen(self) -> None:
-        """Open the port. Raises `Unavailable`."""
-        listener = self._listener
-        loop = asyncio.get_running_loop()
-        try:
-            self._listening = await loop.create_server(
-                self._connection,
-                listener.host,
-                listener.port,
-                reuse_port=listener.reuse_port or None,
-                backlog=_BACKLOG,
-                ssl=listener.tls,
-                ssl_handshake_timeout=listener.timeouts.artim if listener.tls else None,
-            )
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise Unavailable(
-                f"cannot listen on {listener.host}:{listener.port}: {error.strerror or error}",
-                fix="choose another port, or stop what uses it" if taken else "check the address",
-            ) from error
+        """Open the ports. Raises `Unavailable`."""
+        host, reuse = self._listener.host, self._listener.reuse_port
+        numbers = (self._listener.port, self._listener.tls_port)
+        for port, number in zip(self._ports, numbers, strict=True):
+            if number is None:
+                continue
+            try:
+                await port.listen(host, number, reuse=reuse)
+            except OSError as error:
+                self._plain.close()
+                taken = error.errno == errno.EADDRINUSE
+                raise Unavailable(
+                    f"cannot listen on {host}:{number}: {error.strerror or error}",
+                    fix="choose another port, or stop what uses it"
+                    if taken
+                    else "check the address",
+                ) from error
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        if self._listening is None or not self._listening.sockets:
-            return self._listener.port
-        return int(self._listening.sockets[0].getsockname()[1])
+        """The plain port that is listened on; 0 if none is."""
+        return self._plain.number
+
+    @property
+    def tls_port(self) -> int:
+        """The port of TLS that is listened on; 0 if none is."""
+        return self._encrypted.number
 
     @property
     def associations(self) -> int:
@@ -184,8 +184,8 @@ class Server:
         """Accept nothing new, let the requests under way finish, then end every association:
         by release, or by abort where the peer does not answer or `timeout` seconds are over."""
         self._draining = True
-        if self._listening is not None:
-            self._listening.close()
+        for port in self._ports:
+            port.close()
         waiting = [asyncio.create_task(self._finish(one)) for one in tuple(self.established)]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=timeout)
@@ -196,10 +196,10 @@ class Server:
             await association.abort()
 
     async def close(self) -> None:
-        """Close the port and every connection at once."""
+        """Close the ports and every connection at once."""
         self._draining = True
-        if self._listening is not None:
-            self._listening.close()
+        for port in self._ports:
+            await port.abandon()
         for connection in tuple(self.connections):
             await connection.abort()
             await connection.abandon()
@@ -213,7 +213,24 @@ class Server:
         except TimeoutError:
             await association.abort()
 
-    def _connection(self) -> UpperLayer:
+    @property
+    def _ports(self) -> tuple[Port, Port]:
+        return self._plain, self._encrypted
+
+    def _port(self, tls: Contexts | None) -> Port:
+        return Port(
+            self._layer,
+            has_room=self._has_room,
+            balancers=self._listener.balancers,
+            tls=tls,
+            seconds=self._listener.timeouts.artim,
+        )
+
+    def _has_room(self) -> bool:
+        open_now = len(self.connections) + sum(port.opening for port in self._ports)
+        return open_now < self._listener.max_associations + _MAX_UNASSOCIATED
+
+    def _layer(self, caller: Address) -> UpperLayer:
         association = _Accepted(self, self._listener, self._handlers)
         layer = UpperLayer(
             association,
@@ -221,6 +238,7 @@ class Server:
             timeouts=self._listener.timeouts,
             max_length=self._listener.max_pdu,
             buffer=self._buffer,
+            peer=caller,
         )
         association.attach(layer)
         return layer

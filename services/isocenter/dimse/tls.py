@@ -1,9 +1,39 @@
-"""What TLS says about the peer."""
+"""DICOM TLS: the secure transport connection profile, and what TLS says about the peer."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isocenter.runtime.tls_files import Pem, Tls, WatchedFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A secure transport connection profile, as an acceptor keeps it."""
+
+    name: str
+    section: str
+    minimum: ssl.TLSVersion
+    cipher_suites: Mapping[str, str]
+    """Of TLS 1.2, best first: name in TLS -> name in OpenSSL. TLS 1.3 has none that are weak."""
+
+
+# RFC 8996 allows no TLS before 1.2; the suites are those that RFC 9325, 4.2 recommends. Peers that
+# keep the older profiles of B.9 to B.11 find one of theirs among them.
+PROFILE = Profile(
+    name="BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile",
+    section="PS3.15 B.12",
+    minimum=ssl.TLSVersion.TLSv1_2,
+    cipher_suites={
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    },
+)
 
 _SHORT = {
     "commonName": "CN",
@@ -13,6 +43,34 @@ _SHORT = {
     "localityName": "L",
     "stateOrProvinceName": "ST",
 }
+
+
+class AcceptorContexts:
+    """The context of each new connection, from what the files hold when it comes. Connections that
+    are open keep theirs."""
+
+    def __init__(self, files: Tls) -> None:
+        """Raises `Invalid`."""
+        self._files = WatchedFiles(files)
+        self._context = _context(self._files.pem)
+
+    def __call__(self) -> ssl.SSLContext:
+        """For the next connection."""
+        if self._files.changed():
+            self._context = _context(self._files.pem)
+        return self._context
+
+
+def _context(pem: Pem) -> ssl.SSLContext:
+    """An acceptor's, which keeps the profile; with a CA, clients must have a certificate of it."""
+    context = pem.context
+    context.minimum_version = PROFILE.minimum
+    context.set_ciphers(":".join(PROFILE.cipher_suites.values()))
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if pem.ca is not None:
+        context.load_verify_locations(cadata=pem.ca.decode("ascii"))
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def subject(transport: asyncio.Transport) -> str:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import cast
 
 from isocenter.core.ports import Buffer
+from isocenter.dimse.addresses import Address
 from isocenter.dimse.contexts import Rejected
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
@@ -69,7 +70,9 @@ class UpperLayer(asyncio.BufferedProtocol):
         max_length: int,
         buffer: memoryview,
         request: bytes = b"",
+        peer: Address | None = None,
     ) -> None:
+        """`peer`: who that is, if not whoever the transport connection is with."""
         self._user = user
         self._acceptor = acceptor
         self._timeouts = timeouts
@@ -87,7 +90,7 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._state = State.STA1
         self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
         self._requested_abort: tuple[int, int] | None = None
-        self.peer: tuple[str, int] = ("", 0)
+        self.peer: Address = peer or ("", 0)
         self.tls_subject = ""
         self.last_read = 0.0
         self._actions = self._table()
@@ -129,8 +132,9 @@ class UpperLayer(asyncio.BufferedProtocol):
             # The transport's own stand-in builds a socket for every call. Detached at the end.
             self._socket = socket.socket(fileno=transport_socket.fileno())
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        address = self._transport.get_extra_info("peername") or ("", 0)
-        self.peer = (str(address[0]), int(address[1]))
+        if not self.peer[0]:
+            address = self._transport.get_extra_info("peername") or self.peer
+            self.peer = (str(address[0]), int(address[1]))
         self.tls_subject = subject(self._transport)
         self.last_read = self._active = self._loop.time()
         self._network = self._loop.call_later(self._timeouts.network, self._watch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from isocenter.core.events import Source
+from isocenter.dimse.addresses import ip_of
 from isocenter.dimse.association import Association
 from isocenter.gateway.settings import GatewaySettings, KnownAE, UnknownCallers
 
@@ -29,7 +30,7 @@ class Callers:
         policy = self._settings.unknown_callers
         if policy is UnknownCallers.ALWAYS or self.is_known(title, host):
             return True
-        address = _address(host)
+        address = ip_of(host)
         return policy is UnknownCallers.LOOPBACK and address is not None and address.is_loopback
 
     def source(self, association: Association) -> Source:
@@ -49,13 +50,4 @@ def _comes_from(known: KnownAE, host: str) -> bool:
         expected = ipaddress.ip_address(known.host)
     except ValueError:
         return True  # empty, or a name
-    return expected == _address(host)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return expected == ip_of(host)

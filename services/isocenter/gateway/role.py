@@ -1,4 +1,4 @@
-"""The gateway role: the DICOM port."""
+"""The gateway role: the DICOM ports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField
 from isocenter.dimse.server import Admit, Listener, Server, serve
+from isocenter.dimse.tls import AcceptorContexts
 from isocenter.gateway import tracing
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.c_echo import c_echo
@@ -45,15 +46,19 @@ class GatewayRole(Role):
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The plain port that is listened on; 0 if none is."""
         return self._server.port if self._server is not None else self._settings.port
 
     async def start(self) -> None:
-        """Open the port, which other processes may share. Raises `Unavailable`."""
+        """Open the ports, which other processes may share. Raises `Unavailable`, and `Invalid` if
+        the files of TLS cannot be used."""
         settings = self._settings
         listener = Listener(
             settings.host,
-            settings.port,
+            settings.plain_port,
+            tls_port=settings.tls_port or None,
+            tls=AcceptorContexts(settings.tls) if settings.tls is not None else None,
+            balancers=settings.balancers,
             reuse_port=True,
             timeouts=settings.timeouts,
             max_pdu=settings.max_pdu,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from isocenter.core.identity import is_ae_title
+from isocenter.dimse.addresses import Networks
 from isocenter.dimse.limits import Timeouts
 from isocenter.runtime import listen
+from isocenter.runtime.tls_files import Tls
 
 
 def _ae_title(text: str) -> str:
@@ -21,7 +25,15 @@ def _ae_title(text: str) -> str:
     return text.strip(" ")
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.7, 10.0.0.0/24 or fd00::/64") from None
+
+
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class UnknownCallers(Enum):
@@ -55,13 +67,44 @@ class KnownAE(BaseModel):
 
 
 class GatewaySettings(BaseModel):
-    """The DICOM port: who may call, what is accepted, and its limits."""
+    """The DICOM ports, plain and of TLS: who may call, what is accepted, and their limits.
+
+    The files of TLS are read again when they change: connections that are open keep what they
+    began with.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(default=listen.LOOPBACK, description="Address to listen on.")
     port: int = Field(
         default=listen.DICOM_PORT, ge=0, le=65535, description="DICOM port; 0: any free one."
+    )
+    tls_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of DICOM TLS, beside the plain one; 0: none."
+        f" {listen.DICOM_TLS_PORT} is registered for it.",
+    )
+    tls_only: bool = Field(
+        default=False, description="Whether there is no plain port, so that everyone needs TLS."
+    )
+    certificate_file: Path | None = Field(
+        default=None,
+        description="Certificate of the TLS port, with those between it and the CA (PEM).",
+    )
+    key_file: Path | None = Field(
+        default=None, description="Key of the certificate (PEM, no password)."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Certificates of the CA of which callers on the TLS port must have one (PEM);"
+        " without it anyone may connect.",
+    )
+    proxy_protocol_from: tuple[Network, ...] = Field(
+        default=(),
+        description="Addresses and networks of load balancers: connections from there must begin"
+        " with a PROXY header (version 1 or 2), and who it names is the caller.",
     )
     ae_title: AETitle = Field(
         default=listen.AE_TITLE,
@@ -116,6 +159,37 @@ class GatewaySettings(BaseModel):
         if twice:
             raise ValueError(f"known_aes names {', '.join(twice)} more than once; keep one of each")
         return self
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> GatewaySettings:
+        needed = (self.certificate_file, self.key_file)
+        if self.tls_port and not all(needed):
+            raise ValueError("tls_port needs certificate_file and key_file")
+        if not self.tls_port and (self.tls_only or self.ca_file or any(needed)):
+            raise ValueError(
+                "tls_only, certificate_file, key_file and ca_file are those of the tls_port, which"
+                f" is 0; set it, {listen.DICOM_TLS_PORT} by convention"
+            )
+        if self.tls_port and self.tls_port == self.plain_port:
+            raise ValueError(f"port and tls_port are both {self.port}; each needs its own")
+        return self
+
+    @property
+    def plain_port(self) -> int | None:
+        """The port without TLS; None where there is none."""
+        return None if self.tls_only else self.port
+
+    @property
+    def tls(self) -> Tls | None:
+        """The files of the TLS port, if there is one."""
+        if not self.tls_port or self.certificate_file is None or self.key_file is None:
+            return None
+        return Tls(self.ca_file, self.certificate_file, self.key_file, section="gateway")
+
+    @property
+    def balancers(self) -> Networks:
+        """Whose connections begin with a PROXY header."""
+        return tuple(ip_network(text) for text in self.proxy_protocol_from)
 
     @property
     def called_ae_titles(self) -> frozenset[str]:

@@ -5,39 +5,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from isocenter.core.apis import RebuildProgress, ReplayProgress, Storage, SweepProgress
-from isocenter.core.errors import IsocenterError, NotFound
+from isocenter.core.errors import IsocenterError
 from isocenter.core.events import TOPIC_INSTANCES, Event
-from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
-from isocenter.core.ports import BlobInfo, Delivery, EventBus, IndexEntry, StudyIndex
+from isocenter.core.identity import OBJECTS
+from isocenter.core.ports import Delivery, EventBus, StudyIndex
 from isocenter.indexing.applying import Applier
-from isocenter.indexing.conflicts import read_decisions
-from isocenter.indexing.packing import SeriesName, known_entries, write_packs
-from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
+from isocenter.indexing.from_objects import Count, fill
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, Swept
 from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.role import Env
 
-_BATCH = 500  # entries per transaction, and events per step of a replay
+_BATCH = 500  # events per step of a replay
 _CAUGHT_UP = 200  # events: so few more are replayed after the switch
 _PASSES = 20
-
-_Found = tuple[ObjectName, BlobInfo]
-
-
-@dataclass(slots=True)
-class _Count:
-    instances: int = 0
-    studies: int = 0
-    last_study: tuple[str, str] = ("", "")
-    problems: dict[str, str] = field(default_factory=dict)
-
-    def progress(self, *, done: bool = False) -> RebuildProgress:
-        return RebuildProgress(self.studies, self.instances, dict(self.problems), done)
 
 
 @dataclass(slots=True)
@@ -75,9 +60,9 @@ class IndexingService:
         replay = _Replay(dict(begun))
         scratch = await self._index.scratch()
         try:
-            count = _Count()
-            async for _ in self._fill(scratch, count):
-                yield count.progress()
+            count = Count()
+            async for _ in fill(scratch, self._storage, count):
+                yield _rebuild_progress(count)
             for _ in range(_PASSES):
                 before = replay.events
                 await self._catch_up(scratch, replay)
@@ -90,7 +75,7 @@ class IndexingService:
             await scratch.close()
         # What the consumer wrote into the former index while this one took its place.
         await self._catch_up(self._index, replay)
-        yield count.progress(done=True)
+        yield _rebuild_progress(count, done=True)
 
     async def replay(
         self, since: datetime | None, offsets: Mapping[int, int]
@@ -109,88 +94,6 @@ class IndexingService:
                 found.add(swept)
                 yield _sweep_progress(found)
         yield _sweep_progress(found, done=True)
-
-    # --- objects ---------------------------------------------------------------------------------
-
-    async def _fill(self, scratch: StudyIndex, count: _Count) -> AsyncIterator[None]:
-        waiting: list[IndexEntry] = []
-        async for series, found in self._series():
-            entries = await self._read(series, found, count)
-            waiting += await self._decided(found, entries)
-            count.instances += len({entry.name for entry in waiting[-len(entries) :]})
-            count.studies += bool(entries) and series[:2] != count.last_study
-            count.last_study = series[:2] if entries else count.last_study
-            if len(waiting) >= _BATCH:
-                await scratch.upsert(waiting)
-                waiting = []
-                yield
-        await scratch.upsert(waiting)
-
-    async def _series(self) -> AsyncIterator[tuple[SeriesName, Sequence[_Found]]]:
-        """The objects of one series at a time, in key order."""
-        current: SeriesName = ("", "", "")
-        found: list[_Found] = []
-        async for info in self._storage.list(OBJECTS):
-            name = ObjectName.from_key(info.key)
-            if name is None:
-                continue
-            series = (name.name.partition, name.name.study, name.name.series)
-            if series != current and found:
-                yield current, found
-                found = []
-            current = series
-            found.append((name, info))
-        if found:
-            yield current, found
-
-    async def _read(
-        self, series: SeriesName, found: Sequence[_Found], count: _Count
-    ) -> list[IndexEntry]:
-        """The entries of a series: from its packs where they hold them, else from the objects,
-        which then get a pack."""
-        packs = await known_entries(self._storage, series)
-        entries: list[IndexEntry] = []
-        missing: list[Read] = []
-        for name, info in found:
-            try:
-                if name in packs:
-                    entries.append(from_pack(packs[name]).index)
-                    continue
-                read = await read_object(self._storage, name, info.size)
-            except TRANSIENT:
-                raise
-            except NotFound:
-                continue  # deleted since it was listed
-            except Exception as error:  # noqa: BLE001 - whatever one object does, others go on
-                known = isinstance(error, IsocenterError)
-                count.problems[info.key] = str(error) if known else type(error).__name__
-                continue
-            entries.append(read.index)
-            missing.append(read)
-        if missing:
-            await write_packs(self._storage, [read.pack for read in missing])
-        return entries
-
-    async def _decided(
-        self, found: Sequence[_Found], entries: Sequence[IndexEntry]
-    ) -> list[IndexEntry]:
-        """The entries with the current versions marked as the decisions say."""
-        by_name: dict[InstanceName, list[IndexEntry]] = {}
-        for entry in entries:
-            by_name.setdefault(entry.name, []).append(entry)
-        first = {name: info.modified_at for name, info in found}
-        decided: list[IndexEntry] = []
-        for name, versions in by_name.items():
-            if len(versions) == 1:
-                decided += versions
-                continue
-            oldest = min(versions, key=lambda v: (first[ObjectName(name, v.digest)], v.digest))
-            decisions = await read_decisions(self._storage, name)
-            current = decisions.current_of([v.digest for v in versions], oldest.digest)
-            decided += [
-                replace(v, current=v.digest == current, decision=decisions.last) for v in versions
-            ]
-        return decided
 
     # --- the log ---------------------------------------------------------------------------------
 
@@ -230,6 +133,10 @@ async def _apply(
     outcome = await applier.apply([event for _, event in batch])
     for place, error in outcome.errors.items():
         replay.problem(batch[place][0], error)
+
+
+def _rebuild_progress(count: Count, *, done: bool = False) -> RebuildProgress:
+    return RebuildProgress(count.studies, count.instances, dict(count.problems), done)
 
 
 def _sweep_progress(found: Swept, *, done: bool = False) -> SweepProgress:

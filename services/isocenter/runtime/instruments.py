@@ -14,6 +14,7 @@ from enum import Enum
 _SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
+_UNITS_IN_NAMES = {"s": "_seconds", "By": "_bytes"}  # others, Prometheus' names do not have
 _COUNTS = (0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000)
 
 
@@ -36,6 +37,16 @@ class Metric:
     what: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+    @property
+    def in_prometheus(self) -> str:
+        """Its name there, as OpenTelemetry converts names; of a histogram without `_bucket`,
+        `_sum` and `_count`."""
+        name = self.name.replace(".", "_")
+        unit = _UNITS_IN_NAMES.get(self.unit, "")
+        if unit and not name.endswith(unit):
+            name += unit
+        return name + "_total" * (self.kind in (Kind.COUNTER, Kind.OBSERVED_COUNTER))
 
 
 def _seconds(name: str, what: str, *labels: str) -> Metric:
@@ -224,8 +235,7 @@ ARCHIVE_INSTANCES = _of_archive("instances", "{instance}", "Instances that searc
 ARCHIVE_BYTES = _of_archive(
     "bytes",
     "By",
-    "Part 10 bytes of all versions kept; where the search index is Elasticsearch only the object "
-    "store tells it",
+    "Part 10 bytes of all versions kept (Elasticsearch does not know)",
 )
 
 # --- objects and pixels --------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 
-from isocenter.runtime.rpc_peers import Tls, target_of
+from isocenter.runtime.rpc_peers import target_of
 from isocenter.runtime.rpc_tls import RenewedChannel
+from isocenter.runtime.tls_files import Tls
 
 MAX_MESSAGE = 16 * 1024 * 1024  # bytes; long values go in pieces
 UNARY_SECONDS = 60.0  # deadline of a call with a short answer

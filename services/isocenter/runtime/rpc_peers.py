@@ -1,14 +1,9 @@
-"""How the settings name other processes, and the files that prove who is who. Imports no gRPC."""
+"""How the settings name other processes. Imports no gRPC."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
-from dataclasses import dataclass
-from pathlib import Path
-
-from isocenter.core.errors import Invalid
 
 _SCHEMES = ("dns", "ipv4", "ipv6")
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\]/]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>\d{1,5})")
@@ -57,65 +52,3 @@ def _parsed(part: str) -> tuple[str, str]:
 def listening_on(host: str, port: int) -> str:
     """The address of a listener."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pem:
-    """What the files held."""
-
-    ca: bytes
-    certificate: bytes
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """The files of mutual TLS: whom to trust, and who this process is."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-    def stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """Changes when one of the files does. Raises `OSError`."""
-        found = [path.stat() for path in (self.ca, self.certificate, self.key)]
-        return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
-
-    def read(self) -> Pem:
-        """The files, once they fit together. Raises `Invalid`, naming the setting."""
-        pem = Pem(
-            _content("rpc.ca_file", self.ca),
-            _content("rpc.certificate_file", self.certificate),
-            _content("rpc.key_file", self.key),
-        )
-        try:
-            ssl.create_default_context(cadata=pem.ca.decode("ascii"))
-        except (ssl.SSLError, ValueError) as error:
-            raise Invalid(
-                f"rpc.ca_file: {self.ca} holds no certificates", fix="name a file in PEM format"
-            ) from error
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificate, self.key, password=_no_password)
-        except (OSError, ValueError) as error:
-            raise Invalid(
-                f"rpc.certificate_file {self.certificate} and rpc.key_file {self.key} are not a "
-                f"certificate and its key: {error}",
-                fix="name two files in PEM format that belong together, the key without password",
-            ) from error
-        return pem
-
-
-def _no_password() -> str:
-    """Instead of asking for one on the terminal."""
-    raise ValueError("the key is encrypted")
-
-
-def _content(setting: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Invalid(
-            f"{setting}: {path} cannot be read: {error.strerror}",
-            fix="name a file that this user can read",
-        ) from error

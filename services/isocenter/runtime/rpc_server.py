@@ -14,8 +14,9 @@ from isocenter.runtime.health import Health
 from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE
 from isocenter.runtime.rpc_health import HealthServicer
-from isocenter.runtime.rpc_peers import Tls, listening_on
+from isocenter.runtime.rpc_peers import listening_on
 from isocenter.runtime.rpc_tls import server_credentials
+from isocenter.runtime.tls_files import Tls
 
 _CONCURRENT_STREAMS = 1000  # of one connection
 _DRAIN_SECONDS = 3600.0  # the caller bounds it

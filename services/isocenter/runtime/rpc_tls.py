@@ -2,13 +2,11 @@
 
 The server looks at the files at every connection, a channel at its calls every few seconds. New
 connections are made with what the files hold then; the old ones end by themselves, because no
-server of ours keeps a connection for longer than `rpc_server` says. Files that do not fit together,
-as in the middle of a replacement, leave everything as it was.
+server of ours keeps a connection for longer than `rpc_server` says.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -17,48 +15,14 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from isocenter.core.errors import Invalid
-from isocenter.runtime.rpc_peers import Pem, Tls
-
-logger = logging.getLogger(__name__)
+from isocenter.runtime.tls_files import Tls, WatchedFiles
 
 _LOOK_SECONDS = 5.0
-
-_Stamp = tuple[tuple[int, int, int], ...]
-
-
-class _Files:
-    """Tells when the files have changed."""
-
-    def __init__(self, tls: Tls) -> None:
-        """Raises `Invalid` if they are not as they should be."""
-        self._tls = tls
-        self._stamp: _Stamp = ()
-        self.pem = self._read()
-
-    def _read(self) -> Pem:
-        pem = self._tls.read()
-        self._stamp = self._tls.stamp()
-        return pem
-
-    def changed(self) -> bool:
-        """Whether `pem` is another one than before."""
-        try:
-            if self._tls.stamp() == self._stamp:
-                return False
-            self.pem, before = self._read(), self.pem
-        except (Invalid, OSError) as error:
-            logger.warning("new certificates are not usable yet", extra={"error": str(error)})
-            return False
-        if self.pem == before:
-            return False
-        logger.info("certificates replaced")
-        return True
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     """Clients must have a certificate of the CA. Raises `Invalid`."""
-    files = _Files(tls)
+    files = WatchedFiles(tls)
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         pem = files.pem
@@ -82,7 +46,7 @@ class RenewedChannel:
         self, tls: Tls, connect: Callable[[grpc.ChannelCredentials], grpc.aio.Channel]
     ) -> None:
         """Raises `Invalid`."""
-        self._files = _Files(tls)
+        self._files = WatchedFiles(tls)
         self._connect = connect
         self._channel = self._open()
         self._callables: dict[str, Callable[..., Any]] = {}

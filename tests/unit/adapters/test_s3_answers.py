@@ -14,6 +14,7 @@ import pytest
 import urllib3
 
 from isocenter.adapters.blobs.s3 import client as s3_client
+from isocenter.adapters.blobs.s3 import upkeep
 from isocenter.adapters.blobs.s3.blobs import S3Blobs
 from isocenter.core.errors import Corrupted, NotFound, OutOfResources, Unavailable
 from support.buckets import SETTINGS, digest, opened, put
@@ -208,3 +209,29 @@ async def test_a_slow_line_has_its_time_for_each_piece(monkeypatch):
         assert time.monotonic() - began > 0.5
     thread.join()
     listener.close()
+
+
+_RULES = b"""<ReplicationConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Role/>
+<Rule><ID>1</ID><Status>Enabled</Status><Priority>1</Priority><Filter><Prefix/></Filter>
+<Destination><Bucket>arn:minio:replication::1:other</Bucket></Destination></Rule>
+<Rule><ID>2</ID><Status>Disabled</Status><Priority>2</Priority><Filter><Prefix/></Filter>
+<Destination><Bucket>arn:minio:replication::2:off</Bucket></Destination></Rule>
+</ReplicationConfiguration>"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ((200, "application/xml", _RULES), "to arn:minio:replication::1:other"),
+        (error(404, "ReplicationConfigurationNotFoundError"), "none"),
+        (error(403, "AccessDenied"), "not told"),
+        (error(501, "NotImplemented"), "not told"),
+    ],
+)
+async def test_where_else_a_bucket_is_kept_is_told_as_far_as_the_store_tells(store, answer, told):
+    store.script = [answer]
+    client = s3_client.S3Client.open(f"s3://{store.address}/bucket", SETTINGS)
+    try:
+        assert await client.run("the bucket", upkeep._replication, client) == told
+    finally:
+        await client.close()

@@ -120,11 +120,16 @@ def test_an_address_that_is_not_ours_is_no_matter_of_the_port(tmp_path: Path, ho
     assert "PORT" not in caught.value.fix
 
 
-def test_a_taken_port_is_named_with_the_ways_to_choose_another(tmp_path: Path, taken: int) -> None:
-    settings = load(data=tmp_path, flags={"gateway.port": "0", "web.port": str(taken)})
+@pytest.mark.parametrize("section", ["web", "monitor"])
+def test_a_taken_port_is_named_with_the_ways_to_choose_another(
+    tmp_path: Path, taken: int, section: str
+) -> None:
+    free = {"gateway.port": "0", "web.port": "0"}
+    settings = load(data=tmp_path, flags={**free, f"{section}.port": str(taken)})
     with pytest.raises(Unavailable) as caught:
         complain_about(settings)
-    for expected in (f"web.port {taken}", "--set web.port=N", "ISOCENTER_WEB__PORT=N"):
+    variable = f"ISOCENTER_{section.upper()}__PORT=N"
+    for expected in (f"{section}.port {taken}", f"--set {section}.port=N", variable):
         assert expected in str(caught.value)
 
 

@@ -52,11 +52,12 @@ async def test_an_object_travels_over_tls_and_the_certificate_names_the_peer(
     async with port(
         {CommandField.C_STORE: keeper},
         admit=admit,
-        tls=_context(ssl.Purpose.CLIENT_AUTH, certificate),
+        tls_port=0,
+        tls=lambda: _context(ssl.Purpose.CLIENT_AUTH, certificate),
     ) as server:
         association = await associate(
             "127.0.0.1",
-            server.port,
+            server.tls_port,
             calling_ae_title="CT1",
             called_ae_title="ISOCENTER",
             contexts=[ProposedContext(VERIFICATION, (EXPLICIT,)), ProposedContext(CT, (EXPLICIT,))],
@@ -72,8 +73,9 @@ async def test_an_object_travels_over_tls_and_the_certificate_names_the_peer(
 async def test_a_plain_client_on_the_tls_port_leaves_nothing_behind(
     certificate: tuple[Path, Path],
 ):
-    async with port(tls=_context(ssl.Purpose.CLIENT_AUTH, certificate)) as server:
-        peer = await RawPeer.connect(server)
+    context = _context(ssl.Purpose.CLIENT_AUTH, certificate)
+    async with port(tls_port=0, tls=lambda: context) as server:
+        peer = await RawPeer.connect(server, server.tls_port)
         peer.send(b"\x01\x00\x00\x00\x00\x50" + bytes(80))
         await peer.rest()
         assert not server.connections

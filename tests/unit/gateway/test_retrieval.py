@@ -15,6 +15,8 @@ from isocenter.gateway.contexts import PATIENT_ROOT
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
+from isocenter.runtime.telemetry import OFF, Telemetry
 from support.gateway_fakes import (
     EXPLICIT,
     IMPLICIT,
@@ -30,6 +32,7 @@ from support.gateway_fakes import (
     identifier,
     series,
 )
+from support.telemetry import Recorder
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HELD = series(3) + series(2, study="1.2.4")
@@ -54,7 +57,7 @@ def pending_after_each(monkeypatch: pytest.MonkeyPatch):
 class Setup:
     """A C-GET over fakes."""
 
-    def __init__(self, held: list[Held] = HELD) -> None:
+    def __init__(self, held: list[Held] = HELD, telemetry: Telemetry = OFF) -> None:
         self.query, self.storage, self.audit = FakeQuery(held), FakeStorage(held), FakeAudit()
         retrieval = Retrieval(
             storage=self.storage,
@@ -63,7 +66,9 @@ class Setup:
             callers=Callers(GatewaySettings()),
             max_identifier=100_000,
         )
-        sub_operations = SubOperations(storage=self.storage, transcoding=FakeTranscoding())
+        sub_operations = SubOperations(
+            storage=self.storage, transcoding=FakeTranscoding(), telemetry=telemetry
+        )
         self.c_get = CGet(retrieval=retrieval, sub_operations=sub_operations)
 
     async def __call__(self, asked: FakeRequest) -> list[str]:
@@ -194,6 +199,22 @@ async def test_a_corrupted_object_is_not_sent_and_the_others_are():
     status, answer, fields = asked.answers[-1]
     assert (status, fields["completed"], fields["failed"]) == (0xB000, 2, 1)
     assert answer.FailedSOPInstanceUIDList == STUDY_1[1]
+
+
+async def test_what_the_receiver_kept_is_counted_for_it_with_its_size():
+    recorder = Recorder()
+    setup = Setup(telemetry=recorder.telemetry)
+    setup.storage.errors[STUDY_1[1]] = Corrupted("digest differs")
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    await setup(asked)
+    whom = ("DIMSE", asked.association.calling_ae_title)
+    sizes = [one.stored.size for one in HELD if one.stored.name.instance in STUDY_1]
+    assert recorder.values(RETRIEVE_INSTANCES) == {whom: 2}
+    assert recorder.values(RETRIEVE_BYTES) == {whom: sizes[0] + sizes[2]}
+    refused = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.4")
+    refused.association.status = 0xA700
+    await setup(refused)
+    assert recorder.values(RETRIEVE_INSTANCES) == {whom: 2}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,16 @@ async def test_an_object_that_cannot_be_read_is_a_problem_and_no_end(archive) ->
     assert (progress.studies, progress.instances) == (1, 1)
 
 
+async def test_a_series_of_which_nothing_can_be_read_counts_nothing(archive) -> None:
+    await archive.store(tiny("1.2", "1.3", "1.4"))
+    await archive.index_all()
+    rubbish = b"rubbish" * 100
+    digest = hashlib.sha256(rubbish).hexdigest()
+    await archive.blobs.put(f"objects/main/1.9/1.1/1.1/{digest}.dcm", [rubbish], digest)
+    progress = await _rebuild(archive)
+    assert (progress.studies, progress.instances, len(progress.problems)) == (1, 1, 1)
+
+
 async def test_rebuild_leaves_nothing_out_while_instances_arrive(archive) -> None:
     await _fill(archive)
     async with archive.running():

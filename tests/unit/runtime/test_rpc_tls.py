@@ -15,7 +15,8 @@ from isocenter.query import rpc as query_rpc
 from isocenter.runtime import rpc_tls
 from isocenter.runtime.rpc_channel import open_channel
 from isocenter.runtime.rpc_server import RpcServer
-from support.rpc_copies import SERVICE, Authority, Copy, copies
+from support.authority import Authority
+from support.rpc_copies import SERVICE, Copy, copies
 from support.service_pairs import ENOUGH
 
 STUDIES = Search(Level.STUDY)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 
 import pytest
 
 from isocenter.core.errors import Invalid
 from isocenter.runtime.instruments import STORE_INSTANCES
-from isocenter.runtime.telemetry import OFF, Outlets, Telemetry, telemetry_to
+from isocenter.runtime.telemetry import NO_SPAN, OFF, Outlets, Telemetry, telemetry_to
 from isocenter.settings import load
 from support.otlp_receiver import receiving
 from support.ports import free_ports
 
-LABELS = {"protocol": "DIMSE", "outcome": "ok"}
+LABELS = {"protocol": "DIMSE", "ae": "CT1", "outcome": "ok"}
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +98,32 @@ async def test_a_collector_that_comes_late_gets_what_follows_and_that_is_told(ca
                 await asyncio.sleep(0.1)
         await telemetry.close()
     assert "telemetry arrives again" in caplog.messages
+
+
+async def test_a_collector_and_whoever_scrapes_get_the_same() -> None:
+    with receiving() as receiver:
+        outlets = Outlets(receiver.endpoint, scraped=True, labels={"site": "north"})
+        telemetry = telemetry_to(outlets, "host/test", ["gateway"])
+        with telemetry.span("C-STORE"):
+            telemetry.count(STORE_INSTANCES, 3, LABELS)
+        scraped = telemetry.exposition().decode()
+        await telemetry.close()
+    assert [span.name for span in receiver.spans] == ["C-STORE"]
+    assert receiver.metrics[STORE_INSTANCES.name] == [LABELS]
+    assert receiver.resources[0]["site"] == "north"
+    assert re.search(
+        r'^isocenter_store_instances_total\{.*site="north".*\} 3', scraped, re.MULTILINE
+    )
+
+
+async def test_what_is_only_scraped_makes_no_spans_and_passes_the_traces_of_others_on() -> None:
+    telemetry = telemetry_to(Outlets(scraped=True), "host/test", ["gateway"])
+    assert telemetry.on
+    with telemetry.span("C-STORE"):
+        assert telemetry.child("bus.append") is NO_SPAN
+        assert telemetry.headers() == {}
+        assert telemetry.log_fields() == {}
+    carried = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    with telemetry.span("GET", parent=carried):
+        assert telemetry.headers() == carried
+    await telemetry.close()

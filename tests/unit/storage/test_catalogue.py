@@ -11,6 +11,8 @@ import pytest
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.core.errors import Corrupted
 from isocenter.core.ports import BlobInfo
+from isocenter.runtime.instruments import CACHE_LOOKUPS
+from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
 from support.objects import (
     SERIES,
@@ -23,6 +25,7 @@ from support.objects import (
     small,
 )
 from support.stored import all_instances, frames_of, one, write_pack
+from support.telemetry import Recorder
 
 
 class _CountingBlobs(MemoryBlobs):
@@ -62,6 +65,18 @@ async def test_repeated_frames_cost_one_range_read_each() -> None:
     ]
     assert blobs.read == [stored.key]
     assert await frames_of(fresh, stored, [3, 1]) == [bytes(range(16, 24)), bytes(range(8))]
+
+
+async def test_lookups_are_counted_as_what_was_remembered_and_what_was_not() -> None:
+    recorder = Recorder()
+    archive = Archive()
+    stored = await one(archive, small(more=pixels(2, 2, bytes(range(24)), frames=3)))
+    fresh = StorageService(
+        blobs=archive.blobs, settings=StorageSettings(), telemetry=recorder.telemetry
+    )
+    for _ in range(3):
+        await fresh.pixel_format(stored)
+    assert recorder.values(CACHE_LOOKUPS) == {("entries", "hit"): 2, ("entries", "miss"): 1}
 
 
 async def test_packs_that_come_later_are_noticed() -> None:

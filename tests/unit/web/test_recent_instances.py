@@ -74,6 +74,7 @@ async def test_the_second_request_of_a_series_has_it_looked_up_for_those_that_fo
     assert recent.find(SERIES, "3").name.instance == "3"
     assert recent.find(SERIES, "9") is None
     assert storage.asked == 1
+    assert (recent.lookups.hits, recent.lookups.misses) == (1, 3)
 
 
 async def test_a_series_that_is_still_looked_at_is_looked_up_again_before_it_is_too_old(

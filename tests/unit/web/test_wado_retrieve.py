@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from isocenter.core.errors import Unavailable
+from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
+from support.telemetry import Recorder
 from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web, data_set_of, part10
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -207,3 +209,16 @@ async def test_nothing_is_sent_without_a_record(path: str) -> None:
     answer = await web.get(INSTANCE + path)
     assert answer.status_code == 503
     assert data_set_of("1.2.3.4.5") not in answer.content
+
+
+async def test_objects_that_went_out_whole_are_counted_with_their_sizes() -> None:
+    recorder = Recorder()
+    web = Web(telemetry=recorder.telemetry)
+    sizes = [web.storage.keep(f"1.2.3.4.{number}").size for number in (5, 6)]
+    await web.get(f"/dicomweb/studies/{STUDY}")
+    await web.get(f"{INSTANCE}/frames/1")  # a part of one
+    assert recorder.values(RETRIEVE_INSTANCES) == {("DICOMweb", ""): 2}
+    assert recorder.values(RETRIEVE_BYTES) == {("DICOMweb", ""): sum(sizes)}
+    web.storage.corrupted = True
+    await web.get(f"/dicomweb/studies/{STUDY}")  # which ends before its end
+    assert recorder.values(RETRIEVE_INSTANCES) == {("DICOMweb", ""): 2}

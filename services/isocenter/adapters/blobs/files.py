@@ -44,8 +44,9 @@ NAME_MAX = 255  # bytes of a file name, on every file system in use
 class FileBlobs:
     """A `BlobStore` below one directory."""
 
-    def __init__(self, root: Path, staging: Staging) -> None:
-        self._root = root
+    def __init__(self, root: Path, staging: Staging | None) -> None:
+        """Without a staging directory it is for reading only."""
+        self.root = root
         self._staging = staging
         self._directories = Directories(root)
         self._threads = Threads(THREADS, "blobs")
@@ -61,13 +62,18 @@ class FileBlobs:
 
         return cls(root, await asyncio.to_thread(prepare))
 
+    @classmethod
+    def to_read(cls, root: Path) -> Self:
+        """An existing store, in which nothing is written."""
+        return cls(root, None)
+
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Create a blob of the concatenated buffers."""
         await self.run(key, self._put, key, data, digest)
 
     async def stage(self) -> StagedBlob:
         """Begin a blob whose key is not known yet."""
-        return FileStagedBlob(self, self._staging.create())
+        return FileStagedBlob(self, self._create())
 
     async def stat(self, key: str) -> BlobInfo:
         """Raises `NotFound`."""
@@ -111,7 +117,7 @@ class FileBlobs:
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[BlobInfo]:
         """Blobs below a prefix in key order."""
         parts = keys.prefix_components(prefix)
-        found = walk(self._root, parts, after)
+        found = walk(self.root, parts, after)
         more = True
         while more:
             batch = await self.run(prefix, _batch, found)
@@ -123,16 +129,22 @@ class FileBlobs:
         """Remove a blob and the directories that it leaves empty."""
         await self.run(key, self._directories.remove, self._path(key))
 
+    async def date(self, key: str, modified_at: datetime) -> None:
+        """Say of a copy that its content has been durable since then."""
+        stamp = modified_at.timestamp()
+        await self.run(key, os.utime, self._path(key), (stamp, stamp))
+
     async def free_bytes(self) -> int | None:
         """Room left on the file system, as far as it may be used without privileges."""
-        with translated(str(self._root)):
-            status = os.statvfs(self._root)  # microseconds: not worth a thread
+        with translated(str(self.root)):
+            status = os.statvfs(self.root)  # microseconds: not worth a thread
         return status.f_bavail * status.f_frsize
 
     async def close(self) -> None:
         """Wait for the calls under way and release everything."""
         await self._threads.close()
-        self._staging.close()
+        if self._staging is not None:
+            self._staging.close()
 
     async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
         """Give a staged file its key, and discard what is left of it."""
@@ -150,10 +162,15 @@ class FileBlobs:
                 f"the last two components of {key} are {len(file)} characters long",
                 fix=f"use at most {NAME_MAX - 1} for both",
             )
-        return f"{self._root}/{'/'.join(parents)}/{file}"
+        return f"{self.root}/{'/'.join(parents)}/{file}"
+
+    def _create(self, *, cached: bool = False) -> StagedFile:
+        if self._staging is None:
+            raise Unavailable(f"{self.root} is open for reading only", fix="open it to write")
+        return self._staging.create(cached=cached)
 
     def _put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
-        file = self._staging.create(cached=True)
+        file = self._create(cached=True)
         try:
             for part in data:
                 view = memoryview(part).cast("B")

@@ -199,7 +199,7 @@ class StagedFile:
         self._flags &= ~_DIRECT
 
 
-def fsync_file(path: str) -> None:
+def fsync_file(path: str | Path) -> None:
     """Make a file and its name durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

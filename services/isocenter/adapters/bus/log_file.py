@@ -22,8 +22,8 @@ from isocenter.core.ports import Delivery, Record
 
 PARTITION = 0
 READ_BYTES = 8 * 1024 * 1024  # of one batch, beyond its first record
+FILE = "log.sqlite"
 
-_FILE = "log.sqlite"
 _LOCK = "write.lock"
 _APPLICATION_ID = 0x49534F4C  # "ISOL"
 _BUSY_SECONDS = 30
@@ -70,12 +70,12 @@ class LogFile:
         self._directory = directory
         self._connection = connection
         self._tables: dict[str, str] = {}
-        self.path = directory / _FILE
+        self.path = directory / FILE
 
     @classmethod
     def open(cls, directory: Path) -> LogFile:
         """Open or create the log below `directory`."""
-        path = directory / _FILE
+        path = directory / FILE
         with translated(path), write_lock(directory) as lock:
             lock.take()
             connection = _connect(path)

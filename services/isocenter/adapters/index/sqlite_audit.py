@@ -19,7 +19,8 @@ from isocenter.core.ports import AuditFilter
 
 T = TypeVar("T")
 
-_FILE = "audit.sqlite"
+FILE = "audit.sqlite"
+
 _APPLICATION_ID = 0x49534155  # "ISAU"
 _VERSION = 1
 _BUSY_SECONDS = 15.0
@@ -49,7 +50,7 @@ class SqliteAuditIndex:
     @classmethod
     async def open(cls, directory: Path) -> Self:
         """The index in this directory, made if there is none. Raises `Corrupted`."""
-        path = directory / _FILE
+        path = directory / FILE
         return cls(path, *await asyncio.to_thread(_connect, path))
 
     async def append(self, records: Sequence[AuditEvent]) -> None:

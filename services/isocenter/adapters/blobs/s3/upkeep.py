@@ -1,7 +1,8 @@
 """Looking after the bucket: what a process needs of it, and making what is missing.
 
 The bucket gets lifecycle rules that remove what killed processes leave behind: objects below
-`staging/`, and multipart uploads that nobody completed. Rules of others stay as they are.
+`staging/`, and multipart uploads that nobody completed. Where it keeps versions, others remove
+those of what is removed in everyday work. Rules that are not ours stay as they are.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import base64
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Self
 
 from minio import S3Error
+from minio.commonconfig import ENABLED
+from minio.versioningconfig import SUSPENDED, VersioningConfig
 
 from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.s3.client import S3Client
@@ -24,26 +27,37 @@ from isocenter.adapters.blobs.s3.errors import code_of
 from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
+from isocenter.core.identity import CONFLICTS, OBJECTS, OUTBOX, PACKS
 from isocenter.core.upkeep import Finding
 
-OURS = frozenset({"objects/", "packs/", "conflicts/", "outbox/", STAGING})
+OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, STAGING})
+PASSING = (PACKS, OUTBOX, STAGING)  # removed in everyday work, so old versions are worth nothing
 LOOKED_AT = 1000  # names at the top of the bucket: one answer
 FOREIGN_NAMED = 3
 CLOCK_SECONDS = 60  # from 15 minutes on, a store refuses requests
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-_STAGING_RULE = (
-    f"<Rule><ID>isocenter-staging</ID><Status>Enabled</Status><Filter><Prefix>{STAGING}</Prefix>"
-    "</Filter><Expiration><Days>1</Days></Expiration></Rule>"
+_RULE = (
+    "<Rule><ID>isocenter-{name}</ID><Status>Enabled</Status>"
+    "<Filter><Prefix>{prefix}</Prefix></Filter>{what}</Rule>"
 )
-_UPLOADS_RULE = (
-    "<Rule><ID>isocenter-uploads</ID><Status>Enabled</Status><Filter><Prefix></Prefix></Filter>"
-    "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation>"
-    "</AbortIncompleteMultipartUpload></Rule>"
+_AFTER_A_DAY = "<Expiration><Days>1</Days></Expiration>"
+_VERSIONS_AFTER_A_DAY = (
+    "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
+    "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>"
 )
-# What the staging rule must have, in whatever order a store tells it.
-_STAGING_MARKS = ("isocenter-staging", ">Enabled<", f">{STAGING}<", "<Days>1</Days>")
+_UPLOADS_RULE = _RULE.format(
+    name="uploads",
+    prefix="",
+    what="<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation>"
+    "</AbortIncompleteMultipartUpload>",
+)
+_VALUES = re.compile(r"<(\w+)>([^<]+)</")  # of a rule: its leaves
 _REFUSALS = frozenset({"InvalidArgument", "InvalidRequest", "MalformedXML", "NotImplemented"})
+
+_ON, _OFF, _SUSPENDED, _UNKNOWN = "on", "off", "suspended", "not told"
+_STATES = {ENABLED: _ON, SUSPENDED: _SUSPENDED}
+_NOT_TOLD = frozenset({"AccessDenied", "MethodNotAllowed", "NotImplemented"})
 
 _PREPARE = "make it with `isocenter check --prepare`"
 
@@ -51,38 +65,40 @@ _PREPARE = "make it with `isocenter check --prepare`"
 class S3Upkeep:
     """An `Upkeep` of the bucket in the setting `blobs`."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, versioning: bool | None) -> None:
         self._client = client
+        self._versioning = versioning
 
     @classmethod
     async def open(cls, url: str, settings: S3Settings, **_: object) -> Self:
         """Nothing is asked yet."""
-        return cls(S3Client.open(url, settings))
+        return cls(S3Client.open(url, settings), settings.versioning)
 
     async def check(self) -> Sequence[Finding]:
-        """Server, clock, keys, bucket, what does not belong there, permissions and rules."""
-        return await self._client.run("the bucket", _findings, self._client)
+        """Server, clock, keys, bucket, what does not belong there, permissions, rules, versions
+        and replication."""
+        return await self._client.run("the bucket", _findings, self._client, self._versioning)
 
     async def prepare(self) -> Sequence[str]:
-        """Make the bucket and its rules, unless they are there."""
-        return await self._client.run("the bucket", _prepare, self._client)
+        """Make the bucket and its rules, unless they are there, and versioning as it is set."""
+        return await self._client.run("the bucket", _prepare, self._client, self._versioning)
 
     async def close(self) -> None:
         """Release everything."""
         await self._client.close()
 
 
-def _findings(client: S3Client) -> Sequence[Finding]:
+def _findings(client: S3Client, versioning: bool | None) -> Sequence[Finding]:
     found: list[Finding] = []
     try:
-        for finding in _looks(client):
+        for finding in _looks(client, versioning):
             found.append(finding)  # noqa: PERF402 (what came before an error is told too)
     except IsocenterError as error:
         found.append(Finding(f"blobs at {client.address.host}", error.message, error.fix))
     return found
 
 
-def _looks(client: S3Client) -> Iterator[Finding]:
+def _looks(client: S3Client, versioning: bool | None) -> Iterator[Finding]:
     """Findings one after the other; raises what makes further ones useless."""
     bucket = client.bucket
     yield client.attempt(bucket, _server, client)
@@ -93,11 +109,33 @@ def _looks(client: S3Client) -> Iterator[Finding]:
     yield client.attempt(bucket, _content, client)
     client.attempt("a probe", _probe, client)
     yield Finding(f"permissions in bucket {bucket}", "write, read, list and delete")
-    if _is_tidied(client.attempt(bucket, _rules, client)):
-        yield Finding(f"lifecycle of bucket {bucket}", f"tidies {STAGING}")
-    else:
-        state = f"no rule of it tidies {STAGING}"
-        yield Finding(f"lifecycle of bucket {bucket}", state, _PREPARE, preparable=True)
+    state = client.attempt(bucket, _versions, client)
+    rules = client.attempt(bucket, _rules, client)
+    yield _lifecycle(bucket, rules, state)
+    yield _versioning(bucket, state, versioning)
+    yield Finding(f"replication of bucket {bucket}", client.attempt(bucket, _replication, client))
+
+
+def _lifecycle(bucket: str, rules: Sequence[str], state: str) -> Finding:
+    what = f"lifecycle of bucket {bucket}"
+    if missing := _missing(rules, state):
+        names = ", ".join(missing)
+        return Finding(what, f"no rule of it tidies {names}", _PREPARE, preparable=True)
+    return Finding(what, f"tidies {', '.join(_wanted(state))}")
+
+
+def _versioning(bucket: str, state: str, wanted: bool | None) -> Finding:
+    what = f"versioning of bucket {bucket}"
+    if wanted is None or wanted == (state == _ON):
+        return Finding(what, state)
+    if state == _UNKNOWN:
+        return Finding(
+            what,
+            f"{state}, and [s3] versioning is set",
+            "allow s3:GetBucketVersioning and s3:PutBucketVersioning, or leave it unset",
+        )
+    told = f"{state}, and [s3] versioning is {'true' if wanted else 'false'}"
+    return Finding(what, told, "change it with `isocenter check --prepare`", preparable=True)
 
 
 def _server(client: S3Client) -> Finding:
@@ -148,32 +186,84 @@ def _rules(client: S3Client) -> Sequence[str]:
     return re.findall(r"<Rule>.*?</Rule>", answer.data.decode(), re.DOTALL)
 
 
-def _is_tidied(rules: Sequence[str]) -> bool:
-    return any(all(mark in rule for mark in _STAGING_MARKS) for rule in rules)
+def _wanted(state: str) -> Mapping[str, str]:
+    """What is tidied -> the rule that does it."""
+    rules = {STAGING: _RULE.format(name="staging", prefix=STAGING, what=_AFTER_A_DAY)}
+    if state in (_ON, _SUSPENDED):
+        for prefix in PASSING:
+            name = f"versions-{prefix.removesuffix('/')}"
+            rule = _RULE.format(name=name, prefix=prefix, what=_VERSIONS_AFTER_A_DAY)
+            rules[f"old versions of {prefix}"] = rule
+    return rules
 
 
-def _prepare(client: S3Client) -> Sequence[str]:
-    made: list[str] = []
-    if not client.minio.bucket_exists(client.bucket):
-        try:
-            client.minio.make_bucket(client.bucket)
-        except S3Error as error:
-            if code_of(error) != "BucketAlreadyOwnedByYou":  # by another `prepare` just now
-                raise
-        else:
-            made.append(f"bucket {client.bucket}")
+def _missing(rules: Sequence[str], state: str) -> Sequence[str]:
+    """What no rule tidies: each must have what ours has, in whatever order a store tells it."""
+    return [
+        what
+        for what, wanted in _wanted(state).items()
+        if not any(set(_VALUES.findall(wanted)) <= set(_VALUES.findall(rule)) for rule in rules)
+    ]
+
+
+def _versions(client: S3Client) -> str:
+    """Whether the bucket keeps versions, as far as we may know."""
+    try:
+        return _STATES.get(client.minio.get_bucket_versioning(client.bucket).status or "", _OFF)
+    except S3Error as error:
+        if code_of(error) in _NOT_TOLD:
+            return _UNKNOWN
+        raise
+
+
+def _replication(client: S3Client) -> str:
+    """Where else the store keeps what is in the bucket, as far as we may know."""
+    try:
+        found = client.minio.get_bucket_replication(client.bucket)
+    except S3Error as error:
+        if code_of(error) in _NOT_TOLD:
+            return _UNKNOWN
+        raise
+    rules = [rule for rule in found.rules if rule.status == ENABLED] if found else []
+    places = sorted({rule.destination.bucket_arn for rule in rules if rule.destination})
+    return f"to {', '.join(places)}" if places else "none"
+
+
+def _prepare(client: S3Client, versioning: bool | None) -> Sequence[str]:
+    made = _make_bucket(client)
+    state = _versions(client)
+    if versioning is not None and versioning != (state == _ON):
+        state = _ON if versioning else _SUSPENDED
+        status = ENABLED if versioning else SUSPENDED
+        client.minio.set_bucket_versioning(client.bucket, VersioningConfig(status))
+        made.append(f"versioning of bucket {client.bucket}: {state}")
     rules = _rules(client)
-    if not _is_tidied(rules):
+    missing = _missing(rules, state)
+    if missing:
         others = [rule for rule in rules if "<ID>isocenter-" not in rule]
+        wanted = [*others, *_wanted(state).values()]
         try:
-            _set_rules(client, [*others, _STAGING_RULE, _UPLOADS_RULE])
+            _set_rules(client, [*wanted, _UPLOADS_RULE])
         except S3Error as error:
             if code_of(error) not in _REFUSALS:
                 raise
             # MinIO has no rule for uploads: it removes them after a day without being told.
-            _set_rules(client, [*others, _STAGING_RULE])
-        made.append(f"lifecycle rule of bucket {client.bucket}: {STAGING} expires after a day")
+            _set_rules(client, wanted)
+        names = ", ".join(missing)
+        made.append(f"lifecycle rules of bucket {client.bucket}: {names} expire after a day")
     return made
+
+
+def _make_bucket(client: S3Client) -> list[str]:
+    if client.minio.bucket_exists(client.bucket):
+        return []
+    try:
+        client.minio.make_bucket(client.bucket)
+    except S3Error as error:
+        if code_of(error) != "BucketAlreadyOwnedByYou":  # by another `prepare` just now
+            raise
+        return []
+    return [f"bucket {client.bucket}"]
 
 
 def _set_rules(client: S3Client, rules: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+"""Backups of the embedded parts: a folder elsewhere, filled while everything goes on."""

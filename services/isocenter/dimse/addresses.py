@@ -1,0 +1,31 @@
+"""IP addresses of peers, as sockets tell them."""
+
+from __future__ import annotations
+
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+
+Address = tuple[str, int]  # of a peer: host and port
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+def ip_of(host: str) -> IPv4Address | IPv6Address | None:
+    """What a host's address is, without zone, and IPv4 where it is mapped into IPv6; None for what
+    is no address."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def is_within(host: str, networks: Networks) -> bool:
+    """Whether a host is in one of the networks."""
+    address = ip_of(host)
+    return address is not None and any(address in network for network in networks)

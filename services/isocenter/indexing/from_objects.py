@@ -1,0 +1,125 @@
+"""An index filled from the objects alone, by a rebuild and by a drill: from the metadata packs
+where they hold an object, else from the object, which then gets a pack."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from isocenter.core.apis import Storage
+from isocenter.core.errors import IsocenterError, NotFound
+from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
+from isocenter.core.ports import BlobInfo, IndexEntry, StudyIndex
+from isocenter.indexing.conflicts import read_decisions
+from isocenter.indexing.packing import SeriesName, known_entries, write_packs
+from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
+
+_BATCH = 500  # entries per transaction
+
+_Found = tuple[ObjectName, BlobInfo]
+
+
+@dataclass(slots=True)
+class Count:
+    """What was found among the objects so far."""
+
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+    bytes: int = 0
+    partitions: set[str] = field(default_factory=set)
+    problems: dict[str, str] = field(default_factory=dict)  # key that was not readable -> why
+    last_study: tuple[str, str] = ("", "")
+
+    def add(self, series: SeriesName, entries: Sequence[IndexEntry]) -> None:
+        """The entries of one more series, in the order of the keys."""
+        if not entries:
+            return
+        self.studies += series[:2] != self.last_study
+        self.series += 1
+        self.instances += len({entry.name for entry in entries})
+        self.bytes += sum(entry.size for entry in entries)
+        self.partitions.add(series[0])
+        self.last_study = series[:2]
+
+
+async def fill(index: StudyIndex, storage: Storage, count: Count) -> AsyncIterator[None]:
+    """Fill an index, a batch at a time. An object that cannot be read is a problem and no end."""
+    waiting: list[IndexEntry] = []
+    async for series, found in _series(storage):
+        entries = await _read(storage, series, found, count)
+        waiting += await _decided(storage, found, entries)
+        count.add(series, entries)
+        if len(waiting) >= _BATCH:
+            await index.upsert(waiting)
+            waiting = []
+            yield
+    await index.upsert(waiting)
+
+
+async def _series(storage: Storage) -> AsyncIterator[tuple[SeriesName, Sequence[_Found]]]:
+    """The objects of one series at a time, in key order."""
+    current: SeriesName = ("", "", "")
+    found: list[_Found] = []
+    async for info in storage.list(OBJECTS):
+        name = ObjectName.from_key(info.key)
+        if name is None:
+            continue
+        series = (name.name.partition, name.name.study, name.name.series)
+        if series != current and found:
+            yield current, found
+            found = []
+        current = series
+        found.append((name, info))
+    if found:
+        yield current, found
+
+
+async def _read(
+    storage: Storage, series: SeriesName, found: Sequence[_Found], count: Count
+) -> list[IndexEntry]:
+    """The entries of a series: from its packs where they hold them, else from the objects."""
+    packs = await known_entries(storage, series)
+    entries: list[IndexEntry] = []
+    missing: list[Read] = []
+    for name, info in found:
+        try:
+            if name in packs:
+                entries.append(from_pack(packs[name]).index)
+                continue
+            read = await read_object(storage, name, info.size)
+        except TRANSIENT:
+            raise
+        except NotFound:
+            continue  # deleted since it was listed
+        except Exception as error:  # noqa: BLE001 - whatever one object does, others go on
+            known = isinstance(error, IsocenterError)
+            count.problems[info.key] = str(error) if known else type(error).__name__
+            continue
+        entries.append(read.index)
+        missing.append(read)
+    if missing:
+        await write_packs(storage, [read.pack for read in missing])
+    return entries
+
+
+async def _decided(
+    storage: Storage, found: Sequence[_Found], entries: Sequence[IndexEntry]
+) -> list[IndexEntry]:
+    """The entries with the current versions marked as the decisions say."""
+    by_name: dict[InstanceName, list[IndexEntry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.name, []).append(entry)
+    first = {name: info.modified_at for name, info in found}
+    decided: list[IndexEntry] = []
+    for name, versions in by_name.items():
+        if len(versions) == 1:
+            decided += versions
+            continue
+        oldest = min(versions, key=lambda v: (first[ObjectName(name, v.digest)], v.digest))
+        decisions = await read_decisions(storage, name)
+        current = decisions.current_of([v.digest for v in versions], oldest.digest)
+        decided += [
+            replace(v, current=v.digest == current, decision=decisions.last) for v in versions
+        ]
+    return decided
