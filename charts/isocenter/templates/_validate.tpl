@@ -161,7 +161,7 @@ web.gateway is on without a Gateway: name it in web.gateway.parentRefs
   "bus" "kafka.bootstrap and kafka.namespace" "blobs" "objectStore.endpoint and objectStore.bucket"
   "index" "elasticsearch.hosts and elasticsearch.prefix" "data" "embedded.persistence" "site" "sites"
   "rpc" "rpc.tls" "monitor" "the chart" "kafka" "the values kafka" "elasticsearch" "the values elasticsearch"
-  "gateway.host" "the chart" "gateway.port" "dicom.service" "gateway.tls_port" "dicom.tls"
+  "gateway.host" "the chart" "gateway.port" "dicom.service" "gateway.tls_port" "dicom.tls" "gateway.tls_only" "dicom.service, whose plain port stays"
   "gateway.certificate_file" "dicom.tls" "gateway.key_file" "dicom.tls" "gateway.ca_file" "dicom.tls"
   "gateway.proxy_protocol_from" "dicom.proxyProtocolFrom"
   "web.host" "the chart" "web.port" "web.service" "web.public_url" "web.publicUrl"
