@@ -40,7 +40,7 @@ test: setup viewer ## Set up and pass every test
 	@infra/setup/test-tools.sh
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/cluster
-	@if [ -n "$$KUBECONFIG" ]; then $(MAKE) --no-print-directory test-cluster; \
+	@if [ -n "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory test-cluster; \
 	    else echo "SKIPPED: the tests of the chart on a cluster, since KUBECONFIG names none" >&2; fi
 
 test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part of `make test` where one is named)
