@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs chart bench clean
+.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs dashboards chart bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -89,7 +89,11 @@ docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/dicom.py > docs/dicom.md
 	@$(BIN)/python infra/docs/events.py > docs/events.md
 	@$(BIN)/python infra/docs/telemetry.py > docs/telemetry.md
+	@$(BIN)/python infra/docs/monitoring.py > docs/monitoring.md
 	@$(BIN)/python infra/docs/chart.py > charts/isocenter/README.md
+
+dashboards: setup ## Write the Grafana dashboards of the chart
+	@$(BIN)/python infra/grafana/generate.py
 
 chart: setup ## Write the README of the Helm chart; lint, render and test it
 	@infra/setup/helm.sh >/dev/null

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from tables import table
 
 from isocenter.runtime.instruments import METRICS, SPANS
 
@@ -28,25 +30,15 @@ def main() -> None:
     parts = [
         INTRODUCTION.read_text(encoding="utf-8"),
         "## Metrics\n",
-        *_table(("name", "in Prometheus", "kind", "unit", "labels", "what it tells"), metrics),
+        *table(("name", "in Prometheus", "kind", "unit", "labels", "what it tells"), metrics),
         "\n## Spans\n",
-        *_table(("name", "below", "attributes", "what it is"), spans),
+        *table(("name", "below", "attributes", "what it is"), spans),
     ]
     sys.stdout.write("\n".join(parts) + "\n")
 
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield _row(head)
-    yield _row(["---"] * len(head))
-    yield from map(_row, rows)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from pathlib import Path
 from support.harness import Reached, wait_until
 from support.ports import free_ports
 
-PACKAGES = {"curl": "curl", "dciodvfy": "dicom3tools", "chromium": "chromium"}
+PACKAGES = {
+    "curl": "curl", "dciodvfy": "dicom3tools", "chromium": "chromium",
+    "prometheus": "prometheus", "promtool": "prometheus",
+}  # fmt: skip
 
 
 def tool(name: str) -> str:
