@@ -19,6 +19,7 @@ from isocenter.app import ROLES
 from isocenter.runtime.instruments import METRICS
 from support.dashboards import FOLDER, PANELS, Shown
 from support.promql import metric_of, mistakes, selected
+from support.rendered import render
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(FOLDER.glob("*.json"))
@@ -32,6 +33,13 @@ def test_the_dashboards_are_what_their_sources_make(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True)
     fresh = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {path.name: path.read_bytes() for path in FILES} == fresh, "run `make dashboards`"
+
+
+def test_the_chart_brings_them_as_they_are() -> None:
+    objects = render({"mode": "embedded", "monitoring": {"dashboards": {"enabled": True}}})
+    for path in FILES:
+        brought = objects.get("ConfigMap", f"pacs-isocenter-dashboard-{path.stem}")["data"]
+        assert json.loads(brought[path.name]) == json.loads(path.read_text())
 
 
 def test_every_role_has_one() -> None:

@@ -13,6 +13,7 @@ import yaml
 from isocenter.cli.main import app
 from support.clients import run
 from support.promql import mistakes
+from support.rendered import render
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts/isocenter/files/rules/isocenter.yaml"
@@ -31,6 +32,11 @@ EXPRESSIONS = {name: rule["expr"] for name, rule in {**ALERTS, **RECORDED}.items
 def test_prometheus_takes_the_rules() -> None:
     checked = run("promtool", "check", "rules", RULES)
     assert checked.code == 0, checked.text
+
+
+def test_the_chart_brings_them_as_they_are() -> None:
+    objects = render({"mode": "embedded", "monitoring": {"rules": {"enabled": True}}})
+    assert objects.get("PrometheusRule", "pacs-isocenter-isocenter")["spec"]["groups"] == GROUPS
 
 
 def test_alerts_fire_for_their_reasons_and_for_no_others() -> None:
