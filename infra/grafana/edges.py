@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from model import Dashboard, Panel, Query, Row
-from panels import BYTES_PER_SECOND, COUNT, failures, hits, rates, slowest, spread
+from panels import (
+    BYTES_PER_SECOND,
+    COUNT,
+    failed_operations,
+    failures,
+    hits,
+    rates,
+    slowest,
+    spread,
+)
 from promql import total
 
 from isocenter.runtime.instruments import (
@@ -85,14 +94,7 @@ GATEWAY = Dashboard(
                     'outcome="rejected"',
                     by=("ae",),
                 ),
-                failures(
-                    "Operations that fail",
-                    "Answered with a failure, or not at all. Of C-MOVE and C-GET a `warning` says "
-                    "that some instances did not arrive.",
-                    DIMSE_DURATION,
-                    'status=~"failure|aborted|warning"',
-                    by=("verb", "status"),
-                ),
+                failed_operations(by=("verb", "status")),
             ),
         ),
     ),

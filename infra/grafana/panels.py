@@ -12,6 +12,7 @@ from isocenter.runtime.instruments import (
     ARCHIVE_INSTANCES,
     ARCHIVE_STUDIES,
     CACHE_LOOKUPS,
+    DIMSE_DURATION,
     INDEXING_FINDABLE_DURATION,
     LOG_LAG,
     STORE_DURATION,
@@ -74,6 +75,19 @@ def failures(
     """How many fail in a second; 0 where nothing ever has."""
     query = Query(or_zero(rate(metric, *matchers, by=by)), _legend(by))
     return Panel(title, description, PER_SECOND, (query,), width=width)
+
+
+def failed_operations(*matchers: str, by: Sequence[str]) -> Panel:
+    """DIMSE operations without success."""
+    return failures(
+        "Operations that fail",
+        "Answered with a failure, or not at all. Of C-MOVE and C-GET a `warning` says that some "
+        "instances did not arrive.",
+        DIMSE_DURATION,
+        'status=~"failure|aborted|warning"',
+        *matchers,
+        by=by,
+    )
 
 
 def spread(

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from model import Dashboard, Kind, Panel, Query, Row, Variable
-from panels import BYTES, BYTES_PER_SECOND, COUNT, failures, rates, slowest, spread
+from panels import (
+    BYTES,
+    BYTES_PER_SECOND,
+    COUNT,
+    failed_operations,
+    failures,
+    rates,
+    slowest,
+    spread,
+)
 from promql import NOT_OK, increase, or_zero
 
 from isocenter.runtime.instruments import (
@@ -130,15 +139,7 @@ TRAFFIC = Dashboard(
                     _AE,
                     by=("ae", "outcome"),
                 ),
-                failures(
-                    "Operations that fail",
-                    "Answered with a failure, or not at all. Of C-MOVE and C-GET a `warning` says "
-                    "that some instances did not arrive.",
-                    DIMSE_DURATION,
-                    'status=~"failure|aborted|warning"',
-                    _AE,
-                    by=("ae", "verb", "status"),
-                ),
+                failed_operations(_AE, by=("ae", "verb", "status")),
                 rates("Operations", "By AE and verb.", DIMSE_DURATION, _AE, by=("ae", "verb")),
             ),
         ),

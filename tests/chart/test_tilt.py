@@ -7,7 +7,6 @@ functions and of their parameters. That Tilt builds and deploys with it is not t
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 import starlark_go
 import yaml
 
+from support import rendered
 from support.harness import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -187,16 +187,10 @@ def test_demo_studies_are_sent_when_somebody_asks_for_it(tilt: Tilt) -> None:
 
 
 def test_the_chart_as_it_is_becomes_resources(tiltfile: str) -> None:
-    helm = shutil.which("helm") or shutil.which("helm", path=str(ROOT / ".cache/bin"))
-    if helm is None or not CHART.is_dir():
-        pytest.skip("no helm (infra/setup/helm.sh brings it): the Tiltfile has not met the chart")
     settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))
     chosen = [f"--set={name}={text}" for name, text in settings["chart"]["set"].items()]
-    rendered = subprocess.run(
-        [helm, "template", settings["release"], CHART, *chosen],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    tilt = Tilt(tiltfile, [one for one in yaml.safe_load_all(rendered) if one])
+    told = rendered.command("template", settings["release"], str(CHART), *chosen)
+    tilt = Tilt(tiltfile, [one for one in yaml.safe_load_all(told) if one])
     made = {call["new_name"] for call in tilt.calls("k8s_resource")}
     named = set(settings["components"])
     assert named <= made, f"tilt.yml names what the chart does not have: {named - made}"

@@ -28,7 +28,13 @@ def test_the_chart_tests_itself(release: Release, installed: Installed) -> None:
 
 
 def test_demo_studies_are_there(installed: Installed) -> None:
-    wait_until(lambda: len(installed.search("/studies")) >= 5, 60, "the demo studies")
+    wait_until(lambda: len(installed.search("/studies?PatientName=PHANTOM*")) >= 5, 60, "studies")
+    modalities = {
+        modality
+        for study in installed.search("/studies?PatientName=PHANTOM*")
+        for modality in study["00080061"]["Value"]
+    }
+    assert {"CT", "MR", "US", "DX", "PT"} <= modalities
 
 
 def test_what_dcmtk_stores_survives_its_pod(

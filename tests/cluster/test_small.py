@@ -58,9 +58,13 @@ def test_the_chart_tests_itself(release: Release, installed: Installed) -> None:
 def test_a_rolling_restart_of_everything(
     release: Release, installed: Installed, tmp_path: Path
 ) -> None:
+    before = set(release.place.pods(OURS))
     with clients(installed, tmp_path):
         release.place.kubectl("rollout", "restart", "deployment")
         wait_for_rollout(release.place)
+    after = set(release.place.pods(OURS))
+    assert len(after) == len(before) > 0
+    assert not after & before, "these pods were not replaced"
 
 
 def test_a_killed_gateway(release: Release, installed: Installed, tmp_path: Path) -> None:
@@ -68,6 +72,7 @@ def test_a_killed_gateway(release: Release, installed: Installed, tmp_path: Path
         (pod, *_) = _pods_with(release, "gateway")
         release.place.kubectl("delete", "pod", pod, "--grace-period", "0", "--force")
         wait_for_rollout(release.place)
+    assert pod not in _pods_with(release, "gateway")
 
 
 def test_a_pod_out_of_memory(release: Release, installed: Installed, tmp_path: Path) -> None:

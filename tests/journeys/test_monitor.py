@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.clients import dcmtk
 from support.files import count_instances, write_series
 from support.harness import Isocenter, wait_until
+from support.monitors import refusal
 from support.ports import free_ports
 
 SHAPES = ["up", "split"]
@@ -123,12 +124,3 @@ assert association.is_established
 print("held", flush=True)
 sys.stdin.read()
 """
-
-
-def refusal(port: int) -> str:
-    """What a monitor that is not ready says."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
-            return ""
-    except urllib.error.HTTPError as error:
-        return error.read().decode()

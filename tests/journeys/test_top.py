@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.clients import dcmtk
 from support.files import count_instances, write_series
 from support.harness import Isocenter, running, wait_until
+from support.monitors import refusal
 from support.ports import free_ports
 from support.senders import DimseSender
 
@@ -172,12 +173,3 @@ def uploading(isocenter: Isocenter) -> Iterator[None]:
             + f"Content-Type: {boundary}\r\n\r\n--b\r\n".encode()
         )
         yield
-
-
-def refusal(port: int) -> str:
-    """What a monitor that is not ready says."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
-            return ""
-    except urllib.error.HTTPError as error:
-        return error.read().decode()

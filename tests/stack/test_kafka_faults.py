@@ -22,7 +22,7 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.ports import Consumer
 from support.kafka_logs import TOPIC, make_topics, opened
 from support.ports import free_ports
-from support.stack import Server
+from support.stack import Server, with_sign_in
 
 BOUND = 12.0  # seconds within which every call answers, whatever the broker does
 
@@ -226,16 +226,9 @@ async def appended(bus: KafkaBus, number: int) -> bool:
 def closed_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A broker that lets in a user `isocenter` with the password `right`, and no other."""
     server = Server("kafka", tmp_path_factory.mktemp("closed") / "kafka")
-    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    users = 'username="isocenter" password="right" user_isocenter="right"'
-    server.arguments = (
-        f"listeners=SASL_PLAINTEXT://{server.address},CONTROLLER://127.0.0.1:{server.port + 1}",
-        f"advertised.listeners=SASL_PLAINTEXT://{server.address}",
-        "listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name=SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
-        "sasl.mechanism.inter.broker.protocol=PLAIN",
-        f"listener.name.sasl_plaintext.plain.sasl.jaas.config={login} {users};",
+    with_sign_in(
+        server,
+        {"isocenter": "right"},
     )
     server.start()
     yield server

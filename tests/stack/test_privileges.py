@@ -33,7 +33,7 @@ from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import DEAD_SUFFIX, TOPIC_INSTANCES, TOPICS
 from isocenter.core.ports import Record
 from support.buckets import digest, opened, put, upkeep
-from support.stack import ACCESS_KEY, SECRET_KEY, Server, Stack
+from support.stack import ACCESS_KEY, SECRET_KEY, Server, Stack, with_sign_in
 
 OPERATORS = Path(__file__).parents[2] / "infra/operators"
 
@@ -148,16 +148,9 @@ RIGHTS = [(place, right) for place, rule in enumerate(RULES) for right in rule["
 def closed_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A broker with an authorizer that allows `admin` everything and others nothing."""
     server = Server("kafka", tmp_path_factory.mktemp("guarded") / "kafka")
-    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    users = f'username="admin" password="admin" user_admin="admin" user_{NAME}="secret"'
-    server.arguments = (
-        f"listeners=SASL_PLAINTEXT://{server.address},CONTROLLER://127.0.0.1:{server.port + 1}",
-        f"advertised.listeners=SASL_PLAINTEXT://{server.address}",
-        "listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name=SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
-        "sasl.mechanism.inter.broker.protocol=PLAIN",
-        f"listener.name.sasl_plaintext.plain.sasl.jaas.config={login} {users};",
+    with_sign_in(
+        server,
+        {"admin": "admin", NAME: "secret"},
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users=User:admin;User:ANONYMOUS",  # the controller's listener has no sign-in here
     )

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from support.harness import wait_until
@@ -93,6 +94,26 @@ class Server:
             os.killpg(self._process.pid, number)
             self._process.wait(60)
             self._process = None
+
+
+def with_sign_in(server: Server, users: Mapping[str, str], *more: str) -> Server:
+    """A broker that lets in these users alone, by SASL; `more` are further settings of it. The
+    first of them is the one that the broker itself is."""
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    own = next(iter(users))
+    itself = f'username="{own}" password="{users[own]}"'
+    known = " ".join(f'user_{user}="{password}"' for user, password in users.items())
+    server.arguments = (
+        f"listeners=SASL_PLAINTEXT://{server.address},CONTROLLER://127.0.0.1:{server.port + 1}",
+        f"advertised.listeners=SASL_PLAINTEXT://{server.address}",
+        "listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name=SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
+        "sasl.mechanism.inter.broker.protocol=PLAIN",
+        f"listener.name.sasl_plaintext.plain.sasl.jaas.config={login} {itself} {known};",
+        *more,
+    )
+    return server
 
 
 class Stack:

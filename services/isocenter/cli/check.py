@@ -53,6 +53,8 @@ async def check(settings: Settings, *, prepare: bool = False, wait: float = 0) -
     """Print every finding; 0 when nothing needs fixing. `prepare`: make what the servers lack, and
     look at nothing but them: this machine may be another one than those that will run roles.
     `wait`: seconds in which they may still come up."""
+    if wait and not prepare:
+        raise Invalid("--wait is for --prepare", fix="add --prepare, or leave --wait out")
     async with _upkeep(settings) as servers:
         if prepare:
             await _prepare(servers, wait)

@@ -121,3 +121,9 @@ BY_CODE: dict[Code, type[IsocenterError]] = {
         OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded, IsocenterError,
     )
 }  # fmt: skip
+
+
+def what_of(error: BaseException) -> str:
+    """What may be told of any error: the text of ours; of others the kind alone, since their text
+    may hold anything of a data set."""
+    return str(error) if isinstance(error, IsocenterError) else type(error).__name__

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import IsocenterError
+from isocenter.core.errors import IsocenterError, what_of
 from isocenter.core.events import (
     TOPIC_INSTANCES,
     TOPIC_STUDIES,
@@ -208,7 +208,7 @@ class Indexer:
             "an event cannot be indexed and goes to the dead letters",
             extra={"topic": delivery.topic, "offset": delivery.offset, "error": str(error)},
         )
-        text = str(error) if isinstance(error, IsocenterError) else type(error).__name__
+        text = what_of(error)
         await self.retrying(lambda: consumer.dead_letter(delivery, text))
 
     async def _tell(self, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import IsocenterError, NotFound
+from isocenter.core.errors import NotFound, what_of
 from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
 from isocenter.core.ports import BlobInfo, IndexEntry, StudyIndex
 from isocenter.indexing.conflicts import read_decisions
@@ -93,8 +93,7 @@ async def _read(
         except NotFound:
             continue  # deleted since it was listed
         except Exception as error:  # noqa: BLE001 - whatever one object does, others go on
-            known = isinstance(error, IsocenterError)
-            count.problems[info.key] = str(error) if known else type(error).__name__
+            count.problems[info.key] = what_of(error)
             continue
         entries.append(read.index)
         missing.append(read)

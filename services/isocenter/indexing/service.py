@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from isocenter.core.apis import RebuildProgress, ReplayProgress, Storage, SweepProgress
-from isocenter.core.errors import IsocenterError
+from isocenter.core.errors import IsocenterError, what_of
 from isocenter.core.events import TOPIC_INSTANCES, Event
 from isocenter.core.identity import OBJECTS
 from isocenter.core.ports import Delivery, EventBus, StudyIndex
@@ -35,7 +35,7 @@ class _Replay:
     problems: dict[str, str] = field(default_factory=dict)
 
     def problem(self, delivery: Delivery, error: Exception) -> None:
-        text = str(error) if isinstance(error, IsocenterError) else type(error).__name__
+        text = what_of(error)
         self.problems[f"{delivery.partition}/{delivery.offset}"] = text
 
     def progress(self, *, done: bool = False) -> ReplayProgress:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from isocenter.core.apis import Storage
 from isocenter.core.entries import event_from_object
-from isocenter.core.errors import IsocenterError, NotFound
+from isocenter.core.errors import NotFound, what_of
 from isocenter.core.events import TOPIC_INSTANCES, InstanceStored, Source
 from isocenter.core.identity import InstanceName, ObjectName, objects_prefix, outbox_key
 from isocenter.core.ports import BlobInfo, EventBus, Record, StudyIndex
@@ -160,8 +160,7 @@ class Sweeper:
             except NotFound:
                 continue  # deleted since it was listed
             except Exception as error:  # noqa: BLE001 - whatever one object does, others go on
-                known = isinstance(error, IsocenterError)
-                swept.problems[info.key] = str(error) if known else type(error).__name__
+                swept.problems[info.key] = what_of(error)
                 continue
             records.append(encode(event, _event_id(info)))
         if records:
