@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs dashboards chart bench clean
+.PHONY: image image-again previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs dashboards chart bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part
 image: setup viewer ## Build the container image (BUILDER=docker build)
 	@version=$$($(BIN)/isocenter version | cut -d' ' -f2); \
 	    $(BUILDER) -f infra/images/Dockerfile --build-arg VERSION=$$version -t $(IMAGE):$$version .
+
+image-again: setup viewer ## Build it a second time, from nothing: a test compares the two
+	@version=$$($(BIN)/isocenter version | cut -d' ' -f2); \
+	    $(BUILDER) --no-cache=true -f infra/images/Dockerfile --build-arg VERSION=$$version -t $(IMAGE):$$version-again .
 
 previous-image: viewer ## Build the image of the released version before, which the tests upgrade from
 	@infra/images/previous.sh $(BUILDER)

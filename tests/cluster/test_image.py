@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,22 @@ def test_the_bill_of_materials_names_what_is_installed(place: Namespace, image: 
 def test_holds_nothing_that_installs(place: Namespace, image: str) -> None:
     with pytest.raises(Failed, match="No module named pip"):
         place.run("pip", image, "python", "-m", "pip", "--version")
+
+
+DIGESTS = """
+import hashlib, pathlib
+for path in sorted(pathlib.Path("/opt/isocenter").rglob("*")):
+    if path.is_file() and not path.is_symlink():
+        print(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+"""
+
+
+@pytest.mark.skipif(
+    "CLUSTER_IMAGE_AGAIN" not in os.environ,
+    reason="CLUSTER_IMAGE_AGAIN does not say that the cluster has what `make image-again` builds",
+)
+def test_a_second_build_gives_the_same_files(place: Namespace, image: str) -> None:
+    one = place.run("one", image, "python", "-c", DIGESTS).splitlines()
+    other = place.run("other", f"{image}-again", "python", "-c", DIGESTS).splitlines()
+    assert len(one) > 1000
+    assert sorted(set(one) ^ set(other)) == []

@@ -149,14 +149,19 @@ def test_every_panel_shows_something_of_an_installation_at_work(watched: Watched
 
 
 def test_no_alert_fires_while_all_is_well_and_all_rules_can_be_evaluated(watched: Watched) -> None:
-    work(watched, 100)
+    names = {rule["name"] for rule in watched.prometheus.rules() if rule["type"] == "recording"}
+    assert names
+    rounds = iter(range(100, 200))
+
+    def all_recorded() -> bool:
+        work(watched, next(rounds))  # a rate needs what grows between two scrapes
+        return all(watched.prometheus.values(name) for name in names)
+
+    wait_until(all_recorded, 60, f"each of {sorted(names)} has a value")
     rules = watched.prometheus.rules()
     assert {(rule["name"], rule["health"], rule.get("lastError")) for rule in rules} == {
         (rule["name"], "ok", None) for rule in rules
     }
-    recorded = [rule["name"] for rule in rules if rule["type"] == "recording"]
-    assert recorded
-    assert [name for name in recorded if not watched.prometheus.values(name)] == []
     assert watched.prometheus.firing() == []
 
 

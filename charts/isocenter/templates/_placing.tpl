@@ -1,11 +1,11 @@
-{{/* Where pods may run. Call with (list CONTEXT NAME DEPLOYMENT). */}}
+{{/* How copies are spread. Call with (list CONTEXT NAME SPREAD). */}}
 {{- define "isocenter.spread" -}}
 {{- $context := index . 0 }}
 {{- $name := index . 1 }}
-{{- $one := index . 2 }}
+{{- $spread := index . 2 }}
 {{- $keys := list }}
-{{- if $one.spread.zones }}{{ $keys = append $keys "topology.kubernetes.io/zone" }}{{ end }}
-{{- if $one.spread.hosts }}{{ $keys = append $keys "kubernetes.io/hostname" }}{{ end }}
+{{- if $spread.zones }}{{ $keys = append $keys "topology.kubernetes.io/zone" }}{{ end }}
+{{- if $spread.hosts }}{{ $keys = append $keys "kubernetes.io/hostname" }}{{ end }}
 {{- with $keys }}
 topologySpreadConstraints:
   {{- range . }}
@@ -19,13 +19,17 @@ topologySpreadConstraints:
     matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}
-{{- with $one.nodeSelector }}
+{{- end }}
+
+{{/* Where pods may run. Call with the deployment's values. */}}
+{{- define "isocenter.placing" -}}
+{{- with .nodeSelector }}
 nodeSelector: {{ toJson . }}
 {{- end }}
-{{- with $one.tolerations }}
+{{- with .tolerations }}
 tolerations: {{ toJson . }}
 {{- end }}
-{{- with $one.affinity }}
+{{- with .affinity }}
 affinity: {{ toJson . }}
 {{- end }}
 {{- end }}
@@ -42,5 +46,5 @@ resources: {{ toJson $context.Values.prepare.resources }}
 securityContext:
   {{- include "isocenter.containerSecurity" $context | nindent 2 }}
 volumeMounts:
-  {{- include "isocenter.mounts" (list "prepare" (index . 1)) | nindent 2 }}
+  {{- include "isocenter.mounts" (index . 1) | nindent 2 }}
 {{- end }}

@@ -69,15 +69,16 @@ dicom-clients: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Mounts and volumes that every pod has. Call with (list CONFIGMAP FILES). */}}
+{{/* Mounts that every pod has. Call with its files. */}}
 {{- define "isocenter.mounts" -}}
 - {name: config, mountPath: /etc/isocenter/isocenter.toml, subPath: isocenter.toml, readOnly: true}
 - {name: tmp, mountPath: /tmp}
-{{- range $name, $secret := index . 1 }}
+{{- range $name, $secret := . }}
 - {name: {{ $name }}, mountPath: /etc/isocenter/{{ $name }}, readOnly: true}
 {{- end }}
 {{- end }}
 
+{{/* Their volumes. Call with (list CONFIGMAP FILES). */}}
 {{- define "isocenter.volumes" -}}
 - name: config
   configMap: {name: {{ index . 0 }}}
@@ -122,4 +123,78 @@ readinessProbe:
 {{- if has "web" $roles }}
 - {name: http, containerPort: 8080}
 {{- end }}
+{{- end }}
+
+{{/* The pod template of Isocenter's own workloads. Call with a dict: context, component, one (the deployment's values),
+roles, uses (servers whose credentials it gets), args, files, toml, spread (text), prepared, data (a claim's name). */}}
+{{- define "isocenter.podTemplate" -}}
+{{- $context := .context }}
+{{- $one := .one }}
+{{- $config := printf "%s-%s" (include "isocenter.fullname" $context) .component }}
+metadata:
+  labels:
+    {{- include "isocenter.labels" $context | nindent 4 }}
+    app.kubernetes.io/component: {{ .component | quote }}
+    {{- range .roles }}
+    isocenter.io/{{ . }}: "true"
+    {{- end }}
+    {{- with $one.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/settings: {{ sha256sum .toml | quote }}
+    {{- with $one.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "isocenter.fullname" $context | quote }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with $context.Values.image.pullSecrets }}
+  imagePullSecrets: {{ toJson . }}
+  {{- end }}
+  {{- with $one.priorityClassName }}
+  priorityClassName: {{ . | quote }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ add $one.preStopSeconds $one.drainSeconds 10 }}
+  securityContext:
+    {{- include "isocenter.podSecurity" $context | nindent 4 }}
+  {{- with .spread }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- include "isocenter.placing" $one | nindent 2 }}
+  {{- if .prepared }}
+  initContainers:
+    # Servers of the release itself come up beside the pods: wait for them, and make what they lack.
+    - name: prepare
+      {{- include "isocenter.preparing" (list $context .files) | nindent 6 }}
+  {{- end }}
+  containers:
+    - name: isocenter
+      image: {{ include "isocenter.image" $context }}
+      imagePullPolicy: {{ $context.Values.image.pullPolicy }}
+      args: {{ toJson .args }}
+      ports:
+        {{- include "isocenter.ports" (list $context .roles) | nindent 8 }}
+      {{- with concat (include "isocenter.credentials" (list $context .uses) | fromYamlArray) $one.env }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- include "isocenter.probes" $context | nindent 6 }}
+      # Balancers forget the pod before it begins to refuse.
+      lifecycle: {preStop: {sleep: {seconds: {{ $one.preStopSeconds }}}}}
+      resources: {{ toJson $one.resources }}
+      securityContext:
+        {{- include "isocenter.containerSecurity" $context | nindent 8 }}
+      volumeMounts:
+        {{- include "isocenter.mounts" .files | nindent 8 }}
+        {{- if .data }}
+        - {name: data, mountPath: /var/lib/isocenter}
+        {{- end }}
+  volumes:
+    {{- include "isocenter.volumes" (list $config .files) | nindent 4 }}
+    {{- with .data }}
+    - name: data
+      persistentVolumeClaim: {claimName: {{ . | quote }}}
+    {{- end }}
 {{- end }}
