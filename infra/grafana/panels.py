@@ -152,8 +152,7 @@ STUDIES = number("Studies", "Studies that searches find.", COUNT, shared(ARCHIVE
 INSTANCES = number("Instances", "Instances that searches find.", COUNT, shared(ARCHIVE_INSTANCES))
 SIZE = number(
     "Size",
-    "Part 10 bytes of all versions kept. With Elasticsearch there is no number here: it does not "
-    "know sizes, the object store does.",
+    "Part 10 bytes of all versions kept.",
     BYTES,
     shared(ARCHIVE_BYTES),
 )

@@ -337,8 +337,7 @@ def test_scalers_look_at_metrics_and_groups_that_are_there(everything: Rendered)
         if kind in metric
     }
     assert "isocenter_log_lag" in named
-    if missing := named - known:
-        pytest.xfail(f"no process measures {missing}: autoscaling.perPod does nothing")
+    assert named <= known
     scaled = {one["metadata"]["name"]: one for one in everything.kind("ScaledObject")}
     assert scaled.keys() == {"pacs-isocenter-indexing", "pacs-isocenter-audit"}
     scaled_again = {one["metadata"]["name"] for one in everything.kind("HorizontalPodAutoscaler")}
@@ -346,11 +345,20 @@ def test_scalers_look_at_metrics_and_groups_that_are_there(everything: Rendered)
 
 
 def test_lag_is_that_of_the_groups_that_consume(everything: Rendered) -> None:
+    """Both KEDA's and that of the adapter of external metrics."""
     from isocenter.adapters.bus.kafka.client import Connection
     from isocenter.adapters.index.elasticsearch.schema import feed
     from isocenter.audit.consumer import GROUP, TOPIC_AUDIT
     from isocenter.core.events import TOPIC_INSTANCES
 
+    external = {
+        metric["external"]["metric"]["selector"]["matchLabels"]["group"]
+        for one in rendered.render(*SHAPES["network"]).kind("HorizontalPodAutoscaler")
+        for metric in one["spec"]["metrics"]
+        if "external" in metric
+    }
+    assert external
+    assert external <= {feed(), GROUP}
     client = Connection(("kafka:9092",), "isocenter", {})
     for name, group, topic in (
         ("indexing", feed(), TOPIC_INSTANCES),

@@ -14,6 +14,7 @@ import pytest
 from elasticsearch import Elasticsearch
 from kafka.admin import KafkaAdminClient
 
+from isocenter.adapters.index.elasticsearch.schema import INSTANCES, alias
 from support.files import find_instances, write_series
 from support.harness import Isocenter, wait_until
 from support.kept import ObjectsInBucket
@@ -38,7 +39,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(
 ) -> None:
     code, told = checked(stack, name, tmp_path)
     assert code == 1
-    for missing in (f"{name}.instances", f"bucket {name}", f"{name}-instances"):
+    for missing in (f"{name}.instances", f"bucket {name}", alias(name, INSTANCES)):
         assert missing in told, told
     assert told.count("isocenter check --prepare") >= 3
     prepared(stack, name, tmp_path)
@@ -85,14 +86,14 @@ def test_an_index_of_somebody_else_is_named_and_left_alone(
 ) -> None:
     client = Elasticsearch(f"http://{stack.elasticsearch.address}")
     mapping = {"properties": {"title": {"type": "text"}}}
-    client.indices.create(index=f"{name}-instances", mappings=mapping)
-    client.index(index=f"{name}-instances", id="1", document={"title": "theirs"}, refresh=True)
+    client.indices.create(index=alias(name, INSTANCES), mappings=mapping)
+    client.index(index=alias(name, INSTANCES), id="1", document={"title": "theirs"}, refresh=True)
     Isocenter(tmp_path / "data", "up", stack.settings(name)).cli("check", "--prepare")
     code, told = checked(stack, name, tmp_path)
     assert code == 1
-    assert f"{name}-instances" in told
+    assert alias(name, INSTANCES) in told
     assert "index" in told
-    assert client.count(index=f"{name}-instances")["count"] == 1
+    assert client.count(index=alias(name, INSTANCES))["count"] == 1
     client.close()
 
 

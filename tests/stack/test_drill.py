@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from minio import Minio
 
+from isocenter.adapters.index.elasticsearch.schema import STUDIES, alias
 from support.clients import dcmtk
 from support.files import Series, find_instances, write_series
 from support.harness import Isocenter, running, wait_until
@@ -72,7 +73,7 @@ def test_a_drill_while_scanners_send_changes_nothing_and_finds_what_is_wrong(
     minio = Minio(stack.minio.address, ACCESS_KEY, SECRET_KEY, secure=False)
     (key, *_) = isocenter.objects.contents(one.study)
     minio.remove_object(name, key)
-    forget(stack, f"{name}-studies", other.study)
+    forget(stack, alias(name, STUDIES), other.study)
     drill = isocenter.cli("drill", "--sample", "0")
     told = " ".join(drill.stderr.split())
     assert drill.returncode == 1

@@ -29,7 +29,6 @@ async def index(stack: Stack, name: str) -> AsyncIterator[ElasticsearchIndex]:
 
 class TestElasticsearchIndex(StudyIndexSuite):
     __test__ = True
-    tells_bytes = False
 
     @pytest.fixture
     async def index(self, stack: Stack, name: str) -> AsyncIterator[ElasticsearchIndex]:
@@ -158,7 +157,7 @@ async def test_an_index_of_others_or_of_another_schema_is_not_touched(
     async with AsyncElasticsearch(f"http://{address}") as client:
         await client.indices.create(
             index=f"{name}-studies-v0-0",
-            aliases={f"{name}-studies": {}},
+            aliases={schema.alias(name, schema.STUDIES): {}},
             mappings={"_meta": meta},
             settings={"number_of_replicas": 0},
         )
@@ -196,8 +195,8 @@ async def test_preparing_is_repeatable_and_several_may_do_it_at_once(
         assert len(missing) == 6
         made = await asyncio.gather(*(upkeep.prepare() for _ in range(3)))
         assert sorted(line for lines in made for line in lines) == sorted(
-            f"index {name}-{kind}-v1-0"
-            for kind in ("audit", "contexts", "instances", "patients", "series", "studies")
+            f"index {name}-{kind}-v{schema.schema_of(kind)}-0"
+            for kind in (*schema.KINDS, schema.AUDIT)
         )
         assert await upkeep.prepare() == []
         findings = await upkeep.check()
@@ -214,7 +213,7 @@ async def test_a_lost_part_of_an_index_in_use_is_not_made_anew_but_rebuilt(
     address = stack.elasticsearch.address
     await index.upsert([entry("1.2", "1.2.1", "1")])
     async with AsyncElasticsearch(f"http://{address}") as client:
-        await client.indices.delete(index=f"{name}-series-v1-0")
+        await client.indices.delete(index=f"{name}-series-v{schema.SCHEMA}-0")
     upkeep = await ElasticsearchUpkeep.open(url_of(address, name), SETTINGS)
     assert await upkeep.prepare() == []
     (finding,) = [f for f in await upkeep.check() if "series" in f.what]

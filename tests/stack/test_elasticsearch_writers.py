@@ -13,6 +13,7 @@ import pytest
 
 from contract.study_index_suite import NAMES, answers
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
+from isocenter.adapters.index.elasticsearch.schema import PATIENTS, STUDIES, alias
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import ObjectName
 from isocenter.core.matching import Level, Search
@@ -275,7 +276,7 @@ async def test_a_writer_whose_index_is_replaced_before_it_ends_writes_into_the_n
 
     def at_the_last_look(_method: str, path: str, _body: object) -> bool:
         nonlocal looks
-        looks += path.endswith("-patients") and "-studies," in path
+        looks += path.endswith(alias("", PATIENTS)) and f"{alias('', STUDIES)}," in path
         return looks == 2
 
     gate = Gate(index, at_the_last_look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -47,6 +48,16 @@ def store(isocenter: Isocenter, series: Series) -> Series:
     sender.join(120)
     assert not sender.pending, sender.refused
     return series
+
+
+def searches(isocenter: Isocenter) -> bool:
+    """Whether searches are answered: not while there is no index."""
+    try:
+        isocenter.search("/studies?limit=1")
+    except HTTPError as error:
+        assert error.code == 503
+        return False
+    return True
 
 
 def found_by(isocenter: Isocenter, expected: Sequence[Series]) -> None:
@@ -117,5 +128,6 @@ def test_indexing_fills_the_index_of_a_version_that_nobody_prepared(
     found_by(old, [before])
     new.start()
     after = store(new, write_series(tmp_path / "2", 20))
+    wait_until(lambda: searches(new), 60, "its index is filled")
     found_by(new, [before, after])
     found_by(old, [before, after])

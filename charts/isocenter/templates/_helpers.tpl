@@ -43,6 +43,11 @@ indexing: {calls: [storage], uses: [kafka, elasticsearch]}
 audit: {calls: [], uses: [kafka, elasticsearch]}
 {{- end }}
 
+{{/* Role -> its group of consumers; that of indexing names the schema of the search index. */}}
+{{- define "isocenter.group" -}}
+{{- get (dict "indexing" "indexing-v2" "audit" "audit") . }}
+{{- end }}
+
 {{/* Name -> deployment with everything filled in, sites among them. */}}
 {{- define "isocenter.deployments" -}}
 {{- $all := dict }}

@@ -265,7 +265,7 @@ class Totals:
 
     studies: int  # that searches find
     instances: int
-    bytes: int | None  # of all versions kept; None where the index cannot tell cheaply
+    bytes: int  # of all versions kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,5 +44,4 @@ class ArchiveTotals:
             await asyncio.sleep(EVERY_SECONDS)
 
     def _told(self, name: str) -> Observations:
-        value: int | None = getattr(self._totals, name, None)
-        return [] if value is None else [(value, {})]
+        return [] if self._totals is None else [(getattr(self._totals, name), {})]

@@ -235,7 +235,7 @@ ARCHIVE_INSTANCES = _of_archive("instances", "{instance}", "Instances that searc
 ARCHIVE_BYTES = _of_archive(
     "bytes",
     "By",
-    "Part 10 bytes of all versions kept (Elasticsearch does not know)",
+    "Part 10 bytes of all versions kept",
 )
 
 # --- objects and pixels --------------------------------------------------------------------------

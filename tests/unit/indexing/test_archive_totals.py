@@ -46,7 +46,7 @@ async def test_they_are_those_of_the_index_and_are_asked_for_again(
 
 
 class Away:
-    """An index that is there only at first, and does not know how many bytes it has."""
+    """An index that is there only at first."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -55,14 +55,14 @@ class Away:
         self.asked += 1
         if self.asked > 1:
             raise Unavailable("the index does not answer")
-        return Totals(7, 70, None)
+        return Totals(7, 70, 700)
 
 
 async def test_what_is_unknown_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     index, recorder = Away(), Recorder()
     totals = ArchiveTotals(index, recorder.telemetry)  # type: ignore[arg-type]
     totals.start()
-    await until(recorder, [7, 70])
+    await until(recorder, [7, 70, 700])
     await totals.stop()
     totals.start()
     await until(recorder, [])

@@ -95,6 +95,7 @@ def document(name: InstanceName, versions: Sequence[Version]) -> bytes:
         "path": study_path(name.partition, name.study),
         "parent": f"{name.partition}/{name.study}/{name.series}",
         "shown": shown is not None,
+        "size": sum(version["size"] for version in versions),
         "versions": versions,
     }
     held = [version["context"] for version in versions if version is not shown]

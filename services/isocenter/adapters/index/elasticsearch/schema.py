@@ -8,8 +8,8 @@ Every schema has a generation in use, and a group of consumers that fills it: ve
 isocenter with different schemas run side by side, and going back to the older one loses nothing.
 The audit trail cannot be made anew, so it has a schema of its own, to which fields are only added.
 
-- `instances`: one document an instance name, with all kept versions of it. `group` names the
-  context of the version that answers, `held` those of the others.
+- `instances`: one document an instance name, with all kept versions of it and their `size` in
+  bytes together. `group` names the context of the version that answers, `held` those of the others.
 - `contexts`: the distinct patient, study and series attributes of the instances of a series.
 - `series`, `studies`, `patients`: what these levels answer, with the order of `core.matching`
   and the canonical terms of their own attributes and of those above (`t`; the words of names: `w`).
@@ -35,7 +35,7 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.matching import JsonAttributes, Level, name_words, terms
 from isocenter.core.ports import FEED
 
-SCHEMA = 1  # of the search index; whoever raises it changes nothing that the former one means
+SCHEMA = 2  # of the search index; whoever raises it changes nothing that the former one means
 AUDIT_SCHEMA = 1
 INSTANCES, CONTEXTS, SERIES, STUDIES, PATIENTS = KINDS = (
     "instances", "contexts", "series", "studies", "patients",
@@ -244,7 +244,7 @@ _FIELDS: Mapping[str, Json] = {
     INSTANCES: {
         "partition": _FILTER, "study": _FILTER, "series": _FILTER, "instance": _WORD,
         "path": _FILTER, "parent": _WORD, "group": _WORD, "held": _WORD,
-        "shown": _FLAG, "number": _NUMBER, "versions": _OPAQUE,
+        "shown": _FLAG, "number": _NUMBER, "size": _NUMBER, "versions": _OPAQUE,
     },
     CONTEXTS: {
         "id": _WORD, "path": _FILTER, "attributes": _OPAQUE,

@@ -8,6 +8,7 @@ the documents.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -216,13 +217,24 @@ async def _count(walk: Walk, kind: str, query: Json) -> int:
 
 
 async def totals(client: ElasticsearchClient, names: Names) -> Totals:
-    """What all studies hold, from their own counts."""
-    body: Json = {
+    """What all studies hold, from their own counts, and the bytes of all instances."""
+    of_studies: Json = {
         "size": 0,
         "track_total_hits": True,
         "query": {"term": {"shown": True}},
         "aggs": {"instances": {"sum": {"field": "instance_count"}}},
     }
-    answer = await client.search(names.alias(STUDIES), body)
-    instances = int(answer["aggregations"]["instances"]["value"])
-    return Totals(int(answer["hits"]["total"]["value"]), instances, None)
+    of_instances: Json = {
+        "size": 0,
+        "track_total_hits": False,
+        "aggs": {"bytes": {"sum": {"field": "size"}}},
+    }
+    studies, instances = await asyncio.gather(
+        client.search(names.alias(STUDIES), of_studies),
+        client.search(names.alias(INSTANCES), of_instances),
+    )
+    return Totals(
+        int(studies["hits"]["total"]["value"]),
+        int(studies["aggregations"]["instances"]["value"]),
+        int(instances["aggregations"]["bytes"]["value"]),
+    )
