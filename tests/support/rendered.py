@@ -128,6 +128,10 @@ class _Once(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# A lone = is text to Kubernetes' reader of YAML, and to Helm's; PyYAML alone makes a type of it.
+_Once.add_constructor("tag:yaml.org,2002:value", _Once.construct_yaml_str)
+
+
 def roles_of(pod: Object) -> list[str]:
     """Roles that a pod runs by name: none of `isocenter up`, which runs them all."""
     verb, *rest = pod["spec"]["containers"][0].get("args") or [""]
