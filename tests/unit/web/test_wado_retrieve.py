@@ -13,6 +13,7 @@ from support.telemetry import Recorder
 from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web, data_set_of, part10
 
 EXPLICIT = "1.2.840.10008.1.2.1"
+AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 AS_VIEWERS_ASK = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
 
@@ -34,7 +35,7 @@ def parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
     "path", [INSTANCE, f"/dicomweb/studies/{STUDY}/series/{SERIES}", f"/dicomweb/studies/{STUDY}"]
 )
 async def test_objects_come_as_stored_in_multipart(path: str) -> None:
-    answer = await web_with(JPEG_LS).get(path)
+    answer = await web_with(JPEG_LS).get(path, accept=AS_STORED)
     assert answer.status_code == 200
     ((kind, data),) = parts(answer)
     assert kind == f"application/dicom; transfer-syntax={JPEG_LS}"
@@ -84,9 +85,38 @@ async def test_what_cannot_be_made_is_406(accept: str) -> None:
     assert (await web_with().get(INSTANCE, accept=accept)).status_code == 406
 
 
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", 'multipart/related; type="application/dicom"', "application/dicom"]
+)
+async def test_without_a_transfer_syntax_it_is_explicit_vr_little_endian(accept: str) -> None:
+    answer = await web_with(JPEG_LS).get(INSTANCE, accept=accept)
+    alone = accept == "application/dicom"
+    kind = answer.headers["content-type"] if alone else parts(answer)[0][0]
+    assert kind == f"application/dicom; transfer-syntax={EXPLICIT}"
+
+
+async def test_parts_have_the_transfer_syntaxes_that_are_wanted_of_each() -> None:
+    web = web_with(JPEG_LS)
+    web.storage.keep("1.2.3.4.6", syntax="1.2.840.10008.1.2.4.90")
+    kind = 'multipart/related; type="application/dicom"; transfer-syntax='
+    answer = await web.get(
+        f"/dicomweb/studies/{STUDY}", accept=f"{kind}{EXPLICIT};q=0.5, {kind}{JPEG_LS}"
+    )
+    assert [one.partition("=")[2] for one, _ in parts(answer)] == [JPEG_LS, EXPLICIT]
+
+
 @pytest.mark.parametrize("accept", ["nonsense", "a/b; q=7", "a/b c/d", 'a/b; x="'])
-async def test_a_malformed_accept_field_is_400(accept: str) -> None:
-    assert (await web_with().get(INSTANCE, accept=accept)).status_code == 400
+async def test_a_malformed_accept_field_is_passed_over(accept: str) -> None:
+    answer = await web_with().get(INSTANCE, accept=accept)
+    assert answer.status_code == 406
+    assert "transfer-syntax=*" in answer.json()["detail"]
+    assert (await web_with().get(INSTANCE, accept=f"{accept}, */*")).status_code == 200
+
+
+async def test_dicom_and_rendered_media_types_together_are_400() -> None:
+    answer = await web_with().get(INSTANCE, accept="application/dicom, image/jpeg")
+    assert answer.status_code == 400
+    assert "8.7.5" in answer.json()["detail"]
 
 
 async def test_metadata_is_one_array_with_our_bulk_data_addresses() -> None:
