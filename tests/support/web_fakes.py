@@ -35,6 +35,7 @@ from isocenter.web.settings import WebSettings
 
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"
+PDF = b"%PDF-1.7"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 
 
@@ -130,7 +131,10 @@ class FakeStorage:
     ) -> AsyncIterator[bytes]:
         async for kept in self.instances(partition, study, series, instance):
             uri = bulk_uri(kept.name) + "00420011"
-            yield b'{"00420011":{"vr":"OB","BulkDataURI":"%s"}}' % uri.encode()
+            yield (
+                b'{"00420011":{"vr":"OB","BulkDataURI":"%s"},'
+                b'"00420012":{"vr":"LO","Value":["application/pdf"]}}' % uri.encode()
+            )
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         data = self.data[instance.name.instance]
@@ -156,10 +160,17 @@ class FakeStorage:
                 raise NotFound(f"there is no frame {number}")
             yield Frame(number, self.frame)
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
         if path != "00420011":
             raise NotFound("no such bulk data")
-        return b"%PDF-1.7"
+        return len(PDF)
+
+    async def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        end = await self.bulk_size(instance, path) if length is None else offset + length
+        for at in range(offset, end, 3):
+            yield PDF[at : min(at + 3, end)]
 
 
 class FakeTranscoding:

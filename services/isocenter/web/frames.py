@@ -1,4 +1,4 @@
-"""WADO-RS frames and bulk data (PS3.18 10.4.1.1.5 and 10.4.1.1.6).
+"""WADO-RS frames (PS3.18 10.4.1.1.6).
 
 `transfer-syntax=*` means as stored, also together with type="application/octet-stream", as
 viewers ask; each part then names the media type of its codestream. Uncompressed frames are
@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from isocenter.core.apis import PixelFormat, StoredInstance, Transcoding
-from isocenter.core.errors import Invalid
 from isocenter.core.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -26,7 +25,7 @@ from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES, OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, frame_numbers, resource
 
-_PRIVATE = (b"cache-control", b"private, no-cache")
+PRIVATE = (b"cache-control", b"private, no-cache")
 
 
 def _plain(stored: TransferSyntax) -> bool:
@@ -66,7 +65,7 @@ def _content_type(form: Offer) -> str:
 
 
 class Frames:
-    """The transactions that retrieve pixels and other bulk data."""
+    """The transaction that retrieves frames, and how others give them out."""
 
     def __init__(self, *, retrieving: Retrieving, transcoding: Transcoding) -> None:
         self._retrieving = retrieving
@@ -76,25 +75,37 @@ class Frames:
     async def frames(self, exchange: Exchange) -> None:
         """The frames of a frame list."""
         numbers = frame_numbers(exchange.path["frames"], exchange.settings.max_frames)
-        accepted = negotiation.accepted(exchange)
+        exchange.parameters("accept")
         instance = await self._retrieving.one(exchange)
-        stored = lookup(instance.transfer_syntax)
-        form = choose(accepted, stored, single=len(numbers) == 1)
+        await self.answer(exchange, instance, numbers, "WADO-RS frames")
+
+    def form(self, accepted: Accepted, transfer_syntax: str, *, single: bool) -> Offer:
+        """The form that is wanted most of frames in a transfer syntax. Raises the 406 `Problem`."""
+        stored = lookup(transfer_syntax)
+        form = choose(accepted, stored, single=single)
         if form is None:
             raise negotiation.not_acceptable(offers(stored, multipart=True))
+        return form
+
+    async def answer(
+        self, exchange: Exchange, instance: StoredInstance, numbers: Sequence[int], detail: str
+    ) -> None:
+        """These frames, as the client wants them."""
+        accepted = negotiation.accepted(exchange)
+        form = self.form(accepted, instance.transfer_syntax, single=len(numbers) == 1)
         etag = f'"{instance.digest[:32]}-{form.transfer_syntax}"'.encode("ascii")
-        headers = [(b"etag", etag), (b"vary", b"accept"), _PRIVATE]
+        headers = [(b"etag", etag), (b"vary", b"accept"), PRIVATE]
         if if_none_match(exchange, etag):
             await exchange.not_modified(headers)
             return
-        await self._retrieving.accessed(exchange, instance.name, "WADO-RS frames")
+        await self._retrieving.accessed(exchange, instance.name, detail)
         if len(numbers) == 1:
             await self._single(exchange, instance, numbers[0], form, headers)
             return
         writer = MultipartWriter(form.media)
         headers.append((b"content-type", writer.content_type))
         place = f"{resource(exchange.root, instance.name)}/frames"
-        parts = self._parts(writer, instance, numbers, form, place)
+        parts = self._whole(writer, instance, numbers, form, place)
         await exchange.stream(200, headers, parts)
 
     async def _single(
@@ -118,7 +129,7 @@ class Frames:
         begin = writer.begin(_content_type(form), place)
         await exchange.answer(200, headers, begin, data, writer.end)
 
-    async def _parts(
+    async def _whole(
         self,
         writer: MultipartWriter,
         instance: StoredInstance,
@@ -126,13 +137,26 @@ class Frames:
         form: Offer,
         place: str,
     ) -> Chunks:
+        async with aclosing(self.parts(writer, instance, numbers, form, place)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        yield writer.end
+
+    async def parts(
+        self,
+        writer: MultipartWriter,
+        instance: StoredInstance,
+        numbers: Sequence[int],
+        form: Offer,
+        place: str,
+    ) -> Chunks:
+        """Frames, each a part."""
         at = 0
         async with aclosing(self._data(instance, numbers, form)) as frames:
             async for data in frames:
                 yield writer.begin(_content_type(form), f"{place}/{numbers[at]}")
                 yield data
                 at += 1
-        yield writer.end
 
     async def _data(self, instance: StoredInstance, numbers: Sequence[int], form: Offer) -> Chunks:
         pixels: PixelFormat | None = None
@@ -145,27 +169,3 @@ class Frames:
                     continue
                 pixels = pixels or await self._storage.pixel_format(instance)
                 yield await self._transcoding.decode(frame.data, syntax, pixels)
-
-    async def bulk_data(self, exchange: Exchange) -> None:
-        """The value of one element, in its byte order as stored."""
-        if exchange.query and exchange.query[0][0] != "accept":
-            raise Invalid("bulk data has no parameter but `accept`")
-        forms = (Offer(OCTETS, multipart=True), Offer(OCTETS))
-        form = negotiation.accepted(exchange).best(forms)
-        if form is None:
-            raise negotiation.not_acceptable(forms)
-        instance = await self._retrieving.one(exchange)
-        etag = f'"{instance.digest[:32]}"'.encode("ascii")
-        headers = [(b"etag", etag), (b"vary", b"accept"), _PRIVATE]
-        if if_none_match(exchange, etag):
-            await exchange.not_modified(headers)
-            return
-        value = await self._storage.bulk(instance, exchange.path["path"])
-        await self._retrieving.accessed(exchange, instance.name, "WADO-RS bulk data")
-        if not form.multipart:
-            headers.append((b"content-type", OCTETS.encode("ascii")))
-            await exchange.answer(200, headers, value)
-            return
-        writer = MultipartWriter(OCTETS)
-        headers.append((b"content-type", writer.content_type))
-        await exchange.answer(200, headers, writer.begin(OCTETS), value, writer.end)

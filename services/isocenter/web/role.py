@@ -10,6 +10,7 @@ from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
+from isocenter.web.bulk_data import BulkData
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
 from isocenter.web.qido import Qido
@@ -46,6 +47,7 @@ def application(
     qido = Qido(query=query, audit_log=audit_log)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
+    bulk_data = BulkData(retrieving=retrieving, frames=frames)
     rendered = Rendered(retrieving=retrieving, transcoding=transcoding)
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
@@ -71,7 +73,15 @@ def application(
             _INSTANCE + "/metadata": metadata,
             _INSTANCE + "/rendered": drawn,
             _INSTANCE + "/thumbnail": thumbnail,
-            _INSTANCE + "/bulkdata/{path...}": {"GET": frames.bulk_data},
+            _INSTANCE + "/bulkdata/{path...}": {"GET": bulk_data.element},
+            **{
+                level + path: {"GET": handler}
+                for level in (_STUDY, _SERIES, _INSTANCE)
+                for path, handler in (
+                    ("/bulkdata", bulk_data.all_values),
+                    ("/pixeldata", bulk_data.all_pixels),
+                )
+            },
         }
     )
     return Application([*routes, *_pages(settings, readiness)], settings)
