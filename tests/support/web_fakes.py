@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmwrite
 
+from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import (
     Announcement,
     Frame,
@@ -28,6 +29,7 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
@@ -242,8 +244,13 @@ class Web:
     transcoding: FakeTranscoding = field(default_factory=FakeTranscoding)
     ingest: FakeIngest = field(default_factory=FakeIngest)
     audit: FakeAudit = field(default_factory=FakeAudit)
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    feed: ChangeFeed = field(init=False)
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
+
+    def __post_init__(self) -> None:
+        self.feed = ChangeFeed(self.bus)
 
     @property
     def application(self) -> Application:
@@ -254,6 +261,7 @@ class Web:
             query=self.query,
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
+            feed=self.feed,
             readiness=lambda: self.problems,
             telemetry=self.telemetry,
         )
@@ -279,7 +287,7 @@ class Web:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[tuple[WebRole, str]]:
         """The role on a free port of loopback, and its address."""
-        role = WebRole(self.application, self.settings)
+        role = WebRole(self.application, self.settings, self.feed)
         await role.start()
         try:
             yield role, f"http://127.0.0.1:{role.port}"
