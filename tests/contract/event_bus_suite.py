@@ -143,6 +143,15 @@ class EventBusSuite:
     async def test_replay_of_an_unknown_topic_is_empty(self, bus):
         assert [d async for d in bus.replay("nothing")] == []
 
+    async def test_replay_from_the_oldest_offset_is_all_there_is(self, bus):
+        before = await bus.end(TOPIC)
+        await bus.append(TOPIC, [record(i) for i in range(3)])
+        oldest = await bus.oldest(TOPIC)
+        # Nothing was removed: whoever looked at the empty log has missed nothing.
+        assert all(oldest[number] <= offset for number, offset in before.items())
+        assert oldest.keys() == (await bus.end(TOPIC)).keys()
+        assert numbers([d async for d in bus.replay(TOPIC, oldest)]) == [0, 1, 2]
+
     async def test_end_is_where_the_next_event_goes(self, bus):
         await bus.append(TOPIC, [record(1)])
         end = await bus.end(TOPIC)

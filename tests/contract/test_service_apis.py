@@ -257,14 +257,18 @@ async def test_instances_metadata_and_pixels_are_read(service):
     assert await api.pixel_format(INSTANCE) == PIXELS
     frames = await all_of(api.frames(INSTANCE, [2, 1]))
     assert [(f.number, f.data) for f in frames] == [(2, BIG), (1, BIG)]
-    assert await api.bulk(INSTANCE, "0042,0011") == BIG
+    assert await api.bulk_size(INSTANCE, "00420011") == len(BIG)
+    assert b"".join(await all_of(api.bulk(INSTANCE, "00420011"))) == BIG
+    assert b"".join(await all_of(api.bulk(INSTANCE, "00420011", 7, 0))) == BIG
     assert fake.asked == [
         ("main", "1.2", "1.2.3", "1.2.3.4"),
         ("main", "1.2", "", ""),
         (INSTANCE,),
         (INSTANCE,),
         (INSTANCE, (2, 1)),
-        (INSTANCE, "0042,0011"),
+        (INSTANCE, "00420011"),
+        (INSTANCE, "00420011", 0, None),
+        (INSTANCE, "00420011", 7, 0),
     ]
 
 

@@ -160,9 +160,16 @@ class FakeStorage(Fake):
         async for number in self._answers(*numbers):
             yield Frame(number, BIG)
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
         self._ask(instance, path)
-        return BIG
+        return len(BIG)
+
+    async def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ):
+        self._ask(instance, path, offset, length)
+        async for part in self._answers(BIG):
+            yield part
 
     async def verify(self, prefix: str):
         self._ask(prefix)

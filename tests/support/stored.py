@@ -34,6 +34,14 @@ async def one(archive: Archive, data: bytes, transfer_syntax: str = "") -> Store
     return found
 
 
+async def bulk_of(
+    archive: Archive, stored: StoredInstance, path: str, offset: int = 0, length: int | None = None
+) -> bytes:
+    """A range of the value of a bulk data element."""
+    value = archive.storage.bulk(stored, path, offset, length)
+    return b"".join([chunk async for chunk in value])
+
+
 async def frames_of(archive: Archive, instance: StoredInstance, numbers: list[int]) -> list[bytes]:
     """Frames as stored."""
     return [frame.data async for frame in archive.storage.frames(instance, numbers)]

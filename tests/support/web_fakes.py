@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmwrite
 
+from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import (
     Announcement,
     Frame,
@@ -28,6 +29,7 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
@@ -35,6 +37,7 @@ from isocenter.web.settings import WebSettings
 
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"
+PDF = b"%PDF-1.7"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 
 
@@ -130,7 +133,10 @@ class FakeStorage:
     ) -> AsyncIterator[bytes]:
         async for kept in self.instances(partition, study, series, instance):
             uri = bulk_uri(kept.name) + "00420011"
-            yield b'{"00420011":{"vr":"OB","BulkDataURI":"%s"}}' % uri.encode()
+            yield (
+                b'{"00420011":{"vr":"OB","BulkDataURI":"%s"},'
+                b'"00420012":{"vr":"LO","Value":["application/pdf"]}}' % uri.encode()
+            )
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         data = self.data[instance.name.instance]
@@ -156,10 +162,17 @@ class FakeStorage:
                 raise NotFound(f"there is no frame {number}")
             yield Frame(number, self.frame)
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
         if path != "00420011":
             raise NotFound("no such bulk data")
-        return b"%PDF-1.7"
+        return len(PDF)
+
+    async def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        end = await self.bulk_size(instance, path) if length is None else offset + length
+        for at in range(offset, end, 3):
+            yield PDF[at : min(at + 3, end)]
 
 
 class FakeTranscoding:
@@ -231,8 +244,13 @@ class Web:
     transcoding: FakeTranscoding = field(default_factory=FakeTranscoding)
     ingest: FakeIngest = field(default_factory=FakeIngest)
     audit: FakeAudit = field(default_factory=FakeAudit)
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    feed: ChangeFeed = field(init=False)
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
+
+    def __post_init__(self) -> None:
+        self.feed = ChangeFeed(self.bus)
 
     @property
     def application(self) -> Application:
@@ -243,6 +261,7 @@ class Web:
             query=self.query,
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
+            feed=self.feed,
             readiness=lambda: self.problems,
             telemetry=self.telemetry,
         )
@@ -268,7 +287,7 @@ class Web:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[tuple[WebRole, str]]:
         """The role on a free port of loopback, and its address."""
-        role = WebRole(self.application, self.settings)
+        role = WebRole(self.application, self.settings, self.feed)
         await role.start()
         try:
             yield role, f"http://127.0.0.1:{role.port}"

@@ -174,9 +174,17 @@ class Storage(Protocol):
         """These frames, in the order asked for. Raises `NotFound` for a number out of range."""
         ...
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
-        """The value of a bulk data element: `path` is what follows `/bulkdata/` in its URI.
-        Raises `NotFound`."""
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
+        """The length of the value of a bulk data element, bytes: `path` is what follows
+        `/bulkdata/` in its URI. Raises `NotFound`."""
+        ...
+
+    def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of that value in bounded chunks, little endian, of encapsulated data the items
+        with their fragments. Raises `NotFound`, for deflated data sets `OutOfResources` where the
+        settings do not allow to inflate it."""
         ...
 
     def verify(self, prefix: str) -> AsyncIterator[Verification]:

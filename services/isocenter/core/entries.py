@@ -18,12 +18,13 @@ from isocenter.core.frame_builder import FrameTableBuilder
 from isocenter.core.frames import FrameTable, NativeFrames, number, pixel_layout
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.json_model import to_json
+from isocenter.core.locate import find_value
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.packs import PackEntry, bulk_uri
 from isocenter.core.part10 import FileMeta, split
 from isocenter.core.pixels import pixel_format
 from isocenter.core.ports import Buffer
-from isocenter.core.reader import Header, NeedMore, find_value, scan_header
+from isocenter.core.reader import Header, NeedMore, scan_header
 from isocenter.core.transfer_syntax import TransferSyntax, lookup
 
 Dumps = Callable[[JsonAttributes], bytes]

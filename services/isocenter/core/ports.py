@@ -105,6 +105,10 @@ class EventBus(Protocol):
         """The offset that the next event of each partition will get, at least."""
         ...
 
+    async def oldest(self, topic: str) -> Mapping[int, int]:
+        """The offset of each partition from which on the log still holds all events."""
+        ...
+
     async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """A group that has read nothing of the topic yet begins at these offsets; any other goes
         on where it is."""

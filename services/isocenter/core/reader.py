@@ -6,7 +6,6 @@ functions take the bytes after inflation (`core.deflate`). `to_json` lives in `c
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from isocenter.core.charset import Charset
@@ -16,7 +15,6 @@ from isocenter.core.elements import (
     Structure,
     Truncated,
     broken,
-    is_sequence,
     skip,
     structure_of,
 )
@@ -30,7 +28,6 @@ __all__ = [
     "MAX_DEPTH",
     "Header",
     "NeedMore",
-    "find_value",
     "scan_header",
     "to_json",
 ]
@@ -128,77 +125,3 @@ def _text(buffer: Buffer, element: Element, end: int) -> str:
     if value + length > end:
         raise Truncated(value + length)
     return bytes(buffer[value : value + length]).decode("iso8859-1").strip("\0 ")
-
-
-_PATH = re.compile(r"[0-9A-Fa-f]{8}(?:/[0-9]{1,9}/[0-9A-Fa-f]{8}){0,64}")
-
-
-def find_value(header: Buffer, transfer_syntax: str, path: str) -> bytes | None:
-    """The value of the element at a path as in `to_json`'s BulkDataURI, in its byte order as
-    stored; None if there is no such element or the path is no path. The value of encapsulated
-    data is the items with their fragments."""
-    if not _PATH.fullmatch(path):
-        return None
-    steps = path.split("/")
-    structure = structure_of(lookup(transfer_syntax))
-    end = len(header)
-    position = 0
-    try:
-        for tag, number in zip(steps[0:-1:2], steps[1::2], strict=True):
-            element = _find(header, position, end, structure, int(tag, 16))
-            if element is None or not is_sequence(element):
-                return None
-            inside = _nth_item(header, element, end, structure.nested(element), int(number))
-            if inside is None:
-                return None
-            position, end, structure = inside
-        element = _find(header, position, end, structure, int(steps[-1], 16))
-        if element is None:
-            return None
-        stop = skip(header, element, end, structure, MAX_DEPTH)
-    except Truncated as error:
-        raise broken("it is cut off", error.needed) from error
-    if element[2] == UNDEFINED:
-        stop -= 8
-    return bytes(header[element[3] : stop])
-
-
-def _find(
-    buffer: Buffer, position: int, end: int, structure: Structure, wanted: int
-) -> Element | None:
-    while position < end:
-        element = structure.element(buffer, position, end)
-        if element[0] == wanted:
-            return element
-        if element[0] == ITEM_DELIMITER:
-            return None
-        position = skip(buffer, element, end, structure, MAX_DEPTH)
-    return None
-
-
-def _nth_item(
-    buffer: Buffer, sequence: Element, end: int, structure: Structure, number: int
-) -> tuple[int, int, Structure] | None:
-    """Where the elements of an item begin, where they end at the latest, how they are written."""
-    _, _, length, position = sequence
-    stop = end if length == UNDEFINED else min(end, position + length)
-    while position < stop:
-        tag, item_length = structure.item(buffer, position, stop)
-        position += 8
-        if tag == SEQUENCE_DELIMITER:
-            return None
-        item_stop = stop if item_length == UNDEFINED else position + item_length
-        inner = structure.item_structure(buffer, position, stop)
-        if number == 0:
-            return position, min(item_stop, stop), inner
-        number -= 1
-        if item_length != UNDEFINED:
-            position = item_stop
-            continue
-        while True:
-            element = inner.element(buffer, position, stop)
-            if element[0] == ITEM_DELIMITER:
-                position = element[3]
-                break
-            position = skip(buffer, element, stop, inner, MAX_DEPTH)
-    return None

@@ -17,8 +17,8 @@ from functools import partial
 
 from isocenter.core.errors import Invalid
 from isocenter.dimse import proxy_protocol
-from isocenter.dimse.addresses import Address, Networks, is_within
 from isocenter.dimse.upper_layer import UpperLayer
+from isocenter.runtime.addresses import Address, Networks, is_within
 
 log = logging.getLogger(__name__)
 

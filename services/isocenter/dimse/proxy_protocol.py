@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from isocenter.core.errors import Invalid
-from isocenter.dimse.addresses import Address
+from isocenter.runtime.addresses import Address
 
 Receive = Callable[[int], Awaitable[bytes]]
 """Exactly so many bytes. Raises `IncompleteReadError` where the connection ends before."""

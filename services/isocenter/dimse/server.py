@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from isocenter.core.errors import Unavailable
 from isocenter.dimse import negotiation
-from isocenter.dimse.addresses import Address, Networks
 from isocenter.dimse.association import MAX_BUFFERED_BYTES, Association, Handler
 from isocenter.dimse.contexts import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
@@ -25,6 +24,7 @@ from isocenter.dimse.contexts import (
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.ports import Contexts, Port
 from isocenter.dimse.upper_layer import UpperLayer, new_buffer
+from isocenter.runtime.addresses import Address, Networks
 
 __all__ = [
     "Accepted",

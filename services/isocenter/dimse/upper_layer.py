@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import cast
 
 from isocenter.core.ports import Buffer
-from isocenter.dimse.addresses import Address
 from isocenter.dimse.contexts import Rejected
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
@@ -31,6 +30,7 @@ from isocenter.dimse.pdu import (
 from isocenter.dimse.service_user import ServiceUser
 from isocenter.dimse.states import NEXT_STATE, TRANSITIONS, Action, Event, State
 from isocenter.dimse.tls import subject
+from isocenter.runtime.addresses import Address
 
 log = logging.getLogger(__name__)
 

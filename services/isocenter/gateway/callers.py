@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 
 from isocenter.core.events import Source
-from isocenter.dimse.addresses import ip_of
 from isocenter.dimse.association import Association
 from isocenter.gateway.settings import GatewaySettings, KnownAE, UnknownCallers
+from isocenter.runtime.addresses import ip_of
 
 
 class Callers:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from isocenter.core.identity import is_ae_title
-from isocenter.dimse.addresses import Networks
 from isocenter.dimse.limits import Timeouts
 from isocenter.runtime import listen
+from isocenter.runtime.addresses import Network, Networks, networks_of
 from isocenter.runtime.tls_files import Tls
 
 
@@ -25,15 +24,7 @@ def _ae_title(text: str) -> str:
     return text.strip(" ")
 
 
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        raise ValueError(f"{error}; write 10.0.0.7, 10.0.0.0/24 or fd00::/64") from None
-
-
 AETitle = Annotated[str, AfterValidator(_ae_title)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class UnknownCallers(Enum):
@@ -189,7 +180,7 @@ class GatewaySettings(BaseModel):
     @property
     def balancers(self) -> Networks:
         """Whose connections begin with a PROXY header."""
-        return tuple(ip_network(text) for text in self.proxy_protocol_from)
+        return networks_of(self.proxy_protocol_from)
 
     @property
     def called_ae_titles(self) -> frozenset[str]:

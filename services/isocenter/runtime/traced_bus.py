@@ -71,6 +71,10 @@ class TracedBus:
         """See `EventBus`."""
         return await self._bus.end(topic)
 
+    async def oldest(self, topic: str) -> Mapping[int, int]:
+        """See `EventBus`."""
+        return await self._bus.oldest(topic)
+
     async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """See `EventBus`."""
         await self._bus.begin(group, topic, offsets)

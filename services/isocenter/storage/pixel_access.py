@@ -1,20 +1,19 @@
-"""Frames and bulk data values out of objects, by range reads where a frame table tells them."""
+"""Frames out of objects, by range reads where a frame table tells them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 
 from isocenter.core.apis import Frame
 from isocenter.core.deflate import inflate
 from isocenter.core.dictionary import PIXEL_TAGS
 from isocenter.core.errors import Corrupted, NotFound, Unsupported
 from isocenter.core.frame_builder import FrameTableBuilder
-from isocenter.core.frames import FrameTable, NativeFrames, pixel_layout
+from isocenter.core.frames import FrameTable, pixel_layout
 from isocenter.core.json_model import to_json
 from isocenter.core.packs import PackEntry
 from isocenter.core.ports import BlobStore, Kept
-from isocenter.core.reader import Header, NeedMore, find_value, scan_header
+from isocenter.core.reader import Header, scan_header
 from isocenter.core.transfer_syntax import lookup
 
 _READ_AHEAD = 4 * 1024 * 1024  # bytes of neighbouring frames that are read at once
@@ -37,7 +36,7 @@ async def frames(
         async for frame in _by_table(blobs, entry, entry.frames, numbers):
             yield frame
     elif lookup(entry.transfer_syntax).deflated:
-        data, table = await _inflated(blobs, entry, inflated_limit)
+        data, table = await _inflated_frames(blobs, entry, inflated_limit)
         for number in numbers:
             parts = [data[offset : offset + length] for offset, length in table.ranges(number)]
             yield Frame(number, table.cut(number, b"".join(parts)))
@@ -78,13 +77,12 @@ def _span(table: FrameTable, number: int) -> tuple[int, int]:
     return ranges[0][0], ranges[-1][0] + ranges[-1][1]
 
 
-async def _inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> tuple[bytes, FrameTable]:
+async def _inflated_frames(
+    blobs: BlobStore, entry: PackEntry, limit: int
+) -> tuple[bytes, FrameTable]:
     """A deflated data set as it is when inflated, and the frames in it."""
     syntax = lookup(entry.transfer_syntax)
-    plain = bytearray()
-    source = blobs.checked(_whole(entry))
-    async for piece in inflate(source, limit):
-        plain += piece
+    plain = await inflated(blobs, entry, limit)
     header = scan_header(plain, syntax.uid, complete=True)
     assert isinstance(header, Header)
     builder = FrameTableBuilder(syntax, header.length)
@@ -96,65 +94,13 @@ async def _inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> tuple[byt
             f"the frames of instance {entry.name.instance} cannot be told apart",
             fix="retrieve the whole instance",
         )
-    return bytes(plain), table
+    return plain, table
 
 
-async def bulk_value(blobs: BlobStore, entry: PackEntry, path: str, limit: int) -> bytes:
-    """The value of a bulk data element. Raises `NotFound`, `Unsupported` if it is too long."""
-    syntax = lookup(entry.transfer_syntax)
-    table = entry.frames
-    if path in _PIXEL_KEYS and isinstance(table, NativeFrames):
-        if f'"{path}":'.encode() not in entry.attributes:
-            raise _no_bulk(entry, path)
-        length = (table.count * table.frame_bits + 7) // 8
-        _bound(entry, length, limit)
-        return await blobs.get(entry.object.key, table.offset, length)
-    found: bytes | None = None
-    if not syntax.deflated and path[:8].upper() < "7FE00000":
-        header = await _header(blobs, entry, limit)
-        found = find_value(header, syntax.uid, path)
-    else:
-        _bound(entry, entry.size, limit)
-        data = bytearray()
-        source = blobs.checked(_whole(entry))
-        async for piece in inflate(source, limit) if syntax.deflated else source:
-            data += piece
-        found = find_value(data, syntax.uid, path)
-    if found is None:
-        raise _no_bulk(entry, path)
-    return found
-
-
-async def _header(blobs: BlobStore, entry: PackEntry, limit: int) -> bytes:
-    """The elements before Pixel Data."""
-    buffer = bytearray()
-    needed = 0
-    stream = blobs.stream(entry.object.key, entry.data_set_offset)
-    async with aclosing(stream):  # type: ignore[type-var]  # adapters answer with generators
-        async for chunk in stream:
-            buffer += chunk
-            _bound(entry, len(buffer), limit)
-            if len(buffer) < needed:
-                continue
-            header = scan_header(buffer, entry.transfer_syntax, complete=False)
-            if isinstance(header, Header):
-                return bytes(buffer[: header.length])
-            assert isinstance(header, NeedMore)
-            needed = max(header.at_least, 2 * len(buffer))
-    return bytes(buffer)
-
-
-def _whole(entry: PackEntry) -> Kept:
-    return Kept(entry.object.key, entry.digest, entry.data_set_offset, entry.checksum)
-
-
-def _no_bulk(entry: PackEntry, path: str) -> NotFound:
-    return NotFound(f"instance {entry.name.instance} has no bulk data {path[:100]!r}")
-
-
-def _bound(entry: PackEntry, size: int, limit: int) -> None:
-    if size > limit:
-        raise Unsupported(
-            f"bulk data of instance {entry.name.instance} has more than {limit} bytes",
-            fix="retrieve the whole instance, or raise [storage] bulk_bytes",
-        )
+async def inflated(blobs: BlobStore, entry: PackEntry, limit: int) -> bytes:
+    """A deflated data set as it is when inflated. Raises `OutOfResources` beyond the limit."""
+    plain = bytearray()
+    whole = Kept(entry.object.key, entry.digest, entry.data_set_offset, entry.checksum)
+    async for piece in inflate(blobs.checked(whole), limit):
+        plain += piece
+    return bytes(plain)

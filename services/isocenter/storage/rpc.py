@@ -14,7 +14,6 @@ from isocenter.runtime.rpc_pieces import lean_server
 from isocenter.runtime.rpc_stream import (
     as_chunks,
     as_items,
-    each,
     first_of,
     uploaded,
 )
@@ -163,11 +162,22 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
 
     @answers_errors
     async def Bulk(self, request: storage_pb2.BulkRequest, context: Context) -> Chunks:  # noqa: N802
-        """The value of a bulk data element."""
+        """A range of the value of a bulk data element."""
         del context
-        value = await self._service.bulk(instance_from(request.instance), request.path)
-        async for chunk in as_chunks(each([value])):
+        length = request.length if request.HasField("length") else None
+        instance = instance_from(request.instance)
+        value = self._service.bulk(instance, request.path, request.offset, length)
+        async for chunk in as_chunks(value):
             yield chunk
+
+    @answers_errors
+    async def GetBulkSize(  # noqa: N802
+        self, request: storage_pb2.BulkRequest, context: Context
+    ) -> storage_pb2.GetBulkSizeResponse:
+        """The length of the value of a bulk data element."""
+        del context
+        size = await self._service.bulk_size(instance_from(request.instance), request.path)
+        return storage_pb2.GetBulkSizeResponse(size=size)
 
     @answers_errors
     async def Verify(  # noqa: N802

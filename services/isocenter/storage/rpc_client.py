@@ -18,7 +18,6 @@ from isocenter.runtime.rpc_pieces import CHUNK, Gathering, gathered, lean_channe
 from isocenter.runtime.rpc_stream import (
     Outcome,
     closing,
-    collected,
     download,
     each,
     in_time,
@@ -132,11 +131,24 @@ class StorageClient:
             async for number, data in found:
                 yield Frame(number, data)
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
-        """The value of a bulk data element."""
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
+        """The length of the value of a bulk data element."""
         await connected(self._channel)
         request = storage_pb2.BulkRequest(instance=instance_to(instance), path=path)
-        return await collected(received(self._stub.Bulk(request)))
+        with raised_by_peer():
+            return (await self._stub.GetBulkSize(request, timeout=UNARY_SECONDS)).size
+
+    async def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of that value."""
+        await connected(self._channel)
+        request = storage_pb2.BulkRequest(
+            instance=instance_to(instance), path=path, offset=offset, length=length
+        )
+        async with aclosing(received(self._stub.Bulk(request))) as parts:
+            async for part in parts:
+                yield bytes(part)
 
     async def verify(self, prefix: str) -> AsyncIterator[Verification]:
         """Every object against its digest."""

@@ -11,6 +11,7 @@ from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage import custody, pixel_access
+from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
@@ -95,10 +96,21 @@ class StorageService:
         async for frame in pixel_access.frames(self._blobs, entry, numbers, limit):
             yield frame
 
-    async def bulk(self, instance: StoredInstance, path: str) -> bytes:
-        """The value of a bulk data element."""
+    async def bulk_size(self, instance: StoredInstance, path: str) -> int:
+        """The length of the value of a bulk data element."""
+        return (await self._bulk(instance, path)).size
+
+    async def bulk(
+        self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of that value."""
+        value = await self._bulk(instance, path)
+        async for chunk in value.read(offset, length):
+            yield chunk
+
+    async def _bulk(self, instance: StoredInstance, path: str) -> BulkValue:
         entry = await self._catalogue.entry(instance)
-        return await pixel_access.bulk_value(self._blobs, entry, path, self._settings.bulk_bytes)
+        return await BulkValue.find(self._blobs, entry, path, self._settings.inflated_bytes)
 
     def verify(self, prefix: str) -> AsyncIterator[Verification]:
         """Re-read every object below a prefix and compare it with the digest in its name."""

@@ -24,8 +24,6 @@ class StorageSettings(BaseModel):
     inflated_bytes: int = Field(
         1024 * MIB,
         ge=MIB,
-        description="Size up to which a deflated object is inflated to read frames from it.",
-    )
-    bulk_bytes: int = Field(
-        1024 * MIB, ge=MIB, description="Size up to which a bulk data value is read into memory."
+        description="Size up to which a deflated object is inflated to read frames and bulk data"
+        " from it.",
     )

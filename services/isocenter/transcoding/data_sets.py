@@ -29,9 +29,10 @@ from isocenter.core.dictionary import (
 from isocenter.core.elements import broken, structure_of
 from isocenter.core.errors import OutOfResources, Unprocessable, Unsupported
 from isocenter.core.frames import number
+from isocenter.core.locate import find_value
 from isocenter.core.pixels import pixel_format
 from isocenter.core.ports import Buffer
-from isocenter.core.reader import NeedMore, find_value, scan_header, to_json
+from isocenter.core.reader import NeedMore, scan_header, to_json
 from isocenter.core.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,

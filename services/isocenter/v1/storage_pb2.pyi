@@ -203,12 +203,22 @@ class FramesRequest(_message.Message):
     def __init__(self, instance: _Optional[_Union[StoredInstance, _Mapping]] = ..., numbers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class BulkRequest(_message.Message):
-    __slots__ = ("instance", "path")
+    __slots__ = ("instance", "path", "offset", "length")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
     instance: StoredInstance
     path: str
-    def __init__(self, instance: _Optional[_Union[StoredInstance, _Mapping]] = ..., path: _Optional[str] = ...) -> None: ...
+    offset: int
+    length: int
+    def __init__(self, instance: _Optional[_Union[StoredInstance, _Mapping]] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class GetBulkSizeResponse(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class VerifyRequest(_message.Message):
     __slots__ = ("prefix",)

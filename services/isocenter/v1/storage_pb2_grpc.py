@@ -99,6 +99,11 @@ class StorageServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.BulkRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_storage__pb2.Chunk.FromString,
                 _registered_method=True)
+        self.GetBulkSize = channel.unary_unary(
+                '/isocenter.v1.StorageService/GetBulkSize',
+                request_serializer=isocenter_dot_v1_dot_storage__pb2.BulkRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_storage__pb2.GetBulkSizeResponse.FromString,
+                _registered_method=True)
         self.Verify = channel.unary_stream(
                 '/isocenter.v1.StorageService/Verify',
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.VerifyRequest.SerializeToString,
@@ -194,7 +199,14 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Bulk(self, request, context):
-        """The value of a bulk data element.
+        """A range of the value of a bulk data element, in little endian.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBulkSize(self, request, context):
+        """The length of the whole value; the range of the request does not matter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,6 +286,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.Bulk,
                     request_deserializer=isocenter_dot_v1_dot_storage__pb2.BulkRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_storage__pb2.Chunk.SerializeToString,
+            ),
+            'GetBulkSize': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBulkSize,
+                    request_deserializer=isocenter_dot_v1_dot_storage__pb2.BulkRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_storage__pb2.GetBulkSizeResponse.SerializeToString,
             ),
             'Verify': grpc.unary_stream_rpc_method_handler(
                     servicer.Verify,
@@ -632,6 +649,33 @@ class StorageService(object):
             '/isocenter.v1.StorageService/Bulk',
             isocenter_dot_v1_dot_storage__pb2.BulkRequest.SerializeToString,
             isocenter_dot_v1_dot_storage__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBulkSize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.StorageService/GetBulkSize',
+            isocenter_dot_v1_dot_storage__pb2.BulkRequest.SerializeToString,
+            isocenter_dot_v1_dot_storage__pb2.GetBulkSizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,7 +58,9 @@ class StorageServiceStub:
     Frames: _grpc.UnaryStreamMultiCallable[_storage_pb2.FramesRequest, _storage_pb2.ItemChunk]
     """Frames as stored, in the order asked for."""
     Bulk: _grpc.UnaryStreamMultiCallable[_storage_pb2.BulkRequest, _storage_pb2.Chunk]
-    """The value of a bulk data element."""
+    """A range of the value of a bulk data element, in little endian."""
+    GetBulkSize: _grpc.UnaryUnaryMultiCallable[_storage_pb2.BulkRequest, _storage_pb2.GetBulkSizeResponse]
+    """The length of the whole value; the range of the request does not matter."""
     Verify: _grpc.UnaryStreamMultiCallable[_storage_pb2.VerifyRequest, _storage_pb2.VerifyResponse]
     """Re-reads every object below a prefix and compares it with the digest in its name."""
 
@@ -92,7 +94,9 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Frames: _aio.UnaryStreamMultiCallable[_storage_pb2.FramesRequest, _storage_pb2.ItemChunk]  # type: ignore[assignment]
     """Frames as stored, in the order asked for."""
     Bulk: _aio.UnaryStreamMultiCallable[_storage_pb2.BulkRequest, _storage_pb2.Chunk]  # type: ignore[assignment]
-    """The value of a bulk data element."""
+    """A range of the value of a bulk data element, in little endian."""
+    GetBulkSize: _aio.UnaryUnaryMultiCallable[_storage_pb2.BulkRequest, _storage_pb2.GetBulkSizeResponse]  # type: ignore[assignment]
+    """The length of the whole value; the range of the request does not matter."""
     Verify: _aio.UnaryStreamMultiCallable[_storage_pb2.VerifyRequest, _storage_pb2.VerifyResponse]  # type: ignore[assignment]
     """Re-reads every object below a prefix and compares it with the digest in its name."""
 
@@ -201,7 +205,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.BulkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_storage_pb2.Chunk], _abc.AsyncIterator[_storage_pb2.Chunk]]:
-        """The value of a bulk data element."""
+        """A range of the value of a bulk data element, in little endian."""
+
+    @_abc_1.abstractmethod
+    def GetBulkSize(
+        self,
+        request: _storage_pb2.BulkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.GetBulkSizeResponse, _abc.Awaitable[_storage_pb2.GetBulkSizeResponse]]:
+        """The length of the whole value; the range of the request does not matter."""
 
     @_abc_1.abstractmethod
     def Verify(

@@ -29,6 +29,7 @@ from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
+from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.problems import Headers, Problem, as_problem, document
 from isocenter.web.settings import WebSettings
 
@@ -126,7 +127,7 @@ def _source(host: str) -> Source:
 
 
 @lru_cache(maxsize=1024)
-def _root(scheme: str, host: str, address: str, port: int | None) -> str:
+def _root(scheme: str, host: str, address: str, port: int | None, prefix: str) -> str:
     """Our DICOMweb root at a Host header field, asked for at this address. Raises `Invalid`.
 
     Some clients leave the port out of Host; where they name our own address, it is known.
@@ -135,7 +136,7 @@ def _root(scheme: str, host: str, address: str, port: int | None) -> str:
         raise Invalid("the Host header field is missing or malformed (RFC 9110 7.2)")
     ours = host == address or (host == "localhost" and address in LOOPBACK_ADDRESSES)
     missing = f":{port}" if ours and port not in (None, 80, 443) else ""
-    return f"{scheme}://{host}{missing}{DICOMWEB}"
+    return f"{scheme}://{host}{missing}{prefix}{DICOMWEB}"
 
 
 def _parameters(raw: bytes) -> list[tuple[str, str]]:
@@ -244,8 +245,16 @@ class Exchange:
     @property
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
+        return _source(self._forwarded.host or self._peer)
+
+    @property
+    def _peer(self) -> str:
         client = self.scope.get("client")
-        return _source(client[0] if client else "")
+        return client[0] if client else ""
+
+    @property
+    def _forwarded(self) -> Forwarded:
+        return forwarded(self.header, self._peer, self.settings.proxies)
 
     @property
     def root(self) -> str:
@@ -253,7 +262,11 @@ class Exchange:
         if self.settings.public_url:
             return self.settings.public_url + DICOMWEB
         address, port = self.scope.get("server") or ("", None)
-        return _root(self.scope["scheme"], self.header(b"host"), address, port)
+        told = self._forwarded
+        scheme = told.scheme or self.scope["scheme"]
+        if told.authority:
+            return _root(scheme, told.authority, "", None, told.prefix)
+        return _root(scheme, self.header(b"host"), address, port, told.prefix)
 
     @property
     def request_id(self) -> str:

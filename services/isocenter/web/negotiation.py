@@ -1,21 +1,32 @@
-"""Which of the forms we can make a client takes (PS3.18 8.7): the Accept header field, read into
-ranges, and tables of media types."""
+"""Which of the forms we can make a client takes (PS3.18 8.7): the Accept header field and the
+`accept` parameter, read into ranges, and the tables of media types.
+
+A handler lists what it can make as *offers*, what is preferred here first. Of each the most
+specific range that covers it says how much it is wanted (RFC 9110 12.5.1). The parameter counts
+before the header field (PS3.18 8.7.8.1). What is malformed in the header field is passed over
+(PS3.18 8.7.7), in the parameter it is an error.
+
+One thing is more lenient than PS3.18 8.7.5: without an Accept header field anything is accepted,
+as in RFC 9110, since many programs leave it out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from isocenter.core.errors import Invalid
 from isocenter.core.transfer_syntax import Codec
 from isocenter.web.exchange import Exchange
-from isocenter.web.problems import Problem
+from isocenter.web.problems import Problem, shown
 
 MULTIPART = "multipart/related"
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
+JSON = "application/json"
 OCTETS = "application/octet-stream"
 ANY = "*/*"
 
@@ -36,10 +47,16 @@ FRAME_MEDIA_TYPES: Mapping[Codec, str] = {
     Codec.H265: "video/mp4",
 }
 
+# PS3.18 8.7.5: what is asked for is of one kind only.
+_DICOM_TYPES = frozenset({DICOM, DICOM_JSON, DICOM_XML})
+_RENDERED = re.compile(r"(?:image|video|text)/.+|application/pdf")
+_CHARACTER_SETS = frozenset({"utf-8", "utf8", "*"})  # in which text can be had
+
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2, no password
 _MEDIA = re.compile(rf"\s*({_TOKEN}/{_TOKEN})\s*")
 # Some clients write type=application/octet-stream without the quotes that RFC 2045 asks for.
 _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
+_ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -55,16 +72,87 @@ class MediaRange:
     @property
     def multipart(self) -> bool:
         """Whether the parts' type counts, and not the media type itself."""
-        return self.media == MULTIPART
+        return self.media.startswith("multipart/")
 
     @property
     def inner(self) -> str:
         """The media type, or range of them, of what is asked for."""
         return (self.type or ANY) if self.multipart else self.media
 
+    @property
+    def specificity(self) -> int:
+        """The higher, the fewer forms it covers."""
+        stars = self.inner.count("*")
+        named = self.transfer_syntax not in ("", "*")
+        return 4 * (2 - stars) + 2 * self.multipart + named
+
     def takes(self, media: str) -> bool:
         """Whether the inner media type is within the range."""
         return covers(self.inner, media)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A form that can be made."""
+
+    media: str
+    transfer_syntax: str = ""
+    multipart: bool = False
+    # Whether it is meant where no transfer syntax is named (PS3.18 8.7.3.5.2), and by */*.
+    default: bool = True
+
+    def within(self, wanted: MediaRange) -> bool:
+        """Whether a range covers it."""
+        if wanted.media == ANY:
+            return self.default
+        if wanted.multipart != self.multipart or not covers(wanted.inner, self.media):
+            return False
+        if not wanted.transfer_syntax:
+            return self.default
+        return wanted.transfer_syntax in ("*", self.transfer_syntax)
+
+    def __str__(self) -> str:
+        syntax = f"; transfer-syntax={self.transfer_syntax}" if self.transfer_syntax else ""
+        return (
+            f'{MULTIPART}; type="{self.media}"{syntax}' if self.multipart else self.media + syntax
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a request accepts: ranges of the parameter, then those of the header field."""
+
+    asked: tuple[MediaRange, ...]
+    given: tuple[MediaRange, ...]
+
+    @property
+    def ranges(self) -> Sequence[MediaRange]:
+        """All that are wanted."""
+        return [one for one in (*self.asked, *self.given) if one.quality > 0]
+
+    def best(self, offers: Iterable[Offer]) -> Offer | None:
+        """The offer that is wanted most; None if none is acceptable."""
+        ranked = self.ranked(offers)
+        return ranked[0] if ranked else None
+
+    def ranked(self, offers: Iterable[Offer]) -> Sequence[Offer]:
+        """The offers that are acceptable, the most wanted first."""
+        offered = list(offers)
+        for ranges in (self.asked, self.given):
+            ranks = [(rank, at) for at, one in enumerate(offered) if (rank := _rank(one, ranges))]
+            if ranks:
+                return [offered[at] for _, at in sorted(ranks)]
+        return ()
+
+
+def _rank(offer: Offer, ranges: Sequence[MediaRange]) -> tuple[float, int] | None:
+    """Where the range that speaks of this offer puts it; None: nowhere."""
+    within = [(one.specificity, -at) for at, one in enumerate(ranges) if offer.within(one)]
+    if not within:
+        return None
+    at = -max(within)[1]
+    quality = ranges[at].quality
+    return (-quality, at) if quality > 0 else None
 
 
 def covers(media_range: str, media: str) -> bool:
@@ -74,95 +162,139 @@ def covers(media_range: str, media: str) -> bool:
     return media_range.endswith("/*") and media.startswith(media_range[:-1])
 
 
+# --- reading -------------------------------------------------------------------------------------
+
+
 def media_type(text: str) -> tuple[str, dict[str, str]]:
     """A Content-Type field: the media type in lower case, and its parameters. Raises `Invalid`."""
-    media, parameters, end = _read(text, 0)
-    if end != len(text):
-        raise _malformed("Content-Type")
-    return media, parameters
-
-
-def _read(text: str, position: int) -> tuple[str, dict[str, str], int]:
-    found = _MEDIA.match(text, position)
-    if found is None:
-        raise _malformed("Accept or Content-Type")
+    found = _MEDIA.match(text)
     parameters: dict[str, str] = {}
-    end = found.end()
-    while parameter := _PARAMETER.match(text, end):
-        value = parameter[2]
-        if value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        parameters.setdefault(parameter[1].lower(), value)
-        end = parameter.end()
-    return found[1].lower(), parameters, end
+    end = 0
+    if found:
+        end = found.end()
+        while parameter := _PARAMETER.match(text, end):
+            value = parameter[2]
+            if value.startswith('"'):
+                value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            parameters.setdefault(parameter[1].lower(), value)
+            end = parameter.end()
+    if found is None or end != len(text):
+        raise Invalid(f"{shown(text)} is no media type", fix="see RFC 9110 8.3.1")
+    return found[1].lower(), parameters
+
+
+def media_range(text: str) -> MediaRange:
+    """One element of an Accept field. Raises `Invalid`."""
+    media, parameters = media_type(text)
+    quality = parameters.get("q", "1")
+    if not _QUALITY.fullmatch(quality):
+        raise Invalid(f"q={shown(quality)} is no weight", fix="see RFC 9110 12.4.2")
+    return MediaRange(
+        media,
+        parameters.get("type", "").lower(),
+        parameters.get("transfer-syntax", ""),
+        float(quality),
+    )
 
 
 @lru_cache(maxsize=256)
-def parse_accept(text: str) -> Sequence[MediaRange]:
-    """The ranges, the most wanted first, those of equal quality in their order. Raises `Invalid`.
-
-    No Accept field means anything (RFC 9110 12.5.1). A quality of 0 forbids, so it is left out.
-    """
+def parse_accept(text: str) -> tuple[MediaRange, ...]:
+    """The ranges of the header field, in its order, without those that are malformed."""
     if not text.strip():
         return (MediaRange(ANY),)
-    ranges: list[MediaRange] = []
-    position = 0
-    while position < len(text):
-        media, parameters, position = _read(text, position)
-        quality = parameters.get("q", "1")
-        if not _QUALITY.fullmatch(quality) or text[position : position + 1] not in ("", ","):
-            raise _malformed("Accept")
-        position += 1
-        ranges.append(
-            MediaRange(
-                media,
-                parameters.get("type", "").lower(),
-                parameters.get("transfer-syntax", ""),
-                float(quality),
-            )
-        )
-    wanted = [one for one in ranges if one.quality > 0]
-    return tuple(sorted(wanted, key=lambda one: -one.quality))
+    ranges = []
+    for element in _ELEMENT.findall(text):
+        try:
+            ranges.append(media_range(element))
+        except Invalid:
+            continue
+    return tuple(ranges)
 
 
-def _malformed(field: str) -> Invalid:
-    return Invalid(f"the {field} header field is malformed", fix="see RFC 9110 8.3.1 and 12.5.1")
+@lru_cache(maxsize=256)
+def parse_parameter(text: str) -> tuple[MediaRange, ...]:
+    """The media types of the `accept` parameter (PS3.18 8.3.3.1). Raises `Invalid`."""
+    ranges = [media_range(element) for element in _ELEMENT.findall(text)]
+    if any("*" in one.media or "*" in one.type for one in ranges):
+        raise Invalid("parameter accept names media types, without *", fix="see PS3.18 8.3.3.1")
+    return tuple(ranges)
 
 
-def accepted(exchange: Exchange) -> Sequence[MediaRange]:
-    """What this request accepts, the most wanted first."""
-    return parse_accept(_accept(exchange))
-
-
-def _accept(exchange: Exchange) -> str:
-    """Its `accept` parameter (PS3.18 8.3.3.1), else its header field."""
+def accepted(exchange: Exchange) -> Accepted:
+    """What this request accepts. Raises `Invalid`, and the 406 `Problem` for text in a character
+    set that cannot be made."""
+    asked: tuple[MediaRange, ...] = ()
+    sets = exchange.header(b"accept-charset")
     for name, value in exchange.query if exchange.scope["query_string"] else ():
         if name == "accept":
-            return value
-    return exchange.header(b"accept")
+            asked += parse_parameter(value)
+        elif name == "charset":
+            sets = value
+    if sets and not _takes_utf8(sets):
+        raise Problem(406, "text can be had in UTF-8 alone; ask for charset=utf-8")
+    return Accepted(asked, parse_accept(exchange.header(b"accept")))
+
+
+def _takes_utf8(text: str) -> bool:
+    names = {element.partition(";")[0].strip().lower() for element in text.split(",")}
+    return bool(names & _CHARACTER_SETS)
+
+
+def of_one_kind(accepted: Accepted) -> None:
+    """Raises `Invalid` where both DICOM and rendered media types are asked for: which resource is
+    meant would be a guess (PS3.18 8.7.5)."""
+    for ranges in (accepted.asked, accepted.given):
+        types = {one.media for one in ranges if not one.multipart}
+        if types & _DICOM_TYPES and any(map(_RENDERED.fullmatch, types)):
+            raise Invalid(
+                "both DICOM and rendered media types are asked for",
+                fix="ask for either (PS3.18 8.7.5)",
+            )
+
+
+# --- choosing ------------------------------------------------------------------------------------
 
 
 def pick(exchange: Exchange, offers: Sequence[str]) -> str:
-    """The first of our media types that the client takes, its preferences before ours."""
-    for wanted in accepted(exchange):
-        for offer in offers:
-            if not wanted.multipart and wanted.takes(offer):
-                return offer
-    raise not_acceptable(offers)
+    """The media type of ours that the client wants most. Raises the 406 `Problem`."""
+    best = accepted(exchange).best(map(Offer, offers))
+    if best is None:
+        raise not_acceptable(offers)
+    return best.media
+
+
+# The forms of metadata and of search results (PS3.18 8.7.3.2). Programs ask for JSON by its
+# general name too, and are told the exact one.
+MODEL = (
+    Offer(DICOM_JSON),
+    Offer(DICOM_XML, multipart=True),
+    Offer(JSON),
+)
+
+
+def wants_xml(exchange: Exchange, offers: Sequence[Offer] = MODEL) -> bool:
+    """Whether the Native DICOM Model in XML is wanted, and not the DICOM JSON Model. Raises
+    `Invalid` and the 406 `Problem`."""
+    if not exchange.scope["query_string"] and not exchange.header(b"accept-charset"):
+        best = _best_model(exchange.header(b"accept"), tuple(offers))
+    else:
+        best = accepted(exchange).best(offers)
+    if best is None:
+        raise not_acceptable(offers)
+    return best.media == DICOM_XML
+
+
+@lru_cache(maxsize=256)
+def _best_model(accept: str, offers: tuple[Offer, ...]) -> Offer | None:
+    return Accepted((), parse_accept(accept)).best(offers)
 
 
 def json_only(exchange: Exchange) -> None:
     """Raises the 406 `Problem` unless the client takes the DICOM JSON Model."""
-    if not _takes_json(_accept(exchange)):
-        raise not_acceptable((DICOM_JSON,))
+    wants_xml(exchange, [one for one in MODEL if one.media != DICOM_XML])
 
 
-@lru_cache(maxsize=256)
-def _takes_json(accept: str) -> bool:
-    forms = (DICOM_JSON, "application/json")
-    return any(wanted.takes(form) for wanted in parse_accept(accept) for form in forms)
-
-
-def not_acceptable(offers: Sequence[str]) -> Problem:
+def not_acceptable(offers: Iterable[object]) -> Problem:
     """406: nothing that is acceptable can be made."""
-    return Problem(406, f"this can be had as {', '.join(offers)}; ask for one of them in Accept")
+    forms = ", ".join(dict.fromkeys(map(str, offers)))
+    return Problem(406, f"this can be had as {forms}; ask for one of them in Accept")

@@ -7,9 +7,13 @@ from collections.abc import Callable, Sequence
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
 from isocenter.core.matching import Level
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
+from isocenter.web.bulk_data import BulkData
+from isocenter.web.changes import ROUTE as CHANGES
+from isocenter.web.changes import Changes
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
 from isocenter.web.qido import Qido
@@ -37,15 +41,18 @@ def application(
     query: Query,
     transcoding: Transcoding,
     audit_log: AuditLog,
+    feed: ChangeFeed,
     readiness: Callable[[], Sequence[str]],
     telemetry: Telemetry = OFF,
 ) -> Application:
     """Everything that is served, as one table of routes."""
+    changes = Changes(feed=feed, audit_log=audit_log)
     retrieving = Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry)
     stow = Stow(ingest=ingest)
     qido = Qido(query=query, audit_log=audit_log)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
+    bulk_data = BulkData(retrieving=retrieving, frames=frames)
     rendered = Rendered(retrieving=retrieving, transcoding=transcoding)
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
@@ -71,10 +78,19 @@ def application(
             _INSTANCE + "/metadata": metadata,
             _INSTANCE + "/rendered": drawn,
             _INSTANCE + "/thumbnail": thumbnail,
-            _INSTANCE + "/bulkdata/{path...}": {"GET": frames.bulk_data},
+            _INSTANCE + "/bulkdata/{path...}": {"GET": bulk_data.element},
+            **{
+                level + path: {"GET": handler}
+                for level in (_STUDY, _SERIES, _INSTANCE)
+                for path, handler in (
+                    ("/bulkdata", bulk_data.all_values),
+                    ("/pixeldata", bulk_data.all_pixels),
+                )
+            },
         }
     )
-    return Application([*routes, *_pages(settings, readiness)], settings)
+    changed = Route(CHANGES, {"GET": changes.read})
+    return Application([*routes, changed, *_pages(settings, readiness)], settings)
 
 
 def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:
@@ -96,8 +112,9 @@ class WebRole(Role):
 
     name = "web"
 
-    def __init__(self, served: ASGIApp, settings: WebSettings) -> None:
+    def __init__(self, served: ASGIApp, settings: WebSettings, feed: ChangeFeed) -> None:
         self._server = HttpServer(served, settings)
+        self._feed = feed
 
     @property
     def port(self) -> int:
@@ -110,6 +127,7 @@ class WebRole(Role):
 
     async def drain(self) -> None:
         """Accept nothing new and let requests under way finish."""
+        self._feed.stop()
         await self._server.drain()
 
     async def stop(self) -> None:
@@ -124,6 +142,7 @@ class WebRole(Role):
 async def build(env: Env) -> Role:
     """The role, from what the process hands out."""
     settings = env.section(WebSettings)
+    feed = ChangeFeed(await env.bus(), env.telemetry)
     served = application(
         settings,
         ingest=await env.ingest(),
@@ -131,9 +150,10 @@ async def build(env: Env) -> Role:
         query=await env.query(),
         transcoding=await env.transcoding(),
         audit_log=await env.audit_log(),
+        feed=feed,
         readiness=env.readiness,
         telemetry=env.telemetry,
     )
     if env.telemetry.on:
-        return WebRole(TracedApplication(served, env.telemetry), settings)
-    return WebRole(served, settings)
+        return WebRole(TracedApplication(served, env.telemetry), settings, feed)
+    return WebRole(served, settings, feed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from isocenter.runtime import listen
+from isocenter.runtime.addresses import Network, Networks, networks_of
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
 
@@ -23,6 +24,11 @@ class WebSettings(BaseModel):
         "",
         description="Address under which clients reach the root of this server, as"
         " `https://pacs.example.org`; empty: as each request says in its Host header.",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        description="Addresses and networks of reverse proxies of which the header fields Forwarded"
+        " or X-Forwarded-... tell who asks and how clients reach this server.",
     )
     viewer: Path | None = Field(
         None,
@@ -62,3 +68,8 @@ class WebSettings(BaseModel):
         if text and not _BASE_URL.fullmatch(text):
             raise ValueError("not a base URL; write it as https://pacs.example.org[/path]")
         return text.rstrip("/")
+
+    @property
+    def proxies(self) -> Networks:
+        """Who is believed about other callers."""
+        return networks_of(self.trusted_proxies)

@@ -1,20 +1,21 @@
 """WADO-RS (PS3.18 10.4): studies, series and instances as objects and as metadata.
 
-Without a transfer-syntax parameter, and with `*`, objects are sent as stored: nothing is decoded
-that can be passed through. PS3.18 8.7.3.5.2 names Explicit VR Little Endian as the default; a
-client that needs it says so.
+Without a transfer-syntax parameter objects are sent in Explicit VR Little Endian (PS3.18
+8.7.3.5.2), but as stored where that cannot be made: videos, and codecs that are not decoded here.
+With `*` they are sent as stored: nothing is decoded that can be passed through.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
 from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
+from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.web import negotiation
 from isocenter.web.exchange import (
     Chunks,
@@ -26,7 +27,7 @@ from isocenter.web.exchange import (
     read_ahead,
 )
 from isocenter.web.multipart import MultipartWriter
-from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART, MediaRange
+from isocenter.web.negotiation import DICOM, DICOM_JSON, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
@@ -50,9 +51,11 @@ class Wado:
 
     async def objects(self, exchange: Exchange) -> None:
         """A study, series or instance."""
-        ranges = [one for one in negotiation.accepted(exchange) if one.takes(DICOM)]
+        accepted = negotiation.accepted(exchange)
+        negotiation.of_one_kind(accepted)
         instances = await self._retrieving.all(exchange)
-        wanted, targets = self._choose(ranges, instances, single="instance" in exchange.path)
+        forms = self._choose(accepted, instances, single="instance" in exchange.path)
+        targets = [forms[instance.transfer_syntax].transfer_syntax for instance in instances]
         etag = _etag(instances, targets)
         if if_none_match(exchange, etag):
             await exchange.not_modified([(b"etag", etag)])
@@ -60,7 +63,7 @@ class Wado:
         record = self._retrieving.record(exchange, len(instances), "WADO-RS")
         recorded = asyncio.create_task(record)
         tail = b""
-        if wanted.multipart or wanted.media == negotiation.ANY:
+        if forms[instances[0].transfer_syntax].multipart:
             writer = MultipartWriter(DICOM)
             media, tail = writer.content_type, writer.end
             head: _Head = partial(_part_head, writer, exchange.root)
@@ -75,31 +78,34 @@ class Wado:
         await exchange.stream(200, headers + length, held_back(chunks, recorded))
 
     def _choose(
-        self, ranges: Sequence[MediaRange], instances: Sequence[StoredInstance], *, single: bool
-    ) -> tuple[MediaRange, Sequence[str]]:
-        """The first range in which all instances can be sent, and each one's transfer syntax;
-        ranges that differ only in the transfer syntax add up."""
-        for wanted in ranges:
-            whole = wanted.multipart or wanted.media == negotiation.ANY
-            if not whole and not single:
-                continue
-            same = [one for one in ranges if one.media == wanted.media]
-            targets = [self._target(instance, same) for instance in instances]
-            if all(targets):
-                return wanted, [target for target in targets if target]
-        raise negotiation.not_acceptable(
-            [f'{MULTIPART}; type="{DICOM}"; transfer-syntax=*', *([DICOM] if single else [])]
-        )
+        self, accepted: Accepted, instances: Sequence[StoredInstance], *, single: bool
+    ) -> Mapping[str, Offer]:
+        """Stored transfer syntax -> the form that is wanted most (PS3.18 8.7.8.1: each part has
+        its own), all of them parts or one of them the whole answer."""
+        stored = list(dict.fromkeys(instance.transfer_syntax for instance in instances))
+        chosen: dict[Offer, Mapping[str, Offer]] = {}
+        for multipart in (True, False) if single else (True,):
+            best = {uid: accepted.best(self._offers(uid, multipart=multipart)) for uid in stored}
+            forms = {uid: offer for uid, offer in best.items() if offer}
+            if len(forms) == len(stored):
+                chosen[forms[stored[0]]] = forms
+        preferred = accepted.best(chosen)
+        if preferred is None:
+            raise negotiation.not_acceptable(self._all_offers(stored, single=single))
+        return chosen[preferred]
 
-    def _target(self, instance: StoredInstance, ranges: Sequence[MediaRange]) -> str | None:
-        stored = instance.transfer_syntax
-        for wanted in ranges:
-            syntax = wanted.transfer_syntax
-            if syntax in ("", "*", stored):
-                return stored
-            if syntax in self._transcoding.targets(stored):
-                return syntax
-        return None
+    def _offers(self, stored: str, *, multipart: bool) -> Sequence[Offer]:
+        targets = (stored, *self._transcoding.targets(stored))
+        plain = EXPLICIT_VR_LITTLE_ENDIAN
+        default = plain if plain in targets else stored
+        return [Offer(DICOM, uid, multipart, default=uid == default) for uid in targets]
+
+    def _all_offers(self, stored: Sequence[str], *, single: bool) -> Sequence[Offer]:
+        """What all instances can be had as."""
+        common = set.intersection(*({one, *self._transcoding.targets(one)} for one in stored))
+        syntaxes = ["*", *sorted(common)]
+        forms = [Offer(DICOM, uid, multipart=True) for uid in syntaxes]
+        return [*forms, *(Offer(DICOM, uid) for uid in syntaxes if single)]
 
     async def _files(
         self,

@@ -12,7 +12,8 @@ import pydicom
 import pytest
 
 from isocenter.core.errors import IsocenterError, Unprocessable
-from isocenter.core.reader import Header, find_value, scan_header, to_json
+from isocenter.core.locate import find_value
+from isocenter.core.reader import Header, scan_header, to_json
 from isocenter.core.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
 from isocenter.core.identity import outbox_key
 from isocenter.core.packs import BULK_BASE
+from isocenter.core.part10 import split
 from isocenter.core.ports import BlobInfo
-from isocenter.core.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lookup
+from isocenter.core.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    lookup,
+)
 from support.objects import (
     INSTANCE,
     NOT_STORABLE,
@@ -35,7 +45,7 @@ from support.objects import (
     small,
     split_file,
 )
-from support.stored import all_instances, frames_of, one, write_pack
+from support.stored import all_instances, bulk_of, frames_of, one, write_pack
 
 JPEG = "1.2.840.10008.1.2.4.50"
 
@@ -194,7 +204,7 @@ async def test_frames_of_a_deflated_object_are_inflated() -> None:
     stored = await one(archive, data, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
     assert stored.number_of_frames == 2
     assert await frames_of(archive, stored, [2, 1]) == [bytes(range(8, 16)), bytes(range(8))]
-    assert await archive.storage.bulk(stored, "7FE00010") == bytes(range(16))
+    assert await bulk_of(archive, stored, "7FE00010") == bytes(range(16))
 
 
 async def test_bulk_data_is_found_by_the_uri_in_the_metadata() -> None:
@@ -215,10 +225,39 @@ async def test_bulk_data_is_found_by_the_uri_in_the_metadata() -> None:
         ("7FE10011", value[::-1]),
     ):
         assert attributes[tag]["BulkDataURI"] == base + tag
-        assert await archive.storage.bulk(stored, tag) == expected
+        assert await bulk_of(archive, stored, tag) == expected
     for path in ("00420012", "../x", "7FE00009", ""):
         with pytest.raises(NotFound):
-            await archive.storage.bulk(stored, path)
+            await archive.storage.bulk_size(stored, path)
+
+
+@given(st.integers(0, 5200), st.none() | st.integers(0, 5200))
+async def test_a_range_of_bulk_data_is_that_of_the_whole(offset: int, length: int | None) -> None:
+    archive = Archive()
+    value = bytes(range(256)) * 20
+    stored = await one(archive, small(more=element(0x00420011, "OB", value)))
+    assert await archive.storage.bulk_size(stored, "00420011") == len(value)
+    wanted = value[offset:] if length is None else value[offset : offset + length]
+    assert await bulk_of(archive, stored, "00420011", offset, length) == wanted
+
+
+async def test_bulk_data_of_big_endian_objects_comes_in_little_endian() -> None:
+    archive = Archive()
+    dataset = pydicom.dcmread(get_testdata_file("ExplVR_BigEnd.dcm"))
+    value = np.arange(1000, dtype="<u2")
+    dataset.add_new(0x00091011, "OW", value.byteswap().tobytes())
+    out = io.BytesIO()
+    pydicom.dcmwrite(
+        out, dataset, implicit_vr=False, little_endian=False, enforce_file_format=False
+    )
+    out.seek(0)
+    data = out.getvalue()
+    meta, body = await split(chunks(data))
+    assert meta.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
+    plain = b"".join([bytes(chunk) async for chunk in body])
+    stored = await one(archive, plain, EXPLICIT_VR_BIG_ENDIAN)
+    assert await bulk_of(archive, stored, "00091011") == value.tobytes()
+    assert await bulk_of(archive, stored, "00091011", 7, 100) == value.tobytes()[7:107]
 
 
 async def test_fragments_that_do_not_say_their_frame_are_unsupported_not_guessed() -> None:

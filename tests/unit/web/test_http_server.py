@@ -89,7 +89,7 @@ async def test_two_roles_share_a_port_and_a_stranger_is_told() -> None:
     web = Web()
     async with web.listening() as (role, _):
         shared = web.settings.model_copy(update={"port": role.port})
-        second = WebRole(web.application, shared)
+        second = WebRole(web.application, shared, web.feed)
         await second.start()
         assert second.problems() == ()
         await second.stop()
@@ -97,7 +97,7 @@ async def test_two_roles_share_a_port_and_a_stranger_is_told() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        alone = WebRole(web.application, WebSettings(port=port))
+        alone = WebRole(web.application, WebSettings(port=port), web.feed)
         with pytest.raises(Unavailable, match=r"cannot listen on 127\.0\.0\.1"):
             await alone.start()
 

@@ -10,9 +10,10 @@ import pytest
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
 from support.telemetry import Recorder
-from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web, data_set_of, part10
+from support.web_fakes import INSTANCE, JPEG_LS, PDF, SERIES, STUDY, Web, data_set_of, part10
 
 EXPLICIT = "1.2.840.10008.1.2.1"
+AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 AS_VIEWERS_ASK = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
 
@@ -34,7 +35,7 @@ def parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
     "path", [INSTANCE, f"/dicomweb/studies/{STUDY}/series/{SERIES}", f"/dicomweb/studies/{STUDY}"]
 )
 async def test_objects_come_as_stored_in_multipart(path: str) -> None:
-    answer = await web_with(JPEG_LS).get(path)
+    answer = await web_with(JPEG_LS).get(path, accept=AS_STORED)
     assert answer.status_code == 200
     ((kind, data),) = parts(answer)
     assert kind == f"application/dicom; transfer-syntax={JPEG_LS}"
@@ -84,9 +85,38 @@ async def test_what_cannot_be_made_is_406(accept: str) -> None:
     assert (await web_with().get(INSTANCE, accept=accept)).status_code == 406
 
 
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", 'multipart/related; type="application/dicom"', "application/dicom"]
+)
+async def test_without_a_transfer_syntax_it_is_explicit_vr_little_endian(accept: str) -> None:
+    answer = await web_with(JPEG_LS).get(INSTANCE, accept=accept)
+    alone = accept == "application/dicom"
+    kind = answer.headers["content-type"] if alone else parts(answer)[0][0]
+    assert kind == f"application/dicom; transfer-syntax={EXPLICIT}"
+
+
+async def test_parts_have_the_transfer_syntaxes_that_are_wanted_of_each() -> None:
+    web = web_with(JPEG_LS)
+    web.storage.keep("1.2.3.4.6", syntax="1.2.840.10008.1.2.4.90")
+    kind = 'multipart/related; type="application/dicom"; transfer-syntax='
+    answer = await web.get(
+        f"/dicomweb/studies/{STUDY}", accept=f"{kind}{EXPLICIT};q=0.5, {kind}{JPEG_LS}"
+    )
+    assert [one.partition("=")[2] for one, _ in parts(answer)] == [JPEG_LS, EXPLICIT]
+
+
 @pytest.mark.parametrize("accept", ["nonsense", "a/b; q=7", "a/b c/d", 'a/b; x="'])
-async def test_a_malformed_accept_field_is_400(accept: str) -> None:
-    assert (await web_with().get(INSTANCE, accept=accept)).status_code == 400
+async def test_a_malformed_accept_field_is_passed_over(accept: str) -> None:
+    answer = await web_with().get(INSTANCE, accept=accept)
+    assert answer.status_code == 406
+    assert "transfer-syntax=*" in answer.json()["detail"]
+    assert (await web_with().get(INSTANCE, accept=f"{accept}, */*")).status_code == 200
+
+
+async def test_dicom_and_rendered_media_types_together_are_400() -> None:
+    answer = await web_with().get(INSTANCE, accept="application/dicom, image/jpeg")
+    assert answer.status_code == 400
+    assert "8.7.5" in answer.json()["detail"]
 
 
 async def test_metadata_is_one_array_with_our_bulk_data_addresses() -> None:
@@ -100,6 +130,77 @@ async def test_metadata_is_one_array_with_our_bulk_data_addresses() -> None:
     ((_, bulk),) = parts(await web.get(uri))
     assert bulk == b"%PDF-1.7"
     assert (await web.get(uri, accept="application/octet-stream")).content == b"%PDF-1.7"
+
+
+BULK = INSTANCE + "/bulkdata/00420011"
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "content", "told"),
+    [
+        ("bytes=0-3", 206, PDF[:4], "bytes 0-3/8"),
+        ("bytes=5-", 206, PDF[5:], "bytes 5-7/8"),
+        ("bytes=-3", 206, PDF[-3:], "bytes 5-7/8"),
+        ("bytes=-100", 206, PDF, "bytes 0-7/8"),
+        ("bytes=2-100", 206, PDF[2:], "bytes 2-7/8"),
+        ("Bytes = 2 - 2", 206, PDF[2:3], "bytes 2-2/8"),
+        ("bytes=0-1,4-5", 200, PDF, None),
+        ("bytes=3-2", 200, PDF, None),
+        ("bytes=-", 200, PDF, None),
+        ("lines=1-2", 200, PDF, None),
+        ("bytes=8-", 416, None, "bytes */8"),
+        ("bytes=-0", 416, None, "bytes */8"),
+        ("bytes=" + "9" * 19 + "-", 416, None, "bytes */8"),
+    ],
+)
+async def test_ranges_of_bulk_data(
+    given: str, status: int, content: bytes | None, told: str | None
+) -> None:
+    answer = await web_with().get(BULK, accept="application/octet-stream", range=given)
+    assert answer.status_code == status
+    assert answer.headers.get("content-range") == told
+    if content is not None:
+        assert answer.content == content
+        assert answer.headers["content-length"] == str(len(content))
+        assert answer.headers["accept-ranges"] == "bytes"
+
+
+async def test_a_range_of_what_has_changed_is_the_whole() -> None:
+    web, accept = web_with(), "application/octet-stream"
+    etag = (await web.get(BULK, accept=accept)).headers["etag"]
+    kept = await web.get(BULK, accept=accept, range="bytes=0-1", if_range=etag)
+    other = await web.get(BULK, accept=accept, range="bytes=0-1", if_range='"other"')
+    assert (kept.content, other.content) == (PDF[:2], PDF)
+    assert (await web.get(BULK, accept=accept, if_none_match=etag)).status_code == 304
+
+
+async def test_an_encapsulated_document_has_its_own_media_type() -> None:
+    answer = await web_with().get(BULK, accept="application/pdf")
+    assert (answer.headers["content-type"], answer.content) == ("application/pdf", PDF)
+    link = await web_with().get(BULK + "?accept=application/pdf", accept="text/html, */*;q=0.8")
+    assert link.headers["content-type"] == "application/pdf"
+    refused = await web_with().get(BULK, accept="image/png")
+    assert refused.status_code == 406
+    assert "application/pdf" in refused.json()["detail"]
+
+
+async def test_the_bulk_data_of_encapsulated_pixel_data_is_its_frames() -> None:
+    answer = await web_with(JPEG_LS).get(INSTANCE + "/bulkdata/7FE00010", accept=AS_VIEWERS_ASK)
+    assert parts(answer) == [(f"image/jls; transfer-syntax={JPEG_LS}", b"FRAME")] * 3
+
+
+@pytest.mark.parametrize(
+    "level", [f"/dicomweb/studies/{STUDY}", f"/dicomweb/studies/{STUDY}/series/{SERIES}", INSTANCE]
+)
+async def test_all_bulk_data_of_a_level(level: str) -> None:
+    web = web_with()
+    web.storage.keep("1.2.3.4.6")
+    answer = await web.get(level + "/bulkdata")
+    found = parts(answer)
+    assert found == [("application/octet-stream", PDF)] * (1 if level == INSTANCE else 2)
+    (record,) = web.audit.records
+    assert record[1]["instance_count"] == len(found)
+    assert (await web.get(level + "/bulkdata", accept="image/png")).status_code == 406
 
 
 async def test_unknown_things_are_404_and_malformed_ones_400() -> None:

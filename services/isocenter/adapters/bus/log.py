@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-from isocenter.adapters.bus.log_file import PARTITION, LogFile, rows_of, sync_directory, translated
+from isocenter.adapters.bus.log_file import (
+    FIRST,
+    PARTITION,
+    LogFile,
+    rows_of,
+    sync_directory,
+    translated,
+)
 from isocenter.adapters.bus.log_writer import Retention, Writer
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import DEAD_SUFFIX
@@ -93,6 +100,11 @@ class LogBus:
         """The offset that the next event will get."""
         _, end = await self._in_thread(self._reader.bounds, topic)
         return {PARTITION: end}
+
+    async def oldest(self, topic: str) -> Mapping[int, int]:
+        """The oldest offset held; 0 before anything was removed, as the end is of an empty log."""
+        first, _ = await self._in_thread(self._reader.bounds, topic)
+        return {PARTITION: 0 if first == FIRST else first}
 
     async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Where a new group begins."""

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS offsets (
 ) WITHOUT ROWID;
 COMMIT;
 """
+FIRST = 1  # the offset that SQLite gives to the first row
 _TOPIC = """
 CREATE TABLE topic_{id} (
     offset INTEGER PRIMARY KEY, appended_at INTEGER NOT NULL, key TEXT NOT NULL,

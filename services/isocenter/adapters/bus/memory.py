@@ -78,6 +78,10 @@ class MemoryBus:
             number: len(self._state.log(topic, number)) for number in range(self._state.partitions)
         }
 
+    async def oldest(self, topic: str) -> Mapping[int, int]:
+        """The first offsets: nothing is ever removed."""
+        return dict.fromkeys(await self.end(topic), 0)
+
     async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Where a new group begins."""
         if not any(lease[:2] == (group, topic) for lease in self._state.committed):

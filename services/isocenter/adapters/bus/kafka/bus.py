@@ -86,6 +86,11 @@ class KafkaBus:
         """The next offset of each partition."""
         return await self._threads.run(self._administration.ends, self._connection.topic(topic))
 
+    async def oldest(self, topic: str) -> Mapping[int, int]:
+        """The oldest offset of each partition."""
+        name = self._connection.topic(topic)
+        return await self._threads.run(self._administration.oldest, name)
+
     async def begin(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Where a new group begins. A group with members has begun already."""
         names = self._connection.group(group), self._connection.topic(topic)

@@ -313,6 +313,10 @@ class Administration:
         """The next offset of each partition."""
         return self._offsets(self.partitions(topic), OffsetSpec.LATEST)
 
+    def oldest(self, topic: str) -> Mapping[int, int]:
+        """The oldest offset of each partition that is still there."""
+        return self._offsets(self.partitions(topic), OffsetSpec.EARLIEST)
+
     def lag(self, group: str, topic: str) -> int:
         """How many records of a topic a group has not committed, among those still there."""
         partitions = self.partitions(topic)

@@ -1,17 +1,38 @@
-"""IP addresses of peers, as sockets tell them."""
+"""IP addresses of peers, as sockets tell them, and networks, as settings name them."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
     IPv6Address,
     IPv6Network,
     ip_address,
+    ip_network,
 )
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 Address = tuple[str, int]  # of a peer: host and port
 Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.7, 10.0.0.0/24 or fd00::/64") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]  # of a setting
+
+
+@lru_cache(maxsize=64)
+def networks_of(texts: tuple[str, ...]) -> Networks:
+    """The networks that a setting names."""
+    return tuple(ip_network(text) for text in texts)
 
 
 def ip_of(host: str) -> IPv4Address | IPv6Address | None:
