@@ -17,6 +17,7 @@ MULTIPART = "multipart/related"
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
 OCTETS = "application/octet-stream"
+ZIP = "application/zip"
 ANY = "*/*"
 
 # PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called.

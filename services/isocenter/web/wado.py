@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from isocenter.core.apis import StoredInstance, Transcoding
+from isocenter.core.events import AuditAction
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.web import negotiation
+from isocenter.web.archives import Member, archive, file_name
 from isocenter.web.exchange import (
     Chunks,
     Exchange,
@@ -26,7 +28,7 @@ from isocenter.web.exchange import (
     read_ahead,
 )
 from isocenter.web.multipart import MultipartWriter
-from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART, MediaRange
+from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART, ZIP, MediaRange
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
@@ -50,9 +52,13 @@ class Wado:
 
     async def objects(self, exchange: Exchange) -> None:
         """A study, series or instance."""
-        ranges = [one for one in negotiation.accepted(exchange) if one.takes(DICOM)]
+        accepted = negotiation.accepted(exchange)
+        ranges = [one for one in accepted if one.takes(DICOM) or one.media == ZIP]
         instances = await self._retrieving.all(exchange)
         wanted, targets = self._choose(ranges, instances, single="instance" in exchange.path)
+        if wanted.media == ZIP:
+            await self._archive(exchange, instances, targets)
+            return
         etag = _etag(instances, targets)
         if if_none_match(exchange, etag):
             await exchange.not_modified([(b"etag", etag)])
@@ -80,7 +86,7 @@ class Wado:
         """The first range in which all instances can be sent, and each one's transfer syntax;
         ranges that differ only in the transfer syntax add up."""
         for wanted in ranges:
-            whole = wanted.multipart or wanted.media == negotiation.ANY
+            whole = wanted.multipart or wanted.media in (negotiation.ANY, ZIP)
             if not whole and not single:
                 continue
             same = [one for one in ranges if one.media == wanted.media]
@@ -88,7 +94,7 @@ class Wado:
             if all(targets):
                 return wanted, [target for target in targets if target]
         raise negotiation.not_acceptable(
-            [f'{MULTIPART}; type="{DICOM}"; transfer-syntax=*', *([DICOM] if single else [])]
+            [f'{MULTIPART}; type="{DICOM}"; transfer-syntax=*', ZIP, *([DICOM] if single else [])]
         )
 
     def _target(self, instance: StoredInstance, ranges: Sequence[MediaRange]) -> str | None:
@@ -109,21 +115,55 @@ class Wado:
         tail: bytes,
     ) -> Pieces:
         """Part 10 files. Their data sets are read against the checksum, or the digest."""
-        for instance, target, before in zip(instances, targets, heads, strict=True):
-            head = before
-            stored = instance.transfer_syntax
-            async with closing(self._storage.data_set(instance)) as kept:
-                same = target == stored
-                data = kept if same else self._transcoding.data_set(kept, stored, target)
-                async with closing(data):
-                    async for chunk in data:
-                        if head:  # not before the data set is known to be there
-                            yield head
-                            head = b""
-                        yield chunk
-            self._retrieving.given_out.count(instance.size)
+        for one in zip(instances, targets, heads, strict=True):
+            async with closing(self._file(*one)) as pieces:
+                async for piece in pieces:
+                    yield piece
         if tail:
             yield tail
+
+    async def _file(self, instance: StoredInstance, target: str, head: bytes) -> Pieces:
+        """What stands before a data set, and the data set."""
+        stored = instance.transfer_syntax
+        async with closing(self._storage.data_set(instance)) as kept:
+            same = target == stored
+            data = kept if same else self._transcoding.data_set(kept, stored, target)
+            async with closing(data):
+                async for chunk in data:
+                    if head:  # not before the data set is known to be there
+                        yield head
+                        head = b""
+                    yield chunk
+        self._retrieving.given_out.count(instance.size)
+
+    async def _archive(
+        self, exchange: Exchange, instances: Sequence[StoredInstance], targets: Sequence[str]
+    ) -> None:
+        """The same as a ZIP file."""
+        etag = _etag(instances, targets)[:-1] + b'-zip"'
+        if if_none_match(exchange, etag):
+            await exchange.not_modified([(b"etag", etag)])
+            return
+        record = self._retrieving.record(
+            exchange, len(instances), "WADO-RS ZIP", AuditAction.EXPORT
+        )
+        recorded = asyncio.create_task(record)
+        members = [self._member(*one) for one in zip(instances, targets, strict=True)]
+        pieces = archive(members, self._storage.metadata(*address(exchange)))
+        place = f'attachment; filename="{file_name(exchange)}"'.encode("ascii")
+        headers = [
+            (b"etag", etag),
+            (b"vary", b"accept"),
+            (b"content-type", ZIP.encode("ascii")),
+            (b"content-disposition", place),
+        ]
+        await exchange.stream(200, headers, held_back(pieces, recorded))
+
+    def _member(self, instance: StoredInstance, target: str) -> Member:
+        head = _file_head(instance, target)
+        same = target == instance.transfer_syntax
+        size = len(head) + instance.size - instance.data_set_offset if same else None
+        return Member(instance.name, size, partial(self._file, instance, target, head))
 
     # --- metadata ---
 
