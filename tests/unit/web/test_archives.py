@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,31 @@ async def test_pieces_are_given_on_one_by_one() -> None:
         assert await anext(out) == bytes(1000)
         assert read == list(range(number + 1))
     assert b"PK\5\6" in await anext(out)
+
+
+async def test_a_reader_that_goes_away_frees_everything() -> None:
+    web = web_with(3)
+    web.storage.chunk = 20
+    closed: list[str] = []
+
+    async def metadata() -> AsyncIterator[bytes]:
+        try:
+            async for fragment in web.storage.metadata("main", STUDY):
+                yield fragment
+        finally:
+            closed.append("metadata")
+
+    members = [
+        Member(kept.name, None, partial(web.storage.data_set, kept))
+        for kept in web.storage.kept.values()
+    ]
+    out = archive(members, metadata())
+    await anext(out)
+    await anext(out)
+    await out.aclose()
+    assert closed == ["metadata"]
+    assert web.storage.closed == 1
+    assert web.storage.sent == 1
 
 
 # --- names -------------------------------------------------------------------------------------
