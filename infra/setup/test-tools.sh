@@ -2,5 +2,5 @@
 # The programs that tests use as independent clients and judges.
 set -euo pipefail
 here=$(dirname "$0")
-"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus
+"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip
 "$here/helm.sh" >/dev/null

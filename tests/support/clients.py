@@ -15,7 +15,7 @@ from support.ports import free_ports
 
 PACKAGES = {
     "curl": "curl", "dciodvfy": "dicom3tools", "chromium": "chromium",
-    "prometheus": "prometheus", "promtool": "prometheus",
+    "prometheus": "prometheus", "promtool": "prometheus", "unzip": "unzip",
 }  # fmt: skip
 
 

@@ -67,18 +67,20 @@ def _uri(raw: bytes, _: Charset, __: str) -> list[Any]:
     return [text] if text else []
 
 
-def _integer(text: str) -> int | float | str | None:
+def integer(text: str) -> int | float | str | None:
+    """One value of an IS; a text that is no number stays one."""
     try:
         number: int | float | str | None = int(text)
     except ValueError:
-        number = _decimal(text)
+        number = decimal(text)
         if isinstance(number, float) and number.is_integer():
             number = int(number)
     # JSON readers have 64 bits at most; an IS has 32 (PS3.5 6.2).
     return text.strip() if isinstance(number, int) and abs(number) >> 63 else number
 
 
-def _decimal(text: str) -> float | str | None:
+def decimal(text: str) -> float | str | None:
+    """One value of a DS; a text that is no number stays one."""
     try:
         number = float(text)
     except ValueError:
@@ -88,12 +90,12 @@ def _decimal(text: str) -> float | str | None:
 
 def _integers(raw: bytes, _: Charset, __: str) -> list[Any]:
     text = raw.decode("iso8859-1").rstrip(" \0")
-    return [_integer(part) for part in text.split("\\")] if text else []
+    return [integer(part) for part in text.split("\\")] if text else []
 
 
 def _decimals(raw: bytes, _: Charset, __: str) -> list[Any]:
     text = raw.decode("iso8859-1").strip().rstrip(" \0")
-    return [_decimal(part) for part in text.split("\\")] if text else []
+    return [decimal(part) for part in text.split("\\")] if text else []
 
 
 def _numbers(code: str, size: int) -> Converter:

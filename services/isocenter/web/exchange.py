@@ -316,7 +316,11 @@ class Exchange:
 
     async def not_modified(self, headers: Headers) -> None:
         """304: the client has it already."""
-        await self._start(304, headers)
+        await self.without_content(304, headers)
+
+    async def without_content(self, status: int, headers: Headers) -> None:
+        """204 or 304, which have no Content-Length either (RFC 9110 8.6)."""
+        await self._start(status, headers)
         await self._send({"type": "http.response.body", "body": b""})
 
     async def hand_over(self, response: ASGIApp) -> None:

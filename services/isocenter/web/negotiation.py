@@ -28,6 +28,7 @@ DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
+ZIP = "application/zip"
 ANY = "*/*"
 
 # PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called.

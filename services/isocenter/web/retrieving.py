@@ -59,11 +59,17 @@ class Retrieving:
         seen = self._recent.find((series[0], series[1], series[2]), uid)
         return seen or (await self.all(exchange))[0]
 
-    async def record(self, exchange: Exchange, instance_count: int, detail: str) -> None:
+    async def record(
+        self,
+        exchange: Exchange,
+        instance_count: int,
+        detail: str,
+        action: AuditAction = AuditAction.RETRIEVE,
+    ) -> None:
         """A retrieve, durable in the audit trail on return."""
         _, study, series, instance = address(exchange)
         await self._audit_log.record(
-            AuditAction.RETRIEVE,
+            action,
             exchange.source,
             partition=DEFAULT_PARTITION,
             studies=(study,),

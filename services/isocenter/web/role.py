@@ -12,10 +12,13 @@ from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.bulk_data import BulkData
+from isocenter.web.capabilities import capabilities
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.changes import Changes
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
+from isocenter.web.openapi import openapi
+from isocenter.web.operations import OPENAPI_PATH
 from isocenter.web.qido import Qido
 from isocenter.web.rendered import Rendered
 from isocenter.web.retrieving import Retrieving
@@ -57,8 +60,11 @@ def application(
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
     thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
+    described = {"GET": capabilities, "OPTIONS": capabilities}
     routes = dicomweb(
         {
+            "": described,
+            "/": described,
             "/studies": {**search[Level.STUDY], "POST": stow.store},
             "/series": search[Level.SERIES],
             "/instances": search[Level.INSTANCE],
@@ -103,6 +109,7 @@ def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Seq
         viewer.ROOT + "/{file...}": pages.file,
         "/livez": health.livez,
         "/readyz": readyz,
+        OPENAPI_PATH: openapi,
     }
     return [Route(path, {"GET": handler, "HEAD": handler}) for path, handler in table.items()]
 

@@ -13,6 +13,8 @@ from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, 
 from isocenter.web.problems import Problem
 from isocenter.web.settings import WebSettings
 
+OPTIONS = "OPTIONS"  # every route answers it
+
 _UIDS = frozenset({"study", "series", "instance"})
 
 
@@ -32,7 +34,11 @@ class Route:
     @property
     def allow(self) -> str:
         """The Allow header field."""
-        return ", ".join(sorted(self.methods))
+        return ", ".join(sorted({*self.methods, OPTIONS}))
+
+    async def options(self, exchange: Exchange) -> None:
+        """What may be done with the resource (RFC 9110 9.3.7)."""
+        await exchange.without_content(204, [(b"allow", self.allow.encode("ascii"))])
 
 
 def dicomweb(paths: Mapping[str, Mapping[str, Handler]]) -> Sequence[Route]:
@@ -44,6 +50,7 @@ class Application:
     """The ASGI application."""
 
     def __init__(self, routes: Sequence[Route], settings: WebSettings) -> None:
+        self.routes = routes
         self._settings = settings
         self._fixed = {route.template: route for route in routes if "{" not in route.template}
         self._others = [(route.pattern, route) for route in routes if "{" in route.template]
@@ -63,7 +70,10 @@ class Application:
         if route is None:
             route = self._find(exchange, path)
         exchange.scope[ROUTE] = route.template
-        handler = route.methods.get(exchange.scope["method"])
+        method = exchange.scope["method"]
+        handler = route.methods.get(method)
+        if handler is None and method == OPTIONS:
+            return route.options
         if handler is None:
             allow = (b"allow", route.allow.encode("ascii"))
             raise Problem(405, f"this resource answers to {route.allow}", [allow])

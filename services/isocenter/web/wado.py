@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from isocenter.core.apis import StoredInstance, Transcoding
+from isocenter.core.events import AuditAction
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.web import negotiation
+from isocenter.web.archives import Member, archive, file_name
 from isocenter.web.exchange import (
     Chunks,
     Exchange,
@@ -27,7 +30,7 @@ from isocenter.web.exchange import (
     read_ahead,
 )
 from isocenter.web.multipart import MultipartWriter
-from isocenter.web.negotiation import DICOM, DICOM_JSON, Accepted, Offer
+from isocenter.web.negotiation import DICOM, DICOM_JSON, ZIP, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
@@ -35,6 +38,10 @@ _METADATA_CHUNK = 256 * 1024  # bytes collected before they are sent
 # Pieces of objects that are transcoded while others are sent. What is only read is read when it
 # is sent: the socket's buffer covers that time, and the processor's cache still holds it.
 _AHEAD = 4
+
+# How objects are put together: parts, a file of an archive each, and one alone.
+_SHAPES_OF_MANY = (Offer(DICOM, multipart=True), Offer(ZIP))
+_SHAPES = (*_SHAPES_OF_MANY, Offer(DICOM))
 
 _Head = Callable[[StoredInstance, str], bytes]  # what stands before a data set
 
@@ -56,6 +63,9 @@ class Wado:
         instances = await self._retrieving.all(exchange)
         forms = self._choose(accepted, instances, single="instance" in exchange.path)
         targets = [forms[instance.transfer_syntax].transfer_syntax for instance in instances]
+        if forms[instances[0].transfer_syntax].media == ZIP:
+            await self._archive(exchange, instances, targets)
+            return
         etag = _etag(instances, targets)
         if if_none_match(exchange, etag):
             await exchange.not_modified([(b"etag", etag)])
@@ -84,8 +94,8 @@ class Wado:
         its own), all of them parts or one of them the whole answer."""
         stored = list(dict.fromkeys(instance.transfer_syntax for instance in instances))
         chosen: dict[Offer, Mapping[str, Offer]] = {}
-        for multipart in (True, False) if single else (True,):
-            best = {uid: accepted.best(self._offers(uid, multipart=multipart)) for uid in stored}
+        for shape in _SHAPES if single else _SHAPES_OF_MANY:
+            best = {uid: accepted.best(self._offers(uid, shape)) for uid in stored}
             forms = {uid: offer for uid, offer in best.items() if offer}
             if len(forms) == len(stored):
                 chosen[forms[stored[0]]] = forms
@@ -94,18 +104,21 @@ class Wado:
             raise negotiation.not_acceptable(self._all_offers(stored, single=single))
         return chosen[preferred]
 
-    def _offers(self, stored: str, *, multipart: bool) -> Sequence[Offer]:
+    def _offers(self, stored: str, shape: Offer) -> Sequence[Offer]:
+        """An instance in each transfer syntax. A file of an archive is as stored by default."""
         targets = (stored, *self._transcoding.targets(stored))
-        plain = EXPLICIT_VR_LITTLE_ENDIAN
-        default = plain if plain in targets else stored
-        return [Offer(DICOM, uid, multipart, default=uid == default) for uid in targets]
+        plain = shape.media == DICOM and EXPLICIT_VR_LITTLE_ENDIAN in targets
+        default = EXPLICIT_VR_LITTLE_ENDIAN if plain else stored
+        return [replace(shape, transfer_syntax=uid, default=uid == default) for uid in targets]
 
     def _all_offers(self, stored: Sequence[str], *, single: bool) -> Sequence[Offer]:
         """What all instances can be had as."""
         common = set.intersection(*({one, *self._transcoding.targets(one)} for one in stored))
-        syntaxes = ["*", *sorted(common)]
-        forms = [Offer(DICOM, uid, multipart=True) for uid in syntaxes]
-        return [*forms, *(Offer(DICOM, uid) for uid in syntaxes if single)]
+        return [
+            replace(shape, transfer_syntax=uid)
+            for shape in (_SHAPES if single else _SHAPES_OF_MANY)
+            for uid in ("*", *sorted(common))
+        ]
 
     async def _files(
         self,
@@ -115,21 +128,55 @@ class Wado:
         tail: bytes,
     ) -> Pieces:
         """Part 10 files. Their data sets are read against the checksum, or the digest."""
-        for instance, target, before in zip(instances, targets, heads, strict=True):
-            head = before
-            stored = instance.transfer_syntax
-            async with closing(self._storage.data_set(instance)) as kept:
-                same = target == stored
-                data = kept if same else self._transcoding.data_set(kept, stored, target)
-                async with closing(data):
-                    async for chunk in data:
-                        if head:  # not before the data set is known to be there
-                            yield head
-                            head = b""
-                        yield chunk
-            self._retrieving.given_out.count(instance.size)
+        for one in zip(instances, targets, heads, strict=True):
+            async with closing(self._file(*one)) as pieces:
+                async for piece in pieces:
+                    yield piece
         if tail:
             yield tail
+
+    async def _file(self, instance: StoredInstance, target: str, head: bytes) -> Pieces:
+        """What stands before a data set, and the data set."""
+        stored = instance.transfer_syntax
+        async with closing(self._storage.data_set(instance)) as kept:
+            same = target == stored
+            data = kept if same else self._transcoding.data_set(kept, stored, target)
+            async with closing(data):
+                async for chunk in data:
+                    if head:  # not before the data set is known to be there
+                        yield head
+                        head = b""
+                    yield chunk
+        self._retrieving.given_out.count(instance.size)
+
+    async def _archive(
+        self, exchange: Exchange, instances: Sequence[StoredInstance], targets: Sequence[str]
+    ) -> None:
+        """The same as a ZIP file."""
+        etag = _etag(instances, targets)[:-1] + b'-zip"'
+        if if_none_match(exchange, etag):
+            await exchange.not_modified([(b"etag", etag)])
+            return
+        record = self._retrieving.record(
+            exchange, len(instances), "WADO-RS ZIP", AuditAction.EXPORT
+        )
+        recorded = asyncio.create_task(record)
+        members = [self._member(*one) for one in zip(instances, targets, strict=True)]
+        pieces = archive(members, self._storage.metadata(*address(exchange)))
+        place = f'attachment; filename="{file_name(exchange)}"'.encode("ascii")
+        headers = [
+            (b"etag", etag),
+            (b"vary", b"accept"),
+            (b"content-type", ZIP.encode("ascii")),
+            (b"content-disposition", place),
+        ]
+        await exchange.stream(200, headers, held_back(pieces, recorded))
+
+    def _member(self, instance: StoredInstance, target: str) -> Member:
+        head = _file_head(instance, target)
+        same = target == instance.transfer_syntax
+        size = len(head) + instance.size - instance.data_set_offset if same else None
+        return Member(instance.name, size, partial(self._file, instance, target, head))
 
     # --- metadata ---
 

@@ -1,0 +1,191 @@
+"""/api/openapi.json: the whole HTTP surface as an OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from isocenter import __version__
+from isocenter.core.dictionary import LONG_VRS, SHORT_VRS
+from isocenter.web.exchange import DICOMWEB, Exchange
+from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS, Operation, Parameter
+
+_PROBLEM = "application/problem+json"
+_EVERYWHERE = (400, 500, 503)  # malformed requests; ourselves; what we depend on
+
+_ELEMENT: Mapping[str, object] = {
+    "type": "object",
+    "required": ["vr"],
+    "properties": {
+        "vr": {"enum": sorted(SHORT_VRS | LONG_VRS)},
+        "Value": {"type": "array"},
+        "BulkDataURI": {"type": "string"},
+        "InlineBinary": {"type": "string", "contentEncoding": "base64"},
+    },
+    "additionalProperties": False,
+}
+SCHEMAS: Mapping[str, Mapping[str, object]] = {
+    "DataSet": {
+        "description": "DICOM JSON Model (PS3.18 F.2)",
+        "type": "object",
+        "patternProperties": {"^[0-9A-F]{8}$": _ELEMENT},
+        "additionalProperties": False,
+    },
+    "DataSets": {"type": "array", "items": {"$ref": "#/components/schemas/DataSet"}},
+    "Problem": {
+        "description": "Problem document (RFC 9457)",
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "instance"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": {"type": "string", "description": "what is wrong, and what to do"},
+            "instance": {"type": "string", "description": "names the request in our logs"},
+        },
+    },
+    "Health": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"type": "string"},
+            "problems": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+    "Document": {"type": "object"},
+}
+
+
+async def openapi(exchange: Exchange) -> None:
+    """The document, with the address by which this client reaches us."""
+    server = {"url": exchange.root.removesuffix(DICOMWEB)}
+    body = orjson.dumps({**document(), "servers": [server]})
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache")]
+    await exchange.answer(200, headers, body)
+
+
+@cache
+def document() -> Mapping[str, Any]:
+    """The document without its servers."""
+    paths = {
+        template.replace("...", ""): _path_item(template, methods)
+        for template, methods in OPERATIONS.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Isocenter",
+            "version": __version__,
+            "description": "DICOMweb (PS3.18) and what comes with it; errors are problem documents",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "parameters": _parameters(),
+            "responses": {
+                f"Problem{status}": {
+                    "description": HTTPStatus(status).phrase,
+                    "content": {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+                for status in sorted(_error_statuses())
+            },
+        },
+    }
+
+
+def _error_statuses() -> set[int]:
+    return set(_EVERYWHERE) | {
+        status
+        for methods in OPERATIONS.values()
+        for operation in methods.values()
+        for status in operation.errors
+    }
+
+
+def _parameters() -> Mapping[str, object]:
+    """Those of the queries, each once."""
+    return {
+        _key(one): {
+            "name": one.name,
+            "in": "query",
+            "description": one.description,
+            "schema": one.schema,
+            **({"style": "form", "explode": True} if one.others else {}),
+        }
+        for methods in OPERATIONS.values()
+        for operation in methods.values()
+        for one in operation.parameters
+    }
+
+
+def _key(parameter: Parameter) -> str:
+    return f"query.{parameter.name}"
+
+
+def _path_item(template: str, methods: Mapping[str, Operation]) -> Mapping[str, object]:
+    names = re.findall(r"\{(\w+)", template)
+    item: dict[str, object] = {}
+    if names:
+        item["parameters"] = [_path_parameter(PATH_PARAMETERS[name]) for name in names]
+    for method, operation in methods.items():
+        item[method.lower()] = _operation(method, operation)
+    item.setdefault("options", _options())
+    return item
+
+
+def _path_parameter(parameter: Parameter) -> Mapping[str, object]:
+    return {
+        "name": parameter.name, "in": "path", "required": True,
+        "description": parameter.description, "schema": parameter.schema,
+    }  # fmt: skip
+
+
+def _options() -> Mapping[str, object]:
+    allow = {"description": "the methods", "schema": {"type": "string"}}
+    answer = {"description": "The methods of this resource", "headers": {"Allow": allow}}
+    return {"summary": "Ask for the methods", "responses": {"204": answer}}
+
+
+def _operation(method: str, operation: Operation) -> Mapping[str, object]:
+    responses: dict[str, object] = {
+        str(status): _response(method, status, media, operation.schema)
+        for status, media in operation.answers.items()
+    }
+    for status in sorted({*_EVERYWHERE, *operation.errors}):
+        responses.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+    described: dict[str, object] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "responses": responses,
+    }
+    if operation.section:
+        described["description"] = f"PS3.18 {operation.section}"
+        described["tags"] = ["DICOMweb"]
+    if operation.parameters:
+        described["parameters"] = [
+            {"$ref": f"#/components/parameters/{_key(one)}"} for one in operation.parameters
+        ]
+    if operation.takes:
+        described["requestBody"] = {
+            "required": True,
+            "content": {media: {} for media in operation.takes},
+        }
+    return described
+
+
+def _response(method: str, status: int, media: Sequence[str], schema: str) -> Mapping[str, object]:
+    response: dict[str, object] = {"description": HTTPStatus(status).phrase}
+    if media and method != "HEAD":
+        response["content"] = {one: _content(one, schema) for one in media}
+    return response
+
+
+def _content(media: str, schema: str) -> Mapping[str, object]:
+    of_json = schema and media.endswith("json")
+    return {"schema": {"$ref": f"#/components/schemas/{schema}"}} if of_json else {}

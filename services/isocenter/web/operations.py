@@ -1,0 +1,249 @@
+"""What every route and method takes and answers: one table, of which the capabilities
+(`web.capabilities`) and the OpenAPI document (`web.openapi`) are made.
+
+A test holds that it describes all routes of `web.role`, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydicom.datadict import keyword_for_tag
+
+from isocenter.core.attributes import DEPTH, TABLE
+from isocenter.core.matching import Level
+from isocenter.web.exchange import DICOMWEB
+from isocenter.web.negotiation import (
+    DICOM,
+    DICOM_JSON,
+    FRAME_MEDIA_TYPES,
+    MULTIPART,
+    OCTETS,
+    ZIP,
+)
+
+WADL = "application/vnd.sun.wadl+xml"
+JSON = "application/json"
+OPENAPI_PATH = "/api/openapi.json"
+
+_UID = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$"
+_FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Of the query, or of the path."""
+
+    name: str
+    description: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+    others: bool = False  # any name but those of the other parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one route."""
+
+    id: str
+    summary: str
+    section: str = ""  # of PS3.18; empty: an extension of ours, or no DICOMweb
+    parameters: Sequence[Parameter] = ()  # of the query
+    takes: Sequence[str] = ()  # media types of the request's body
+    answers: Mapping[int, Sequence[str]] = field(default_factory=dict)  # media types by status
+    schema: str = ""  # of its answers in JSON: a name of `web.openapi`
+    errors: Sequence[int] = ()  # statuses of problem documents, beside those of all routes
+
+
+PATH_PARAMETERS: Mapping[str, Parameter] = {
+    one.name: one
+    for one in (
+        Parameter("study", "Study Instance UID", {"type": "string", "pattern": _UID}),
+        Parameter("series", "Series Instance UID", {"type": "string", "pattern": _UID}),
+        Parameter("instance", "SOP Instance UID", {"type": "string", "pattern": _UID}),
+        Parameter("frames", "frame numbers from 1, separated by commas",
+                  {"type": "string", "pattern": _FRAMES}),
+        Parameter("path", "what follows in the BulkDataURI of the metadata, slashes included"),
+        Parameter("file", "a file of the viewer, or a path that its page makes up"),
+    )
+}  # fmt: skip
+
+_ACCEPT = Parameter("accept", "media types, instead of the header field (PS3.18 8.3.3.1)")
+_NUMBER: Mapping[str, object] = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+_SEARCH = (
+    Parameter("limit", "most answers", _NUMBER),
+    Parameter("offset", "answers to be skipped", _NUMBER),
+    Parameter("fuzzymatching", "also match names by the beginnings of their words",
+              {"type": "boolean"}),
+    Parameter("includefield", "attributes to answer with, by keyword or tag, or all",
+              {"type": "array", "items": {"type": "string"}}),
+    _ACCEPT,
+)  # fmt: skip
+_OTHER_KEYS = Parameter(
+    "attributes",
+    "other attributes by keyword or tag: answered with, not matched, as a Warning field says",
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    others=True,
+)
+_VIEWPORT = Parameter(
+    "viewport", "columns,rows", {"type": "string", "pattern": "^[0-9]{1,5},[0-9]{1,5}$"}
+)
+_RENDERED = (
+    _ACCEPT,
+    Parameter("quality", "of JPEG", {"type": "integer", "minimum": 1, "maximum": 100}),
+    _VIEWPORT,
+    Parameter("window", "center,width, or center,width,linear"),
+)
+_PICTURES = ("image/jpeg", "image/png")
+
+
+def _parts(*media: str) -> Sequence[str]:
+    return [f'{MULTIPART}; type="{one}"' for one in media]
+
+
+def search_keys(level: Level) -> Sequence[Parameter]:
+    """The attributes that a search of a level matches (PS3.18 10.6.1.2)."""
+    keys = []
+    for row in TABLE:
+        if row.matched and DEPTH[row.level] <= DEPTH[level]:
+            items = [f".{keyword_for_tag(int(tag, 16))}" for tag in row.items] or [""]
+            keys += [
+                Parameter(f"{row.keyword}{item}", f"({row.tag[:4]},{row.tag[4:]}) {row.vr}")
+                for item in items
+            ]
+    return keys
+
+
+_ADDRESSED = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
+
+
+def _search(level: Level, name: str, *addressed: str) -> Operation:
+    """`addressed`: what the path says already."""
+    said = {_ADDRESSED[one] for one in addressed}
+    keys = [key for key in search_keys(level) if key.name not in said]
+    return Operation(
+        f"searchFor{name}",
+        f"Search for {level.value.lower() if level is not Level.INSTANCE else 'instance'}s",
+        "10.6",
+        (*_SEARCH, *keys, _OTHER_KEYS),
+        answers={200: [DICOM_JSON]},
+        schema="DataSets",
+        errors=(406,),
+    )
+
+
+def _retrieve(what: str, *, single: bool = False) -> Operation:
+    media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
+    return Operation(
+        f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
+        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406),
+    )  # fmt: skip
+
+
+def _metadata(what: str) -> Operation:
+    return Operation(
+        f"retrieve{what}Metadata", f"Retrieve the metadata of a {what.lower()}", "10.4",
+        (_ACCEPT,), answers={200: [DICOM_JSON]}, schema="DataSets", errors=(404, 406),
+    )  # fmt: skip
+
+
+def _store(id_: str, summary: str) -> Operation:
+    return Operation(
+        id_, summary, "10.5", (_ACCEPT,), takes=_parts(DICOM),
+        answers={200: [DICOM_JSON], 202: [DICOM_JSON], 409: [DICOM_JSON]}, schema="DataSet",
+        errors=(406, 408, 413, 415, 507),
+    )  # fmt: skip
+
+
+def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operation:
+    return Operation(
+        id_, summary, "10.4", parameters,
+        answers={200: _PICTURES, 304: []}, errors=(404, 406, 422),
+    )  # fmt: skip
+
+
+def _thumbnail(what: str) -> Operation:
+    summary = f"Retrieve a small picture of a {what.lower()}"
+    return _picture(f"retrieve{what}Thumbnail", summary, (_ACCEPT, _VIEWPORT))
+
+
+def _page(operation: Operation) -> Mapping[str, Operation]:
+    return {"GET": operation, "HEAD": replace(operation, id=f"{operation.id}Head")}
+
+
+_STUDY = "/studies/{study}"
+_SERIES = _STUDY + "/series/{series}"
+_INSTANCE = _SERIES + "/instances/{instance}"
+_FRAME = _INSTANCE + "/frames/{frames}"
+_FRAME_TYPES = tuple(dict.fromkeys((OCTETS, *FRAME_MEDIA_TYPES.values())))
+
+_CAPABILITIES = Operation(
+    "retrieveCapabilities", "Retrieve the description of this service", "8.9",
+    (_ACCEPT,), answers={200: [WADL, JSON], 304: []}, schema="Document", errors=(406,),
+)  # fmt: skip
+
+_DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
+    "": {"GET": _CAPABILITIES,
+         "OPTIONS": replace(_CAPABILITIES, id="retrieveCapabilitiesByOptions")},
+    "/": {"GET": replace(_CAPABILITIES, id="retrieveCapabilitiesOfBase"),
+          "OPTIONS": replace(_CAPABILITIES, id="retrieveCapabilitiesOfBaseByOptions")},
+    "/studies": {"GET": _search(Level.STUDY, "Studies"),
+                 "POST": _store("storeInstances", "Store objects")},
+    "/series": {"GET": _search(Level.SERIES, "Series")},
+    "/instances": {"GET": _search(Level.INSTANCE, "Instances")},
+    _STUDY: {"GET": _retrieve("Study"),
+             "POST": _store("storeStudyInstances", "Store objects of this study")},
+    _STUDY + "/series": {"GET": _search(Level.SERIES, "StudySeries", "study")},
+    _STUDY + "/instances": {"GET": _search(Level.INSTANCE, "StudyInstances", "study")},
+    _STUDY + "/metadata": {"GET": _metadata("Study")},
+    _STUDY + "/thumbnail": {"GET": _thumbnail("Study")},
+    _SERIES: {"GET": _retrieve("Series")},
+    _SERIES + "/instances": {"GET": _search(Level.INSTANCE, "SeriesInstances", "study", "series")},
+    _SERIES + "/metadata": {"GET": _metadata("Series")},
+    _SERIES + "/thumbnail": {"GET": _thumbnail("Series")},
+    _INSTANCE: {"GET": _retrieve("Instance", single=True)},
+    _INSTANCE + "/metadata": {"GET": _metadata("Instance")},
+    _INSTANCE + "/rendered": {
+        "GET": _picture("retrieveRenderedInstance", "Retrieve a picture of an instance", _RENDERED)
+    },
+    _INSTANCE + "/thumbnail": {"GET": _thumbnail("Instance")},
+    _FRAME: {"GET": Operation(
+        "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
+        answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES], 304: []}, errors=(404, 406, 422),
+    )},
+    _FRAME + "/rendered": {
+        "GET": _picture("retrieveRenderedFrame", "Retrieve a picture of a frame", _RENDERED)
+    },
+    _FRAME + "/thumbnail": {"GET": _thumbnail("Frame")},
+    _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
+        "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
+        answers={200: [*_parts(OCTETS), OCTETS], 304: []}, errors=(404, 406),
+    )},
+}  # fmt: skip
+
+_VIEWER_FILE = Operation(
+    "viewerFile", "A file of the viewer", answers={200: ["*/*"], 304: [], 503: ["text/html"]},
+    errors=(404,),
+)  # fmt: skip
+_TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
+
+OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
+    "/": _page(_TO_VIEWER),
+    "/viewer": _page(replace(_TO_VIEWER, id="toViewerPage")),
+    "/viewer/app-config.js": _page(
+        Operation("viewerConfiguration", "The viewer's settings",
+                  answers={200: ["text/javascript"]})
+    ),
+    "/viewer/{file...}": _page(_VIEWER_FILE),
+    "/livez": _page(
+        Operation("livez", "Whether this process runs", answers={200: [JSON]}, schema="Health")
+    ),
+    "/readyz": _page(
+        Operation("readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
+                  schema="Health")
+    ),
+    OPENAPI_PATH: _page(
+        Operation("openapi", "This description", answers={200: [JSON]}, schema="Document")
+    ),
+}  # fmt: skip
