@@ -1,27 +1,32 @@
-"""STOW-RS (PS3.18 10.5): what a request holds goes to ingest as it arrives."""
+"""STOW-RS (PS3.18 10.5): objects go to ingest as they arrive, metadata with their bulk data when
+the request is whole."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import orjson
 
-from isocenter.core.apis import Announcement, Ingest
+from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.part10 import FileMeta, split
+from isocenter.core.ports import Buffer
 from isocenter.web import negotiation
 from isocenter.web.content_coding import decoded
 from isocenter.web.exchange import Chunks, Disconnected, Exchange
 from isocenter.web.multipart import BrokenBody, MultipartReader, Part, Parts
 from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART
 from isocenter.web.problems import Problem
-from isocenter.web.stow_answers import Kept, NativeModel, Outcome, failure
+from isocenter.web.spool import Spool
+from isocenter.web.stow_answers import Failure, Kept, NativeModel, Outcome, failure
+from isocenter.web.stow_metadata import DICOM_XML, Assembly, Metadata, named
 
 logger = logging.getLogger(__name__)
 
-DICOM_XML = "application/dicom+xml"
 _JSON = "application/json"
 _NO_META = FileMeta("", "", "", 0)
 
@@ -41,7 +46,7 @@ class Stow:
         """Without `xml`, the Native DICOM Model is neither taken nor given."""
         self._ingest = ingest
         self._xml = xml
-        self._takes = (DICOM,)
+        self._takes = (DICOM, DICOM_JSON, *([DICOM_XML] if xml else []))
 
     async def store(self, exchange: Exchange) -> None:
         """Answers when every instance is durable or has failed."""
@@ -57,7 +62,10 @@ class Stow:
             aclosing(decoded(arriving, coding, most)) as body,
         ):
             async with aclosing(_parts(body, payload)) as parts:
-                await self._instances(exchange, parts, outcome)
+                if payload.media == DICOM:
+                    await self._files(exchange, parts, outcome)
+                else:
+                    await self._described(exchange, parts, payload.media, outcome)
             # What a content coding says about damage comes at its end.
             async for _ in body:
                 pass
@@ -89,7 +97,9 @@ class Stow:
         forms = ", ".join(f'{MULTIPART}; type="{one}", {one}' for one in self._takes)
         return Problem(415, f"send one of {forms}", [(b"accept-post", forms.encode("ascii"))])
 
-    async def _instances(self, exchange: Exchange, parts: Parts, outcome: Outcome) -> None:
+    # --- Part 10 files ---
+
+    async def _files(self, exchange: Exchange, parts: Parts, outcome: Outcome) -> None:
         async for part in parts:
             if len(outcome) >= exchange.settings.max_parts:
                 most = exchange.settings.max_parts
@@ -97,28 +107,58 @@ class Stow:
             await self._file(exchange, part, outcome)
 
     async def _file(self, exchange: Exchange, part: Part, outcome: Outcome) -> None:
-        """A Part 10 file."""
         meta = _NO_META
         try:
             _check_media_type(part)
             meta, data_set = await split(part.body)
             # The data set names the instance. File Meta Information of other writers often does
             # not agree with it, and nothing of it but the transfer syntax is kept.
-            announcement = Announcement(
-                source=exchange.source,
-                transfer_syntax=meta.transfer_syntax,
-                study=exchange.path.get("study", ""),
-            )
-            async with aclosing(data_set):
-                outcome.kept.append(Kept(await self._ingest.store(announcement, data_set)))
+            stored = await self._store(exchange, meta.transfer_syntax, data_set)
+            outcome.kept.append(Kept(stored))
         except (BrokenBody, Disconnected):
             raise
         except IsocenterError as error:
-            fields = {"request_id": exchange.request_id, "error": str(error)}
-            logger.warning("a part is not kept", extra=fields)
-            outcome.failed.append(
-                failure(error, meta.sop_class, meta.instance, meta.transfer_syntax)
-            )
+            outcome.failed.append(_failed(exchange, error, meta.sop_class, meta.instance))
+
+    # --- metadata and bulk data ---
+
+    async def _described(
+        self, exchange: Exchange, parts: Parts, media: str, outcome: Outcome
+    ) -> None:
+        with Spool() as spool:
+            assembly = Assembly(spool, self._xml, exchange.settings.max_parts)
+            await assembly.receive(parts, media)
+            for metadata in assembly.metadata:
+                await self._instance(exchange, assembly, metadata, outcome)
+        for _ in range(assembly.unused):
+            unused = Invalid("no instance refers to a part", fix="see PS3.18 8.6.1.2")
+            outcome.failed.append(_failed(exchange, unused))
+
+    async def _instance(
+        self, exchange: Exchange, assembly: Assembly, metadata: Metadata, outcome: Outcome
+    ) -> None:
+        sop_class = instance = ""
+        try:
+            attributes = await asyncio.to_thread(assembly.read, metadata)
+            sop_class, instance = named(attributes)
+            assembled = await asyncio.to_thread(assembly.assemble, attributes)
+            del attributes  # they may be large, and storing may take long
+            data_set = assembly.data_set(assembled)
+            stored = await self._store(exchange, assembled.transfer_syntax, data_set)
+            outcome.kept.append(Kept(stored, assembled.warning))
+        except IsocenterError as error:
+            outcome.failed.append(_failed(exchange, error, sop_class, instance))
+
+    async def _store(
+        self, exchange: Exchange, transfer_syntax: str, data_set: AsyncGenerator[Buffer, None]
+    ) -> Stored:
+        announcement = Announcement(
+            source=exchange.source,
+            transfer_syntax=transfer_syntax,
+            study=exchange.path.get("study", ""),
+        )
+        async with aclosing(data_set):
+            return await self._ingest.store(announcement, data_set)
 
     # --- answer ---
 
@@ -144,6 +184,14 @@ async def _parts(body: Chunks, payload: _Payload) -> Parts:
     async with aclosing(MultipartReader(body, payload.boundary).parts()) as parts:
         async for part in parts:
             yield part
+
+
+def _failed(
+    exchange: Exchange, error: IsocenterError, sop_class: str = "", instance: str = ""
+) -> Failure:
+    fields = {"request_id": exchange.request_id, "error": str(error)}
+    logger.warning("an instance is not kept", extra=fields)
+    return failure(error, sop_class, instance)
 
 
 def _check_media_type(part: Part) -> None:

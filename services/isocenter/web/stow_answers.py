@@ -11,14 +11,12 @@ from isocenter.core.apis import Stored
 from isocenter.core.errors import Code, IsocenterError
 from isocenter.core.identity import is_uid
 from isocenter.core.matching import JsonAttributes
-from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
 from isocenter.web.problems import Problem
 from isocenter.web.retrieving import resource
 
 # Failure Reason (0008,1197), PS3.18 table I.2-2; the others are PS3.7 annex C.
 PROCESSING_FAILURE = 0x0110
 CANNOT_UNDERSTAND = 0xC000
-TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 FAILURE_REASONS: Mapping[Code, int] = {
     Code.INVALID: CANNOT_UNDERSTAND,
     # Another study than the address names: A9xx is for data sets that break their SOP class.
@@ -27,7 +25,7 @@ FAILURE_REASONS: Mapping[Code, int] = {
     Code.NOT_FOUND: PROCESSING_FAILURE,
     Code.CONFLICT: 0x0111,
     Code.REFUSED: 0x0124,
-    Code.UNSUPPORTED: 0x0122,
+    Code.UNSUPPORTED: 0xC122,  # a transfer syntax or media type; SOP classes are refused
     Code.OUT_OF_RESOURCES: 0xA700,
     Code.UNAVAILABLE: 0xA700,
     Code.CORRUPTED: PROCESSING_FAILURE,
@@ -92,13 +90,8 @@ class Failure:
         return is_uid(self.sop_class) and is_uid(self.instance)
 
 
-def failure(
-    error: IsocenterError, sop_class: str = "", instance: str = "", transfer_syntax: str = ""
-) -> Failure:
+def failure(error: IsocenterError, sop_class: str = "", instance: str = "") -> Failure:
     """The failure of an instance of which this much is known."""
-    unknown = transfer_syntax and transfer_syntax not in TRANSFER_SYNTAXES
-    if error.code is Code.UNSUPPORTED and unknown:
-        return Failure(error.code, TRANSFER_SYNTAX_NOT_SUPPORTED, sop_class, instance)
     return Failure(error.code, FAILURE_REASONS[error.code], sop_class, instance)
 
 

@@ -10,13 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isocenter.core.apis import Announcement, Stored
 from isocenter.core.errors import Invalid
-from isocenter.core.ports import Buffer
-from isocenter.core.reader import Header, scan_header
-from isocenter.ingest import admission
-from isocenter.ingest.settings import IngestSettings
 from isocenter.web.multipart import MAX_HEADERS, MAX_PREAMBLE, BrokenBody, MultipartReader
+from support.stow_requests import AdmittingIngest
 from support.web_fakes import Web, part10
 
 INNER = string.ascii_letters + string.digits + "'()+_,-./:=? "
@@ -118,17 +114,6 @@ async def test_a_boundary_is_taken_if_it_is_one(text: str) -> None:
     else:
         with pytest.raises(Invalid):
             MultipartReader(pieces(b"", 1), text)
-
-
-class AdmittingIngest:
-    """Reads data sets as the ingest service does, and keeps nothing."""
-
-    async def store(self, announcement: Announcement, data_set: AsyncIterator[Buffer]) -> Stored:
-        data = b"".join([bytes(chunk) async for chunk in data_set])
-        header = scan_header(data, announcement.transfer_syntax, complete=True)
-        assert isinstance(header, Header)
-        name = admission.check(header, announcement, IngestSettings())
-        return Stored(name, header.sop_class, announcement.transfer_syntax, "0" * 64, len(data))
 
 
 FILES = st.sampled_from([part10("1.1"), part10("1.2")[:-1], part10("1.3", "1.2.3"), b"", b"{}"])

@@ -10,12 +10,13 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 
 from isocenter.core.apis import Stored
-from isocenter.core.errors import OutOfResources, Unavailable, Unprocessable, Unsupported
+from isocenter.core.errors import OutOfResources, Unavailable, Unprocessable
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import JsonAttributes
 from isocenter.web.problems import Problem
-from isocenter.web.stow import DICOM_XML, Stow
+from isocenter.web.stow import Stow
 from isocenter.web.stow_answers import ELEMENTS_DISCARDED, Kept, Outcome, failure
+from isocenter.web.stow_metadata import DICOM_XML
 from support.web_fakes import CT, SERIES, STUDY, Web, multipart, part10
 
 ROOT = "http://pacs.test/dicomweb"
@@ -72,11 +73,6 @@ def test_a_failure_that_names_no_instance_is_an_other_failure() -> None:
     module = checked(Outcome([], failed))
     assert len(module.FailedSOPSequence) == 1
     assert [item.FailureReason for item in module.OtherFailuresSequence] == [0xC000, 0xC000]
-
-
-def test_a_transfer_syntax_that_nobody_knows_is_told_from_a_sop_class() -> None:
-    assert failure(Unsupported("x"), CT, "1.1", "1.2.3").reason == 0xC122
-    assert failure(Unsupported("x"), CT, "1.1", "1.2.840.10008.1.2.1").reason == 0x0122
 
 
 def test_the_status_is_that_of_table_10_5_3_1() -> None:

@@ -48,7 +48,7 @@ async def test_stored_objects_are_answered_with_200_and_their_addresses() -> Non
     [
         (Unprocessable("x"), 0xC000),
         (Mismatch("x"), 0xC000),
-        (Unsupported("x"), 0x0122),
+        (Unsupported("x"), 0xC122),
         (Conflict("x"), 0x0111),
         (OutOfResources("x"), 0xA700),
         (IsocenterError("x"), 0x0110),
