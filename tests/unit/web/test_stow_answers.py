@@ -12,11 +12,11 @@ from pydicom.datadict import dictionary_VR
 from isocenter.core.apis import Stored
 from isocenter.core.errors import OutOfResources, Unavailable, Unprocessable
 from isocenter.core.identity import InstanceName
-from isocenter.core.matching import JsonAttributes
 from isocenter.web.problems import Problem
 from isocenter.web.stow import Stow
 from isocenter.web.stow_answers import ELEMENTS_DISCARDED, Kept, Outcome, failure
 from isocenter.web.stow_metadata import DICOM_XML
+from support.stow_requests import FakeXml
 from support.web_fakes import CT, SERIES, STUDY, Web, multipart, part10
 
 ROOT = "http://pacs.test/dicomweb"
@@ -92,16 +92,6 @@ def test_the_status_is_that_of_table_10_5_3_1() -> None:
 def test_a_warning_has_its_reason() -> None:
     module = checked(Outcome([kept("1.1", warning=ELEMENTS_DISCARDED)]))
     assert module.ReferencedSOPSequence[0].WarningReason == 0xB006
-
-
-class FakeXml:
-    """Stands for the Native DICOM Model."""
-
-    def to_xml(self, attributes: JsonAttributes) -> bytes:
-        return b"<x>" + orjson.dumps(attributes) + b"</x>"
-
-    def from_xml(self, data: bytes) -> JsonAttributes:
-        return dict(orjson.loads(data))
 
 
 @pytest.mark.parametrize(
