@@ -27,7 +27,7 @@ from isocenter.gateway.contexts import (
 from isocenter.gateway.statuses import STATUSES, Service
 from isocenter.transcoding.codecs import DECODERS
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES
-from isocenter.web.stow import FAILURE_REASONS
+from isocenter.web.stow_answers import FAILURE_REASONS
 
 TEMPLATE = Path(__file__).with_name("dicom.md")
 NOTE = "<!-- Written by `make docs` from infra/docs/dicom.md and the code; do not edit. -->\n\n"

@@ -218,7 +218,7 @@ def test_a_data_set_of_another_study_than_its_address_is_refused(
     answer = _stow(isocenter, _bytes(_slice(), tmp_path), path=f"/studies/{generate_uid()}")
     assert answer.status_code == 409
     (failed,) = answer.json()["00081198"]["Value"]
-    assert failed["00081197"]["Value"] == [0xA900]
+    assert failed["00081197"]["Value"] == [0xC000]
 
 
 def test_a_part_that_is_not_dicom_fails_alone(isocenter: Isocenter, tmp_path: Path) -> None:

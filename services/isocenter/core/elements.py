@@ -1,7 +1,8 @@
 """The structure of data sets (PS3.5 section 7): elements, sequences, items, fragments.
 
 `Structure` reads one element header at a time out of a buffer and skips what is nested without
-recursion. No length is trusted before it is compared with what encloses it.
+recursion. No length is trusted before it is compared with what encloses it. `head` and
+`head_of_item` write what stands before a value.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from isocenter.core.transfer_syntax import TransferSyntax
 
 _SHORT = {vr.encode(): vr for vr in SHORT_VRS}
 _LONG = {vr.encode(): vr for vr in LONG_VRS}
+_SHORT_MAX = 0xFFFE
 
 Element = tuple[int, str, int, int]  # tag, VR, length, offset of the value
 
@@ -108,7 +110,7 @@ class Structure:
 
 IMPLICIT = Structure(implicit=True, little_endian=True)
 _IMPLICIT_BIG = Structure(implicit=True, little_endian=False)
-_EXPLICIT = Structure(implicit=False, little_endian=True)
+EXPLICIT = Structure(implicit=False, little_endian=True)
 _EXPLICIT_BIG = Structure(implicit=False, little_endian=False)
 
 
@@ -116,7 +118,24 @@ def structure_of(syntax: TransferSyntax) -> Structure:
     """The structure of data sets of a transfer syntax."""
     if syntax.implicit_vr:
         return IMPLICIT
-    return _EXPLICIT if syntax.little_endian else _EXPLICIT_BIG
+    return EXPLICIT if syntax.little_endian else _EXPLICIT_BIG
+
+
+def head(structure: Structure, tag: int, vr: str, length: int) -> bytes:
+    """What stands before a value; a value too long for its VR becomes UN (PS3.5 6.2.2)."""
+    group, number = tag >> 16, tag & 0xFFFF
+    if structure.implicit:
+        return struct.pack(f"{structure.order}HHI", group, number, length)
+    if vr in SHORT_VRS and length <= _SHORT_MAX:
+        return struct.pack(f"{structure.order}HH2sH", group, number, vr.encode(), length)
+    if vr not in LONG_VRS:
+        vr = "UN"
+    return struct.pack(f"{structure.order}HH2s2xI", group, number, vr.encode(), length)
+
+
+def head_of_item(structure: Structure, length: int) -> bytes:
+    """The item tag and the length of what follows."""
+    return struct.pack(f"{structure.order}HHI", ITEM >> 16, ITEM & 0xFFFF, length)
 
 
 def broken(what: str, position: int) -> Unprocessable:

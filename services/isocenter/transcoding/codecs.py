@@ -19,7 +19,9 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.core import codestream
 from isocenter.core.apis import PixelFormat
+from isocenter.core.codestream import Codestream
 from isocenter.core.errors import OutOfResources, Unprocessable, Unsupported
 from isocenter.core.transfer_syntax import (
     EXPLICIT_VR_BIG_ENDIAN,
@@ -28,8 +30,6 @@ from isocenter.core.transfer_syntax import (
     TransferSyntax,
     lookup,
 )
-from isocenter.transcoding import codestream
-from isocenter.transcoding.codestream import Codestream
 
 T = TypeVar("T")
 Samples = NDArray[Any]

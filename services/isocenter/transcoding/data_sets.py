@@ -26,7 +26,7 @@ from isocenter.core.dictionary import (
     SEQUENCE_DELIMITER,
     UNDEFINED,
 )
-from isocenter.core.elements import broken, structure_of
+from isocenter.core.elements import broken, head, structure_of
 from isocenter.core.errors import OutOfResources, Unprocessable, Unsupported
 from isocenter.core.frames import number
 from isocenter.core.locate import find_value
@@ -51,7 +51,7 @@ from isocenter.transcoding.codecs import (
     frame_bytes,
     swap,
 )
-from isocenter.transcoding.elements import Rewriter, head
+from isocenter.transcoding.elements import Rewriter
 from isocenter.transcoding.settings import TranscodingSettings
 
 T = TypeVar("T")

@@ -7,15 +7,11 @@ get defined lengths.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 
 from isocenter.core.dictionary import (
-    ITEM,
     ITEM_DELIMITER,
-    LONG_VRS,
     SEQUENCE_DELIMITER,
-    SHORT_VRS,
     UNDEFINED,
 )
 from isocenter.core.elements import (
@@ -23,6 +19,8 @@ from isocenter.core.elements import (
     Structure,
     Truncated,
     broken,
+    head,
+    head_of_item,
     is_sequence,
     skip,
     too_deep,
@@ -37,7 +35,6 @@ _WORDS: Mapping[str, int] = {
     "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
     "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
 }  # fmt: skip
-_SHORT_MAX = 0xFFFE
 _PIXEL_REPRESENTATION = 0x00280103
 _LUT_DATA = 0x00283006
 
@@ -141,23 +138,6 @@ class Rewriter:
             items.append(head_of_item(self._target, len(written)) + written)
         content = b"".join(items)
         return head(self._target, tag, "SQ", len(content)) + content, position
-
-
-def head(structure: Structure, tag: int, vr: str, length: int) -> bytes:
-    """What stands before a value; a value too long for its VR becomes UN (PS3.5 6.2.2)."""
-    group, number = tag >> 16, tag & 0xFFFF
-    if structure.implicit:
-        return struct.pack(f"{structure.order}HHI", group, number, length)
-    if vr in SHORT_VRS and length <= _SHORT_MAX:
-        return struct.pack(f"{structure.order}HH2sH", group, number, vr.encode(), length)
-    if vr not in LONG_VRS:
-        vr = "UN"
-    return struct.pack(f"{structure.order}HH2s2xI", group, number, vr.encode(), length)
-
-
-def head_of_item(structure: Structure, length: int) -> bytes:
-    """The item tag and the length of what follows."""
-    return struct.pack(f"{structure.order}HHI", ITEM >> 16, ITEM & 0xFFFF, length)
 
 
 def swapped(value: bytes, vr: str) -> bytes:

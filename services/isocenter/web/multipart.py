@@ -36,6 +36,9 @@ class Part:
     body: AsyncGenerator[bytes, None]
 
 
+Parts = AsyncGenerator[Part, None]
+
+
 class MultipartReader:
     """The parts of a body."""
 
@@ -53,7 +56,7 @@ class MultipartReader:
         self._closed = False
         self._within_body = False
 
-    async def parts(self) -> AsyncGenerator[Part, None]:
+    async def parts(self) -> Parts:
         """Raises `BrokenBody`, also from a part's body, where the body is malformed or ends."""
         await self._skip_preamble()
         while not self._closed:

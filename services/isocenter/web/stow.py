@@ -1,187 +1,197 @@
-"""STOW-RS (PS3.18 10.5): objects go to ingest as they arrive."""
+"""STOW-RS (PS3.18 10.5): objects go to ingest as they arrive, metadata with their bulk data when
+the request is whole."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import orjson
 
 from isocenter.core.apis import Announcement, Ingest, Stored
-from isocenter.core.errors import Code, Invalid, IsocenterError
+from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.part10 import FileMeta, split
-from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
+from isocenter.core.ports import Buffer
 from isocenter.web import negotiation
-from isocenter.web.exchange import Disconnected, Exchange
-from isocenter.web.multipart import BrokenBody, MultipartReader, Part
+from isocenter.web.content_coding import decoded
+from isocenter.web.exchange import Chunks, Disconnected, Exchange
+from isocenter.web.multipart import BrokenBody, MultipartReader, Part, Parts
 from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART
 from isocenter.web.problems import Problem
-from isocenter.web.retrieving import resource
+from isocenter.web.spool import Spool
+from isocenter.web.stow_answers import Failure, Kept, NativeModel, Outcome, failure
+from isocenter.web.stow_metadata import DICOM_XML, Assembly, Metadata, named
 
 logger = logging.getLogger(__name__)
 
-# Failure Reason (0008,1197), PS3.18 table I.2-2.
-PROCESSING_FAILURE = 0x0110
-TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
-FAILURE_REASONS: Mapping[Code, int] = {
-    Code.INVALID: 0xC000,
-    Code.MISMATCH: 0xA900,
-    Code.UNPROCESSABLE: 0xC000,
-    Code.NOT_FOUND: PROCESSING_FAILURE,
-    Code.CONFLICT: 0x0111,
-    Code.REFUSED: 0x0124,
-    Code.UNSUPPORTED: 0x0122,
-    Code.OUT_OF_RESOURCES: 0xA700,
-    Code.UNAVAILABLE: 0xA700,
-    Code.CORRUPTED: PROCESSING_FAILURE,
-    Code.CANCELLED: PROCESSING_FAILURE,
-    Code.DEADLINE: 0xA700,
-    Code.INTERNAL: PROCESSING_FAILURE,
-}
-
-# If nothing could be stored for one of these reasons, the request as a whole is answered so.
-_WHOLE_REQUEST = {
-    Code.OUT_OF_RESOURCES: Problem(507, "no room: the disk reserve is reached; free some space"),
-    Code.UNAVAILABLE: Problem(
-        503, "something this depends on is down; send again", [(b"retry-after", b"5")]
-    ),
-}
+_JSON = "application/json"
+_NO_META = FileMeta("", "", "", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A part that is not kept."""
+class _Payload:
+    """What the request's Content-Type says."""
 
-    code: Code
-    reason: int
-    meta: FileMeta | None  # None: it is not even a DICOM file
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the parts of one request."""
-
-    stored: list[Stored] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
-
-    @property
-    def status(self) -> int:
-        """PS3.18 table 10.5.3-1."""
-        if not self.failed:
-            return 200
-        return 202 if self.stored else 409
-
-    def document(self, root: str, study: str) -> dict[str, Any]:
-        """The Store Instances Response (PS3.18 table I.2-1) in the DICOM JSON Model."""
-        answer: dict[str, Any] = {}
-        study = study or (self.stored[0].name.study if self.stored else "")
-        if study and all(one.name.study == study for one in self.stored):
-            answer["00081190"] = _value("UR", f"{root}/studies/{study}")
-        known = [one for one in self.failed if one.meta and one.meta.instance]
-        others = [one for one in self.failed if not (one.meta and one.meta.instance)]
-        answer["00081198"] = [_failed(one) for one in known]
-        answer["00081199"] = [_referenced(one, root) for one in self.stored]
-        answer["0008119A"] = [{"00081197": _value("US", one.reason)} for one in others]
-        return {
-            tag: {"vr": "SQ", "Value": value} if isinstance(value, list) else value
-            for tag, value in answer.items()
-            if value
-        }
-
-
-def _value(vr: str, value: str | int) -> dict[str, Any]:
-    return {"vr": vr, "Value": [value]} if value else {"vr": vr}
-
-
-def _referenced(stored: Stored, root: str) -> dict[str, Any]:
-    return {
-        "00081150": _value("UI", stored.sop_class),
-        "00081155": _value("UI", stored.name.instance),
-        "00081190": _value("UR", resource(root, stored.name)),
-    }
-
-
-def _failed(failure: Failure) -> dict[str, Any]:
-    assert failure.meta is not None
-    return {
-        "00081150": _value("UI", failure.meta.sop_class),
-        "00081155": _value("UI", failure.meta.instance),
-        "00081197": _value("US", failure.reason),
-    }
+    media: str  # of the instances
+    boundary: str | None  # None: the body is a single part
 
 
 class Stow:
     """The store transaction."""
 
-    def __init__(self, *, ingest: Ingest) -> None:
+    def __init__(self, *, ingest: Ingest, xml: NativeModel | None = None) -> None:
+        """Without `xml`, the Native DICOM Model is neither taken nor given."""
         self._ingest = ingest
+        self._xml = xml
+        self._takes = (DICOM, DICOM_JSON, *([DICOM_XML] if xml else []))
 
     async def store(self, exchange: Exchange) -> None:
-        """Answers when every part is durable or has failed."""
-        boundary = _boundary(exchange)
-        negotiation.json_only(exchange)
+        """Answers when every instance is durable or has failed."""
+        payload = self._payload(exchange)
+        media = self._answered_in(exchange)
         exchange.parameters("accept")
         _check_length(exchange)
-        study, root = exchange.path.get("study", ""), exchange.root
+        root = exchange.root
+        coding, most = exchange.header(b"content-encoding"), exchange.settings.max_upload
         outcome = Outcome()
-        async with aclosing(exchange.body()) as body:
-            reader = MultipartReader(body, boundary)
-            async with aclosing(reader.parts()) as parts:
-                async for part in parts:
-                    _check_count(exchange, outcome)
-                    await self._part(exchange, part, study, outcome)
-        if not outcome.stored and not outcome.failed:
+        async with (
+            aclosing(exchange.body()) as arriving,
+            aclosing(decoded(arriving, coding, most)) as body,
+        ):
+            async with aclosing(_parts(body, payload)) as parts:
+                if payload.media == DICOM:
+                    await self._files(exchange, parts, outcome)
+                else:
+                    await self._described(exchange, parts, payload.media, outcome)
+            # What a content coding says about damage comes at its end.
+            async for _ in body:
+                pass
+        if not len(outcome):
             raise Invalid("the body has no parts", fix="send each object as a part")
-        codes = {failure.code for failure in outcome.failed}
-        if not outcome.stored and len(codes) == 1 and (problem := _WHOLE_REQUEST.get(codes.pop())):
-            raise Problem(problem.status, problem.detail, problem.headers)
-        headers = [(b"content-type", DICOM_JSON.encode("ascii"))]
-        document = orjson.dumps(outcome.document(root, study))
-        await exchange.answer(outcome.status, headers, document)
+        status = outcome.status
+        await exchange.answer(
+            status,
+            [(b"content-type", media.encode("ascii"))],
+            self._written(outcome, root, media),
+        )
 
-    async def _part(self, exchange: Exchange, part: Part, study: str, outcome: Outcome) -> None:
-        meta: FileMeta | None = None
+    # --- request ---
+
+    def _payload(self, exchange: Exchange) -> _Payload:
+        """Raises the 415 `Problem`, `Invalid`."""
+        text = exchange.header(b"content-type")
+        media, parameters = negotiation.media_type(text) if text else ("", {})
+        inner = parameters.get("type", "").lower() if media == MULTIPART else media
+        if inner not in self._takes:
+            raise self._not_taken()
+        if media != MULTIPART:
+            return _Payload(media, None)
+        if "boundary" not in parameters:
+            raise Invalid("Content-Type has no boundary", fix="see RFC 2046 5.1.1")
+        return _Payload(inner, parameters["boundary"])
+
+    def _not_taken(self) -> Problem:
+        forms = ", ".join(f'{MULTIPART}; type="{one}", {one}' for one in self._takes)
+        return Problem(415, f"send one of {forms}", [(b"accept-post", forms.encode("ascii"))])
+
+    # --- Part 10 files ---
+
+    async def _files(self, exchange: Exchange, parts: Parts, outcome: Outcome) -> None:
+        async for part in parts:
+            if len(outcome) >= exchange.settings.max_parts:
+                most = exchange.settings.max_parts
+                raise Problem(413, f"the body has more than {most} parts; send fewer objects")
+            await self._file(exchange, part, outcome)
+
+    async def _file(self, exchange: Exchange, part: Part, outcome: Outcome) -> None:
+        meta = _NO_META
         try:
             _check_media_type(part)
             meta, data_set = await split(part.body)
             # The data set names the instance. File Meta Information of other writers often does
             # not agree with it, and nothing of it but the transfer syntax is kept.
-            announcement = Announcement(
-                source=exchange.source, transfer_syntax=meta.transfer_syntax, study=study
-            )
-            async with aclosing(data_set):
-                outcome.stored.append(await self._ingest.store(announcement, data_set))
+            stored = await self._store(exchange, meta.transfer_syntax, data_set)
+            outcome.kept.append(Kept(stored))
         except (BrokenBody, Disconnected):
             raise
         except IsocenterError as error:
-            fields = {"request_id": exchange.request_id, "error": str(error)}
-            logger.warning("a part is not kept", extra=fields)
-            outcome.failed.append(Failure(error.code, _reason(error, meta), meta))
+            outcome.failed.append(_failed(exchange, error, meta.sop_class, meta.instance))
 
+    # --- metadata and bulk data ---
 
-def _reason(error: IsocenterError, meta: FileMeta | None) -> int:
-    if error.code is Code.UNSUPPORTED and meta and meta.transfer_syntax not in TRANSFER_SYNTAXES:
-        return TRANSFER_SYNTAX_NOT_SUPPORTED
-    return FAILURE_REASONS[error.code]
+    async def _described(
+        self, exchange: Exchange, parts: Parts, media: str, outcome: Outcome
+    ) -> None:
+        with Spool() as spool:
+            assembly = Assembly(spool, self._xml, exchange.settings.max_parts)
+            await assembly.receive(parts, media)
+            for metadata in assembly.metadata:
+                await self._instance(exchange, assembly, metadata, outcome)
+        for _ in range(assembly.unused):
+            unused = Invalid("no instance refers to a part", fix="see PS3.18 8.6.1.2")
+            outcome.failed.append(_failed(exchange, unused))
 
+    async def _instance(
+        self, exchange: Exchange, assembly: Assembly, metadata: Metadata, outcome: Outcome
+    ) -> None:
+        sop_class = instance = ""
+        try:
+            attributes = await asyncio.to_thread(assembly.read, metadata)
+            sop_class, instance = named(attributes)
+            assembled = await asyncio.to_thread(assembly.assemble, attributes)
+            del attributes  # they may be large, and storing may take long
+            data_set = assembly.data_set(assembled)
+            stored = await self._store(exchange, assembled.transfer_syntax, data_set)
+            outcome.kept.append(Kept(stored, assembled.warning))
+        except IsocenterError as error:
+            outcome.failed.append(_failed(exchange, error, sop_class, instance))
 
-def _boundary(exchange: Exchange) -> str:
-    """The boundary of a body that we can take. Raises a 415 `Problem`, or `Invalid`."""
-    text = exchange.header(b"content-type")
-    media, parameters = negotiation.media_type(text) if text else ("", {})
-    if media != MULTIPART or parameters.get("type", "").lower() != DICOM:
-        takes = f'{MULTIPART}; type="{DICOM}"; boundary=...'
-        raise Problem(
-            415, f"send {takes}", [(b"accept-post", f'{MULTIPART}; type="{DICOM}"'.encode())]
+    async def _store(
+        self, exchange: Exchange, transfer_syntax: str, data_set: AsyncGenerator[Buffer, None]
+    ) -> Stored:
+        announcement = Announcement(
+            source=exchange.source,
+            transfer_syntax=transfer_syntax,
+            study=exchange.path.get("study", ""),
         )
-    if exchange.header(b"content-encoding").lower() not in ("", "identity"):
-        raise Problem(415, "send the body without Content-Encoding")
-    if "boundary" not in parameters:
-        raise Invalid("Content-Type has no boundary", fix="see RFC 2046 5.1.1")
-    return parameters["boundary"]
+        async with aclosing(data_set):
+            return await self._ingest.store(announcement, data_set)
+
+    # --- answer ---
+
+    def _answered_in(self, exchange: Exchange) -> str:
+        """The media type of the answer. Raises the 406 `Problem`."""
+        offers = (DICOM_JSON, _JSON, *([DICOM_XML] if self._xml else []))
+        picked = negotiation.pick(exchange, offers)
+        return DICOM_XML if picked == DICOM_XML else DICOM_JSON
+
+    def _written(self, outcome: Outcome, root: str, media: str) -> bytes:
+        attributes = outcome.attributes(root)
+        if media == DICOM_XML:
+            assert self._xml is not None
+            return self._xml.to_xml(attributes)
+        return orjson.dumps(attributes)
+
+
+async def _parts(body: Chunks, payload: _Payload) -> Parts:
+    """The parts of a body, of which a single part is one."""
+    if payload.boundary is None:
+        yield Part({"content-type": payload.media}, body)
+        return
+    async with aclosing(MultipartReader(body, payload.boundary).parts()) as parts:
+        async for part in parts:
+            yield part
+
+
+def _failed(
+    exchange: Exchange, error: IsocenterError, sop_class: str = "", instance: str = ""
+) -> Failure:
+    fields = {"request_id": exchange.request_id, "error": str(error)}
+    logger.warning("an instance is not kept", extra=fields)
+    return failure(error, sop_class, instance)
 
 
 def _check_media_type(part: Part) -> None:
@@ -193,11 +203,7 @@ def _check_media_type(part: Part) -> None:
 def _check_length(exchange: Exchange) -> None:
     length = exchange.header(b"content-length")
     most = exchange.settings.max_upload
+    if not length and not exchange.header(b"transfer-encoding"):
+        raise Problem(411, "send Content-Length, or Transfer-Encoding: chunked")
     if length.isdigit() and int(length) > most:
         raise Problem(413, f"the body has more than {most} bytes; send fewer objects")
-
-
-def _check_count(exchange: Exchange, outcome: Outcome) -> None:
-    most = exchange.settings.max_parts
-    if len(outcome.stored) + len(outcome.failed) >= most:
-        raise Problem(413, f"the body has more than {most} parts; send fewer objects")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,8 +47,8 @@ async def test_stored_objects_are_answered_with_200_and_their_addresses() -> Non
     ("error", "reason"),
     [
         (Unprocessable("x"), 0xC000),
-        (Mismatch("x"), 0xA900),
-        (Unsupported("x"), 0x0122),
+        (Mismatch("x"), 0xC000),
+        (Unsupported("x"), 0xC122),
         (Conflict("x"), 0x0111),
         (OutOfResources("x"), 0xA700),
         (IsocenterError("x"), 0x0110),
@@ -90,9 +91,9 @@ async def test_if_nothing_fits_or_the_log_is_down_the_request_fails(
 @pytest.mark.parametrize(
     "content_type",
     [
-        "application/dicom",
+        "text/plain",
         'multipart/form-data; boundary="b0"',
-        'multipart/related; type="application/dicom+json"; boundary=b0',
+        'multipart/related; type="image/jpeg"; boundary=b0',
         "multipart/related; boundary=b0",
     ],
 )
@@ -147,16 +148,28 @@ async def test_limits_on_size_and_number_are_413() -> None:
     assert (await web.stow(multipart(part10("1.1"), part10("1.2")))).status_code == 413
 
 
-async def test_an_answer_that_is_not_json_cannot_be_had() -> None:
+async def test_a_single_object_may_be_the_body() -> None:
     web = Web()
-    async with web.client() as client:
-        answer = await client.post(
-            "/dicomweb/studies",
-            content=multipart(part10()),
-            headers={
-                "content-type": 'multipart/related; type="application/dicom"; boundary=b0',
-                "accept": "application/dicom+xml",
-            },
+    answer = await web.stow(part10("1.1"), "application/dicom", f"/dicomweb/studies/{STUDY}")
+    assert answer.status_code == 200
+    assert web.ingest.received == {"1.1": data_set_of("1.1")}
+    assert web.ingest.announced[0].study == STUDY
+    answer = await web.stow(part10("1.1"), "Application/DICOM; transfer-syntax=1.2.840.10008.1.2.1")
+    assert answer.status_code == 200
+    answer = await web.stow(b"nothing of the kind", "application/dicom")
+    assert answer.status_code == 409
+    assert reasons(answer.json(), "0008119A") == [0xC000]
+
+
+async def test_a_request_without_a_length_is_411() -> None:
+    web = Web()
+    kind = b'multipart/related; type="application/dicom"; boundary=b0'
+    async with web.listening() as (role, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
+        writer.write(
+            b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Type: " + kind + b"\r\n\r\n"
         )
-    assert answer.status_code == 406
-    assert web.ingest.received == {}
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 411 ")
