@@ -235,24 +235,24 @@ def _resampled(image: Image, start: float, extent: float, size: int) -> Image:
     made = np.empty((size, *image.shape[1:]), np.uint8)
     step = max(1, _STRIP // max(len(image), size))
     for at in range(0, image.shape[1], step):
-        work(image[:, at : at + step], edges, made[:, at : at + step])
+        work(image[:, at : at + step], edges, extent / size, made[:, at : at + step])
     return made
 
 
-def _averaged(image: Image, edges: Edges, made: Image) -> None:
+def _averaged(image: Image, edges: Edges, length: float, made: Image) -> None:
     """Rows that cover a row of the image or more."""
     whole = np.minimum(edges.astype(np.intp), len(image) - 1)
     part = _along((edges - whole).astype(np.float32), image)
     sums = np.add.reduceat(image[: whole[-1]], whole[:-1], dtype=np.uint32)
     covered = sums + np.diff(part * image[whole], axis=0)
-    made[:] = covered / np.float32(edges[1] - edges[0]) + np.float32(0.5)
+    made[:] = covered / np.float32(length) + np.float32(0.5)
 
 
-def _interpolated(image: Image, edges: Edges, made: Image) -> None:
+def _interpolated(image: Image, edges: Edges, length: float, made: Image) -> None:
     """Rows that cover a row of the image or less, so parts of two at most."""
     first = edges[:-1].astype(np.intp)
     second = np.minimum(first + 1, len(image) - 1)
-    share = np.clip((second - edges[:-1]) / (edges[1] - edges[0]), 0, 1)
+    share = np.clip((second - edges[:-1]) / length, 0, 1)
     weight = _along((share * 256 + 0.5).astype(np.uint16), image)
     made[:] = (image[first] * weight + image[second] * (256 - weight) + 128) >> 8
 

@@ -12,6 +12,7 @@ from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
+from isocenter.web.pictures import Pictures
 from isocenter.web.qido import Qido
 from isocenter.web.rendered import Rendered
 from isocenter.web.retrieving import Retrieving
@@ -46,7 +47,8 @@ def application(
     qido = Qido(query=query, audit_log=audit_log)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
-    rendered = Rendered(retrieving=retrieving, transcoding=transcoding)
+    pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
+    rendered = Rendered(retrieving=retrieving, pictures=pictures)
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
     thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
@@ -59,10 +61,12 @@ def application(
             _STUDY + "/series": search[Level.SERIES],
             _STUDY + "/instances": search[Level.INSTANCE],
             _STUDY + "/metadata": metadata,
+            _STUDY + "/rendered": drawn,
             _STUDY + "/thumbnail": thumbnail,
             _SERIES: objects,
             _SERIES + "/instances": search[Level.INSTANCE],
             _SERIES + "/metadata": metadata,
+            _SERIES + "/rendered": drawn,
             _SERIES + "/thumbnail": thumbnail,
             _FRAMES: {"GET": frames.frames},
             _FRAMES + "/rendered": drawn,

@@ -222,6 +222,12 @@ def test_a_region_outside_of_the_image_is_invalid(region: Region):
         drawn(NOISE.tobytes(), EXACT, replace(PNG, source=region))
 
 
+def test_a_region_may_be_as_small_as_numbers_are():
+    how = replace(PNG, source=Region(20, 10, 1e-13, 1e-13), columns=4096, rows=4096)
+    found = drawn(NOISE.tobytes(), EXACT, how)
+    assert np.unique(found).tolist() == [NOISE[10, 20]]
+
+
 def test_one_bound_of_the_viewport_never_makes_the_other_edge_too_long():
     tall = replace(EXACT, rows=864, columns=1)
     found = drawn(NOISE.tobytes(), tall, replace(PNG, columns=4000))
