@@ -23,6 +23,7 @@ from isocenter.web.stow import Stow
 from isocenter.web.tracing import TracedApplication
 from isocenter.web.viewer import Viewer
 from isocenter.web.wado import Wado
+from isocenter.web.wado_uri import WadoUri
 
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
@@ -49,6 +50,7 @@ def application(
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
     pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
     rendered = Rendered(retrieving=retrieving, pictures=pictures)
+    wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
     thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
@@ -78,7 +80,8 @@ def application(
             _INSTANCE + "/bulkdata/{path...}": {"GET": frames.bulk_data},
         }
     )
-    return Application([*routes, *_pages(settings, readiness)], settings)
+    uri = Route("/wado", {"GET": wado_uri.retrieve})
+    return Application([*routes, uri, *_pages(settings, readiness)], settings)
 
 
 def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:
