@@ -14,7 +14,7 @@ from contextlib import aclosing
 from functools import partial
 
 from isocenter.core.apis import Rendering
-from isocenter.core.errors import NotFound, Unsupported
+from isocenter.core.errors import Invalid, NotFound, Unsupported
 from isocenter.web.exchange import Chunks, Exchange, if_none_match
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.pictures import (
@@ -112,11 +112,11 @@ class Rendered:
         subjects: Sequence[Subject],
         how: Rendering,
     ) -> Chunks:
-        """The parts of an answer. Of a study or series, an instance that proves to be of a kind
-        that is not drawn is left out too."""
+        """The parts of an answer. Of a study or series, an instance is left out too that proves to
+        be of a kind that is not drawn, or to have nothing in the region that is asked for."""
         root = exchange.root
         begun = False
-        failure: Unsupported | None = None
+        failure: Exception | None = None
         for subject in subjects:
             within = False
             try:
@@ -124,7 +124,7 @@ class Rendered:
                     async for piece in pieces:
                         begun = within = True
                         yield piece
-            except Unsupported as error:
+            except (Invalid, Unsupported) as error:
                 if within or "instance" in exchange.path:
                     raise
                 failure = error

@@ -8,6 +8,8 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.pixels import pixel_array
 
 from isocenter.core.apis import PixelFormat, Region, Rendering
@@ -226,6 +228,33 @@ def test_a_region_may_be_as_small_as_numbers_are():
     how = replace(PNG, source=Region(20, 10, 1e-13, 1e-13), columns=4096, rows=4096)
     found = drawn(NOISE.tobytes(), EXACT, how)
     assert np.unique(found).tolist() == [NOISE[10, 20]]
+
+
+EDGES = st.floats(0, 60) | st.floats()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.builds(Region, EDGES, EDGES, EDGES, EDGES),
+    st.integers(0, 200),
+    st.integers(0, 200),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_region_and_viewport_is_drawn_or_invalid(
+    region: Region, columns: int, rows: int, across: bool, down: bool
+):
+    how = Rendering("image/png", 90, None, None, columns, rows, "", region, across, down)
+    try:
+        found = drawn(NOISE.tobytes(), EXACT, how)
+    except Invalid:
+        return
+    if columns or rows:
+        height, width = found.shape
+        assert height <= (rows or 4096)
+        assert width <= (columns or 4096)
+        assert height == rows or width == columns or 4096 in found.shape
+    assert NOISE.min() <= found.min() <= found.max() <= NOISE.max()
 
 
 def test_one_bound_of_the_viewport_never_makes_the_other_edge_too_long():

@@ -173,6 +173,24 @@ async def test_an_instance_that_proves_undrawable_is_left_out_of_a_study() -> No
     np.testing.assert_array_equal(pictures(answer), gray(7))
 
 
+async def test_an_image_with_nothing_in_the_region_is_left_out_of_a_study() -> None:
+    web = one_frame()
+    storage = storage_of(web)
+    small = np.zeros((2, 2), np.uint8)
+    tiny = storage.keep_image("1.2.3.4.6", [small])
+    whole = storage.pixels
+
+    async def pixel_format(instance: object) -> PixelFormat:
+        return replace(whole, rows=2, columns=2) if instance == tiny else whole
+
+    storage.pixel_format = pixel_format  # type: ignore[method-assign, assignment]
+    url = STUDY_URL + "/rendered?viewport=32,20,4,4"
+    found = pictures(await web.get(url, accept=PNG_PARTS))
+    np.testing.assert_array_equal(found, [gray(1)[0][4:, 4:]])
+    del storage.kept["1.2.3.4.5"]
+    assert (await web.get(url, accept=PNG_PARTS)).status_code == 400
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
