@@ -71,12 +71,11 @@ def whole(instance: StoredInstance) -> Subject:
 class Form:
     """How pictures are sent."""
 
-    media_type: str
+    media: str
     multipart: bool = False
 
     def __str__(self) -> str:
-        inner = self.media_type
-        return f'{negotiation.MULTIPART}; type="{inner}"' if self.multipart else inner
+        return f'{negotiation.MULTIPART}; type="{self.media}"' if self.multipart else self.media
 
 
 def choose(exchange: Exchange, forms: Sequence[Form]) -> Form:
@@ -84,7 +83,7 @@ def choose(exchange: Exchange, forms: Sequence[Form]) -> Form:
     for wanted in negotiation.accepted(exchange):
         for form in forms:
             fits = wanted.media == negotiation.ANY or wanted.multipart == form.multipart
-            if fits and wanted.takes(form.media_type):
+            if fits and wanted.takes(form.media):
                 return form
     raise negotiation.not_acceptable([str(form) for form in forms])
 
@@ -115,7 +114,7 @@ def headers_of(
         (b"vary", b"accept"),
         (b"cache-control", b"private, no-cache"),
         *given.warnings,
-        (b"content-type", form.media_type.encode("ascii")),
+        (b"content-type", form.media.encode("ascii")),
     ]
 
 

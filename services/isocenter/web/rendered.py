@@ -56,7 +56,7 @@ class Rendered:
         given = read(exchange, RENDERED)
         subjects = await self._subjects(exchange)
         form = choose(exchange, _forms(subjects))
-        subjects = [one for one in subjects if one.given_as(form.media_type)]
+        subjects = [one for one in subjects if one.given_as(form.media)]
         how = _rendering(form, given)
         headers = headers_of(subjects, form, how, given)
         if if_none_match(exchange, headers[0][1]):
@@ -66,7 +66,7 @@ class Rendered:
         if not form.multipart:
             await self._pictures.answer(exchange, headers, subjects[0], how, record)
             return
-        writer = MultipartWriter(form.media_type)
+        writer = MultipartWriter(form.media)
         headers[-1] = (b"content-type", writer.content_type)
         parts = self._parts(exchange, writer, subjects, how)
         await stream(exchange, headers, parts, record)
@@ -80,7 +80,7 @@ class Rendered:
         edge = exchange.settings.thumbnail
         viewport: Viewport = given.values.get("viewport", Viewport(edge, edge))
         how = Rendering(
-            form.media_type, _THUMBNAIL_QUALITY, columns=viewport.columns, rows=viewport.rows
+            form.media, _THUMBNAIL_QUALITY, columns=viewport.columns, rows=viewport.rows
         )
         headers = headers_of([subject], form, how, given)
         if if_none_match(exchange, headers[0][1]):
@@ -169,7 +169,7 @@ def _rendering(form: Form, given: Given) -> Rendering:
     viewport: Viewport = given.values.get("viewport", Viewport(0, 0))
     window: Window | None = given.values.get("window")
     return Rendering(
-        form.media_type,
+        form.media,
         given.values.get("quality", QUALITY),
         window.center if window else None,
         window.width if window else None,

@@ -67,7 +67,7 @@ class WadoUri:
         instance = await self._retrieving.one(exchange)
         form = choose(exchange, _forms(whole(instance), given))
         _check_together(form, given)
-        if form.media_type == DICOM:
+        if form.media == DICOM:
             await self._object(exchange, instance, given)
         else:
             await self._picture(exchange, instance, form, given)
@@ -147,11 +147,11 @@ def _check(given: Given) -> None:
 
 def _check_together(form: Form, given: Given) -> None:
     """Raises `Invalid` for parameters that the form does not have (PS3.18 9.4.1, 9.5.1)."""
-    other = URI_PICTURE if form.media_type == DICOM else URI_OBJECT
+    other = URI_PICTURE if form.media == DICOM else URI_OBJECT
     for name in given.values:
         if name in other:
             raise Invalid(
-                f"parameter {name} is not for {form.media_type}",
+                f"parameter {name} is not for {form.media}",
                 fix="leave it out, or ask for another contentType",
             )
 
@@ -172,7 +172,7 @@ def _subject(instance: StoredInstance, form: Form, given: Given) -> Subject:
     """The frame that is asked for. Without one, all of them in an animation, else the first."""
     if "frameNumber" in given.values:
         return Subject(instance, [given.values["frameNumber"]])
-    if form.media_type in (GIF, PDF):
+    if form.media in (GIF, PDF):
         return whole(instance)
     return Subject(instance, [1])
 
@@ -180,7 +180,7 @@ def _subject(instance: StoredInstance, form: Form, given: Given) -> Subject:
 def _rendering(form: Form, given: Given) -> Rendering:
     values = given.values
     return Rendering(
-        form.media_type,
+        form.media,
         values.get("imageQuality", QUALITY),
         values.get("windowCenter"),
         values.get("windowWidth"),
