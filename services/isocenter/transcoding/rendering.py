@@ -50,7 +50,8 @@ def render(
     samples = _samples(native, decoded_format(transfer_syntax, pixels))
     image = _fitted(_drawn(samples, transfer_syntax, pixels, how), how, max_viewport)
     try:
-        return encode(np.ascontiguousarray(image), how.quality)
+        # A view of one row or column may have strides that numpy takes, and the codecs do not.
+        return encode(image.copy(), how.quality)
     except (RuntimeError, ValueError) as error:
         # imagecodecs derives the errors of its codecs from RuntimeError.
         raise Unsupported(
@@ -206,7 +207,7 @@ def _within(start: float, extent: float, edge: int) -> tuple[float, float]:
     """Where a region begins and how far it reaches along one axis; what lies beyond the edge of
     the image is no part of it."""
     end = min(start + extent, edge) if extent else edge
-    if not 0 <= start < end:
+    if not 0 <= start <= end - _ROUNDING:
         raise Invalid(
             f"a region from {start:g} to {end:g} of {edge} pixels",
             fix="ask for a part of the image",
@@ -313,7 +314,7 @@ def _nearest(samples: Image, count: int) -> NDArray[Any]:
     return (samples.astype(np.uint16) * (count - 1) + 127) // 255
 
 
-_ROUNDING = 1e-6  # of edges, far above what their sums can be wrong by
+_ROUNDING = 1e-6  # pixels, far above what sums of edges can be wrong by
 _STRIP = 1024 * 1024  # samples that are resampled at once
 _GIF_COLOURS = 256
 _CUBE = (6, 7, 6)  # levels of red, green and blue: 252 colours

@@ -217,17 +217,33 @@ def test_colours_are_scaled_sample_by_sample():
 
 @pytest.mark.parametrize(
     "region",
-    [Region(36), Region(0, 24), Region(-1), Region(0, 0, -2), Region(1e9, 0, 1, 1)],
+    [
+        Region(36),
+        Region(0, 24),
+        Region(-1),
+        Region(0, 0, -2),
+        Region(1e9, 0, 1, 1),
+        Region(0, 0, 1e-308, 1e-308),
+    ],
 )
 def test_a_region_outside_of_the_image_is_invalid(region: Region):
     with pytest.raises(Invalid, match="region"):
         drawn(NOISE.tobytes(), EXACT, replace(PNG, source=region))
 
 
-def test_a_region_may_be_as_small_as_numbers_are():
-    how = replace(PNG, source=Region(20, 10, 1e-13, 1e-13), columns=4096, rows=4096)
+def test_a_region_may_be_a_point():
+    how = replace(PNG, source=Region(20, 10, 2e-6, 2e-6), columns=4096, rows=4096)
     found = drawn(NOISE.tobytes(), EXACT, how)
     assert np.unique(found).tolist() == [NOISE[10, 20]]
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("region", [Region(3, 0, 1, 0), Region(0, 3, 0, 1), Region(3, 3, 0.5, 0.5)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_row_a_column_and_a_pixel_are_pictures(kind: str, region: Region, flip: bool):
+    how = Rendering(kind, source=region, flip_horizontal=flip, flip_vertical=flip)
+    found = drawn(NOISE.tobytes(), EXACT, how)
+    assert found.shape[:2] == (round(region.height or 24) or 1, round(region.width or 36) or 1)
 
 
 EDGES = st.floats(0, 60) | st.floats()
