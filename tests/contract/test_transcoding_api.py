@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from isocenter.core.apis import Rendering
+from isocenter.core.apis import Region, Rendering
 from isocenter.core.errors import (
     Invalid,
     Unavailable,
@@ -28,6 +28,23 @@ async def test_frames_are_decoded_and_rendered(service):
     assert await api.decode(b"", "1.2.3", PLAIN_PIXELS) == b""
     assert await api.render(BIG, "1.2.3", PIXELS, how) == b"PNG" + BIG
     assert fake.asked == [("1.2.3", PIXELS), ("1.2.3", PLAIN_PIXELS), ("1.2.3", PIXELS, how)]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Rendering("image/jpeg"),
+        Rendering(
+            "image/webp", 1, -1e6, 0.25, 1, 8192, "SIGMOID", Region(0.5, 1.25, 7, 0),
+            flip_horizontal=True,
+        ),
+        Rendering("image/gif", source=Region(height=3.5), flip_vertical=True),
+    ],
+)  # fmt: skip
+async def test_a_rendering_arrives_as_it_was_asked_for(service, how):
+    api, fake = await service("transcoding")
+    await api.render(BIG, "1.2.3", PLAIN_PIXELS, how)
+    assert fake.asked == [("1.2.3", PLAIN_PIXELS, how)]
 
 
 async def test_a_data_set_is_transcoded_while_it_is_sent(service):

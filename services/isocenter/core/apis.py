@@ -211,15 +211,33 @@ class Query(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
-    """How a frame is drawn. The object's own window unless one is given."""
+class Region:
+    """A rectangle of an image, in pixels from its top left corner."""
 
-    media_type: str  # "image/jpeg" or "image/png"
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.0  # 0: up to the right edge
+    height: float = 0.0  # 0: up to the bottom edge
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How a frame is drawn. The object's own window unless one is given.
+
+    The source region is cut out, flipped, and made as large as fits into the viewport with its
+    aspect ratio (PS3.18 8.3.5.1.3).
+    """
+
+    media_type: str  # "image/jpeg", "image/png", "image/gif" or "image/webp"
     quality: int = 90
     window_center: float | None = None
     window_width: float | None = None
-    columns: int = 0  # viewport; 0: as stored
+    columns: int = 0  # viewport; 0: no bound. Both 0: the size of the source region
     rows: int = 0
+    window_function: str = ""  # LINEAR, LINEAR_EXACT, SIGMOID; empty: the object's own
+    source: Region = Region()
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
 
 
 class Transcoding(Protocol):

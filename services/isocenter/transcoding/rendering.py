@@ -1,4 +1,5 @@
-"""Drawing a frame: modality LUT, VOI LUT, colour, size, PNG or JPEG (PS3.4 N.2, PS3.3 C.11).
+"""Drawing a frame: modality LUT, VOI LUT, colour, region and size, an image file (PS3.4 N.2,
+PS3.3 C.11, PS3.18 8.3.5.1).
 
 The object's own window unless another is asked for, the range of the frame where there is none.
 """
@@ -18,6 +19,7 @@ from isocenter.transcoding.codecs import decode, decoded_format, sign_extended
 
 Gray = NDArray[np.float32]
 Image = NDArray[np.uint8]
+Edges = NDArray[np.float64]
 Window = Callable[[Gray, float, float], Gray]
 
 
@@ -30,8 +32,9 @@ def render(
     max_bytes: int,
     max_viewport: int,
 ) -> bytes:
-    """One frame as a PNG or JPEG file of 8 bits. Raises `Unsupported` for other media types and
-    photometric interpretations, `Unprocessable`, `Invalid` for a viewport out of range."""
+    """One frame as an image file of 8 bits. Raises `Unsupported` for other media types and
+    photometric interpretations, `Unprocessable`, `Invalid` for a viewport or region out of
+    range."""
     encode = _ENCODERS.get(how.media_type)
     if encode is None:
         raise Unsupported(
@@ -45,7 +48,17 @@ def render(
         )
     native = decode(frame, transfer_syntax, pixels, max_bytes)
     samples = _samples(native, decoded_format(transfer_syntax, pixels))
-    return encode(_shrunk(_drawn(samples, transfer_syntax, pixels, how), how), how.quality)
+    image = _fitted(_drawn(samples, transfer_syntax, pixels, how), how, max_viewport)
+    try:
+        # A view of one row or column may have strides that numpy takes, and the codecs do not.
+        return encode(image.copy(), how.quality)
+    except (RuntimeError, ValueError) as error:
+        # imagecodecs derives the errors of its codecs from RuntimeError.
+        raise Unsupported(
+            f"a picture of {image.shape[1]} x {image.shape[0]} pixels is too large for"
+            f" {how.media_type}",
+            fix="ask for a smaller viewport, or for image/png",
+        ) from error
 
 
 # --- samples -------------------------------------------------------------------------------------
@@ -111,6 +124,7 @@ def _windowed(values: NDArray[Any], pixels: PixelFormat, how: Rendering) -> Imag
     center, width, function = pixels.window_center, pixels.window_width, pixels.voi_lut_function
     if how.window_center is not None and how.window_width is not None:
         center, width = how.window_center, how.window_width
+        function = how.window_function or function
     if center is None or width is None or width <= 0:
         low, high = float(gray.min()), float(gray.max())
         center, width, function = (low + high) / 2, max(high - low, 1e-6), "LINEAR_EXACT"
@@ -174,42 +188,140 @@ _TO_RGB: Mapping[str, Callable[[Image], Image]] = {
 }
 
 
-# --- size and file -------------------------------------------------------------------------------
+# --- region and size -----------------------------------------------------------------------------
 
 
-def _shrunk(image: Image, how: Rendering) -> Image:
-    """Fitted into the viewport, keeping the aspect ratio; never enlarged."""
-    rows, columns = image.shape[:2]
-    ratio = min(
-        how.columns / columns if how.columns else 1.0, how.rows / rows if how.rows else 1.0, 1.0
+def _fitted(image: Image, how: Rendering, max_viewport: int) -> Image:
+    """The source region, flipped, as large as fits into the viewport with its aspect ratio."""
+    left, width = _within(how.source.x, how.source.width, image.shape[1])
+    top, height = _within(how.source.y, how.source.height, image.shape[0])
+    columns, rows = _size(width, height, how, max_viewport)
+    image = _resampled(image, top, height, rows)
+    image = _resampled(image.swapaxes(0, 1), left, width, columns).swapaxes(0, 1)
+    if how.flip_horizontal:
+        image = image[:, ::-1]
+    return image[::-1] if how.flip_vertical else image
+
+
+def _within(start: float, extent: float, edge: int) -> tuple[float, float]:
+    """Where a region begins and how far it reaches along one axis; what lies beyond the edge of
+    the image is no part of it."""
+    end = min(start + extent, edge) if extent else edge
+    if not 0 <= start <= end - _ROUNDING:
+        raise Invalid(
+            f"a region from {start:g} to {end:g} of {edge} pixels",
+            fix="ask for a part of the image",
+        )
+    return start, end - start
+
+
+def _size(width: float, height: float, how: Rendering, max_viewport: int) -> tuple[int, int]:
+    if not (how.columns or how.rows):
+        return max(1, round(width)), max(1, round(height))
+    columns, rows = how.columns or max_viewport, how.rows or max_viewport
+    ratio = min(columns / width, rows / height)
+    return (
+        min(max(1, round(width * ratio)), columns),
+        min(max(1, round(height * ratio)), rows),
     )
-    if ratio == 1.0:
-        return image
-    for axis, size in enumerate((max(1, round(rows * ratio)), max(1, round(columns * ratio)))):
-        image = _averaged(image, size, axis)
-    return image
 
 
-def _averaged(image: Image, size: int, axis: int) -> Image:
-    """`size` means of runs of (almost) equal length along one axis."""
-    starts = np.arange(size) * image.shape[axis] // size
-    lengths = np.diff(np.append(starts, image.shape[axis]))
-    sums = np.add.reduceat(image, starts, axis=axis, dtype=np.uint32)
-    shape = [1] * image.ndim
-    shape[axis] = size
-    lengths = lengths.reshape(shape)
-    means: Image = ((sums + lengths // 2) // lengths).astype(np.uint8)
-    return means
+def _resampled(image: Image, start: float, extent: float, size: int) -> Image:
+    """`size` rows, each the mean of the part of the image that it covers. So an image that is made
+    larger shows its pixels, and nothing that is not there."""
+    if start == int(start) and extent == size:
+        return image[int(start) : int(start) + size]
+    edges = start + extent * np.arange(size + 1) / size
+    work = _averaged if extent > size + _ROUNDING else _interpolated
+    made = np.empty((size, *image.shape[1:]), np.uint8)
+    step = max(1, _STRIP // max(len(image), size))
+    for at in range(0, image.shape[1], step):
+        work(image[:, at : at + step], edges, extent / size, made[:, at : at + step])
+    return made
+
+
+def _averaged(image: Image, edges: Edges, length: float, made: Image) -> None:
+    """Rows that cover a row of the image or more."""
+    whole = np.minimum(edges.astype(np.intp), len(image) - 1)
+    part = _along((edges - whole).astype(np.float32), image)
+    sums = np.add.reduceat(image[: whole[-1]], whole[:-1], dtype=np.uint32)
+    covered = sums + np.diff(part * image[whole], axis=0)
+    made[:] = covered / np.float32(length) + np.float32(0.5)
+
+
+def _interpolated(image: Image, edges: Edges, length: float, made: Image) -> None:
+    """Rows that cover a row of the image or less, so parts of two at most."""
+    first = edges[:-1].astype(np.intp)
+    second = np.minimum(first + 1, len(image) - 1)
+    share = np.clip((second - edges[:-1]) / length, 0, 1)
+    weight = _along((share * 256 + 0.5).astype(np.uint16), image)
+    made[:] = (image[first] * weight + image[second] * (256 - weight) + 128) >> 8
+
+
+def _along(values: NDArray[Any], image: Image) -> NDArray[Any]:
+    """Shaped so that each belongs to a row."""
+    return values.reshape(-1, *[1] * (image.ndim - 1))
+
+
+# --- file ----------------------------------------------------------------------------------------
 
 
 def _png(image: Image, quality: int) -> bytes:
     del quality  # lossless
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(image), level=3))
+    return bytes(imagecodecs.png_encode(image, level=3))
 
 
 def _jpeg(image: Image, quality: int) -> bytes:
     level = min(max(quality, 1), 100)
-    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), level=level))
+    return bytes(imagecodecs.jpeg8_encode(image, level=level))
 
 
-_ENCODERS: Mapping[str, Callable[[Image, int], bytes]] = {"image/jpeg": _jpeg, "image/png": _png}
+def _webp(image: Image, quality: int) -> bytes:
+    level = min(max(quality, 1), 100)
+    rgb = np.repeat(image[:, :, np.newaxis], 3, axis=2) if image.ndim == 2 else image
+    return bytes(imagecodecs.webp_encode(rgb, level=level))
+
+
+def _gif(image: Image, quality: int) -> bytes:
+    """Gray as it is; colours as they are where there are no more than 256, else the nearest of a
+    cube."""
+    del quality
+    if image.ndim == 2:
+        return _gif_file(image, None)
+    red, green, blue = (image[:, :, sample].astype(np.uint32) for sample in range(3))
+    colours, places = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
+    if len(colours) > _GIF_COLOURS:
+        levels = [_nearest(image[:, :, sample], count) for sample, count in enumerate(_CUBE)]
+        places = np.ravel_multi_index(levels, _CUBE)
+        steps = [np.arange(count) * 255 // (count - 1) for count in _CUBE]
+        table = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    else:
+        table = np.stack((colours >> 16, colours >> 8 & 255, colours & 255), axis=1)
+    colormap = np.zeros((_GIF_COLOURS, 3), np.uint8)
+    colormap[: len(table)] = table
+    indices = places.reshape(image.shape[:2]).astype(np.uint8)
+    return _gif_file(indices, colormap)
+
+
+def _gif_file(indices: Image, colormap: Image | None) -> bytes:
+    # Noise needs codes of 12 bits for its 8: the codec's own guess is too short.
+    room = 2 * indices.size + 4096
+    return bytes(imagecodecs.gif_encode(indices, colormap=colormap, out=room))
+
+
+def _nearest(samples: Image, count: int) -> NDArray[Any]:
+    """Of `count` levels from 0 to 255, the number of the nearest."""
+    return (samples.astype(np.uint16) * (count - 1) + 127) // 255
+
+
+_ROUNDING = 1e-6  # pixels, far above what sums of edges can be wrong by
+_STRIP = 1024 * 1024  # samples that are resampled at once
+_GIF_COLOURS = 256
+_CUBE = (6, 7, 6)  # levels of red, green and blue: 252 colours
+
+_ENCODERS: Mapping[str, Callable[[Image, int], bytes]] = {
+    "image/jpeg": _jpeg,
+    "image/png": _png,
+    "image/gif": _gif,
+    "image/webp": _webp,
+}

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 
 import grpc.aio
 from pydicom.uid import AllTransferSyntaxes
 
-from isocenter.core.apis import PixelFormat, Rendering, Transcoding
+from isocenter.core.apis import PixelFormat, Region, Rendering, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.ports import Buffer
 from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
@@ -91,6 +92,7 @@ class TranscodingServicer(transcoding_pb2_grpc.TranscodingServiceServicer):
         del context
         task = (await first_of(request_iterator, "task")).task
         frame = await collected(uploaded(request_iterator))
+        source = task.source
         how = Rendering(
             media_type=task.media_type,
             quality=task.quality,
@@ -98,6 +100,10 @@ class TranscodingServicer(transcoding_pb2_grpc.TranscodingServiceServicer):
             window_width=task.window_width if task.HasField("window_width") else None,
             columns=task.columns,
             rows=task.rows,
+            window_function=task.window_function,
+            source=Region(source.x, source.y, source.width, source.height),
+            flip_horizontal=task.flip_horizontal,
+            flip_vertical=task.flip_vertical,
         )
         image = await self._service.render(
             frame, task.transfer_syntax, pixels_from(task.pixels), how
@@ -191,6 +197,10 @@ class TranscodingClient:
                 window_width=how.window_width,
                 columns=how.columns,
                 rows=how.rows,
+                window_function=how.window_function,
+                source=transcoding_pb2.Region(**asdict(how.source)),
+                flip_horizontal=how.flip_horizontal,
+                flip_vertical=how.flip_vertical,
             )
         )
         call = self._stub.Render(timeout=UNARY_SECONDS)

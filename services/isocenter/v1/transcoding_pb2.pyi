@@ -67,10 +67,22 @@ class TargetsResponse(_message.Message):
     by_transfer_syntax: _containers.MessageMap[str, TargetsResponse.Targets]
     def __init__(self, by_transfer_syntax: _Optional[_Mapping[str, TargetsResponse.Targets]] = ...) -> None: ...
 
+class Region(_message.Message):
+    __slots__ = ("x", "y", "width", "height")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    width: float
+    height: float
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ...) -> None: ...
+
 class RenderRequest(_message.Message):
     __slots__ = ("task", "data", "complete", "last")
     class Task(_message.Message):
-        __slots__ = ("transfer_syntax", "pixels", "media_type", "quality", "window_center", "window_width", "columns", "rows")
+        __slots__ = ("transfer_syntax", "pixels", "media_type", "quality", "window_center", "window_width", "columns", "rows", "window_function", "source", "flip_horizontal", "flip_vertical")
         TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
         PIXELS_FIELD_NUMBER: _ClassVar[int]
         MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +91,10 @@ class RenderRequest(_message.Message):
         WINDOW_WIDTH_FIELD_NUMBER: _ClassVar[int]
         COLUMNS_FIELD_NUMBER: _ClassVar[int]
         ROWS_FIELD_NUMBER: _ClassVar[int]
+        WINDOW_FUNCTION_FIELD_NUMBER: _ClassVar[int]
+        SOURCE_FIELD_NUMBER: _ClassVar[int]
+        FLIP_HORIZONTAL_FIELD_NUMBER: _ClassVar[int]
+        FLIP_VERTICAL_FIELD_NUMBER: _ClassVar[int]
         transfer_syntax: str
         pixels: _storage_pb2.PixelFormat
         media_type: str
@@ -87,7 +103,11 @@ class RenderRequest(_message.Message):
         window_width: float
         columns: int
         rows: int
-        def __init__(self, transfer_syntax: _Optional[str] = ..., pixels: _Optional[_Union[_storage_pb2.PixelFormat, _Mapping]] = ..., media_type: _Optional[str] = ..., quality: _Optional[int] = ..., window_center: _Optional[float] = ..., window_width: _Optional[float] = ..., columns: _Optional[int] = ..., rows: _Optional[int] = ...) -> None: ...
+        window_function: str
+        source: Region
+        flip_horizontal: bool
+        flip_vertical: bool
+        def __init__(self, transfer_syntax: _Optional[str] = ..., pixels: _Optional[_Union[_storage_pb2.PixelFormat, _Mapping]] = ..., media_type: _Optional[str] = ..., quality: _Optional[int] = ..., window_center: _Optional[float] = ..., window_width: _Optional[float] = ..., columns: _Optional[int] = ..., rows: _Optional[int] = ..., window_function: _Optional[str] = ..., source: _Optional[_Union[Region, _Mapping]] = ..., flip_horizontal: bool = ..., flip_vertical: bool = ...) -> None: ...
     TASK_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]

@@ -1,114 +1,202 @@
-"""WADO-RS rendered instances and frames, and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4)."""
+"""Rendered resources and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4) of studies, series, instances
+and frames.
+
+A resource of one picture is that picture, one of several is multipart/related with a part for
+each; all frames of an instance are also one animated GIF. Of a study or a series what cannot be
+drawn is left out.
+"""
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import aclosing
+from functools import partial
 
-from isocenter.core.apis import Rendering, StoredInstance, Transcoding
-from isocenter.core.errors import Invalid, NotFound
-from isocenter.web import negotiation
-from isocenter.web.exchange import Exchange, closing, if_none_match
-from isocenter.web.retrieving import Retrieving, frame_numbers
+from isocenter.core.apis import Rendering
+from isocenter.core.errors import Invalid, NotFound, Unsupported
+from isocenter.web.exchange import Chunks, Exchange, if_none_match
+from isocenter.web.multipart import MultipartWriter
+from isocenter.web.negotiation import Offer
+from isocenter.web.pictures import (
+    GIF,
+    IMAGE_TYPES,
+    PDF,
+    Pictures,
+    Subject,
+    choose,
+    headers_of,
+    nothing_to_draw,
+    stream,
+    whole,
+)
+from isocenter.web.render_parameters import (
+    QUALITY,
+    RENDERED,
+    THUMBNAIL,
+    Given,
+    Viewport,
+    Window,
+    read,
+)
+from isocenter.web.retrieving import Retrieving, frame_numbers, resource
 
-MEDIA_TYPES = ("image/jpeg", "image/png")
-_QUALITY = 90
+_THUMBNAIL_QUALITY = 80
 
 
 class Rendered:
     """The transactions that draw."""
 
-    def __init__(self, *, retrieving: Retrieving, transcoding: Transcoding) -> None:
+    def __init__(self, *, retrieving: Retrieving, pictures: Pictures) -> None:
         self._retrieving = retrieving
-        self._storage = retrieving.storage
-        self._transcoding = transcoding
+        self._pictures = pictures
 
     async def rendered(self, exchange: Exchange) -> None:
-        """One frame of an instance, the first unless the address names another."""
-        how = _rendering(exchange)
-        instance = await self._retrieving.one(exchange)
-        await self._draw(exchange, instance, how, "WADO-RS rendered")
-
-    async def thumbnail(self, exchange: Exchange) -> None:
-        """A small picture of an instance, a series or a study: of its first one with pixels."""
-        edge = exchange.settings.thumbnail
-        given = exchange.parameters("accept", "viewport")
-        columns, rows = _viewport(exchange, given.get("viewport", f"{edge},{edge}"))
-        how = Rendering(negotiation.pick(exchange, MEDIA_TYPES), 80, columns=columns, rows=rows)
-        for instance in await self._retrieving.all(exchange):
-            if instance.number_of_frames:
-                await self._draw(exchange, instance, how, "WADO-RS thumbnail")
-                return
-        raise NotFound("nothing here has pixel data")
-
-    async def _draw(
-        self, exchange: Exchange, instance: StoredInstance, how: Rendering, detail: str
-    ) -> None:
-        numbers = frame_numbers(exchange.path.get("frames", "1"), exchange.settings.max_frames)
-        if len(numbers) > 1:
-            raise Invalid("one frame is rendered at a time", fix="name one frame in the address")
-        etag = _etag(instance, numbers[0], how)
-        headers = [(b"etag", etag), (b"vary", b"accept"), (b"cache-control", b"private, no-cache")]
-        if if_none_match(exchange, etag):
+        """Every picture at or below the address."""
+        given = read(exchange, RENDERED)
+        subjects = await self._subjects(exchange)
+        form = choose(exchange, _forms(subjects))
+        subjects = [one for one in subjects if one.given_as(form.media)]
+        how = _rendering(form, given)
+        headers = headers_of(subjects, form, how, given)
+        if if_none_match(exchange, headers[0][1]):
             await exchange.not_modified(headers)
             return
-        pixels = await self._storage.pixel_format(instance)
-        async with closing(self._storage.frames(instance, numbers)) as frames:
-            frame = await anext(frames)
-        syntax = instance.transfer_syntax
-        picture = await self._transcoding.render(frame.data, syntax, pixels, how)
-        await self._retrieving.accessed(exchange, instance.name, detail)
-        headers.append((b"content-type", how.media_type.encode("ascii")))
-        await exchange.answer(200, headers, picture)
+        record = partial(self._record, exchange, subjects)
+        if not form.multipart:
+            await self._pictures.answer(exchange, headers, subjects[0], how, record)
+            return
+        writer = MultipartWriter(form.media)
+        headers[-1] = (b"content-type", writer.content_type)
+        parts = self._parts(exchange, writer, subjects, how)
+        await stream(exchange, headers, parts, record)
+
+    async def thumbnail(self, exchange: Exchange) -> None:
+        """A small picture of what is typical: the middle frame of the middle image, of a study in
+        its largest series."""
+        given = read(exchange, THUMBNAIL)
+        form = choose(exchange, [Offer(media_type) for media_type in IMAGE_TYPES])
+        subject = _typical(await self._subjects(exchange))
+        edge = exchange.settings.thumbnail
+        viewport: Viewport = given.values.get("viewport", Viewport(edge, edge))
+        how = Rendering(
+            form.media, _THUMBNAIL_QUALITY, columns=viewport.columns, rows=viewport.rows
+        )
+        headers = headers_of([subject], form, how, given)
+        if if_none_match(exchange, headers[0][1]):
+            await exchange.not_modified(headers)
+            return
+        name = subject.instance.name
+        record = partial(self._retrieving.accessed, exchange, name, "WADO-RS thumbnail")
+        await self._pictures.answer(exchange, headers, subject, how, record)
+
+    async def _subjects(self, exchange: Exchange) -> Sequence[Subject]:
+        if "instance" not in exchange.path:
+            return [whole(one) for one in await self._retrieving.all(exchange)]
+        frames = exchange.path.get("frames")
+        numbers = frame_numbers(frames, exchange.settings.max_frames) if frames else ()
+        instance = await self._retrieving.one(exchange)
+        return [Subject(instance, numbers) if frames else whole(instance)]
+
+    async def _record(self, exchange: Exchange, subjects: Sequence[Subject]) -> None:
+        detail = "WADO-RS rendered"
+        if "instance" in exchange.path:
+            await self._retrieving.accessed(exchange, subjects[0].instance.name, detail)
+        else:
+            await self._retrieving.record(exchange, len(subjects), detail)
+
+    async def _parts(
+        self,
+        exchange: Exchange,
+        writer: MultipartWriter,
+        subjects: Sequence[Subject],
+        how: Rendering,
+    ) -> Chunks:
+        """The parts of an answer. Of a study or series, an instance is left out too that proves to
+        be of a kind that is not drawn, or to have nothing in the region that is asked for."""
+        root = exchange.root
+        begun = False
+        failure: Exception | None = None
+        for subject in subjects:
+            within = False
+            try:
+                async with aclosing(self._part(writer, subject, how, root)) as pieces:
+                    async for piece in pieces:
+                        begun = within = True
+                        yield piece
+            except (Invalid, Unsupported) as error:
+                if within or "instance" in exchange.path:
+                    raise
+                failure = error
+        if failure and not begun:
+            raise failure
+        yield writer.end
+
+    async def _part(
+        self, writer: MultipartWriter, subject: Subject, how: Rendering, root: str
+    ) -> Chunks:
+        """A part for each file that a subject makes."""
+        place = resource(root, subject.instance.name)
+        if how.media_type in (GIF, PDF):
+            head = writer.begin(how.media_type, f"{place}/rendered")
+            async with aclosing(self._pictures.file(subject, how)) as pieces:
+                async for piece in pieces:
+                    yield head + piece
+                    head = b""
+            return
+        numbers = iter(subject.numbers)
+        async with aclosing(self._pictures.drawn(subject, how)) as drawn:
+            async for picture in drawn:
+                location = f"{place}/frames/{next(numbers)}/rendered"
+                yield writer.begin(how.media_type, location) + picture
 
 
-def _etag(instance: StoredInstance, number: int, how: Rendering) -> bytes:
-    variant = (
-        f"{number}-{how.media_type[6:]}-{how.quality}-{how.window_center}-{how.window_width}"
-        f"-{how.columns}x{how.rows}"
+def _forms(subjects: Sequence[Subject]) -> Sequence[Offer]:
+    """What there is of the subjects, the default first. Raises the 406 `Problem`."""
+    forms: list[Offer] = []
+    for media_type in (*IMAGE_TYPES, PDF):
+        files = sum(one.count(media_type) for one in subjects if one.given_as(media_type))
+        if files == 1:
+            forms.append(Offer(media_type))
+        if files:
+            forms.append(Offer(media_type, multipart=True))
+    if not forms:
+        raise nothing_to_draw(subjects)
+    return forms
+
+
+def _rendering(form: Offer, given: Given) -> Rendering:
+    viewport: Viewport = given.values.get("viewport", Viewport(0, 0))
+    window: Window | None = given.values.get("window")
+    return Rendering(
+        form.media,
+        given.values.get("quality", QUALITY),
+        window.center if window else None,
+        window.width if window else None,
+        viewport.columns,
+        viewport.rows,
+        window.function if window else "",
+        viewport.source,
+        viewport.flip_horizontal,
+        viewport.flip_vertical,
     )
-    return f'"{instance.digest[:32]}-{variant}"'.encode("ascii")
 
 
-def _rendering(exchange: Exchange) -> Rendering:
-    """The parameters of PS3.18 8.3.5 that are supported."""
-    given = exchange.parameters("accept", "quality", "viewport", "window")
-    center = width = None
-    if "window" in given:
-        center, width = _window(given["window"])
-    columns = rows = 0
-    if "viewport" in given:
-        columns, rows = _viewport(exchange, given["viewport"])
-    media = negotiation.pick(exchange, MEDIA_TYPES)
-    return Rendering(media, _quality(given), center, width, columns, rows)
+def _typical(subjects: Sequence[Subject]) -> Subject:
+    """The middle frame of the middle image of the largest series. Raises `NotFound`."""
+    series: defaultdict[str, list[Subject]] = defaultdict(list)
+    for subject in subjects:
+        if subject.drawable:
+            series[subject.instance.name.series].append(subject)
+    if not series:
+        raise NotFound("nothing here has pixel data that is drawn")
+    largest = max(series.values(), key=len)
+    largest.sort(key=_in_order)
+    middle = largest[len(largest) // 2]
+    return Subject(middle.instance, [middle.numbers[len(middle.numbers) // 2]])
 
 
-def _quality(given: dict[str, str]) -> int:
-    text = given.get("quality", str(_QUALITY))
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100):
-        raise Invalid("parameter quality must be a number from 1 to 100")
-    return int(text)
-
-
-def _window(text: str) -> tuple[float, float]:
-    """center,width[,function]; the function must be linear, the others are not drawn."""
-    parts = text.split(",")
-    try:
-        center, width = float(parts[0]), float(parts[1])
-    except (ValueError, IndexError):
-        center = width = math.nan
-    function = parts[2].lower() if len(parts) == 3 else "linear"
-    usable = math.isfinite(center) and math.isfinite(width) and width >= 1
-    if not usable or len(parts) > 3 or function != "linear":
-        raise Invalid("parameter window must be center,width with a width of at least 1")
-    return center, width
-
-
-def _viewport(exchange: Exchange, text: str) -> tuple[int, int]:
-    """columns,rows of the picture; parts of an image are not cut out."""
-    parts = text.split(",")
-    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) < 6 else 0
-               for part in parts]  # fmt: skip
-    most = exchange.settings.max_viewport
-    if len(numbers) != 2 or not all(1 <= number <= most for number in numbers):
-        raise Invalid(f"parameter viewport must be columns,rows, each from 1 to {most}")
-    return numbers[0], numbers[1]
+def _in_order(subject: Subject) -> list[str]:
+    """Most makers count up the last component of their UIDs: as numbers they are in the order of
+    the images."""
+    return [component.zfill(64) for component in subject.instance.name.instance.split(".")]

@@ -19,6 +19,7 @@ from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
 from isocenter.web.openapi import openapi
 from isocenter.web.operations import OPENAPI_PATH
+from isocenter.web.pictures import Pictures
 from isocenter.web.qido import Qido
 from isocenter.web.rendered import Rendered
 from isocenter.web.retrieving import Retrieving
@@ -29,6 +30,7 @@ from isocenter.web.stow import Stow
 from isocenter.web.tracing import TracedApplication
 from isocenter.web.viewer import Viewer
 from isocenter.web.wado import Wado
+from isocenter.web.wado_uri import WadoUri
 
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
@@ -56,7 +58,9 @@ def application(
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
     bulk_data = BulkData(retrieving=retrieving, frames=frames)
-    rendered = Rendered(retrieving=retrieving, transcoding=transcoding)
+    pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
+    rendered = Rendered(retrieving=retrieving, pictures=pictures)
+    wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
     search = {level: {"GET": qido.search(level)} for level in Level}
     objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
     thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
@@ -72,10 +76,12 @@ def application(
             _STUDY + "/series": search[Level.SERIES],
             _STUDY + "/instances": search[Level.INSTANCE],
             _STUDY + "/metadata": metadata,
+            _STUDY + "/rendered": drawn,
             _STUDY + "/thumbnail": thumbnail,
             _SERIES: objects,
             _SERIES + "/instances": search[Level.INSTANCE],
             _SERIES + "/metadata": metadata,
+            _SERIES + "/rendered": drawn,
             _SERIES + "/thumbnail": thumbnail,
             _FRAMES: {"GET": frames.frames},
             _FRAMES + "/rendered": drawn,
@@ -96,7 +102,8 @@ def application(
         }
     )
     changed = Route(CHANGES, {"GET": changes.read})
-    return Application([*routes, changed, *_pages(settings, readiness)], settings)
+    uri = Route("/wado", {"GET": wado_uri.retrieve})
+    return Application([*routes, changed, uri, *_pages(settings, readiness)], settings)
 
 
 def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:

@@ -8,9 +8,11 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.pixels import pixel_array
 
-from isocenter.core.apis import PixelFormat, Rendering
+from isocenter.core.apis import PixelFormat, Region, Rendering
 from isocenter.core.errors import Invalid, Unprocessable, Unsupported
 from isocenter.transcoding.rendering import render
 from support.pixel_files import frames, path, pixel_format
@@ -20,13 +22,19 @@ PNG = Rendering("image/png")
 GRAY = PixelFormat(1, 5, 1, 16, 16, 0, "MONOCHROME2", 0)
 
 
+DECODERS = {
+    "image/png": imagecodecs.png_decode,
+    "image/jpeg": imagecodecs.jpeg8_decode,
+    "image/gif": imagecodecs.gif_decode,
+    "image/webp": imagecodecs.webp_decode,
+}
+
+
 def drawn(
     frame: bytes, pixels: PixelFormat, how: Rendering = PNG, syntax: str = NATIVE
 ) -> np.ndarray:
     image = render(frame, syntax, pixels, how, max_bytes=2**26, max_viewport=4096)
-    if how.media_type == "image/png":
-        return imagecodecs.png_decode(image)
-    return imagecodecs.jpeg8_decode(image)
+    return DECODERS[how.media_type](image)
 
 
 def gray(*values: int) -> bytes:
@@ -136,9 +144,196 @@ def test_a_thumbnail_is_the_average_and_keeps_the_aspect_ratio():
     assert np.abs(found.astype(int) - 128).max() <= 1
 
 
-def test_a_viewport_larger_than_the_image_does_not_enlarge_it():
-    found = drawn(gray(*range(5)), GRAY, replace(PNG, columns=500, rows=500))
-    assert found.shape == (1, 5)
+def test_a_viewport_larger_than_the_image_is_filled_without_distortion():
+    found = drawn(gray(0, 1, 2, 3, 4), GRAY, replace(PNG, columns=20, rows=20))
+    assert found.tolist() == [[0] * 4 + [64] * 4 + [128] * 4 + [191] * 4 + [255] * 4] * 4
+
+
+EXACT = PixelFormat(
+    24, 36, 1, 8, 8, 0, "MONOCHROME2", 0, 127.5, 255.0, voi_lut_function="LINEAR_EXACT"
+)  # fmt: skip
+NOISE = np.random.default_rng(7).integers(0, 256, (24, 36), np.uint8)
+
+
+def covering(pixels: int, start: float, extent: float, size: int) -> np.ndarray:
+    """How much each of `size` places takes of each pixel, worked out one by one."""
+    step = extent / size
+    return np.array(
+        [
+            [
+                max(0.0, min(start + (n + 1) * step, at + 1) - max(start + n * step, at)) / step
+                for at in range(pixels)
+            ]
+            for n in range(size)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "viewport", "size"),
+    [
+        (Region(), (0, 0), (36, 24)),
+        (Region(), (18, 18), (18, 12)),
+        (Region(), (100, 7), (10, 7)),
+        (Region(), (90, 90), (90, 60)),
+        (Region(), (50, 0), (50, 33)),
+        (Region(), (0, 16), (24, 16)),
+        (Region(4, 6, 12, 8), (0, 0), (12, 8)),
+        (Region(4, 6, 12, 8), (6, 6), (6, 4)),
+        (Region(4.25, 6.5, 9.5, 7.25), (0, 0), (10, 7)),
+        (Region(4.25, 6.5, 9.5, 7.25), (40, 40), (40, 31)),
+        (Region(30, 20), (12, 12), (12, 8)),
+        (Region(30, 20, 100, 100), (12, 12), (12, 8)),
+        (Region(0, 0, 0.5, 0.5), (3, 3), (3, 3)),
+        (Region(35.5, 23.5, 0.5, 0.5), (3, 3), (3, 3)),
+    ],
+)
+@pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True), (True, True)])
+def test_a_region_is_cut_out_flipped_and_scaled(
+    region: Region, viewport: tuple[int, int], size: tuple[int, int], flips: tuple[bool, bool]
+):
+    how = replace(
+        PNG, source=region, columns=viewport[0], rows=viewport[1],
+        flip_horizontal=flips[0], flip_vertical=flips[1],
+    )  # fmt: skip
+    found = drawn(NOISE.tobytes(), EXACT, how)
+    width = min(region.width or 36, 36 - region.x)
+    height = min(region.height or 24, 24 - region.y)
+    expected = (
+        covering(24, region.y, height, size[1]) @ NOISE @ covering(36, region.x, width, size[0]).T
+    )
+    expected = expected[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1.6
+
+
+def test_colours_are_scaled_sample_by_sample():
+    colours = np.random.default_rng(8).integers(0, 256, (24, 36, 3), np.uint8)
+    pixels = PixelFormat(24, 36, 3, 8, 8, 0, "RGB", 0)
+    found = drawn(colours.tobytes(), pixels, replace(PNG, columns=18, rows=12))
+    expected = colours.reshape(12, 2, 18, 2, 3).mean(axis=(1, 3))
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        Region(36),
+        Region(0, 24),
+        Region(-1),
+        Region(0, 0, -2),
+        Region(1e9, 0, 1, 1),
+        Region(0, 0, 1e-308, 1e-308),
+    ],
+)
+def test_a_region_outside_of_the_image_is_invalid(region: Region):
+    with pytest.raises(Invalid, match="region"):
+        drawn(NOISE.tobytes(), EXACT, replace(PNG, source=region))
+
+
+def test_a_region_may_be_a_point():
+    how = replace(PNG, source=Region(20, 10, 2e-6, 2e-6), columns=4096, rows=4096)
+    found = drawn(NOISE.tobytes(), EXACT, how)
+    assert np.unique(found).tolist() == [NOISE[10, 20]]
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("region", [Region(3, 0, 1, 0), Region(0, 3, 0, 1), Region(3, 3, 0.5, 0.5)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_row_a_column_and_a_pixel_are_pictures(kind: str, region: Region, flip: bool):
+    how = Rendering(kind, source=region, flip_horizontal=flip, flip_vertical=flip)
+    found = drawn(NOISE.tobytes(), EXACT, how)
+    assert found.shape[:2] == (round(region.height or 24) or 1, round(region.width or 36) or 1)
+
+
+EDGES = st.floats(0, 60) | st.floats()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.builds(Region, EDGES, EDGES, EDGES, EDGES),
+    st.integers(0, 200),
+    st.integers(0, 200),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_region_and_viewport_is_drawn_or_invalid(
+    region: Region, columns: int, rows: int, across: bool, down: bool
+):
+    how = Rendering("image/png", 90, None, None, columns, rows, "", region, across, down)
+    try:
+        found = drawn(NOISE.tobytes(), EXACT, how)
+    except Invalid:
+        return
+    if columns or rows:
+        height, width = found.shape
+        assert height <= (rows or 4096)
+        assert width <= (columns or 4096)
+        assert height == rows or width == columns or 4096 in found.shape
+    assert NOISE.min() <= found.min() <= found.max() <= NOISE.max()
+
+
+def test_one_bound_of_the_viewport_never_makes_the_other_edge_too_long():
+    tall = replace(EXACT, rows=864, columns=1)
+    found = drawn(NOISE.tobytes(), tall, replace(PNG, columns=4000))
+    assert found.shape == (4096, 5)
+
+
+@pytest.mark.parametrize(
+    ("function", "share"),
+    [
+        ("LINEAR", lambda x: (x - (500 - 0.5)) / (200 - 1) + 0.5),
+        ("LINEAR_EXACT", lambda x: (x - 500) / 200 + 0.5),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 500) / 200))),
+    ],
+)
+@pytest.mark.parametrize("own", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_a_requested_window_function_is_used(function: str, share, own: str):
+    values = np.linspace(300, 700, 401).astype("<u2")
+    pixels = replace(GRAY, columns=401, voi_lut_function=own)
+    how = replace(PNG, window_center=500.0, window_width=200.0, window_function=function)
+    expected = 255 * np.clip(share(values.astype(float)), 0, 1)
+    assert np.abs(drawn(values.tobytes(), pixels, how)[0] - expected).max() <= 0.51
+
+
+def test_a_window_of_width_one_is_a_threshold():
+    how = replace(PNG, window_center=2.0, window_width=1.0, window_function="LINEAR")
+    assert drawn(gray(0, 1, 2, 3, 4), GRAY, how).tolist() == [[0, 0, 255, 255, 255]]
+
+
+@pytest.mark.parametrize("kind", ["image/gif", "image/webp", "image/jpeg"])
+def test_other_files_hold_the_same_picture(kind: str):
+    ramp = np.arange(64 * 64, dtype="<u2")
+    pixels = replace(GRAY, rows=64, columns=64)
+    exact = drawn(ramp.tobytes(), pixels)
+    found = drawn(ramp.tobytes(), pixels, replace(PNG, media_type=kind, quality=100))
+    if kind == "image/gif":
+        np.testing.assert_array_equal(found, np.repeat(exact[:, :, None], 3, axis=2))
+    else:
+        other = found if found.ndim == 2 else found[:, :, 0]
+        assert np.abs(exact.astype(int) - other).max() <= 4
+
+
+def test_a_gif_has_the_colours_of_the_image_or_near_ones():
+    pixels = PixelFormat(24, 36, 3, 8, 8, 0, "RGB", 0)
+    few = np.random.default_rng(9).integers(0, 6, (24, 36, 3), np.uint8) * 50
+    gif = Rendering("image/gif")
+    np.testing.assert_array_equal(drawn(few.tobytes(), pixels, gif), few)
+    many = np.random.default_rng(9).integers(0, 256, (24, 36, 3), np.uint8)
+    found = drawn(many.tobytes(), pixels, gif)
+    assert np.abs(found.astype(int) - many).max() <= 26  # half a step of five
+
+
+def test_a_gif_of_noise_is_whole():
+    noise = np.random.default_rng(3).integers(0, 256, (200, 300), np.uint8)
+    found = drawn(noise.tobytes(), replace(EXACT, rows=200, columns=300), Rendering("image/gif"))
+    np.testing.assert_array_equal(found[:, :, 0], noise)
+
+
+def test_what_is_too_large_for_a_kind_of_file_is_unsupported():
+    wide = replace(EXACT, rows=1, columns=20_000)
+    with pytest.raises(Unsupported, match="too large for image/webp"):
+        drawn(bytes(20_000), wide, Rendering("image/webp"))
 
 
 def test_jpeg_is_close_to_png():
@@ -151,8 +346,8 @@ def test_jpeg_is_close_to_png():
 
 
 def test_what_cannot_be_drawn_says_so():
-    with pytest.raises(Unsupported, match="image/gif"):
-        drawn(gray(*range(5)), GRAY, Rendering("image/gif"))
+    with pytest.raises(Unsupported, match="image/bmp"):
+        drawn(gray(*range(5)), GRAY, Rendering("image/bmp"))
     with pytest.raises(Invalid, match="viewport"):
         drawn(gray(*range(5)), GRAY, replace(PNG, columns=5000))
     with pytest.raises(Unsupported, match="photometric"):

@@ -224,8 +224,6 @@ async def test_unknown_things_are_404_and_malformed_ones_400() -> None:
         INSTANCE + "/rendered?window=1",
         INSTANCE + "/rendered?quality=101",
         INSTANCE + "/rendered?viewport=0,5",
-        INSTANCE + "/rendered?nonsense=1",
-        INSTANCE + "/frames/1,2/rendered",
     ):
         answer = await web.get(path)
         assert answer.status_code in (400, 404), path
@@ -281,26 +279,6 @@ async def test_a_frame_type_that_is_not_stored_is_406() -> None:
     answer = await web_with(JPEG_LS).get(INSTANCE + "/frames/1", accept=accept)
     assert answer.status_code == 406
     assert "image/jls" in answer.json()["detail"]
-
-
-async def test_pictures_are_drawn_as_asked_for() -> None:
-    web = web_with()
-    answer = await web.get(
-        INSTANCE + "/rendered?window=40,400,linear&viewport=64,32&quality=50", accept="image/png"
-    )
-    assert answer.headers["content-type"] == "image/png"
-    assert "window_center=40.0, window_width=400.0, columns=64, rows=32" in answer.text
-    for path in (INSTANCE, f"/dicomweb/studies/{STUDY}", INSTANCE + "/frames/2"):
-        thumbnail = await web.get(path + "/thumbnail")
-        assert thumbnail.headers["content-type"] == "image/jpeg"
-        assert "columns=128, rows=128" in thumbnail.text
-    assert (await web.get(INSTANCE + "/rendered", accept="image/gif")).status_code == 406
-
-
-async def test_what_has_no_pixels_has_no_picture() -> None:
-    web = web_with(frames=0)
-    assert (await web.get(INSTANCE + "/rendered")).status_code == 404
-    assert (await web.get(INSTANCE + "/thumbnail")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["", "/metadata", "/frames/1", "/rendered", "/bulkdata/00420011"])
