@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isocenter.core.apis import Announcement, Stored
-from isocenter.core.errors import Invalid
-from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Buffer
 from isocenter.core.reader import Header, scan_header
 from isocenter.ingest import admission
@@ -57,15 +55,3 @@ class AdmittingIngest:
         self.announced.append(announcement)
         self.received[name.instance] = data
         return Stored(name, header.sop_class, announcement.transfer_syntax, "0" * 64, len(data))
-
-
-class FakeXml:
-    """Stands for the Native DICOM Model: the DICOM JSON Model between two marks."""
-
-    def to_xml(self, attributes: JsonAttributes) -> bytes:
-        return b"<x>" + json.dumps(attributes).encode() + b"</x>"
-
-    def from_xml(self, data: bytes) -> JsonAttributes:
-        if not (data.startswith(b"<x>") and data.endswith(b"</x>")):
-            raise Invalid("the metadata are no XML")
-        return dict(json.loads(data[3:-4]))

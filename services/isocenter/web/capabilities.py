@@ -16,8 +16,8 @@ import orjson
 
 from isocenter.web import negotiation
 from isocenter.web.exchange import DICOMWEB, Exchange, if_none_match
+from isocenter.web.negotiation import JSON
 from isocenter.web.operations import (
-    JSON,
     OPERATIONS,
     PATH_PARAMETERS,
     WADL,

@@ -21,8 +21,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, suppress
 from functools import lru_cache
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
@@ -30,6 +29,7 @@ from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.forwarded import Forwarded, forwarded
+from isocenter.web.patience import Patience
 from isocenter.web.problems import Headers, Problem, as_problem, document
 from isocenter.web.settings import WebSettings
 
@@ -151,45 +151,6 @@ def _parameters(raw: bytes) -> list[tuple[str, str]]:
     if text.count("&") >= _MAX_PARAMETERS:
         raise ValueError
     return [(name, value) for name, _, value in pairs]
-
-
-class _Patience:
-    """A limit of seconds on each of many steps, as `asyncio.timeout` around each would be, at the
-    cost of one: the timer is not set anew for every step."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._since: float | None = None  # when the present step began
-        self._timeout = asyncio.timeout(None)
-        self._timer = self._loop.call_later(seconds, self._look)
-
-    async def step(self, what: Awaitable[None]) -> None:
-        """Wait for a step. One that takes too long raises `TimeoutError` from the context."""
-        self._since = self._loop.time()
-        await what
-        self._since = None
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        left = self._seconds if self._since is None else self._since + self._seconds - now
-        if left <= 0:
-            self._timeout.reschedule(now)
-        else:
-            self._timer = self._loop.call_later(left, self._look)
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
 
 
 class Exchange:
@@ -342,7 +303,7 @@ class Exchange:
             gone = asyncio.create_task(self._until_gone())
             try:
                 await self._start(status, headers)
-                async with _Patience(self.settings.stall_timeout) as patience:
+                async with Patience(self.settings.stall_timeout) as patience:
                     await patience.step(self._send_on(first))
                     async for chunk in chunks:
                         if gone.done():

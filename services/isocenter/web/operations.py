@@ -13,18 +13,23 @@ from pydicom.datadict import keyword_for_tag
 
 from isocenter.core.attributes import DEPTH, TABLE
 from isocenter.core.matching import Level
+from isocenter.web import render_parameters
+from isocenter.web.changes import EVENT_STREAM
+from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.exchange import DICOMWEB
 from isocenter.web.negotiation import (
     DICOM,
     DICOM_JSON,
+    DICOM_XML,
     FRAME_MEDIA_TYPES,
+    JSON,
     MULTIPART,
     OCTETS,
     ZIP,
 )
+from isocenter.web.pictures import IMAGE_TYPES, PDF
 
 WADL = "application/vnd.sun.wadl+xml"
-JSON = "application/json"
 OPENAPI_PATH = "/api/openapi.json"
 
 _UID = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$"
@@ -68,6 +73,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
     )
 }  # fmt: skip
 
+_CHARSET = Parameter("charset", "character sets of text; utf-8 must be among them")
 _ACCEPT = Parameter("accept", "media types, instead of the header field (PS3.18 8.3.3.1)")
 _NUMBER: Mapping[str, object] = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 _SEARCH = (
@@ -85,20 +91,23 @@ _OTHER_KEYS = Parameter(
     {"type": "object", "additionalProperties": {"type": "string"}},
     others=True,
 )
-_VIEWPORT = Parameter(
-    "viewport", "columns,rows", {"type": "string", "pattern": "^[0-9]{1,5},[0-9]{1,5}$"}
-)
-_RENDERED = (
-    _ACCEPT,
-    Parameter("quality", "of JPEG", {"type": "integer", "minimum": 1, "maximum": 100}),
-    _VIEWPORT,
-    Parameter("window", "center,width, or center,width,linear"),
-)
-_PICTURES = ("image/jpeg", "image/png")
 
 
 def _parts(*media: str) -> Sequence[str]:
     return [f'{MULTIPART}; type="{one}"' for one in media]
+
+
+def _of_table(rows: Mapping[str, render_parameters.Parameter]) -> Sequence[Parameter]:
+    most = "`web.max_viewport`"
+    return [
+        Parameter(row.name, f"{row.allowed.format(most=most)} (PS3.18 {row.section})")
+        for row in rows.values()
+    ]
+
+
+_FRAME_TYPES = tuple(dict.fromkeys((OCTETS, *FRAME_MEDIA_TYPES.values())))
+_MODEL = (DICOM_JSON, JSON, *_parts(DICOM_XML))
+_PICTURES = (*IMAGE_TYPES, *_parts(*IMAGE_TYPES), PDF)
 
 
 def search_keys(level: Level) -> Sequence[Parameter]:
@@ -126,7 +135,7 @@ def _search(level: Level, name: str, *addressed: str) -> Operation:
         f"Search for {level.value.lower() if level is not Level.INSTANCE else 'instance'}s",
         "10.6",
         (*_SEARCH, *keys, _OTHER_KEYS),
-        answers={200: [DICOM_JSON]},
+        answers={200: _MODEL},
         schema="DataSets",
         errors=(406,),
     )
@@ -143,15 +152,18 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
 def _metadata(what: str) -> Operation:
     return Operation(
         f"retrieve{what}Metadata", f"Retrieve the metadata of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: [DICOM_JSON]}, schema="DataSets", errors=(404, 406),
+        (_ACCEPT, _CHARSET), answers={200: _MODEL}, schema="DataSets", errors=(404, 406),
     )  # fmt: skip
+
+
+_STORED = (DICOM, DICOM_JSON, DICOM_XML)
 
 
 def _store(id_: str, summary: str) -> Operation:
     return Operation(
-        id_, summary, "10.5", (_ACCEPT,), takes=_parts(DICOM),
-        answers={200: [DICOM_JSON], 202: [DICOM_JSON], 409: [DICOM_JSON]}, schema="DataSet",
-        errors=(406, 408, 413, 415, 507),
+        id_, summary, "10.5", (_ACCEPT,), takes=[*_parts(*_STORED), *_STORED],
+        answers=dict.fromkeys((200, 202, 409), (DICOM_JSON, DICOM_XML, JSON)), schema="DataSet",
+        errors=(406, 408, 411, 413, 415, 507),
     )  # fmt: skip
 
 
@@ -164,7 +176,19 @@ def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operati
 
 def _thumbnail(what: str) -> Operation:
     summary = f"Retrieve a small picture of a {what.lower()}"
-    return _picture(f"retrieve{what}Thumbnail", summary, (_ACCEPT, _VIEWPORT))
+    return _picture(f"retrieve{what}Thumbnail", summary, _of_table(render_parameters.THUMBNAIL))
+
+
+def _rendered(what: str) -> Operation:
+    summary = f"Retrieve pictures of a {what.lower()}"
+    return _picture(f"retrieveRendered{what}", summary, _of_table(render_parameters.RENDERED))
+
+
+def _bulk(what: str, level: str) -> Operation:
+    return Operation(
+        f"retrieve{level}{what}Data", f"Retrieve all {what.lower()} data of a {level.lower()}",
+        "10.4", (_ACCEPT,), answers={200: _parts(*_FRAME_TYPES)}, errors=(404, 406, 422),
+    )  # fmt: skip
 
 
 def _page(operation: Operation) -> Mapping[str, Operation]:
@@ -175,7 +199,6 @@ _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
 _FRAME = _INSTANCE + "/frames/{frames}"
-_FRAME_TYPES = tuple(dict.fromkeys((OCTETS, *FRAME_MEDIA_TYPES.values())))
 
 _CAPABILITIES = Operation(
     "retrieveCapabilities", "Retrieve the description of this service", "8.9",
@@ -203,21 +226,26 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _SERIES + "/thumbnail": {"GET": _thumbnail("Series")},
     _INSTANCE: {"GET": _retrieve("Instance", single=True)},
     _INSTANCE + "/metadata": {"GET": _metadata("Instance")},
-    _INSTANCE + "/rendered": {
-        "GET": _picture("retrieveRenderedInstance", "Retrieve a picture of an instance", _RENDERED)
-    },
     _INSTANCE + "/thumbnail": {"GET": _thumbnail("Instance")},
     _FRAME: {"GET": Operation(
         "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES], 304: []}, errors=(404, 406, 422),
     )},
-    _FRAME + "/rendered": {
-        "GET": _picture("retrieveRenderedFrame", "Retrieve a picture of a frame", _RENDERED)
+    _FRAME + "/rendered": {"GET": _rendered("Frame")},
+    **{
+        path + end: {"GET": operation}
+        for path, level in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
+        for end, operation in (
+            ("/rendered", _rendered(level)),
+            ("/bulkdata", _bulk("Bulk", level)),
+            ("/pixeldata", _bulk("Pixel", level)),
+        )
     },
     _FRAME + "/thumbnail": {"GET": _thumbnail("Frame")},
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
-        answers={200: [*_parts(OCTETS), OCTETS], 304: []}, errors=(404, 406),
+        answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"], 304: []},
+        errors=(404, 406, 416),
     )},
 }  # fmt: skip
 
@@ -229,6 +257,23 @@ _TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
+    CHANGES: {"GET": Operation(
+        "readChanges", "Read events of instances and studies, or wait for them",
+        parameters=(
+            _ACCEPT,
+            Parameter("since", "where to begin: oldest, now, or `next` of the page before"),
+            Parameter("limit", "most events of a page",
+                      {"type": "integer", "minimum": 1, "maximum": 1000}),
+            Parameter("wait", "seconds to wait for an event",
+                      {"type": "integer", "minimum": 0, "maximum": 60}),
+        ),
+        answers={200: [JSON, EVENT_STREAM]}, schema="Document", errors=(404, 406),
+    )},
+    "/wado": {"GET": Operation(
+        "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
+        _of_table(render_parameters.WADO_URI),
+        answers={200: [DICOM, *IMAGE_TYPES, PDF], 304: []}, errors=(404, 406, 422),
+    )},
     "/": _page(_TO_VIEWER),
     "/viewer": _page(replace(_TO_VIEWER, id="toViewerPage")),
     "/viewer/app-config.js": _page(

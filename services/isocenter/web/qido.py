@@ -14,17 +14,16 @@ from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import Match
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.web import negotiation
 from isocenter.web.exchange import Chunks, Exchange, Handler, closing
+from isocenter.web.model_answers import Framing, framing
 from isocenter.web.qido_keys import PATIENT_ID, Asked, read
 
-_Write = Callable[[Sequence[Match]], bytes]  # answers, as elements of a JSON array
+_Write = Callable[[Sequence[Match]], bytes]  # answers, between `Framing.begin` and its end
 
 _BULK_BASE = BULK_BASE.encode("ascii")
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _FIXED = {"study": _STUDY_UID, "series": _SERIES_UID}
 _ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
-_JSON = (b"content-type", b"application/dicom+json")
 _NAMES = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 # Of the resources above and of the one found: its segment in RetrieveURL and its UID's tag.
@@ -53,14 +52,14 @@ class Qido:
         return handle
 
     async def _handle(self, exchange: Exchange, level: Level) -> None:
-        negotiation.json_only(exchange)
+        frame = framing(exchange)
         fixed = {_FIXED[name]: uid for name, uid in exchange.path.items()}
         asked = read(level, exchange.query, fixed, exchange.settings.max_results)
-        write = _writer(level, exchange.root)
+        write = _writer(level, exchange.root, frame)
         await self._record(exchange, asked)
         search = asked.search()
         async with closing(self._query.search(search)) as batches:
-            await self._answer(exchange, asked, search, batches, write)
+            await self._answer(exchange, asked, search, batches, write, frame)
 
     async def _answer(
         self,
@@ -69,15 +68,17 @@ class Qido:
         search: Search,
         batches: AsyncIterator[Sequence[Match]],
         write: _Write,
+        frame: Framing,
     ) -> None:
         first = await _next(batches) if search.limit else ()
         second = await _next(batches) if first else ()
         total = await self._total(search, len(first), more=bool(second))
-        headers = [_JSON, (b"x-total-count", b"%d" % total), *_warnings(exchange, asked, total)]
+        kind = (b"content-type", frame.content_type)
+        headers = [kind, (b"x-total-count", b"%d" % total), *_warnings(exchange, asked, total)]
         if not second:
-            await exchange.answer(200, headers, b"[" + write(first) + b"]")
+            await exchange.answer(200, headers, frame.begin + write(first) + frame.end)
             return
-        await exchange.stream(200, headers, _array(first, second, batches, write))
+        await exchange.stream(200, headers, _array(first, second, batches, write, frame))
 
     async def _total(self, search: Search, found: int, *, more: bool) -> int:
         """How many answers there are; not counted where what was found tells it."""
@@ -102,7 +103,7 @@ class Qido:
         )
 
 
-def _writer(level: Level, root: str) -> _Write:
+def _writer(level: Level, root: str, frame: Framing) -> _Write:
     """Writes answers with what only the edge knows (PS3.18 tables 10.6.3-3 to -5)."""
     path, bulk_base = _PATHS[level], root.encode("ascii")
 
@@ -121,7 +122,11 @@ def _writer(level: Level, root: str) -> _Write:
         elements = orjson.dumps([present(match) for match in batch])[1:-1]
         return elements.replace(_BULK_BASE, bulk_base)
 
-    return write
+    def write_xml(batch: Sequence[Match]) -> bytes:
+        found = orjson.loads(b"[" + write(batch) + b"]")
+        return b"".join([frame.part(one) for one in found])
+
+    return write_xml if frame.parts else write
 
 
 async def _array(
@@ -129,14 +134,15 @@ async def _array(
     second: Sequence[Match],
     rest: AsyncIterator[Sequence[Match]],
     write: _Write,
+    frame: Framing,
 ) -> Chunks:
-    """One JSON array, a batch at a time."""
-    yield b"[" + write(first)
-    yield b"," + write(second)
+    """All answers, a batch at a time."""
+    yield frame.begin + write(first)
+    yield frame.between + write(second)
     async for batch in rest:
         if batch:
-            yield b"," + write(batch)
-    yield b"]"
+            yield frame.between + write(batch)
+    yield frame.end
 
 
 def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes, bytes]]:

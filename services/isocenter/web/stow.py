@@ -13,21 +13,23 @@ import orjson
 
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.errors import Invalid, IsocenterError
+from isocenter.core.native_model import to_xml
 from isocenter.core.part10 import FileMeta, split
 from isocenter.core.ports import Buffer
 from isocenter.web import negotiation
 from isocenter.web.content_coding import decoded
 from isocenter.web.exchange import Chunks, Disconnected, Exchange
 from isocenter.web.multipart import BrokenBody, MultipartReader, Part, Parts
-from isocenter.web.negotiation import DICOM, DICOM_JSON, MULTIPART
+from isocenter.web.negotiation import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, Offer
 from isocenter.web.problems import Problem
 from isocenter.web.spool import Spool
-from isocenter.web.stow_answers import Failure, Kept, NativeModel, Outcome, failure
-from isocenter.web.stow_metadata import DICOM_XML, Assembly, Metadata, named
+from isocenter.web.stow_answers import Failure, Kept, Outcome, failure
+from isocenter.web.stow_metadata import Assembly, Metadata, named
 
 logger = logging.getLogger(__name__)
 
-_JSON = "application/json"
+_TAKES = (DICOM, DICOM_JSON, DICOM_XML)
+_ANSWERS = (Offer(DICOM_JSON), Offer(DICOM_XML), Offer(JSON))
 _NO_META = FileMeta("", "", "", 0)
 
 
@@ -42,16 +44,13 @@ class _Payload:
 class Stow:
     """The store transaction."""
 
-    def __init__(self, *, ingest: Ingest, xml: NativeModel | None = None) -> None:
-        """Without `xml`, the Native DICOM Model is neither taken nor given."""
+    def __init__(self, *, ingest: Ingest) -> None:
         self._ingest = ingest
-        self._xml = xml
-        self._takes = (DICOM, DICOM_JSON, *([DICOM_XML] if xml else []))
 
     async def store(self, exchange: Exchange) -> None:
         """Answers when every instance is durable or has failed."""
         payload = self._payload(exchange)
-        media = self._answered_in(exchange)
+        xml = negotiation.wants_xml(exchange, _ANSWERS)
         exchange.parameters("accept")
         _check_length(exchange)
         root = exchange.root
@@ -74,8 +73,8 @@ class Stow:
         status = outcome.status
         await exchange.answer(
             status,
-            [(b"content-type", media.encode("ascii"))],
-            self._written(outcome, root, media),
+            [(b"content-type", (DICOM_XML if xml else DICOM_JSON).encode("ascii"))],
+            (to_xml if xml else orjson.dumps)(outcome.attributes(root)),
         )
 
     # --- request ---
@@ -85,17 +84,13 @@ class Stow:
         text = exchange.header(b"content-type")
         media, parameters = negotiation.media_type(text) if text else ("", {})
         inner = parameters.get("type", "").lower() if media == MULTIPART else media
-        if inner not in self._takes:
-            raise self._not_taken()
+        if inner not in _TAKES:
+            raise _not_taken()
         if media != MULTIPART:
             return _Payload(media, None)
         if "boundary" not in parameters:
             raise Invalid("Content-Type has no boundary", fix="see RFC 2046 5.1.1")
         return _Payload(inner, parameters["boundary"])
-
-    def _not_taken(self) -> Problem:
-        forms = ", ".join(f'{MULTIPART}; type="{one}", {one}' for one in self._takes)
-        return Problem(415, f"send one of {forms}", [(b"accept-post", forms.encode("ascii"))])
 
     # --- Part 10 files ---
 
@@ -126,7 +121,7 @@ class Stow:
         self, exchange: Exchange, parts: Parts, media: str, outcome: Outcome
     ) -> None:
         with Spool() as spool:
-            assembly = Assembly(spool, self._xml, exchange.settings.max_parts)
+            assembly = Assembly(spool, exchange.settings.max_parts)
             await assembly.receive(parts, media)
             for metadata in assembly.metadata:
                 await self._instance(exchange, assembly, metadata, outcome)
@@ -160,20 +155,10 @@ class Stow:
         async with aclosing(data_set):
             return await self._ingest.store(announcement, data_set)
 
-    # --- answer ---
 
-    def _answered_in(self, exchange: Exchange) -> str:
-        """The media type of the answer. Raises the 406 `Problem`."""
-        offers = (DICOM_JSON, _JSON, *([DICOM_XML] if self._xml else []))
-        picked = negotiation.pick(exchange, offers)
-        return DICOM_XML if picked == DICOM_XML else DICOM_JSON
-
-    def _written(self, outcome: Outcome, root: str, media: str) -> bytes:
-        attributes = outcome.attributes(root)
-        if media == DICOM_XML:
-            assert self._xml is not None
-            return self._xml.to_xml(attributes)
-        return orjson.dumps(attributes)
+def _not_taken() -> Problem:
+    forms = ", ".join(f'{MULTIPART}; type="{one}", {one}' for one in _TAKES)
+    return Problem(415, f"send one of {forms}", [(b"accept-post", forms.encode("ascii"))])
 
 
 async def _parts(body: Chunks, payload: _Payload) -> Parts:

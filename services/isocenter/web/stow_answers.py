@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from isocenter.core.apis import Stored
 from isocenter.core.errors import Code, IsocenterError
@@ -53,18 +53,6 @@ _REFERENCED_SOPS = "00081199"
 _OTHER_FAILURES = "0008119A"
 _REFERENCED_CLASS = "00081150"
 _REFERENCED_INSTANCE = "00081155"
-
-
-class NativeModel(Protocol):
-    """The Native DICOM Model in XML (PS3.19 A.1)."""
-
-    def to_xml(self, attributes: JsonAttributes) -> bytes:
-        """One data set as a document."""
-        ...
-
-    def from_xml(self, data: bytes) -> JsonAttributes:
-        """The data set of a document. Raises `Invalid`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

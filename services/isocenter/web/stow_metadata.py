@@ -16,14 +16,15 @@ import orjson
 from isocenter.core.errors import Invalid, Unprocessable, Unsupported
 from isocenter.core.json_encoder import Bulk, Piece, Range, encode, padding
 from isocenter.core.matching import JsonAttributes
+from isocenter.core.native_model import from_xml
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.web import negotiation
 from isocenter.web.json_array import MAX_ELEMENT, JsonArray
 from isocenter.web.multipart import Part, Parts
-from isocenter.web.negotiation import DICOM_JSON, OCTETS
+from isocenter.web.negotiation import DICOM_JSON, DICOM_XML, OCTETS
 from isocenter.web.problems import Problem
 from isocenter.web.spool import Spool
-from isocenter.web.stow_answers import ELEMENTS_DISCARDED, NativeModel
+from isocenter.web.stow_answers import ELEMENTS_DISCARDED
 from isocenter.web.stow_pixels import (
     AVAILABLE_TRANSFER_SYNTAX_UID,
     PIXELS,
@@ -35,7 +36,6 @@ from isocenter.web.stow_pixels import (
     put,
 )
 
-DICOM_XML = "application/dicom+xml"
 _SOP_CLASS, _INSTANCE = "00080016", "00080018"
 _DOCUMENT, _MIME_TYPE, _DOCUMENT_LENGTH = "00420011", "00420012", "00420015"
 _FILE_META = "0002"
@@ -73,10 +73,9 @@ def named(attributes: JsonAttributes) -> tuple[str, str]:
 class Assembly:
     """The parts of one request."""
 
-    def __init__(self, spool: Spool, xml: NativeModel | None, most: int) -> None:
+    def __init__(self, spool: Spool, most: int) -> None:
         """At most so many parts and instances."""
         self._spool = spool
-        self._xml = xml
         self._most = most
         self._bulk: dict[str, list[BulkPart]] = {}
         self._used: set[str] = set()
@@ -143,8 +142,7 @@ class Assembly:
             )
         data = self._spool.read(metadata.where)
         if metadata.media == DICOM_XML:
-            assert self._xml is not None
-            return self._xml.from_xml(data)
+            return from_xml(data)
         try:
             attributes = orjson.loads(data)
         except ValueError as error:

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import orjson
+
 from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.events import AuditAction
 from isocenter.core.packs import BULK_BASE
@@ -29,8 +31,9 @@ from isocenter.web.exchange import (
     if_none_match,
     read_ahead,
 )
+from isocenter.web.model_answers import Framing, framing
 from isocenter.web.multipart import MultipartWriter
-from isocenter.web.negotiation import DICOM, DICOM_JSON, ZIP, Accepted, Offer
+from isocenter.web.negotiation import DICOM, ZIP, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, address, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
@@ -181,9 +184,10 @@ class Wado:
     # --- metadata ---
 
     async def metadata(self, exchange: Exchange) -> None:
-        """The DICOM JSON Model of all instances at or below the address."""
-        negotiation.json_only(exchange)
-        headers = [(b"content-type", DICOM_JSON.encode("ascii"))]
+        """The model of all instances at or below the address."""
+        exchange.parameters("accept", "charset")
+        frame = framing(exchange)
+        headers = [(b"content-type", frame.content_type), (b"vary", b"accept")]
         root = exchange.root.encode("ascii")
         async with closing(self._storage.metadata(*address(exchange))) as fragments:
             first = await anext(fragments, None)
@@ -192,22 +196,31 @@ class Wado:
             record = self._retrieving.record(exchange, 0, "WADO-RS metadata")
             recorded = asyncio.create_task(record)
             await asyncio.sleep(0)  # the record is on its way to the disk while we go on
-            chunks = _array(first, fragments, root)
+            chunks = _array(first, fragments, root, frame)
             await exchange.stream(200, headers, held_back(chunks, recorded))
 
 
-async def _array(first: bytes, rest: AsyncIterator[bytes], root: bytes) -> Chunks:
-    """One JSON array in pieces of about `_METADATA_CHUNK` bytes."""
-    pieces = [b"[" + first.replace(_BULK_BASE, root)]
+async def _array(first: bytes, rest: AsyncIterator[bytes], root: bytes, frame: Framing) -> Chunks:
+    """All data sets in pieces of about `_METADATA_CHUNK` bytes."""
+    write = partial(_in_xml, frame) if frame.parts else _in_json
+    pieces = [frame.begin + await write(first.replace(_BULK_BASE, root))]
     size = len(first)
     async for fragment in rest:
-        pieces += (b",", fragment.replace(_BULK_BASE, root))
+        pieces += (frame.between, await write(fragment.replace(_BULK_BASE, root)))
         size += len(fragment)
         if size >= _METADATA_CHUNK:
             yield b"".join(pieces)
             pieces, size = [], 0
-    pieces.append(b"]")
+    pieces.append(frame.end)
     yield b"".join(pieces)
+
+
+async def _in_json(fragment: bytes) -> bytes:
+    return fragment
+
+
+async def _in_xml(frame: Framing, fragment: bytes) -> bytes:
+    return await asyncio.to_thread(lambda: frame.part(orjson.loads(fragment)))
 
 
 def _file_head(instance: StoredInstance, target: str) -> bytes:

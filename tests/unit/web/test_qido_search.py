@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes
+
 import pytest
 
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Level
+from isocenter.core.native_model import from_xml
 from isocenter.core.packs import BULK_BASE
 from support.web_fakes import STUDY, Web, study
 
@@ -205,10 +208,24 @@ async def test_an_index_that_is_down_is_503_and_an_unexpected_error_tells_nothin
     assert answer.json()["instance"] == "urn:request:req-12345678"
 
 
-async def test_only_json_can_be_had() -> None:
+async def test_answers_come_in_xml_each_a_part() -> None:
     web = Web()
-    answer = await web.get(STUDIES, accept='multipart/related; type="application/dicom+xml"')
-    assert answer.status_code == 406
+    web.query.answers = [{"0020000D": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in range(5)]
+    web.query.batch = 2
+    accept = 'multipart/related; type="application/dicom+xml"'
+    answer = await web.get(STUDIES, accept=accept)
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    found = message_from_bytes(head + answer.content).get_payload()
+    assert isinstance(found, list)
+    kinds = {part["Content-Type"] for part in found}  # type: ignore[index]
+    assert kinds == {"application/dicom+xml"}
+    models = [from_xml(part.get_payload(decode=True)) for part in found]  # type: ignore[union-attr,arg-type]
+    assert models == (await web.get(STUDIES)).json()
+
+
+async def test_forms_that_can_be_had_and_one_that_cannot() -> None:
+    web = Web()
+    assert (await web.get(STUDIES, accept="text/html")).status_code == 406
     assert (await web.get(STUDIES, accept="application/json")).status_code == 200
     assert (await web.get(STUDIES + "?accept=application/dicom%2Bjson", accept="a/b")).is_success
 

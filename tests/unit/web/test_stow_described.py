@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
 
+from isocenter.core.native_model import to_xml
 from isocenter.core.part10 import file_meta
 from isocenter.web.image_media import (
     BITS_ALLOCATED,
@@ -30,11 +31,10 @@ from isocenter.web.image_media import (
     ROWS,
     SAMPLES,
 )
-from isocenter.web.stow import Stow
-from isocenter.web.stow_metadata import DICOM_XML
+from isocenter.web.negotiation import DICOM_XML
 from support.datasets import ct_image
 from support.pixel_files import FOLDER, frames
-from support.stow_requests import METADATA, AdmittingIngest, FakeXml, Part, body, metadata
+from support.stow_requests import METADATA, AdmittingIngest, Part, body, metadata
 from support.web_fakes import CT, SERIES, STUDY, Web
 
 DESCRIPTION = (
@@ -268,26 +268,15 @@ async def test_a_single_part_of_metadata_needs_no_multipart() -> None:
     assert web.ingest.announced[0].study == STUDY
 
 
-async def test_metadata_in_xml_are_a_part_for_each_instance(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    xml = FakeXml()
+async def test_metadata_in_xml_are_a_part_for_each_instance() -> None:
     web = admitting()
-    monkeypatch.setattr("isocenter.web.role.Stow", lambda ingest: Stow(ingest=ingest, xml=xml))
     model, frames = jpeg()
-    parts = [Part(xml.to_xml(one), DICOM_XML) for one in (model, identified("1.2"))]
+    parts = [Part(to_xml(one), DICOM_XML) for one in (model, identified("1.2"))]
     parts += [Part(b"nonsense", DICOM_XML), *frames]
     answer = await web.stow(body(parts), METADATA.replace("application/dicom+json", DICOM_XML))
     assert answer.status_code == 202, answer.text
     assert sorted(web.ingest.received) == ["1.1", "1.2"]
     assert reasons(answer, "0008119A") == [0xC000]
-
-
-async def test_metadata_in_xml_are_415_where_nothing_reads_them() -> None:
-    kind = METADATA.replace("application/dicom+json", DICOM_XML)
-    answer = await admitting().stow(body([Part(b"<x>{}</x>", DICOM_XML)]), kind)
-    assert answer.status_code == 415
-    assert DICOM_XML not in answer.headers["accept-post"]
 
 
 async def test_file_meta_information_is_left_out_with_a_warning() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from isocenter.core.errors import Unavailable
+from isocenter.core.native_model import from_xml
 from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
 from support.telemetry import Recorder
 from support.web_fakes import INSTANCE, JPEG_LS, PDF, SERIES, STUDY, Web, data_set_of, part10
@@ -130,6 +131,16 @@ async def test_metadata_is_one_array_with_our_bulk_data_addresses() -> None:
     ((_, bulk),) = parts(await web.get(uri))
     assert bulk == b"%PDF-1.7"
     assert (await web.get(uri, accept="application/octet-stream")).content == b"%PDF-1.7"
+
+
+async def test_metadata_come_in_xml_each_a_part() -> None:
+    web = web_with()
+    web.storage.keep("1.2.3.4.6")
+    accept = 'multipart/related; type="application/dicom+xml"'
+    found = parts(await web.get(f"/dicomweb/studies/{STUDY}/metadata", accept=accept))
+    assert {kind for kind, _ in found} == {"application/dicom+xml"}
+    models = [from_xml(data) for _, data in found]
+    assert models == (await web.get(f"/dicomweb/studies/{STUDY}/metadata")).json()
 
 
 BULK = INSTANCE + "/bulkdata/00420011"
