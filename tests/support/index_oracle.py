@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isocenter.core.attributes import default_tags, extract, merge, searchable, select
@@ -76,7 +77,7 @@ class Oracle:
     def search(self, search: Search) -> Sequence[JsonAttributes]:
         """All answers in order, offset and limit applied."""
         keys = tuple(key for key in search.keys if searchable(key.tag, search.level))
-        narrowed = Search(search.level, keys, fuzzy=search.fuzzy)
+        narrowed = replace(search, keys=keys)
         found = [a for a in self._entities(search) if matches(a, narrowed)]
         found.sort(key=lambda a: order_key(search.level, a))
         end = None if search.limit is None else search.offset + search.limit

@@ -12,7 +12,7 @@ from isocenter.core.apis import Storage
 from isocenter.core.attributes import BY_TAG, searchable
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
-from isocenter.core.matching import JsonAttributes, Key, Level, Search, joined, parse
+from isocenter.core.matching import JsonAttributes, Key, Level, Search, criterion_of, joined
 from isocenter.core.ports import Match, StudyIndex
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime.role import Env
@@ -67,7 +67,7 @@ class QueryService:
         keys = tuple([self._key(key) for key in search.keys])
         for key in keys:
             if searchable(key.tag, search.level) is None:
-                parse(key, fuzzy=search.fuzzy)  # the index ignores the key, malformed or not
+                criterion_of(search, key)  # the index ignores the key, malformed or not
         return Search(
             level=search.level,
             keys=keys,
@@ -77,6 +77,7 @@ class QueryService:
             limit=self._limit(search.limit),
             offset=search.offset,
             fuzzy=search.fuzzy,
+            every_value=search.every_value,
         )
 
     def _limit(self, asked: int | None) -> int | None:

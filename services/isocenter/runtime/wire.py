@@ -199,6 +199,7 @@ def search_to(search: Search) -> query_pb2.SearchRequest:
         limit=search.limit,
         offset=search.offset,
         fuzzy=search.fuzzy,
+        every_value=search.every_value,
     )
 
 
@@ -213,6 +214,7 @@ def search_from(message: query_pb2.SearchRequest) -> Search:
         limit=message.limit if message.HasField("limit") else None,
         offset=message.offset,
         fuzzy=message.fuzzy,
+        every_value=message.every_value,
     )
 
 

@@ -15,13 +15,12 @@ from isocenter.core.attributes import merge, of_level, select
 from isocenter.core.matching import (
     JsonAttributes,
     Level,
-    name_words,
     number,
     order_key,
     study_order,
-    terms,
 )
 from isocenter.core.ports import StudyCount
+from isocenter.core.terms import fuzzy_terms, terms
 
 _OF_STUDY = (Level.PATIENT, Level.STUDY)
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
@@ -265,5 +264,5 @@ def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, 
         found.update((number_of_field, term) for term in terms(row.vr, doc[row.tag]))
         if row.vr == "PN":
             number_of_field = schema.field(partition, level, row, words=True)
-            found.update((number_of_field, word) for word in name_words(doc[row.tag]))
+            found.update((number_of_field, term) for term in fuzzy_terms(doc[row.tag]))
     return found

@@ -22,7 +22,7 @@ from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Una
 from isocenter.core.matching import Level
 
 APPLICATION_ID = 0x49534F43  # "ISOC"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 15.0
 
 SCHEMA = """

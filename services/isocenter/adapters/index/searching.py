@@ -29,7 +29,7 @@ from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
 from isocenter.adapters.index.schema import TRACE
 from isocenter.core.attributes import default_tags, searchable
-from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match
 
 # Up to this many entities are looked up and sorted; more are walked in the order's index.
@@ -72,7 +72,7 @@ def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> 
     criteria: list[tuple[Level, Criterion]] = []
     for key in search.keys:
         row = searchable(key.tag, search.level)
-        if row and (criterion := parse(key, fuzzy=search.fuzzy)):
+        if row and (criterion := criterion_of(search, key)):
             criteria.append((row.level, criterion))
     partition = partitions.get(search.partition)
     if partition is None:

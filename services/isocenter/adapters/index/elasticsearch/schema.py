@@ -12,7 +12,8 @@ The audit trail cannot be made anew, so it has a schema of its own, to which fie
   context of the version that answers, `held` those of the others.
 - `contexts`: the distinct patient, study and series attributes of the instances of a series.
 - `series`, `studies`, `patients`: what these levels answer, with the order of `core.matching`
-  and the canonical terms of their own attributes and of those above (`t`; the words of names: `w`).
+  and the canonical terms of their own attributes and of those above (`t`; of names also the words
+  and how they sound: `w`).
 
 All documents of a study lie on one shard. Nothing is found by chance before a writer refreshes
 an index, so there is no refresh in the background. Terms are cut off at `TERM_LENGTH`.
@@ -32,8 +33,9 @@ from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.attributes import Attribute, of_level
 from isocenter.core.errors import Unavailable
-from isocenter.core.matching import JsonAttributes, Level, name_words, terms
+from isocenter.core.matching import JsonAttributes, Level
 from isocenter.core.ports import FEED
+from isocenter.core.terms import fuzzy_terms, terms
 
 SCHEMA = 1  # of the search index; whoever raises it changes nothing that the former one means
 AUDIT_SCHEMA = 1
@@ -319,7 +321,7 @@ def term_fields(kind: str, doc: JsonAttributes) -> Json:
             elif values := terms(row.vr, element):
                 found[row.tag] = _cut(values)
             if row.vr == "PN":
-                words[row.tag] = _cut(name_words(element))
+                words[row.tag] = _cut(fuzzy_terms(element))
     return {"t": found, "w": words} if words else {"t": found}
 
 

@@ -26,7 +26,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     Names,
 )
 from isocenter.core.attributes import default_tags, searchable
-from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match, Totals
 
 WALKED = {
@@ -90,7 +90,7 @@ def plan(search: Search) -> Plan:
     by_instance = by_series = False
     for key in search.keys:
         row = searchable(key.tag, search.level)
-        criterion = parse(key, fuzzy=search.fuzzy) if row else None
+        criterion = criterion_of(search, key) if row else None
         if row is None or criterion is None:
             continue
         if row.level is Level.INSTANCE:
