@@ -37,6 +37,8 @@ class Metadata:
                     "00080018": {"vr": "UI", "Value": [uid]},
                     KVP: {"vr": "DS", "Value": [number]},
                     "00181151": {"vr": "IS", "Value": [7]},
+                    "00110010": {"vr": "LO", "Value": ["ACME"]},
+                    "00111001": {"vr": "LO", "Value": ["x"]},
                 }).encode()  # fmt: skip
 
 
@@ -143,3 +145,15 @@ async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:
         await found(service(Damaged()), Search(Level.STUDY))
     with pytest.raises(Unavailable, match="rebuild it"):
         await service(Damaged()).count(Search(Level.STUDY))
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.INSTANCE])
+@pytest.mark.parametrize(("creator", "answered"), [("ACME", True), ("OTHER", False)])
+async def test_private_attributes_are_those_of_the_creator_asked_for(
+    index, level, creator, answered
+) -> None:
+    key = Key("00110010", "LO", (creator,))
+    search = Search(level, (key,), include=("00111001", "00110010", KVP))
+    (first, *_) = await found(service(index), search)
+    assert (first.get("00111001") == {"vr": "LO", "Value": ["x"]}) is answered
+    assert ("00110010" in first) is answered
