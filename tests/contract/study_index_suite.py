@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isocenter.core.attributes import ORDERS
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.core.matching import JsonAttributes, Key, Level, Order, Search
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from support.index_oracle import VRS, Oracle, entry
 
@@ -110,9 +111,13 @@ def searches(draw: st.DrawFn) -> Search:
         many = draw(st.integers(0, 4)) == 0
         values = draw(st.lists(st.sampled_from(KEYS[tag]), min_size=1, max_size=2 if many else 1))
         keys.append(Key(tag, VR_OF[tag], tuple(values)))
+    level = draw(st.sampled_from(list(Level)))
+    tags = draw(st.lists(st.sampled_from(ORDERS), max_size=3, unique=True))
+    orders = tuple(Order(tag, draw(st.booleans())) for tag in tags)
     return Search(
-        draw(st.sampled_from(list(Level))),
+        level,
         tuple(keys),
+        order=orders if level is Level.STUDY else (),
         partition=draw(st.sampled_from(["main", "other"])),
         include=tuple(draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=2))),
         include_all=draw(st.booleans()),
@@ -292,6 +297,24 @@ class StudyIndexSuite:
         ]
         assert pages == everything
         assert len(everything) == await index.count(studies(limit=7)) == 25
+
+    async def test_an_asked_order_holds_across_pages_and_equal_studies_come_by_uid(
+        self, index
+    ) -> None:
+        some = [
+            entry(f"1.{n}", f"1.{n}.1", "1", t00100010=NAMES[n % 3],
+                  **({"t00080020": f"202401{n % 28 + 1:02}"} if n % 5 else {}))
+            for n in range(500)
+        ]  # fmt: skip
+        await index.upsert(some)
+        for keys in ((), (key("00080020", "20240103-20240120"),), (key("00100010", "smith*"),)):
+            for orders in ((Order("00100010", descending=True), Order("00080020")),
+                           (Order("00080020"), Order("00080030", descending=True))):  # fmt: skip
+                search = studies(*keys, order=orders)
+                expected = Oracle(some).search(search)
+                assert await answers(index, search) == expected
+                page = replace(search, limit=7, offset=len(expected) - 9)
+                assert await answers(index, page) == expected[-9:-2]
 
     async def test_absurd_numbers_are_kept_and_sort_at_the_ends(self, index) -> None:
         numbers = [1e30, 5, -1e30]

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -70,6 +70,15 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """One of the attributes by which studies are put in order: by its first term
+    (`core.attributes.order_term`), those without any first."""
+
+    tag: str  # of `core.attributes.ORDERS`
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """A search of one level of one partition.
 
@@ -86,6 +95,7 @@ class Search:
     offset: int = 0
     fuzzy: bool = False  # PS3.4 C.2.2.2.1.1: names also by their words, in any order
     every_value: bool = False  # PS3.4 C.2.2.2.8: all values of a key must match, not one of them
+    order: tuple[Order, ...] = ()  # STUDY level: instead of the usual order; equal ones by UID
 
 
 # --- keys ----------------------------------------------------------------------------------------
@@ -191,6 +201,11 @@ class Criterion:
             return False
         of_name = fuzzy_terms(attribute)
         return all(any(map(word.accepts, of_name)) for word in self.words)
+
+
+def counting(search: Search) -> Search:
+    """The same search without limit, offset and order, answering with as little as possible."""
+    return replace(search, limit=None, offset=0, order=(), include=(), include_all=False)
 
 
 def parse(key: Key, *, fuzzy: bool = False, every_value: bool = False) -> Criterion | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import orjson
 
 from isocenter.core.apis import Storage
-from isocenter.core.attributes import BY_TAG, searchable
+from isocenter.core.attributes import BY_TAG, ORDERS, searchable
 from isocenter.core.dictionary import creator_of
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
@@ -64,6 +64,10 @@ class QueryService:
                 f"a search may have {self._settings.max_keys} keys, not {len(search.keys)}",
                 fix="leave keys out or raise [query] max_keys",
             )
+        if search.order and search.level is not Level.STUDY:
+            raise Invalid("only searches for studies can be put in another order")
+        if not {order.tag for order in search.order} <= set(ORDERS):
+            raise Invalid(f"studies can be put in order by {', '.join(ORDERS)} only")
         keys = tuple([self._key(key) for key in search.keys])
         for key in keys:
             if searchable(key.tag, search.level) is None:
@@ -78,6 +82,7 @@ class QueryService:
             offset=search.offset,
             fuzzy=search.fuzzy,
             every_value=search.every_value,
+            order=search.order,
         )
 
     def _limit(self, asked: int | None) -> int | None:

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 from pydicom.datadict import tag_for_keyword
 
-from isocenter.core.attributes import BY_TAG, DEPTH, Attribute, searchable
+from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, Attribute, searchable
 from isocenter.core.dictionary import creator_of, standard_vr
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
-from isocenter.core.matching import Key, Level, Search, parse
+from isocenter.core.matching import Key, Level, Order, Search, parse
 from isocenter.web.problems import shown
 
 PATIENT_ID = "00100020"
@@ -41,6 +41,7 @@ class Asked:
     offset: int = 0
     fuzzy: bool = False
     every_value: bool = False
+    order: tuple[Order, ...] = ()
     empty_values: bool = False  # asked for; nothing here matches them
     ignored: dict[str, None] = field(default_factory=dict)  # attributes, as the client named them
 
@@ -60,6 +61,7 @@ class Asked:
             offset=self.offset,
             fuzzy=self.fuzzy,
             every_value=self.every_value,
+            order=self.order,
         )
 
 
@@ -261,6 +263,23 @@ def _multiplevaluematching(asked: Asked, value: str) -> None:
     asked.every_value = _boolean("multiplevaluematching", value)
 
 
+def _orderby(asked: Asked, value: str) -> None:
+    """Our extension: the order of studies, `-` in front of an attribute for a descending one."""
+    if asked.level is not Level.STUDY:
+        raise Invalid("parameter orderby is for searches for studies only")
+    orders: dict[str, Order] = {}
+    for name in value.split(","):
+        steps = path(name.removeprefix("-"))
+        if len(steps) != 1 or steps[0][0] not in ORDERS or steps[0][0] in orders:
+            known = ", ".join(BY_TAG[tag].keyword for tag in ORDERS)
+            raise Invalid(
+                f"parameter orderby: {shown(name)} is none of {known}, or is given twice",
+                fix="write them with commas between them, and a - in front of descending ones",
+            )
+        orders[steps[0][0]] = Order(steps[0][0], descending=name.startswith("-"))
+    asked.order = tuple(orders.values())
+
+
 def _accept(asked: Asked, value: str) -> None:
     """Read by `negotiation`."""
     del asked, value
@@ -273,5 +292,6 @@ _OPTIONS = {
     "fuzzymatching": _fuzzymatching,
     "emptyvaluematching": _emptyvaluematching,
     "multiplevaluematching": _multiplevaluematching,
+    "orderby": _orderby,
     "accept": _accept,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Corrupted, Invalid, Unavailable
-from isocenter.core.matching import Key, Level, Search
+from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
 from support.index_oracle import entry
@@ -75,6 +75,8 @@ async def test_tags_and_representations_of_keys_are_made_canonical(index) -> Non
         Search(Level.STUDY, partition="../x"),
         Search(Level.STUDY, limit=-1),
         Search(Level.STUDY, offset=-1),
+        Search(Level.SERIES, order=(Order("00100020"),)),
+        Search(Level.STUDY, order=(Order("00081030"),)),
         Search(Level.STUDY, (Key("00100020", "LO", ("A",)),) * 3),
         Search(Level.STUDY, (Key("0020000D", "UI", ("1", "2", "3", "4")),)),
         Search(Level.STUDY, (Key("00091001", "DA", ("soon",)),)),

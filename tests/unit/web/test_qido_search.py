@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from isocenter.core.errors import Unavailable
-from isocenter.core.matching import Level
+from isocenter.core.matching import Level, Order
 from isocenter.core.packs import BULK_BASE
 from support.web_fakes import STUDY, Web, study
 
@@ -113,6 +113,11 @@ async def test_a_value_is_read_with_and_without_percent_encoding(query: str, val
         ("00080020=2026*", "00080020"),
         ("PatientID.PatientName=1", "PatientID.PatientName"),
         ("limit=9999999999", "limit"),
+        ("orderby=StudyDescription", "orderby"),
+        ("orderby=StudyDate,", "orderby"),
+        ("orderby=StudyDate,-StudyDate", "orderby"),
+        ("orderby=--StudyDate", "orderby"),
+        ("orderby=StudyDate&orderby=PatientID", "orderby"),
         ("StudyInstanceUID=abc", "StudyInstanceUID"),
         ("PatientID=1&00100020=2", "00100020"),
         ("0010002=1", "0010002"),
@@ -178,6 +183,15 @@ async def test_attributes_to_answer_with_are_named_by_keyword_tag_and_path() -> 
         "These attributes are not supported and were ignored: Nope, "
         "RequestAttributesSequence.PatientID, PatientID.PatientName"
     )
+
+
+async def test_studies_can_be_put_in_another_order() -> None:
+    web = Web()
+    assert (await web.get(STUDIES + "?orderby=StudyDate,-00100010")).status_code == 200
+    assert web.query.searches[0].order == (Order("00080020"), Order("00100010", descending=True))
+    answer = await web.get("/dicomweb/series?orderby=StudyDate")
+    assert answer.status_code == 400
+    assert "orderby" in answer.json()["detail"]
 
 
 async def test_a_private_attribute_is_answered_with_its_creator_which_may_be_a_key() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from isocenter.adapters.index import schema
-from isocenter.core.attributes import merge, of_level, select
+from isocenter.core.attributes import ORDERS, merge, of_level, order_term, select
 from isocenter.core.matching import (
     JsonAttributes,
     Level,
@@ -155,6 +155,7 @@ class Settlement:
         if study.patient != former:
             self._moved(former)
         self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, doc)
+        self._write_orders(study, doc)
         doc["00201206"] = {"vr": "IS", "Value": [study.series]}
         doc["00201208"] = {"vr": "IS", "Value": [study.instances]}
         if study.trace:
@@ -164,6 +165,16 @@ class Settlement:
             " WHERE id = ?",
             (sort, study.patient, study.series, study.instances, orjson.dumps(doc), study.id),
         )
+
+    def _write_orders(self, study: TouchedStudy, doc: JsonAttributes) -> None:
+        """Apart from the rest, as most transactions add to a study that keeps its place."""
+        before, after = ([order_term(tag, each) for tag in ORDERS] for each in (study.doc, doc))
+        if before != after:
+            assignments = ", ".join(f"{column} = ?" for column in schema.ORDER_COLUMNS)
+            self._db.execute(
+                f"UPDATE studies SET {assignments} WHERE id = ?",  # noqa: S608 - names are ours
+                (*after, study.id),
+            )
 
     def _exists(self, table: str, column: str, value: int) -> bool:
         found = self._db.execute(

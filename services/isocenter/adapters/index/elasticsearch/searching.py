@@ -124,7 +124,8 @@ class Walk:
         """What the filters find."""
         kind = self.plan.kind
         index = self.names.alias(kind)
-        return Pages(self.client, index, self.plan.top.query, ORDER[kind], _FIELDS[kind])
+        order = _order(self.plan.search) or ORDER[kind]
+        return Pages(self.client, index, self.plan.top.query, order, _FIELDS[kind])
 
     async def batches(self) -> AsyncGenerator[list[Match], None]:
         """The answers, PATIENT to SERIES level."""
@@ -173,6 +174,15 @@ class Walk:
 
     def _match(self, attributes: JsonAttributes, source: Json) -> Match:
         return Match(chosen(attributes, self.plan.wanted), source.get("trace", ""))
+
+
+def _order(search: Search) -> list[Json | str]:
+    """The order that is asked for, of studies; empty: the usual one."""
+    asked: list[Json | str] = [
+        {f"o.{order.tag}": {"order": "desc" if order.descending else "asc"}}
+        for order in search.order
+    ]
+    return [*asked, "study"] if asked else []
 
 
 def chosen(attributes: JsonAttributes, wanted: frozenset[str] | None) -> JsonAttributes:
