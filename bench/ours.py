@@ -21,7 +21,7 @@ DURABILITY = (
 @contextmanager
 def start(folder: Path, destination: tuple[str, int]) -> Iterator[Server]:
     """`destination` is the AE title and port of the C-MOVE destination."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     dicom, http = free_ports(2)
     title, port = destination
     env = {

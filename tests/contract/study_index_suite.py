@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isocenter.core.attributes import ORDERS
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.core.matching import JsonAttributes, Key, Level, Order, Search
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from support.index_oracle import VRS, Oracle, entry
 
@@ -55,13 +56,13 @@ VALUES = {
 }
 KEYS = {
     "00100010": ["smith^john", "SMITH*", "*SON*", "mull?r*", "山田*", "Smith^*", "gar*", "smith",
-                 "Yamada^Tarou=山田^太郎", "*"],
+                 "miller", "jon smyth", "Yamada^Tarou=山田^太郎", "*"],
     "00100020": ["ID1", "ID*", "id1", "ID[1]", "*1*", "??1"],
     "00100021": ["SITE A", "*B"],
     "00100040": ["M", "F"],
     "00100030": ["19700101", "19700101-19751231", "-19801231"],
     "00080020": ["20240101", "20240101-20240301", "20240216-", "-20240101", "20240101-20240101"],
-    "00080030": ["10", "1000-1030", "103045.123", "-1030", "2359-"],
+    "00080030": ["10", "1000-1030", "103045.123", "-1030", "2359-", "2300-1015"],
     "00080050": ["ACC1", "ACC1*", "ACC?"],
     "00080061": ["CT", "MR"],
     "00080060": ["CT", "P*"],
@@ -110,15 +111,20 @@ def searches(draw: st.DrawFn) -> Search:
         many = draw(st.integers(0, 4)) == 0
         values = draw(st.lists(st.sampled_from(KEYS[tag]), min_size=1, max_size=2 if many else 1))
         keys.append(Key(tag, VR_OF[tag], tuple(values)))
+    level = draw(st.sampled_from(list(Level)))
+    tags = draw(st.lists(st.sampled_from(ORDERS), max_size=3, unique=True))
+    orders = tuple(Order(tag, draw(st.booleans())) for tag in tags)
     return Search(
-        draw(st.sampled_from(list(Level))),
+        level,
         tuple(keys),
+        order=orders if level is Level.STUDY else (),
         partition=draw(st.sampled_from(["main", "other"])),
         include=tuple(draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=2))),
         include_all=draw(st.booleans()),
         limit=draw(st.sampled_from([None, 0, 1, 3])),
         offset=draw(st.sampled_from([0, 0, 1])),
         fuzzy=draw(st.booleans()),
+        every_value=draw(st.booleans()),
     )
 
 
@@ -290,6 +296,24 @@ class StudyIndexSuite:
         assert pages == everything
         assert len(everything) == await index.count(studies(limit=7)) == 25
 
+    async def test_an_asked_order_holds_across_pages_and_equal_studies_come_by_uid(
+        self, index
+    ) -> None:
+        some = [
+            entry(f"1.{n}", f"1.{n}.1", "1", t00100010=NAMES[n % 3],
+                  **({"t00080020": f"202401{n % 28 + 1:02}"} if n % 5 else {}))
+            for n in range(500)
+        ]  # fmt: skip
+        await index.upsert(some)
+        for keys in ((), (key("00080020", "20240103-20240120"),), (key("00100010", "smith*"),)):
+            for orders in ((Order("00100010", descending=True), Order("00080020")),
+                           (Order("00080020"), Order("00080030", descending=True))):  # fmt: skip
+                search = studies(*keys, order=orders)
+                expected = Oracle(some).search(search)
+                assert await answers(index, search) == expected
+                page = replace(search, limit=7, offset=len(expected) - 9)
+                assert await answers(index, page) == expected[-9:-2]
+
     async def test_absurd_numbers_are_kept_and_sort_at_the_ends(self, index) -> None:
         numbers = [1e30, 5, -1e30]
         await index.upsert([entry("1.2", "1.2.1", f"1.{n}", t00200013=number)
@@ -391,7 +415,7 @@ class StudyIndexSuite:
             oracle = Oracle([e for e in some if e not in gone])
             for search in asked:
                 assert await answers(scratch, search) == oracle.search(search)
-                whole = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
+                whole = replace(search, limit=None, offset=0)
                 assert await scratch.count(search) == len(oracle.search(whole))
         finally:
             await scratch.close()

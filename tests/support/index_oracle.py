@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from isocenter.core.attributes import default_tags, extract, merge, searchable, select
+from isocenter.core.attributes import (
+    default_tags,
+    extract,
+    merge,
+    order_term,
+    searchable,
+    select,
+)
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search, matches, order_key
 from isocenter.core.ports import IndexEntry
@@ -76,9 +84,13 @@ class Oracle:
     def search(self, search: Search) -> Sequence[JsonAttributes]:
         """All answers in order, offset and limit applied."""
         keys = tuple(key for key in search.keys if searchable(key.tag, search.level))
-        narrowed = Search(search.level, keys, fuzzy=search.fuzzy)
+        narrowed = replace(search, keys=keys)
         found = [a for a in self._entities(search) if matches(a, narrowed)]
         found.sort(key=lambda a: order_key(search.level, a))
+        if search.order:
+            found.sort(key=lambda a: str(a["0020000D"]["Value"][0]))
+        for order in reversed(search.order):
+            found.sort(key=lambda a: order_term(order.tag, a), reverse=order.descending)
         end = None if search.limit is None else search.offset + search.limit
         wanted = default_tags(search.level) | set(search.include)
         return [

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from isocenter.core.matching import JsonAttributes, Level
+from isocenter.core.terms import terms
 
 
 class Derivation(Enum):
@@ -130,6 +131,10 @@ TABLE: tuple[Attribute, ...] = (
 BY_TAG = {row.tag: row for row in TABLE}
 BY_KEYWORD = {row.keyword: row for row in TABLE}
 
+# By which studies can be put in order, beside the usual one.
+ORDERS = ("00080020", "00080030", "00080050", "00100010", "00100020")
+_ORDER_LENGTH = 256  # of an order term, characters
+
 DEPTH = {level: depth for depth, level in enumerate(Level)}  # PATIENT 0 ... INSTANCE 3
 
 _OF_LEVEL = {level: tuple(row for row in TABLE if row.level is level) for level in Level}
@@ -151,6 +156,12 @@ def searchable(tag: str, level: Level) -> Attribute | None:
     """The row by which a key narrows a search of `level`: one of this level or of one above."""
     row = BY_TAG.get(tag)
     return row if row and row.matched and DEPTH[row.level] <= DEPTH[level] else None
+
+
+def order_term(tag: str, attributes: JsonAttributes) -> str:
+    """By what an attribute sorts: its first term, cut off at a length; empty without any."""
+    found = terms(BY_TAG[tag].vr, attributes.get(tag))
+    return found[0][:_ORDER_LENGTH] if found else ""
 
 
 @cache

@@ -59,6 +59,15 @@ def standard_vr(tag: int) -> str:
     return _STANDARD.get(tag) or _repeating(tag)
 
 
+def creator_of(tag: str) -> str:
+    """The tag of the Private Creator whose block holds a private element, its own of a Private
+    Creator; empty for other elements (PS3.5 7.8.1). Tags have eight hexadecimal digits."""
+    element = int(tag[4:], 16)
+    if int(tag[:4], 16) % 2 == 0 or element < 0x10:
+        return ""
+    return f"{tag[:4]}00{element if element <= 0xFF else element >> 8:02X}"
+
+
 @lru_cache(maxsize=4096)
 def private_vr(tag: int, creator: str) -> str:
     """The VR that a private element is known to have, "UN" if it is not known."""

@@ -2,15 +2,18 @@
 
 Every index adapter implements these rules; the contract suite compares them with `matches`.
 
-- Every value becomes one or more canonical *terms* (`terms`): texts without insignificant
-  padding, names without case and accents, dates, times and numbers in one form. A key matches an
-  attribute if one of its values matches one of the attribute's terms. Text other than names is
-  case-sensitive, as C.2.2.2.1 has it.
+- Every value becomes one or more canonical terms (`core.terms`). A key matches an attribute if one
+  of its values matches one of the attribute's terms. Text other than names is case-sensitive, as
+  C.2.2.2.1 has it.
 - A key without values, with empty ones, or `*` is universal, also where the attribute is absent;
   any other key does not match an absent or empty attribute.
-- Several values are a list of UID (C.2.2.2.2), and for other VRs alternatives (C.2.2.2.8).
+- Several values are a list of UID (C.2.2.2.2), and for other VRs alternatives; with multiple value
+  matching (C.2.2.2.8) all of them must match.
 - A time without minutes or seconds is the whole hour or minute, in single values and at the upper
-  end of a range. Date and time keys are matched independently.
+  end of a range. Date and time keys are matched independently. A range of times whose first is the
+  later one crosses midnight, which C.2.2.2.5 does not have; of dates it is malformed.
+- Fuzzy matching of names (C.2.2.2.1.1): also names of which some word, for each word of the key,
+  begins with it or sounds like it, in any order.
 
 Answers come in a total order (`order_key`): patients by ID and issuer; studies newest first, then
 by UID; series and instances by their study's (and series') order, their number and UID.
@@ -19,15 +22,25 @@ by UID; series and instances by their study's (and series') order, their number 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from isocenter.core.errors import Invalid
+from isocenter.core.terms import (
+    INTEGERS,
+    LEADING_SPACE_COUNTS,
+    TIMES,
+    fuzzy_terms,
+    interval_of,
+    normalise_name,
+    sound_of,
+    terms,
+    words_of,
+)
 
 # DICOM JSON Model (PS3.18 F.2): {"00100020": {"vr": "LO", "Value": ["ID"]}}, tags upper-case.
 JsonAttributes = dict[str, dict[str, Any]]
@@ -57,6 +70,15 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """One of the attributes by which studies are put in order: by its first term
+    (`core.attributes.order_term`), those without any first."""
+
+    tag: str  # of `core.attributes.ORDERS`
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """A search of one level of one partition.
 
@@ -71,146 +93,16 @@ class Search:
     include_all: bool = False
     limit: int | None = None
     offset: int = 0
-    fuzzy: bool = False  # PS3.4 C.2.2.2.1.1: also match names by their words' beginnings
-
-
-# --- terms ---------------------------------------------------------------------------------------
-
-_NUMBERS = frozenset({"IS", "DS", "US", "SS", "UL", "SL", "FL", "FD", "SV", "UV"})
-_WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-_LEADING_SPACE_COUNTS = frozenset({"LT", "ST", "UT", "UC", "UR"})  # PS3.5 table 6.2-1
-_LETTERS = str.maketrans(
-    {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "\u0131": "i", "ð": "d", "þ": "th"}
-)
-_KANA_MARKS = frozenset("\u3099\u309a")  # they tell syllables apart; they are not accents
-_WORDS = re.compile(r"[^\W_]+")
-_DA = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
-_TM = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?")
-_DT = re.compile(
-    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?"
-    r"([+-]\d{4})?"
-)
-_COMPONENT_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-
-
-@lru_cache(maxsize=4096)
-def normalise_name(group: str) -> str:
-    """One component group of a person name as it is compared: without case, accents, padding,
-    width variants and trailing empty components."""
-    text = unicodedata.normalize("NFKD", group.casefold()).translate(_LETTERS)
-    text = "".join(c for c in text if c in _KANA_MARKS or not unicodedata.combining(c))
-    text = unicodedata.normalize("NFC", text.casefold())
-    return "^".join(" ".join(part.split()) for part in text.split("^")).rstrip("^")
-
-
-def name_words(attribute: dict[str, Any] | None) -> tuple[str, ...]:
-    """The distinct words of a person name's component groups, normalised."""
-    found = (_WORDS.findall(term) for term in terms("PN", attribute))
-    return tuple(dict.fromkeys(word for words in found for word in words))
-
-
-def terms(vr: str, attribute: dict[str, Any] | None) -> tuple[str, ...]:
-    """The distinct canonical texts of an attribute's values; malformed values have none."""
-    values: Sequence[Any] = (attribute or {}).get("Value") or ()
-    found: list[str] = []
-    for value in values:
-        if isinstance(value, dict):
-            groups = (value.get(group) for group in _COMPONENT_GROUPS)
-            found += [normalise_name(group) for group in groups if group]
-        elif value is not None and (interval := _interval(vr, value)):
-            found.append(interval[0])
-    return tuple(dict.fromkeys(term for term in found if term))
-
-
-def _interval(vr: str, value: object) -> tuple[str, str] | None:
-    """First and last term of what a value means, the same for all but imprecise times."""
-    if vr in _NUMBERS:
-        return _number(value)
-    text = str(value).replace("\0", "")
-    text = text.rstrip(" ") if vr in _LEADING_SPACE_COUNTS else text.strip(" ")
-    if vr in _TIMES:
-        return _TIMES[vr](text)
-    return text, text
-
-
-def _number(value: object) -> tuple[str, str] | None:
-    try:
-        number = float(str(value))
-        text = str(int(number)) if number.is_integer() else repr(number)
-    except (ValueError, OverflowError):
-        return None
-    return text, text
-
-
-def _date(text: str) -> tuple[str, str] | None:
-    found = _DA.fullmatch(text)
-    if not found:
-        return None
-    year, month, day = found.groups()
-    if not ("01" <= month <= "12" and "01" <= day <= "31"):
-        return None
-    return year + month + day, year + month + day
-
-
-def _time(text: str) -> tuple[str, str] | None:
-    found = _TM.fullmatch(text)
-    if not found:
-        return None
-    hour, minute, second, fraction = found.groups()
-    if hour > "23" or (minute or "00") > "59" or (second or "00") > "60":
-        return None
-    given = hour + (minute or "") + (second or "") + (fraction or "")
-    return given.ljust(12, "0"), given + "235959999999"[len(given) :]
-
-
-def _date_time(text: str) -> tuple[str, str] | None:
-    found = _DT.fullmatch(text)
-    if not found:
-        return None
-    *parts, fraction, offset = found.groups()
-    numbers = [int(part) for part in parts if part]
-    zone = UTC
-    try:
-        if offset:
-            sign = -1 if offset[0] == "-" else 1
-            zone = timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:])))
-        microsecond = int((fraction or "0").ljust(6, "0"))
-        low = datetime(*_padded(numbers), microsecond, tzinfo=zone)
-        high = _end_of(low, len(numbers), fraction)
-        return _stamp(low), _stamp(high)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _padded(numbers: list[int]) -> tuple[int, int, int, int, int, int]:
-    year, month, day, hour, minute, second = numbers + [1, 1, 1, 0, 0, 0][len(numbers) :]
-    return year, month, day, hour, minute, min(second, 59)
-
-
-def _end_of(low: datetime, precision: int, fraction: str | None) -> datetime:
-    if precision == 1:
-        return low.replace(month=12, day=31, hour=23, minute=59, second=59, microsecond=999999)
-    if precision == 2:
-        following = (low.replace(day=28) + timedelta(days=4)).replace(day=1)
-        return following - timedelta(microseconds=1)
-    units = {3: "days", 4: "hours", 5: "minutes", 6: "seconds"}
-    step = timedelta(**{units[precision]: 1})
-    if fraction:
-        step = timedelta(microseconds=10 ** (6 - len(fraction)))
-    return low + step - timedelta(microseconds=1)
-
-
-def _stamp(moment: datetime) -> str:
-    at = moment.astimezone(UTC)
-    return f"{at.year:04}{at:%m%d%H%M%S%f}"
-
-
-_TIMES: dict[str, Callable[[str], tuple[str, str] | None]] = {
-    "DA": _date, "TM": _time, "DT": _date_time,
-}  # fmt: skip
+    fuzzy: bool = False  # PS3.4 C.2.2.2.1.1: names also by their words, in any order
+    every_value: bool = False  # PS3.4 C.2.2.2.8: all values of a key must match, not one of them
+    order: tuple[Order, ...] = ()  # STUDY level: instead of the usual order; equal ones by UID
 
 
 # --- keys ----------------------------------------------------------------------------------------
+
+
+_WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +159,20 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 Test = Equal | Between | Wildcard
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Fuzzy matching of one word."""
+
+    start: str
+    sound: str  # empty: only what begins with the word matches
+
+    def accepts(self, term: str) -> bool:
+        """Whether one of a name's `fuzzy_terms` matches."""
+        return term.startswith(self.start) or (term == self.sound and bool(term))
+
+
 _ABOVE = "\U0010ffff"  # every term
 
 
@@ -277,7 +183,7 @@ class Criterion:
     tag: str
     vr: str
     alternatives: tuple[tuple[Test, ...], ...] = ()  # one of them; all tests, each by some term
-    words: tuple[str, ...] = ()  # fuzzy: or every word begins a word of the name
+    words: tuple[Word, ...] = ()  # fuzzy: or each by some word of the name
     items: tuple[Criterion, ...] = ()  # SQ: all by one item
 
     def accepts(self, attribute: dict[str, Any] | None) -> bool:
@@ -291,60 +197,93 @@ class Criterion:
         for tests in self.alternatives:
             if all(any(map(test.accepts, found)) for test in tests):
                 return True
-        return bool(self.words) and self._begins(name_words(attribute))
+        if not self.words:
+            return False
+        of_name = fuzzy_terms(attribute)
+        return all(any(map(word.accepts, of_name)) for word in self.words)
 
-    def _begins(self, words: tuple[str, ...]) -> bool:
-        return all(any(word.startswith(start) for word in words) for start in self.words)
+
+def counting(search: Search) -> Search:
+    """The same search without limit, offset and order, answering with as little as possible."""
+    return replace(search, limit=None, offset=0, order=(), include=(), include_all=False)
 
 
-def parse(key: Key, *, fuzzy: bool = False) -> Criterion | None:
+def parse(key: Key, *, fuzzy: bool = False, every_value: bool = False) -> Criterion | None:
     """A key as a criterion, or None for universal matching. Raises `Invalid`."""
     if key.vr == "SQ":
-        items = tuple(c for item in key.items if (c := parse(item, fuzzy=fuzzy)))
+        found = (parse(item, fuzzy=fuzzy, every_value=every_value) for item in key.items)
+        items = tuple(c for c in found if c)
         return Criterion(key.tag, key.vr, items=items) if items else None
     values = [value for value in key.values if value.strip(" \0")]
     if not values or any(set(value.strip(" \0")) == {"*"} for value in values):
         return None
-    alternatives = tuple(_alternative(key, value) for value in values)
-    words: list[str] = []
-    if fuzzy and key.vr == "PN" and len(values) == 1:
-        words = _WORDS.findall(normalise_name(values[0].replace("=", "^")))
-    return Criterion(key.tag, key.vr, alternatives, tuple(dict.fromkeys(words)))
+    alternatives = tuple(tests for value in values for tests in _alternatives(key, value))
+    if every_value and key.vr in _MULTIPLE_VRS:
+        alternatives = (tuple(test for tests in alternatives for test in tests),)
+    words = _words(values[0]) if fuzzy and key.vr == "PN" and len(values) == 1 else ()
+    return Criterion(key.tag, key.vr, alternatives, words)
 
 
-def _alternative(key: Key, value: str) -> tuple[Test, ...]:
+def criterion_of(search: Search, key: Key) -> Criterion | None:
+    """A key of a search as a criterion. Raises `Invalid`."""
+    return parse(key, fuzzy=search.fuzzy, every_value=search.every_value)
+
+
+def _words(value: str) -> tuple[Word, ...]:
+    wild = "*" in value or "?" in value
+    words = dict.fromkeys(words_of(value))
+    return tuple(Word(word, "" if wild else sound_of(word)) for word in words)
+
+
+def _alternatives(key: Key, value: str) -> Sequence[tuple[Test, ...]]:
     if key.vr == "PN":
         groups = [normalise_name(group) for group in value.split("=")]
-        return tuple(_text_test(group, group.count("^")) for group in groups if group)
-    if key.vr in _TIMES:
-        return (_time_test(key, value.strip(" \0")),)
+        return (tuple(_text_test(group, group.count("^")) for group in groups if group),)
+    if key.vr in TIMES:
+        return [(test,) for test in _time_tests(key, value.strip(" \0"))]
     if "*" in value or "?" in value:
         if key.vr not in _WILDCARD_VRS:
             raise _malformed(key, "wild cards are not allowed in this value representation")
-        text = value.rstrip(" ") if key.vr in _LEADING_SPACE_COUNTS else value.strip(" ")
-        return (Wildcard(text),)
-    interval = _interval(key.vr, value)
-    if interval is None:
+        text = value.rstrip(" ") if key.vr in LEADING_SPACE_COUNTS else value.strip(" ")
+        return ((Wildcard(text),),)
+    interval = interval_of(key.vr, value)
+    if interval is None or (key.vr in INTEGERS and "." in interval[0]):
         raise _malformed(key, "the value is no number")
-    return (Equal(interval[0]),)
+    return ((Equal(interval[0]),),)
 
 
 def _text_test(term: str, carets: int) -> Test:
     return Wildcard(term, carets) if "*" in term or "?" in term else Equal(term)
 
 
-def _time_test(key: Key, value: str) -> Test:
-    read = _TIMES[key.vr]
-    if single := read(value):
-        return Equal(single[0]) if single[0] == single[1] else Between(*single)
+def _time_tests(key: Key, value: str) -> Sequence[Test]:
+    """One test, or two of which one must hold."""
+    if single := _moments(key.vr, value):
+        return [Equal(single[0]) if single[0] == single[1] else Between(*single)]
     # A hyphen may also belong to a DT's offset from UTC: take the split where both sides are read.
     for at in (i for i, c in enumerate(value) if c == "-"):
         first, last = value[:at].strip(), value[at + 1 :].strip()
-        low = read(first) if first else ("", "")
-        high = read(last) if last else (_ABOVE, _ABOVE)
-        if low and high and (first or last):
-            return Between(low[0], high[1])
+        low = _moments(key.vr, first) if first else ("", "")
+        high = _moments(key.vr, last) if last else (_ABOVE, _ABOVE)
+        if not low or not high or not (first or last):
+            continue
+        if low[0] <= high[1]:
+            return [Between(low[0], high[1])]
+        if key.vr == "TM":
+            return [Between(low[0], _ABOVE), Between("", high[1])]
+        raise _malformed(key, "the first value of the range is later than the last")
     raise _malformed(key, f"expected a value of {key.vr} or a range first-last, -last or first-")
+
+
+def _moments(vr: str, value: str) -> tuple[str, str] | None:
+    """`interval_of` a time in a key, of which a date must be one of the calendar."""
+    found = interval_of(vr, value)
+    if found and vr == "DA":
+        try:
+            datetime.strptime(found[0], "%Y%m%d")  # noqa: DTZ007 - only whether there is such a day
+        except ValueError:
+            return None
+    return found
 
 
 def _malformed(key: Key, reason: str) -> Invalid:
@@ -362,7 +301,7 @@ def matches(attributes: JsonAttributes, search: Search) -> bool:
 
     Every key counts, whatever its level: leave out those that are not searchable.
     """
-    criteria = (parse(key, fuzzy=search.fuzzy) for key in search.keys)
+    criteria = (criterion_of(search, key) for key in search.keys)
     return all(c.accepts(attributes.get(c.tag)) for c in criteria if c)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from functools import lru_cache
-from typing import cast
 
 import orjson
 
 from isocenter.core.apis import Storage
-from isocenter.core.attributes import BY_TAG, searchable
+from isocenter.core.attributes import BY_TAG, ORDERS, searchable
+from isocenter.core.dictionary import creator_of
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
-from isocenter.core.matching import JsonAttributes, Key, Level, Search, joined, parse
+from isocenter.core.matching import JsonAttributes, Key, Level, Search, criterion_of, joined
 from isocenter.core.ports import Match, StudyIndex
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime.role import Env
@@ -64,10 +64,14 @@ class QueryService:
                 f"a search may have {self._settings.max_keys} keys, not {len(search.keys)}",
                 fix="leave keys out or raise [query] max_keys",
             )
+        if search.order and search.level is not Level.STUDY:
+            raise Invalid("only searches for studies can be put in another order")
+        if not {order.tag for order in search.order} <= set(ORDERS):
+            raise Invalid(f"studies can be put in order by {', '.join(ORDERS)} only")
         keys = tuple([self._key(key) for key in search.keys])
         for key in keys:
             if searchable(key.tag, search.level) is None:
-                parse(key, fuzzy=search.fuzzy)  # the index ignores the key, malformed or not
+                criterion_of(search, key)  # the index ignores the key, malformed or not
         return Search(
             level=search.level,
             keys=keys,
@@ -77,6 +81,8 @@ class QueryService:
             limit=self._limit(search.limit),
             offset=search.offset,
             fuzzy=search.fuzzy,
+            every_value=search.every_value,
+            order=search.order,
         )
 
     def _limit(self, asked: int | None) -> int | None:
@@ -107,23 +113,24 @@ class QueryService:
     ) -> Sequence[Match]:
         """The matches with further attributes; of instances all of them if `beyond` is empty."""
         if search.level is Level.INSTANCE:
-            return await self._completed_instances(search.partition, batch, beyond)
+            return await self._completed_instances(search, batch, beyond)
         completed = []
         for match in batch:
             study, series, _ = _names(match.attributes)
-            agreed = await self._agreed(search.partition, study, series, beyond)
+            agreed = await self._agreed(search, study, series, beyond)
             completed.append(Match({**agreed, **match.attributes}, match.trace))
         return completed
 
     async def _agreed(
-        self, partition: str, study: str, series: str, beyond: frozenset[str]
+        self, search: Search, study: str, series: str, beyond: frozenset[str]
     ) -> JsonAttributes:
         """Further attributes of a study or series: those that all its instances agree on, apart
         from instances without them. One in which they differ is theirs, not its own."""
         found: JsonAttributes = {}
         differ: set[str] = set()
-        async for document in self._storage.metadata(partition, study, series):
-            attributes = cast("JsonAttributes", orjson.loads(document))
+        creators = _creators(search)
+        async for document in self._storage.metadata(search.partition, study, series):
+            attributes = _owned(orjson.loads(document), creators)
             for tag in beyond & attributes.keys():
                 element = attributes[tag]
                 if len(element) > 1 and found.setdefault(tag, element) != element:
@@ -131,17 +138,18 @@ class QueryService:
         return {tag: element for tag, element in found.items() if tag not in differ}
 
     async def _completed_instances(
-        self, partition: str, batch: Sequence[Match], beyond: frozenset[str]
+        self, search: Search, batch: Sequence[Match], beyond: frozenset[str]
     ) -> Sequence[Match]:
         series: dict[tuple[str, str], set[str]] = {}
         for match in batch:
             study, uid, instance = _names(match.attributes)
             series.setdefault((study, uid), set()).add(instance)
         found: dict[tuple[str, str, str], JsonAttributes] = {}
+        creators = _creators(search)
         for (study, uid), instances in series.items():
             one = next(iter(instances)) if len(instances) == 1 else ""
-            async for document in self._storage.metadata(partition, study, uid, one):
-                attributes = cast("JsonAttributes", orjson.loads(document))
+            async for document in self._storage.metadata(search.partition, study, uid, one):
+                attributes = _owned(orjson.loads(document), creators)
                 name = _names(attributes)
                 if name[2] in instances:
                     found[name] = {t: v for t, v in attributes.items() if not beyond or t in beyond}
@@ -161,6 +169,25 @@ def _beyond_the_index(search: Search) -> frozenset[str] | None:
     if not search.include or search.level is Level.PATIENT:
         return None
     return frozenset([tag for tag in search.include if tag not in BY_TAG]) or None
+
+
+def _creators(search: Search) -> Mapping[str, str]:
+    """Whose private elements are asked for, by the tag of the Private Creator."""
+    return {
+        key.tag: key.values[0]
+        for key in search.keys
+        if key.values and creator_of(key.tag) == key.tag
+    }
+
+
+def _owned(attributes: JsonAttributes, creators: Mapping[str, str]) -> JsonAttributes:
+    """The attributes without the private ones of other creators than those asked for."""
+    others = {
+        tag for tag, name in creators.items() if joined(attributes.get(tag)).strip() != name.strip()
+    }
+    if not others:
+        return attributes
+    return {tag: element for tag, element in attributes.items() if creator_of(tag) not in others}
 
 
 def _names(attributes: JsonAttributes) -> tuple[str, str, str]:

@@ -20,7 +20,7 @@ from isocenter.core.events import (
     Source,
 )
 from isocenter.core.identity import InstanceName
-from isocenter.core.matching import Key, Level, Search
+from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.core.ports import AuditFilter, BlobInfo
 from isocenter.v1 import audit_pb2, common_pb2, events_pb2, query_pb2, storage_pb2
 
@@ -199,6 +199,10 @@ def search_to(search: Search) -> query_pb2.SearchRequest:
         limit=search.limit,
         offset=search.offset,
         fuzzy=search.fuzzy,
+        every_value=search.every_value,
+        order=[
+            query_pb2.Order(tag=order.tag, descending=order.descending) for order in search.order
+        ],
     )
 
 
@@ -213,6 +217,8 @@ def search_from(message: query_pb2.SearchRequest) -> Search:
         limit=message.limit if message.HasField("limit") else None,
         offset=message.offset,
         fuzzy=message.fuzzy,
+        every_value=message.every_value,
+        order=tuple(Order(order.tag, order.descending) for order in message.order),
     )
 
 

@@ -32,8 +32,16 @@ class MatchingKey(_message.Message):
     items: _containers.RepeatedCompositeFieldContainer[MatchingKey]
     def __init__(self, tag: _Optional[str] = ..., vr: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ..., items: _Optional[_Iterable[_Union[MatchingKey, _Mapping]]] = ...) -> None: ...
 
+class Order(_message.Message):
+    __slots__ = ("tag", "descending")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    DESCENDING_FIELD_NUMBER: _ClassVar[int]
+    tag: str
+    descending: bool
+    def __init__(self, tag: _Optional[str] = ..., descending: bool = ...) -> None: ...
+
 class SearchRequest(_message.Message):
-    __slots__ = ("level", "keys", "partition", "include", "include_all", "limit", "offset", "fuzzy")
+    __slots__ = ("level", "keys", "partition", "include", "include_all", "limit", "offset", "fuzzy", "every_value", "order")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +50,8 @@ class SearchRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     FUZZY_FIELD_NUMBER: _ClassVar[int]
+    EVERY_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
     level: Level
     keys: _containers.RepeatedCompositeFieldContainer[MatchingKey]
     partition: str
@@ -50,7 +60,9 @@ class SearchRequest(_message.Message):
     limit: int
     offset: int
     fuzzy: bool
-    def __init__(self, level: _Optional[_Union[Level, str]] = ..., keys: _Optional[_Iterable[_Union[MatchingKey, _Mapping]]] = ..., partition: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ..., include_all: bool = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., fuzzy: bool = ...) -> None: ...
+    every_value: bool
+    order: _containers.RepeatedCompositeFieldContainer[Order]
+    def __init__(self, level: _Optional[_Union[Level, str]] = ..., keys: _Optional[_Iterable[_Union[MatchingKey, _Mapping]]] = ..., partition: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ..., include_all: bool = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., fuzzy: bool = ..., every_value: bool = ..., order: _Optional[_Iterable[_Union[Order, _Mapping]]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("matches",)

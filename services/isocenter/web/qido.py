@@ -146,21 +146,23 @@ async def _array(
 
 
 def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes, bytes]]:
-    """Warning header fields (PS3.18 8.3.4 and 10.6.3.2)."""
+    """Warning header fields, in the words of PS3.18 8.3.4.4.1 and 8.3.4.5 where it has any."""
     texts = []
     if asked.ignored:
         names = ", ".join(ascii(name[:64])[1:-1] for name in list(asked.ignored)[:16])
-        texts.append(f"these attributes are not supported and were ignored: {names}")
+        texts.append(f"These attributes are not supported and were ignored: {names}")
+    if asked.empty_values:
+        texts.append(_NO_EMPTY_VALUES)
     rest = total - asked.offset - (asked.limit or 0)
-    if asked.limit == exchange.settings.max_results and rest > 0:
-        texts.append(f"there are {rest} additional results that can be requested")
-    return [
-        (b"warning", f'299 isocenter "{text.translate(_UNQUOTED)}"'.encode("ascii"))
-        for text in texts
-    ]
+    if rest > 0:
+        texts.append(f"There are {rest} additional results that can be requested")
+    return [(b"warning", f"299 {exchange.root}: {text}".encode("ascii")) for text in texts]
 
 
-_UNQUOTED = str.maketrans({'"': "'", "\\": "/"})
+_NO_EMPTY_VALUES = (
+    "The emptyvaluematching parameter is not supported. "
+    "Empty Value Matching has not been performed."
+)
 
 
 async def _next(batches: AsyncIterator[Sequence[Match]]) -> Sequence[Match]:

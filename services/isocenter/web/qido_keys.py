@@ -1,4 +1,4 @@
-"""The query of a QIDO-RS request (PS3.18 8.3.4 and 10.6.1) as a search."""
+"""The query of a QIDO-RS request (PS3.18 8.3.4 and 10.6.1) as a search. Sections are PS3.18's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import tag_for_keyword
 
-from isocenter.core.attributes import BY_TAG, DEPTH, Attribute, searchable
+from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, Attribute, searchable
+from isocenter.core.dictionary import creator_of, standard_vr
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
-from isocenter.core.matching import Key, Level, Search
+from isocenter.core.matching import Key, Level, Order, Search, parse
 from isocenter.web.problems import shown
 
 PATIENT_ID = "00100020"
@@ -23,6 +24,8 @@ _BOOLEANS = {"true": True, "false": False}
 _SEPARATORS = {"UI": re.compile(r"[,\\]")}
 _BACKSLASH = re.compile(r"\\")
 
+Step = tuple[str, str]  # tag and VR of an attribute
+
 
 @dataclass(slots=True)
 class Asked:
@@ -31,11 +34,15 @@ class Asked:
     level: Level
     keys: dict[str, Key] = field(default_factory=dict)
     sequences: dict[str, dict[str, Key]] = field(default_factory=dict)
+    creators: dict[str, tuple[str, Key]] = field(default_factory=dict)  # tag -> as named, key
     include: dict[str, None] = field(default_factory=dict)
     include_all: bool = False
     limit: int | None = None
     offset: int = 0
     fuzzy: bool = False
+    every_value: bool = False
+    order: tuple[Order, ...] = ()
+    empty_values: bool = False  # asked for; nothing here matches them
     ignored: dict[str, None] = field(default_factory=dict)  # attributes, as the client named them
 
     def search(self) -> Search:
@@ -43,20 +50,23 @@ class Asked:
         sequences = [
             Key(tag, "SQ", items=tuple(items.values())) for tag, items in self.sequences.items()
         ]
+        creators = [key for _, key in self.creators.values()]
         return Search(
             level=self.level,
-            keys=(*self.keys.values(), *sequences),
+            keys=(*self.keys.values(), *sequences, *creators),
             partition=DEFAULT_PARTITION,
             include=tuple(self.include),
             include_all=self.include_all,
             limit=self.limit,
             offset=self.offset,
             fuzzy=self.fuzzy,
+            every_value=self.every_value,
+            order=self.order,
         )
 
 
 @lru_cache(maxsize=4096)
-def attribute(name: str) -> tuple[str, str] | None:
+def attribute(name: str) -> Step | None:
     """Tag and VR of an attribute given by keyword or tag; None if it is neither.
 
     A tag that is not in PS3.6 has VR UN: well-formed, but nothing we could match.
@@ -64,11 +74,19 @@ def attribute(name: str) -> tuple[str, str] | None:
     tag = int(name, 16) if _TAG.fullmatch(name) else tag_for_keyword(name) if name else None
     if tag is None:
         return None
-    try:
-        vr = dictionary_VR(tag)
-    except KeyError:
-        vr = "UN"
-    return f"{tag:08X}", vr.partition(" ")[0]
+    text = f"{tag:08X}"
+    vr = "LO" if creator_of(text) == text else standard_vr(tag)
+    return text, vr.partition(" ")[0]
+
+
+@lru_cache(maxsize=4096)
+def path(name: str) -> tuple[Step, ...]:
+    """The attributes that a name leads through: `keyword`, `tag`, or one in the items of a sequence
+    as `sequence.attribute` (8.3.4.1); nothing if it is no such name."""
+    steps = [attribute(step) for step in name.split(".")] if len(name) <= 200 else []
+    found = tuple(step for step in steps if step)
+    whole = len(found) == len(steps) and all(vr in ("SQ", "UN") for _, vr in found[:-1])
+    return found if whole else ()
 
 
 def read(
@@ -92,19 +110,22 @@ def read(
             raise Invalid(f"parameter {name} is given twice")
         given.add(name)
         read_option(asked, value)
+    _settle_creators(asked)
     asked.limit = min(max_results, max_results if asked.limit is None else asked.limit)
     return asked
 
 
+# --- keys ----------------------------------------------------------------------------------------
+
+
 @lru_cache(maxsize=4096)
-def _named(name: str, level: Level) -> tuple[Attribute | None, list[tuple[str, str]]]:
-    """The tags and VRs that a parameter's name leads through, and what it matches, if anything.
+def _named(name: str, level: Level) -> tuple[Attribute | None, tuple[Step, ...]]:
+    """What a parameter's name matches, if anything, and the attributes it leads through.
 
     Raises `Invalid`.
     """
-    path = [attribute(step) for step in name.split(".")] if len(name) <= 200 else [None]
-    steps = [step for step in path if step]
-    if len(steps) < len(path):
+    steps = path(name)
+    if not steps:
         raise Invalid(
             f"parameter {shown(name)} is neither known here nor an attribute",
             fix="name attributes by keyword or by tag (PS3.18 8.3.4.1)",
@@ -115,44 +136,82 @@ def _named(name: str, level: Level) -> tuple[Attribute | None, list[tuple[str, s
 def _read_key(asked: Asked, name: str, value: str, fixed: dict[str, str]) -> None:
     row, steps = _named(name, asked.level)
     (tag, vr), *inner = steps
-    if row is None:
-        _include(asked, name, tag, narrows=bool(value))
-        return
-    if tag in asked.keys:
+    if tag in asked.keys or tag in asked.creators:
         where = "the address" if tag in fixed else "the query"
         raise Invalid(f"parameter {shown(name)} is already given in {where}")
-    if not inner:
+    if row is None and creator_of(tag) == tag and value:
+        asked.creators[tag] = name, _key(name, tag, vr, value)
+    elif row is None:
+        _include(asked, name, steps, narrows=bool(value))
+    elif inner:
+        _read_item_key(asked, name, value, row, inner[0])
+    elif row.vr == "SQ" and not value:
+        asked.include[tag] = None
+    else:
         asked.keys[tag] = _key(name, tag, row.vr, value)
         if row.tag not in fixed:
             asked.include[tag] = None
-        return
-    item_tag, item_vr = inner[0]
-    items = asked.sequences.setdefault(tag, {})
-    if vr != "SQ" or item_tag not in row.items:
+
+
+def _read_item_key(asked: Asked, name: str, value: str, row: Attribute, item: Step) -> None:
+    """A key of the items of a sequence."""
+    tag, vr = item
+    if tag not in row.items:
         asked.ignored[name] = None
-    elif item_tag in items:
+        return
+    items = asked.sequences.setdefault(row.tag, {})
+    if tag in items:
         raise Invalid(f"parameter {shown(name)} is given twice")
-    else:
-        items[item_tag] = _key(name, item_tag, item_vr, value)
+    items[tag] = _key(name, tag, vr, value)
+    asked.include[row.tag] = None
 
 
 def _key(name: str, tag: str, vr: str, value: str) -> Key:
     if "\0" in value or len(value) > 65_536:
         raise Invalid(f"the value of parameter {shown(name)} is not allowed")
+    if vr == "SQ" and value:
+        raise Invalid(
+            f"parameter {shown(name)} is a sequence, which has no value of its own",
+            fix="name an attribute of its items: sequence.attribute (PS3.18 8.3.4.1)",
+        )
     values = tuple(_SEPARATORS.get(vr, _BACKSLASH).split(value)) if value else ()
     if vr == "UI" and not all(uid in ("", "*") or is_uid(uid) for uid in values):
         raise Invalid(
             f"the value of parameter {shown(name)} is no list of UIDs", fix="see PS3.5 9.1"
         )
-    return Key(tag, vr, values)
+    key = Key(tag, vr, values)
+    try:
+        parse(key)
+    except Invalid as error:
+        raise Invalid(f"parameter {shown(name)}: {error.message}", fix=error.fix) from None
+    return key
 
 
-def _include(asked: Asked, name: str, tag: str, *, narrows: bool) -> None:
+def _settle_creators(asked: Asked) -> None:
+    """Private elements are answered with their Private Creators; one that is asked for says whose
+    elements are wanted (8.3.4.3), and is of no use without any."""
+    wanted = {creator_of(tag) for tag in asked.include} - {""}
+    for tag, (name, _) in list(asked.creators.items()):
+        if tag not in wanted:
+            del asked.creators[tag]
+            asked.ignored[name] = None
+    asked.include |= dict.fromkeys(sorted(wanted))
+
+
+# --- attributes to answer with -------------------------------------------------------------------
+
+
+def _include(asked: Asked, name: str, steps: tuple[Step, ...], *, narrows: bool) -> None:
+    """One more attribute; of the items of a sequence all are answered."""
+    (tag, _), *inner = steps
     row = BY_TAG.get(tag)
     if row is None and tag in ANSWERED_BY_US:
         return
     # What is not in the table is answered, from the metadata of the instances, but not matched.
-    answered = DEPTH[row.level] <= DEPTH[asked.level] if row else not narrows
+    answered = not narrows
+    if row:
+        kept = not inner or (len(inner) == 1 and inner[0][0] in row.items)
+        answered = kept and DEPTH[row.level] <= DEPTH[asked.level]
     if answered:
         asked.include[tag] = None
     if narrows or not answered:
@@ -163,20 +222,25 @@ def _includefield(asked: Asked, value: str) -> None:
     for name in value.split(","):
         if name == "all":
             asked.include_all = True
-            continue
-        found = attribute(name.partition(".")[0])
-        if found is None:
-            raise Invalid(
-                f"includefield {shown(name)} is no attribute",
-                fix="name attributes by keyword or by tag, or write includefield=all",
-            )
-        _include(asked, name, found[0], narrows=False)
+        elif steps := path(name):
+            _include(asked, name, steps, narrows=False)
+        else:
+            asked.ignored[name] = None
+
+
+# --- the other parameters ------------------------------------------------------------------------
 
 
 def _number(name: str, value: str) -> int:
     if not _NUMBER.fullmatch(value):
-        raise Invalid(f"parameter {name} must be a number of 0 or more")
+        raise Invalid(f"parameter {name} must be a number of 0 or more, of 9 digits at most")
     return int(value)
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() not in _BOOLEANS:
+        raise Invalid(f"parameter {name} must be true or false")
+    return _BOOLEANS[value.lower()]
 
 
 def _limit(asked: Asked, value: str) -> None:
@@ -188,13 +252,36 @@ def _offset(asked: Asked, value: str) -> None:
 
 
 def _fuzzymatching(asked: Asked, value: str) -> None:
-    if value.lower() not in _BOOLEANS:
-        raise Invalid("parameter fuzzymatching must be true or false")
-    asked.fuzzy = _BOOLEANS[value.lower()]
+    asked.fuzzy = _boolean("fuzzymatching", value)
+
+
+def _emptyvaluematching(asked: Asked, value: str) -> None:
+    asked.empty_values = _boolean("emptyvaluematching", value)
+
+
+def _multiplevaluematching(asked: Asked, value: str) -> None:
+    asked.every_value = _boolean("multiplevaluematching", value)
+
+
+def _orderby(asked: Asked, value: str) -> None:
+    """Our extension: the order of studies, `-` in front of an attribute for a descending one."""
+    if asked.level is not Level.STUDY:
+        raise Invalid("parameter orderby is for searches for studies only")
+    orders: dict[str, Order] = {}
+    for name in value.split(","):
+        steps = path(name.removeprefix("-"))
+        if len(steps) != 1 or steps[0][0] not in ORDERS or steps[0][0] in orders:
+            known = ", ".join(BY_TAG[tag].keyword for tag in ORDERS)
+            raise Invalid(
+                f"parameter orderby: {shown(name)} is none of {known}, or is given twice",
+                fix="write them with commas between them, and a - in front of descending ones",
+            )
+        orders[steps[0][0]] = Order(steps[0][0], descending=name.startswith("-"))
+    asked.order = tuple(orders.values())
 
 
 def _accept(asked: Asked, value: str) -> None:
-    """Read by `negotiation.accepted`."""
+    """Read by `negotiation`."""
     del asked, value
 
 
@@ -203,5 +290,8 @@ _OPTIONS = {
     "limit": _limit,
     "offset": _offset,
     "fuzzymatching": _fuzzymatching,
+    "emptyvaluematching": _emptyvaluematching,
+    "multiplevaluematching": _multiplevaluematching,
+    "orderby": _orderby,
     "accept": _accept,
 }

@@ -14,12 +14,10 @@ from isocenter.core.matching import (
     Level,
     Search,
     matches,
-    name_words,
-    normalise_name,
     order_key,
     parse,
-    terms,
 )
+from isocenter.core.terms import fuzzy_terms, normalise_name, sound_of, terms
 
 
 def name(text: str) -> dict[str, Any]:
@@ -70,6 +68,20 @@ def asked(vr: str, key: str, *values: Any, fuzzy: bool = False) -> bool:
         ("DT", "20240101-0500", ["20240101050000"], True),  # an offset, not a range
         ("DT", "20240101-20240102", ["20240102235959.999999"], True),
         ("DT", "202402", ["20240229"], True),
+        ("TM", "2200-0200", ["2330"], True),  # over midnight
+        ("TM", "2200-0200", ["0200"], True),
+        ("TM", "2200-0200", ["1200"], False),
+        ("TM", "2460", ["1200"], None),
+        ("DT", "20240102-20240101", ["20240101"], None),
+        ("DA", "20240102-20240101", ["20240101"], None),
+        ("DA", "20240230", ["20240101"], None),
+        ("DA", "20240201-20240230", ["20240201"], None),
+        ("DA", "20240201-20240301", ["20240230"], True),  # what devices write is taken as it is
+        ("DA", "٢٠٢٤٠١٠١", ["20240101"], None),
+        ("DS", "nan", [1], None),
+        ("DS", "1_0", [10], None),
+        ("IS", "1.5", [1.5], None),
+        ("IS", "1-5", [3], None),  # C.2.2.2.5: dates and times only
         ("DA", "2024", ["20240101"], None),
         ("DA", "2024*", ["20240101"], None),
         ("UI", "1.2.*", ["1.2.3"], None),
@@ -115,11 +127,17 @@ def test_names_match_across_case_accents_width_and_component_groups(key, value, 
         ("john", "SMITH^JOHN", True),
         ("ohn", "SMITH^JOHN", False),
         ("*ohn", "SMITH^JOHN", True),  # a wild card still is one
-        ("smith jane", "SMITH^JOHN", False),
+        ("smith peter", "SMITH^JOHN", False),
         ("garcia", "López García^José", True),
+        ("Miller", "MÜLLER^Eva", True),
+        ("jon schmidt", "SMITH^JOHN", True),
+        ("Mil*", "MÜLLER^Eva", False),  # a wild card is meant as it stands
+        ("li", "LEE", False),
     ],
 )
-def test_fuzzy_names_match_by_the_beginnings_of_their_words(key, value, expected) -> None:
+def test_fuzzy_names_match_by_the_beginnings_and_sounds_of_their_words(
+    key, value, expected
+) -> None:
     assert asked("PN", key, value, fuzzy=True) is expected
 
 
@@ -133,6 +151,26 @@ def test_an_absent_or_empty_attribute_matches_no_other_key() -> None:
     search = Search(Level.STUDY, (Key("00100020", "LO", ("A",)),))
     assert not matches({}, search)
     assert not matches({"00100020": {"vr": "LO"}}, search)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "expected"),
+    [
+        ("CT\\PT", ["PT", "MR", "CT"], True),
+        ("CT\\PT", ["CT", "MR"], False),
+        ("CT", ["CT", "MR"], True),
+    ],
+)
+def test_multiple_value_matching_asks_for_all_values(key, values, expected) -> None:
+    keys = (Key("00080061", "CS", tuple(key.split("\\"))),)
+    found = {"00080061": {"vr": "CS", "Value": values}}
+    assert matches(found, Search(Level.STUDY, keys, every_value=True)) is expected
+    assert matches(found, Search(Level.STUDY, keys))
+
+
+def test_a_list_of_uid_is_one_also_with_multiple_value_matching() -> None:
+    search = Search(Level.STUDY, (Key("0020000D", "UI", ("1.2", "1.3")),), every_value=True)
+    assert matches({"0020000D": {"vr": "UI", "Value": ["1.3"]}}, search)
 
 
 ITEM = (Key("00400009", "SH", ("1",)), Key("00401001", "SH", ("2",)))
@@ -175,7 +213,26 @@ def test_any_text_is_a_value_or_no_value_and_a_key_or_invalid(vr, text) -> None:
 
 
 def test_words_of_a_name_come_from_all_groups() -> None:
-    assert name_words(name("O'Neil^Mary Ann=山田")) == ("o", "neil", "mary", "ann", "山田")
+    found = fuzzy_terms(name("O'Neil^Mary Ann=山田"))
+    assert found == ("o", "neil", "mary", "ann", "山田", "~n4", "~m6", "~a5")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("muller", "miller"), ("meyer", "mayr"), ("smith", "schmidt"), ("robert", "rupert"),
+     ("cristofer", "christopher"), ("ashcraft", "ashcroft")],
+)  # fmt: skip
+def test_words_that_sound_alike_have_one_sound(one, other) -> None:
+    assert sound_of(one) == sound_of(other) != ""
+
+
+@pytest.mark.parametrize("word", ["li", "山田太郎", "jose2", ""])
+def test_short_words_and_other_letters_have_no_sound(word) -> None:
+    assert sound_of(word) == ""
+
+
+def test_long_words_are_told_apart_behind_the_third_digit() -> None:
+    assert sound_of("christensen") != sound_of("christopher")
 
 
 def test_studies_come_newest_first_and_undated_ones_last() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Corrupted, Invalid, Unavailable
-from isocenter.core.matching import Key, Level, Search
+from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
 from support.index_oracle import entry
@@ -37,6 +37,8 @@ class Metadata:
                     "00080018": {"vr": "UI", "Value": [uid]},
                     KVP: {"vr": "DS", "Value": [number]},
                     "00181151": {"vr": "IS", "Value": [7]},
+                    "00110010": {"vr": "LO", "Value": ["ACME"]},
+                    "00111001": {"vr": "LO", "Value": ["x"]},
                 }).encode()  # fmt: skip
 
 
@@ -73,6 +75,8 @@ async def test_tags_and_representations_of_keys_are_made_canonical(index) -> Non
         Search(Level.STUDY, partition="../x"),
         Search(Level.STUDY, limit=-1),
         Search(Level.STUDY, offset=-1),
+        Search(Level.SERIES, order=(Order("00100020"),)),
+        Search(Level.STUDY, order=(Order("00081030"),)),
         Search(Level.STUDY, (Key("00100020", "LO", ("A",)),) * 3),
         Search(Level.STUDY, (Key("0020000D", "UI", ("1", "2", "3", "4")),)),
         Search(Level.STUDY, (Key("00091001", "DA", ("soon",)),)),
@@ -143,3 +147,15 @@ async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:
         await found(service(Damaged()), Search(Level.STUDY))
     with pytest.raises(Unavailable, match="rebuild it"):
         await service(Damaged()).count(Search(Level.STUDY))
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.INSTANCE])
+@pytest.mark.parametrize(("creator", "answered"), [("ACME", True), ("OTHER", False)])
+async def test_private_attributes_are_those_of_the_creator_asked_for(
+    index, level, creator, answered
+) -> None:
+    key = Key("00110010", "LO", (creator,))
+    search = Search(level, (key,), include=("00111001", "00110010", KVP))
+    (first, *_) = await found(service(index), search)
+    assert (first.get("00111001") == {"vr": "LO", "Value": ["x"]}) is answered
+    assert ("00110010" in first) is answered

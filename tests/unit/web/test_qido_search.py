@@ -7,7 +7,7 @@ from email import message_from_bytes
 import pytest
 
 from isocenter.core.errors import Unavailable
-from isocenter.core.matching import Level
+from isocenter.core.matching import Level, Order
 from isocenter.core.native_model import from_xml
 from isocenter.core.packs import BULK_BASE
 from support.web_fakes import STUDY, Web, study
@@ -63,7 +63,7 @@ async def test_parameters_of_every_kind_become_the_search() -> None:
         "/dicomweb/series?00080060=CT&StudyInstanceUID=1.2,1.3\\1.4&StudyDate=20240101-"
         "&RequestAttributesSequence.ScheduledProcedureStepID=A&00400275.00401001=B"
         "&includefield=BodyPartExamined,00080070&includefield=all&limit=7&offset=3"
-        "&fuzzymatching=true&PatientName=Do*"
+        "&fuzzymatching=true&PatientName=Do*&multiplevaluematching=true"
     )
     assert answer.status_code == 200
     search = web.query.searches[0]
@@ -75,6 +75,7 @@ async def test_parameters_of_every_kind_become_the_search() -> None:
     assert items == {"00400009": ("A",), "00401001": ("B",)}
     assert {"00180015", "00080070"} <= set(search.include)
     assert (search.include_all, search.limit, search.offset, search.fuzzy) == (True, 7, 3, True)
+    assert search.every_value
     assert "warning" not in answer.headers
 
 
@@ -105,7 +106,21 @@ async def test_a_value_is_read_with_and_without_percent_encoding(query: str, val
         ("limit=1&limit=2", "limit"),
         ("offset=x", "offset"),
         ("fuzzymatching=maybe", "fuzzymatching"),
-        ("includefield=Nope", "Nope"),
+        ("emptyvaluematching=1", "emptyvaluematching"),
+        ("multiplevaluematching=", "multiplevaluematching"),
+        ("=x", "parameter ''"),
+        ("StudyDate=20260230", "StudyDate"),
+        ("StudyDate=20260102-20260101", "StudyDate"),
+        ("00080030=2460", "00080030"),
+        ("PatientSize=tall", "PatientSize"),
+        ("00080020=2026*", "00080020"),
+        ("PatientID.PatientName=1", "PatientID.PatientName"),
+        ("limit=9999999999", "limit"),
+        ("orderby=StudyDescription", "orderby"),
+        ("orderby=StudyDate,", "orderby"),
+        ("orderby=StudyDate,-StudyDate", "orderby"),
+        ("orderby=--StudyDate", "orderby"),
+        ("orderby=StudyDate&orderby=PatientID", "orderby"),
         ("StudyInstanceUID=abc", "StudyInstanceUID"),
         ("PatientID=1&00100020=2", "00100020"),
         ("0010002=1", "0010002"),
@@ -125,6 +140,19 @@ async def test_a_malformed_parameter_is_400_and_named(query: str, names: str) ->
     assert web.query.searches == []
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "RequestAttributesSequence=1",
+        "00400275.00400009=1&RequestAttributesSequence.ScheduledProcedureStepID=1",
+    ],
+)
+async def test_a_sequence_is_asked_for_by_each_attribute_of_its_items_once(query: str) -> None:
+    answer = await Web().get(f"/dicomweb/series?{query}")
+    assert answer.status_code == 400
+    assert "RequestAttributesSequence" in answer.json()["detail"]
+
+
 async def test_an_attribute_that_cannot_be_matched_is_ignored_with_a_warning() -> None:
     web = Web()
     answer = await web.get(STUDIES + "?PixelSpacing=1&00091001=x&PatientID=P1")
@@ -139,10 +167,60 @@ async def test_an_attribute_beyond_the_table_is_asked_for_and_links_are_ours() -
     link = f"{BULK_BASE}/studies/1.2.1/series/1/instances/1/bulkdata/00420011"
     web.query.answers = [{**study(1), "00420011": {"vr": "OB", "BulkDataURI": link}}]
     answer = await web.get(STUDIES + "?includefield=EncapsulatedDocument,ReasonForStudy&00091001=")
-    assert web.query.searches[0].include == ("00420011", "00321030", "00091001")
+    assert web.query.searches[0].include == ("00420011", "00321030", "00091001", "00090010")
     assert "warning" not in answer.headers
     found = answer.json()[0]["00420011"]["BulkDataURI"]
     assert found == link.replace(BULK_BASE, "http://pacs.test/dicomweb")
+
+
+async def test_attributes_to_answer_with_are_named_by_keyword_tag_and_path() -> None:
+    web = Web()
+    answer = await web.get(
+        "/dicomweb/series?includefield=BodyPartExamined,0018000a&includefield=00400275.00400009"
+        "&includefield=Nope,0040A730.CodeValue,0040A730.0040A730,RequestAttributesSequence.PatientID"
+        "&includefield=PatientID.PatientName"
+    )
+    assert web.query.searches[0].include == ("00180015", "0018000A", "00400275", "0040A730")
+    warned = answer.headers["warning"].removeprefix("299 http://pacs.test/dicomweb: ")
+    assert warned == (
+        "These attributes are not supported and were ignored: Nope, "
+        "RequestAttributesSequence.PatientID, PatientID.PatientName"
+    )
+
+
+async def test_studies_can_be_put_in_another_order() -> None:
+    web = Web()
+    assert (await web.get(STUDIES + "?orderby=StudyDate,-00100010")).status_code == 200
+    assert web.query.searches[0].order == (Order("00080020"), Order("00100010", descending=True))
+    answer = await web.get("/dicomweb/series?orderby=StudyDate")
+    assert answer.status_code == 400
+    assert "orderby" in answer.json()["detail"]
+
+
+async def test_a_private_attribute_is_answered_with_its_creator_which_may_be_a_key() -> None:
+    web = Web()
+    answer = await web.get(STUDIES + "?includefield=00091001,0011AB02&00090010=ACME")
+    search = web.query.searches[0]
+    assert search.include == ("00091001", "0011AB02", "00090010", "001100AB")
+    (key,) = search.keys
+    assert (key.tag, key.vr, key.values) == ("00090010", "LO", ("ACME",))
+    assert "warning" not in answer.headers
+
+
+async def test_a_private_creator_by_itself_is_ignored_with_a_warning() -> None:
+    web = Web()
+    answer = await web.get(STUDIES + "?00090010=ACME&00091001=x")
+    assert (web.query.searches[0].keys, web.query.searches[0].include) == ((), ())
+    assert answer.headers["warning"].endswith(": 00091001, 00090010")
+
+
+async def test_empty_value_matching_is_refused_in_the_words_of_the_standard() -> None:
+    web = Web()
+    answer = await web.get(STUDIES + "?emptyvaluematching=true")
+    assert answer.headers["warning"] == (
+        "299 http://pacs.test/dicomweb: The emptyvaluematching parameter is not supported."
+        " Empty Value Matching has not been performed."
+    )
 
 
 async def test_an_attribute_of_a_lower_level_is_not_answered() -> None:
@@ -167,6 +245,7 @@ async def test_a_page_tells_the_total_of_all() -> None:
     web.query.answers = [study(n) for n in range(30)]
     answer = await web.get(STUDIES + "?limit=10&offset=5")
     assert (len(answer.json()), answer.headers["x-total-count"]) == (10, "30")
+    assert "There are 15 additional results" in answer.headers["warning"]
     empty = await web.get(STUDIES + "?limit=0")
     assert (empty.json(), empty.headers["x-total-count"]) == ([], "30")
 
@@ -177,7 +256,10 @@ async def test_more_than_the_most_results_are_announced() -> None:
     web.query.answers = [study(n) for n in range(30)]
     answer = await web.get(STUDIES)
     assert len(answer.json()) == 10
-    assert "there are 20 additional results" in answer.headers["warning"]
+    assert answer.headers["warning"] == (
+        "299 http://pacs.test/dicomweb: There are 20 additional results that can be requested"
+    )
+    assert "warning" not in (await web.get(STUDIES + "?offset=20")).headers
 
 
 async def test_a_search_is_recorded_before_it_happens() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from isocenter.adapters.index import schema
 from isocenter.core.attributes import BY_TAG
-from isocenter.core.matching import Between, Criterion, Equal, Level, Test, Wildcard
+from isocenter.core.matching import Between, Criterion, Equal, Level, Test, Wildcard, Word
 
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _STUDY_DATE = "00080020"
@@ -81,9 +81,9 @@ def of(partition: int, level: Level, criterion: Criterion) -> Condition | None:
         return None
     number = schema.field(partition, level, row)
     if criterion.words:
-        start = _longest_word(criterion)
+        word = _longest_word(criterion)
         number = schema.field(partition, level, row, words=True)
-        return _terms(number, *_prefix(start), Cost.PREFIX, None) if start else None
+        return _terms(number, *_sounding(word), Cost.PREFIX, None) if word else None
     if uids and len(uids) == len(criterion.alternatives):
         return _terms(number, f"value IN ({marks(uids)})", uids, Cost.POINT, criterion)
     tests = [_test(tests[0]) for tests in criterion.alternatives]
@@ -150,10 +150,15 @@ def _prefix(start: str) -> tuple[str, tuple[str, ...]]:
     return "value >= ? AND value < ?", (start, start + _LAST)
 
 
-def _longest_word(criterion: Criterion) -> str:
-    """A word with which a word of every matching name begins; empty if there is none: names that
-    match a wild card need not hold the key's words."""
+def _sounding(word: Word) -> tuple[str, tuple[str, ...]]:
+    where, values = _prefix(word.start)
+    return (f"({where} OR value = ?)", (*values, word.sound)) if word.sound else (where, values)
+
+
+def _longest_word(criterion: Criterion) -> Word | None:
+    """A word that every matching name has, or one like it; None if there is none: names that match
+    a wild card need not hold the key's words."""
     patterns = [t for tests in criterion.alternatives for t in tests if isinstance(t, Wildcard)]
     if any(set(t.pattern.rstrip("*")) & {"*", "?"} for t in patterns):
-        return ""
-    return max(criterion.words, key=len)
+        return None
+    return max(criterion.words, key=lambda word: len(word.start))

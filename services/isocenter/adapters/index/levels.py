@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 import orjson
 
 from isocenter.adapters.index import schema
-from isocenter.core.attributes import merge, of_level, select
+from isocenter.core.attributes import ORDERS, merge, of_level, order_term, select
 from isocenter.core.matching import (
     JsonAttributes,
     Level,
-    name_words,
     number,
     order_key,
     study_order,
-    terms,
 )
 from isocenter.core.ports import StudyCount
+from isocenter.core.terms import fuzzy_terms, terms
 
 _OF_STUDY = (Level.PATIENT, Level.STUDY)
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
@@ -156,6 +155,7 @@ class Settlement:
         if study.patient != former:
             self._moved(former)
         self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, doc)
+        self._write_orders(study, doc)
         doc["00201206"] = {"vr": "IS", "Value": [study.series]}
         doc["00201208"] = {"vr": "IS", "Value": [study.instances]}
         if study.trace:
@@ -165,6 +165,16 @@ class Settlement:
             " WHERE id = ?",
             (sort, study.patient, study.series, study.instances, orjson.dumps(doc), study.id),
         )
+
+    def _write_orders(self, study: TouchedStudy, doc: JsonAttributes) -> None:
+        """Apart from the rest, as most transactions add to a study that keeps its place."""
+        before, after = ([order_term(tag, each) for tag in ORDERS] for each in (study.doc, doc))
+        if before != after:
+            assignments = ", ".join(f"{column} = ?" for column in schema.ORDER_COLUMNS)
+            self._db.execute(
+                f"UPDATE studies SET {assignments} WHERE id = ?",  # noqa: S608 - names are ours
+                (*after, study.id),
+            )
 
     def _exists(self, table: str, column: str, value: int) -> bool:
         found = self._db.execute(
@@ -265,5 +275,5 @@ def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, 
         found.update((number_of_field, term) for term in terms(row.vr, doc[row.tag]))
         if row.vr == "PN":
             number_of_field = schema.field(partition, level, row, words=True)
-            found.update((number_of_field, word) for word in name_words(doc[row.tag]))
+            found.update((number_of_field, term) for term in fuzzy_terms(doc[row.tag]))
     return found

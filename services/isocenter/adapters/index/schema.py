@@ -1,7 +1,8 @@
 """Tables and connections of the SQLite index.
 
 - `patients`, `studies`, `series`: one row each with the whole answer as JSON (`doc`), counts
-  included, so that a search assembles nothing; `sort` and `number` are `core.matching`'s order.
+  included, so that a search assembles nothing; `sort` and `number` are `core.matching`'s order,
+  the columns of `order_column` those by which studies can be put in another one.
 - `versions`: every kept version of an instance; `shown` marks the one that answers.
 - `contexts`: the distinct patient, study and series attributes of the instances of a series,
   with the number of shown instances that have them. What a level answers is the merge of its
@@ -17,30 +18,39 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from isocenter.core.attributes import TABLE, Attribute
+from isocenter.core.attributes import ORDERS, TABLE, Attribute
 from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
 from isocenter.core.matching import Level
 
 APPLICATION_ID = 0x49534F43  # "ISOC"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 15.0
 
-SCHEMA = """
+
+def order_column(tag: str) -> str:
+    """The column of studies with an attribute's order term (`core.attributes.order_term`)."""
+    return f"by_{tag}"
+
+
+ORDER_COLUMNS = tuple(map(order_column, ORDERS))
+
+SCHEMA = f"""
 CREATE TABLE partitions(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE patients(
   id INTEGER PRIMARY KEY, sort TEXT NOT NULL UNIQUE, partition INTEGER NOT NULL,
   studies INTEGER NOT NULL DEFAULT 0, series INTEGER NOT NULL DEFAULT 0,
-  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{}');
+  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{{}}');
 CREATE TABLE studies(
   id INTEGER PRIMARY KEY, sort TEXT NOT NULL UNIQUE, partition INTEGER NOT NULL,
   uid TEXT NOT NULL, patient INTEGER, series INTEGER NOT NULL DEFAULT 0,
-  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{}');
+  instances INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL DEFAULT '{{}}',
+  {", ".join(f"{column} TEXT NOT NULL DEFAULT ''" for column in ORDER_COLUMNS)});
 CREATE UNIQUE INDEX studies_by_uid ON studies(uid, partition);
 CREATE INDEX studies_by_patient ON studies(patient);
 CREATE TABLE series(
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, uid TEXT NOT NULL,
   number INTEGER NOT NULL DEFAULT 0, instances INTEGER NOT NULL DEFAULT 0,
-  doc BLOB NOT NULL DEFAULT '{}');
+  doc BLOB NOT NULL DEFAULT '{{}}');
 CREATE UNIQUE INDEX series_by_uid ON series(uid, study);
 CREATE INDEX series_in_order ON series(study, number, uid);
 CREATE TABLE contexts(
@@ -58,7 +68,10 @@ CREATE INDEX versions_in_order ON versions(series, shown, number, uid);
 CREATE TABLE terms(
   field INTEGER NOT NULL, value TEXT NOT NULL, row INTEGER NOT NULL,
   PRIMARY KEY(field, value, row)) WITHOUT ROWID;
-"""
+""" + "".join(
+    f"CREATE INDEX studies_{column} ON studies(partition, {column}, uid);\n"
+    for column in ORDER_COLUMNS
+)
 
 # Not part of `SCHEMA`: an index from before they were there gets them when it is next written to.
 _TOTALS = (

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter
+from typing import Any
 
 import orjson
 
@@ -27,16 +28,16 @@ from isocenter.adapters.index.conditions import (
 )
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
+from isocenter.adapters.index.ordering import PAGE, AskedOrder
 from isocenter.adapters.index.schema import TRACE
 from isocenter.core.attributes import default_tags, searchable
-from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match
 
 # Up to this many entities are looked up and sorted; more are walked in the order's index.
 FEW = 20_000
 # Up to this many rows are answered in the event loop's own thread (about 1 ms).
 QUICK = 64
-PAGE = 200
 
 _TOP = (Level.PATIENT, Level.STUDY)
 _COUNTED = {Level.SERIES: "series", Level.INSTANCE: "instances"}
@@ -57,6 +58,7 @@ class Plan:
     series: tuple[Criterion, ...]
     instances: tuple[Criterion, ...]
     wanted: frozenset[str] | None  # tags to answer with; None: all
+    asked_order: AskedOrder | None  # instead of that of `sort`
 
     def left(self, *settled: Condition) -> tuple[Criterion, ...]:
         """Criteria of the walked entities that the order and these conditions do not settle."""
@@ -72,7 +74,7 @@ def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> 
     criteria: list[tuple[Level, Criterion]] = []
     for key in search.keys:
         row = searchable(key.tag, search.level)
-        if row and (criterion := parse(key, fuzzy=search.fuzzy)):
+        if row and (criterion := criterion_of(search, key)):
             criteria.append((row.level, criterion))
     partition = partitions.get(search.partition)
     if partition is None:
@@ -92,6 +94,7 @@ def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> 
         series=tuple([c for level, c in criteria if level is Level.SERIES]),
         instances=tuple([c for level, c in criteria if level is Level.INSTANCE]),
         wanted=None if search.include_all else _wanted(search.level, search.include),
+        asked_order=AskedOrder(partition, search.order) if search.order else None,
     )
 
 
@@ -108,7 +111,7 @@ def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
 
 def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     """All answers, if one key finds so few rows that they are read in no time; else None."""
-    if not what.conditions or what.conditions[0].cost is not Cost.POINT:
+    if not what.conditions or what.conditions[0].cost is not Cost.POINT or what.asked_order:
         return None
     first = what.conditions[0]
     weight = _COUNTED.get(what.search.level, "1")
@@ -191,10 +194,17 @@ def _walk(db: sqlite3.Connection, what: Plan) -> Iterator[_Answer | None]:
             found = {row[0] for row in rows}
             ids = found if ids is None else ids & found
             settled.append(condition)
+    if ids is None and what.asked_order and what.order.settled and _few_in_order(db, what):
+        rows = db.execute(
+            f"SELECT id FROM {what.table} WHERE sort > ? AND sort < ?",  # noqa: S608 - names are ours
+            (what.order.low, what.order.high),
+        ).fetchall()
+        ids = {row[0] for row in rows}
     if ids is not None:
         return _answers(db, what, _looked_up(db, what, sorted(ids)), what.left(*settled))
     probes = [condition for condition in what.conditions if condition.probe]
-    return _answers(db, what, _in_order(db, what, probes), what.left(*probes))
+    pages = what.asked_order.pages(db, what.order, probes) if what.asked_order else None
+    return _answers(db, what, pages or _in_order(db, what, probes), what.left(*probes))
 
 
 def _few_in_order(db: sqlite3.Connection, what: Plan) -> bool:
@@ -211,20 +221,25 @@ def _few_in_order(db: sqlite3.Connection, what: Plan) -> bool:
 
 def _looked_up(db: sqlite3.Connection, what: Plan, ids: Sequence[int]) -> Iterator[list[_Row]]:
     """The rows with these ids, in order and within the range of the order."""
-    found: list[tuple[str, int]] = []
+    columns = what.asked_order.names if what.asked_order else "sort"
+    found: list[tuple[Any, ...]] = []
     for some in _chunks(ids):
         found += db.execute(
-            f"SELECT sort, id FROM {what.table}"  # noqa: S608 - names are ours
+            f"SELECT {columns}, id FROM {what.table}"  # noqa: S608 - names are ours
             f" WHERE id IN ({marks(some)}) AND sort > ? AND sort < ?",
             (*some, what.order.low, what.order.high),
         )
-    found.sort()
-    for chunk in _chunks([row[1] for row in found]):
+    if what.asked_order:
+        what.asked_order.sort(found)
+    else:
+        found.sort()
+    for chunk in _chunks([row[-1] for row in found]):
         rows = db.execute(
-            f"SELECT sort, id, doc FROM {what.table} WHERE id IN ({marks(chunk)})",  # noqa: S608
+            f"SELECT id, sort, doc FROM {what.table} WHERE id IN ({marks(chunk)})",  # noqa: S608
             chunk,
         )
-        yield sorted(rows)
+        by_id = {row_id: (sort, row_id, doc) for row_id, sort, doc in rows}
+        yield [by_id[row_id] for row_id in chunk if row_id in by_id]
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -336,8 +351,3 @@ def _match(doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | No
     attributes = _decoded(doc, wanted, above)
     trace = attributes.pop(TRACE, None)
     return Match(attributes, trace["Value"][0]) if trace else Match(attributes)
-
-
-def counting(search: Search) -> Search:
-    """The same search without limit and offset, answering with as little as possible."""
-    return replace(search, limit=None, offset=0, include=(), include_all=False)

@@ -22,7 +22,7 @@ from isocenter.adapters.index.writing import Transaction
 from isocenter.adapters.index.writing import versions as read_versions
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.matching import Search
+from isocenter.core.matching import Search, counting
 from isocenter.core.ports import FEED, IndexEntry, Match, StudyCount, Totals
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ class _Index(ABC):
 
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""
-        search = searching.counting(search)
+        search = counting(search)
         file = self._file()
         found = _at_once(file, search)
         if found is not None:

@@ -18,7 +18,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     item_field,
 )
 from isocenter.core.attributes import BY_TAG
-from isocenter.core.matching import Between, Criterion, Equal, Test, Wildcard
+from isocenter.core.matching import Between, Criterion, Equal, Test, Wildcard, Word
 
 _ALTERNATIVES = 256  # clauses of a query, beside single values
 _VALUES = 65_536  # index.max_terms_count
@@ -79,7 +79,7 @@ def _matching(field: str, words: str, criterion: Criterion) -> Condition:
         exact = exact and all(part.exact for part in parts)
         found.append(_all([part.query for part in parts]))
     if criterion.words:
-        found.append(_all([{"prefix": {words: {"value": w}}} for w in criterion.words]))
+        found.append(_all([_word(words, word) for word in criterion.words]))
     return Condition(_any(found), exact)
 
 
@@ -97,6 +97,11 @@ def _test(field: str, test: Test) -> Condition:
     if test.carets:
         found += [_shorter(field, components) for components in _without_ends(test)]
     return Condition(_any(found), exact=True)
+
+
+def _word(field: str, word: Word) -> Json:
+    begins: Json = {"prefix": {field: {"value": word.start[:TERM_LENGTH]}}}
+    return _any([begins, _equal(field, [word.sound])]) if word.sound else begins
 
 
 def _equal(field: str, values: Sequence[str]) -> Json:

@@ -31,7 +31,7 @@ from isocenter.adapters.index.elasticsearch.writing import versions as read_vers
 from isocenter.adapters.settings import ElasticsearchSettings
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName, ObjectName
-from isocenter.core.matching import Level, Search
+from isocenter.core.matching import Level, Search, counting
 from isocenter.core.ports import IndexEntry, Match, StudyCount, Totals
 
 T = TypeVar("T")
@@ -96,8 +96,7 @@ class _Index(ABC):
 
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""
-        narrow = Search(search.level, search.keys, search.partition, fuzzy=search.fuzzy)
-        asked = plan(narrow)
+        asked = plan(counting(search))
         return await self._read(lambda where: _count(Walk(self._client, where, asked)))
 
     async def totals(self) -> Totals:

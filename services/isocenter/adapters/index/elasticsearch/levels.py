@@ -47,6 +47,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     STUDY_UID,
     Generation,
     fingerprint,
+    order_fields,
     term_fields,
 )
 from isocenter.core.attributes import merge, select
@@ -338,6 +339,7 @@ def _study_document(study: TouchedStudy, above: JsonAttributes) -> Json:
                 "00201208": {"vr": "IS", "Value": [count.instances]},
             },
             **term_fields(STUDIES, above),
+            **order_fields(above),
         }
         known = select(before.get("attributes", {}), (Level.PATIENT,))
         if former == found["patient"] and merge([known, of_patient]) != of_patient:

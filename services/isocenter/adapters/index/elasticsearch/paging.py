@@ -25,7 +25,7 @@ class Pages:
     client: ElasticsearchClient
     index: str
     query: Json
-    sort: Sequence[str]
+    sort: Sequence[Json | str]
     fields: Sequence[str]  # of the documents
 
     async def hits(

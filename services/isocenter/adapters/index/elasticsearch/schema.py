@@ -12,7 +12,8 @@ The audit trail cannot be made anew, so it has a schema of its own, to which fie
   bytes together. `group` names the context of the version that answers, `held` those of the others.
 - `contexts`: the distinct patient, study and series attributes of the instances of a series.
 - `series`, `studies`, `patients`: what these levels answer, with the order of `core.matching`
-  and the canonical terms of their own attributes and of those above (`t`; the words of names: `w`).
+  and the canonical terms of their own attributes and of those above (`t`; of names also the words
+  and how they sound: `w`); of studies also the terms by which they can be put in order (`o`).
 
 All documents of a study lie on one shard. Nothing is found by chance before a writer refreshes
 an index, so there is no refresh in the background. Terms are cut off at `TERM_LENGTH`.
@@ -30,10 +31,11 @@ from typing import Any
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
 from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.settings import ElasticsearchSettings
-from isocenter.core.attributes import Attribute, of_level
+from isocenter.core.attributes import ORDERS, Attribute, of_level, order_term
 from isocenter.core.errors import Unavailable
-from isocenter.core.matching import JsonAttributes, Level, name_words, terms
+from isocenter.core.matching import JsonAttributes, Level
 from isocenter.core.ports import FEED
+from isocenter.core.terms import fuzzy_terms, terms
 
 SCHEMA = 2  # of the search index; whoever raises it changes nothing that the former one means
 AUDIT_SCHEMA = 1
@@ -226,7 +228,7 @@ def definition(
         },
         "mappings": {
             "_meta": {"isocenter": kind, "schema": schema_of(kind)},
-            "_source": {"excludes": ["t", "w"]},
+            "_source": {"excludes": ["t", "w", "o"]},
             "dynamic": "strict",
             "properties": {**_FIELDS[kind], **_term_properties(_LEVELS.get(kind, ()))},
         },
@@ -259,6 +261,7 @@ _FIELDS: Mapping[str, Json] = {
         "partition": _FILTER, "study": _WORD, "shown": _FLAG, "order": _WORD,
         "patient": _WORD, "unsettled": _KEPT, "known": _KEPT, "trace": _KEPT,
         "series_count": _NUMBER, "instance_count": _NUMBER, "attributes": _OPAQUE,
+        "o": {"properties": dict.fromkeys(ORDERS, _WORD)},
     },
     PATIENTS: {
         "partition": _FILTER, "shown": _FLAG, "id": _WORD, "issuer": _WORD, "key": _WORD,
@@ -319,8 +322,13 @@ def term_fields(kind: str, doc: JsonAttributes) -> Json:
             elif values := terms(row.vr, element):
                 found[row.tag] = _cut(values)
             if row.vr == "PN":
-                words[row.tag] = _cut(name_words(element))
+                words[row.tag] = _cut(fuzzy_terms(element))
     return {"t": found, "w": words} if words else {"t": found}
+
+
+def order_fields(doc: JsonAttributes) -> Json:
+    """The field `o` of a study with these attributes."""
+    return {"o": {tag: order_term(tag, doc) for tag in ORDERS}}
 
 
 def _item_terms(row: Attribute, sequence: dict[str, Any], found: dict[str, list[str]]) -> None:

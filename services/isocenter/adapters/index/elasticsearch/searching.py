@@ -27,7 +27,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     Names,
 )
 from isocenter.core.attributes import default_tags, searchable
-from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, parse
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match, Totals
 
 WALKED = {
@@ -91,7 +91,7 @@ def plan(search: Search) -> Plan:
     by_instance = by_series = False
     for key in search.keys:
         row = searchable(key.tag, search.level)
-        criterion = parse(key, fuzzy=search.fuzzy) if row else None
+        criterion = criterion_of(search, key) if row else None
         if row is None or criterion is None:
             continue
         if row.level is Level.INSTANCE:
@@ -125,7 +125,8 @@ class Walk:
         """What the filters find."""
         kind = self.plan.kind
         index = self.names.alias(kind)
-        return Pages(self.client, index, self.plan.top.query, ORDER[kind], _FIELDS[kind])
+        order = _order(self.plan.search) or ORDER[kind]
+        return Pages(self.client, index, self.plan.top.query, order, _FIELDS[kind])
 
     async def batches(self) -> AsyncGenerator[list[Match], None]:
         """The answers, PATIENT to SERIES level."""
@@ -174,6 +175,15 @@ class Walk:
 
     def _match(self, attributes: JsonAttributes, source: Json) -> Match:
         return Match(chosen(attributes, self.plan.wanted), source.get("trace", ""))
+
+
+def _order(search: Search) -> list[Json | str]:
+    """The order that is asked for, of studies; empty: the usual one."""
+    asked: list[Json | str] = [
+        {f"o.{order.tag}": {"order": "desc" if order.descending else "asc"}}
+        for order in search.order
+    ]
+    return [*asked, "study"] if asked else []
 
 
 def chosen(attributes: JsonAttributes, wanted: frozenset[str] | None) -> JsonAttributes:
