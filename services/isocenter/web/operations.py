@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from pydicom.datadict import keyword_for_tag
 
-from isocenter.core.attributes import DEPTH, TABLE
+from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, TABLE
 from isocenter.core.matching import Level
 from isocenter.web import render_parameters
 from isocenter.web.changes import EVENT_STREAM
@@ -79,12 +79,19 @@ _NUMBER: Mapping[str, object] = {"type": "integer", "minimum": 0, "maximum": 999
 _SEARCH = (
     Parameter("limit", "most answers", _NUMBER),
     Parameter("offset", "answers to be skipped", _NUMBER),
-    Parameter("fuzzymatching", "also match names by the beginnings of their words",
+    Parameter("fuzzymatching", "also match names by the beginnings of their words, and by how they sound",
               {"type": "boolean"}),
     Parameter("includefield", "attributes to answer with, by keyword or tag, or all",
               {"type": "array", "items": {"type": "string"}}),
     _ACCEPT,
 )  # fmt: skip
+_ORDERBY = (
+    Parameter(
+        "orderby",
+        f"attributes of {', '.join(BY_TAG[tag].keyword for tag in ORDERS)}, with"
+        " commas between them; a - in front for descending",
+    ),
+)
 _OTHER_KEYS = Parameter(
     "attributes",
     "other attributes by keyword or tag: answered with, not matched, as a Warning field says",
@@ -134,7 +141,7 @@ def _search(level: Level, name: str, *addressed: str) -> Operation:
         f"searchFor{name}",
         f"Search for {level.value.lower() if level is not Level.INSTANCE else 'instance'}s",
         "10.6",
-        (*_SEARCH, *keys, _OTHER_KEYS),
+        (*_SEARCH, *(_ORDERBY if level is Level.STUDY else ()), *keys, _OTHER_KEYS),
         answers={200: _MODEL},
         schema="DataSets",
         errors=(406,),

@@ -281,7 +281,7 @@ def test_words_of_names_are_prefixes_of_words() -> None:
     query = _condition("00100010", "PN", "smi jo", fuzzy=True).query
     longer, shorter = query["bool"]["should"][1]["bool"]["filter"]
     assert {"prefix": {"w.00100010": {"value": "smi"}}} in longer["bool"]["should"]
-    assert shorter == {"prefix": {"w.00100010": {"value": "jo"}}}  # it sounds like too many
+    assert shorter == {"prefix": {"w.00100010": {"value": "jo"}}}  # too short to sound
 
 
 def test_terms_of_a_document_are_cut_off_and_those_of_items_kept_apart() -> None:
