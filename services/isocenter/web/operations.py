@@ -79,7 +79,7 @@ _NUMBER: Mapping[str, object] = {"type": "integer", "minimum": 0, "maximum": 999
 _SEARCH = (
     Parameter("limit", "most answers", _NUMBER),
     Parameter("offset", "answers to be skipped", _NUMBER),
-    Parameter("fuzzymatching", "also match names by the beginnings of their words, and by how they sound",
+    Parameter("fuzzymatching", "also match names by how words begin and sound",
               {"type": "boolean"}),
     Parameter("includefield", "attributes to answer with, by keyword or tag, or all",
               {"type": "array", "items": {"type": "string"}}),
