@@ -102,7 +102,7 @@ class Search:
 
 
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-_MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
+MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def parse(key: Key, *, fuzzy: bool = False, every_value: bool = False) -> Criter
     if not values or any(set(value.strip(" \0")) == {"*"} for value in values):
         return None
     alternatives = tuple(tests for value in values for tests in _alternatives(key, value))
-    if every_value and key.vr in _MULTIPLE_VRS:
+    if every_value and key.vr in MULTIPLE_VRS:
         alternatives = (tuple(test for tests in alternatives for test in tests),)
     words = _words(values[0]) if fuzzy and key.vr == "PN" and len(values) == 1 else ()
     return Criterion(key.tag, key.vr, alternatives, words)
