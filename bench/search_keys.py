@@ -178,14 +178,18 @@ def questions() -> Iterator[tuple[str, str, Callable[[int], dict[str, Any]]]]:
         "PatientName, fuzzy", "studies",
         lambda n: {"PatientName": person(n).split("^")[0], "fuzzymatching": "true"},
     )  # fmt: skip
-    yield "StudyDate, month", "studies", lambda n: {"StudyDate": f"{day(n)[:6]}01-{day(n)[:6]}28"}
+    yield "StudyDate, month", "studies", _month
     yield (
         "StudyDate, ModalitiesInStudy", "studies",
-        lambda n: {"StudyDate": f"{day(n)}-", "ModalitiesInStudy": VALUES["Modality"](n)},
+        lambda n: {**_month(n), "ModalitiesInStudy": VALUES["Modality"](n)},
     )  # fmt: skip
     for tag in ORDERS:
         keyword = next(row.keyword for row in TABLE if row.tag == tag)
         yield f"orderby {keyword}", "studies", lambda _, k=keyword: {"orderby": f"-{k}"}
+
+
+def _month(number: int) -> dict[str, Any]:
+    return {"StudyDate": f"{day(number)[:6]}01-{day(number)[:6]}28"}
 
 
 _UIDS: Mapping[str, Callable[[int], Any]] = {

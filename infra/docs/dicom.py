@@ -12,9 +12,9 @@ from pydicom.charset import python_encoding
 from pydicom.uid import UID
 from pynetdicom import sop_class
 
-from isocenter.core.attributes import TABLE, Derivation
+from isocenter.core.attributes import BY_TAG, ORDERS, TABLE, Derivation
 from isocenter.core.errors import Code
-from isocenter.core.matching import Level
+from isocenter.core.matching import MULTIPLE_VRS, Level
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, TransferSyntax
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
@@ -195,6 +195,14 @@ def _character_sets() -> str:
     )
 
 
+def _orders() -> str:
+    return ", ".join(f"`{BY_TAG[tag].keyword}`" for tag in ORDERS)
+
+
+def _multiple() -> str:
+    return ", ".join(sorted(MULTIPLE_VRS))
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "storage count": _storage_count,
     "tls profile": _tls_profile,
@@ -207,6 +215,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "status names": _status_names,
     "attributes": _attributes,
     "character sets": _character_sets,
+    "orders": _orders,
+    "multiple": _multiple,
 }
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Search:
 
 
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-_MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
+MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +214,12 @@ def parse(key: Key, *, fuzzy: bool = False, every_value: bool = False) -> Criter
         found = (parse(item, fuzzy=fuzzy, every_value=every_value) for item in key.items)
         items = tuple(c for c in found if c)
         return Criterion(key.tag, key.vr, items=items) if items else None
-    values = [value for value in key.values if value.strip(" \0")]
+    empty = " \0=^" if key.vr == "PN" else " \0"  # a name of delimiters alone is none
+    values = [value for value in key.values if value.strip(empty)]
     if not values or any(set(value.strip(" \0")) == {"*"} for value in values):
         return None
     alternatives = tuple(tests for value in values for tests in _alternatives(key, value))
-    if every_value and key.vr in _MULTIPLE_VRS:
+    if every_value and key.vr in MULTIPLE_VRS:
         alternatives = (tuple(test for tests in alternatives for test in tests),)
     words = _words(values[0]) if fuzzy and key.vr == "PN" and len(values) == 1 else ()
     return Criterion(key.tag, key.vr, alternatives, words)
@@ -237,7 +238,7 @@ def _words(value: str) -> tuple[Word, ...]:
 
 def _alternatives(key: Key, value: str) -> Sequence[tuple[Test, ...]]:
     if key.vr == "PN":
-        groups = [normalise_name(group) for group in value.split("=")]
+        groups = map(normalise_name, value.split("="))
         return (tuple(_text_test(group, group.count("^")) for group in groups if group),)
     if key.vr in TIMES:
         return [(test,) for test in _time_tests(key, value.strip(" \0"))]

@@ -91,17 +91,21 @@ def terms(vr: str, attribute: dict[str, Any] | None) -> tuple[str, ...]:
 def interval_of(vr: str, value: object) -> tuple[str, str] | None:
     """First and last term of what a value means, the same for all but imprecise times; None for
     a value that is none of this VR."""
+    return _interval(vr, str(value))
+
+
+@lru_cache(maxsize=8192)
+def _interval(vr: str, text: str) -> tuple[str, str] | None:
     if vr in _NUMBERS:
-        return _number(value)
-    text = str(value).replace("\0", "")
+        return _number(text.strip(" \0"))
+    text = text.replace("\0", "")
     text = text.rstrip(" ") if vr in LEADING_SPACE_COUNTS else text.strip(" ")
     if vr in TIMES:
         return TIMES[vr](text)
     return text, text
 
 
-def _number(value: object) -> tuple[str, str] | None:
-    text = str(value).strip(" \0")
+def _number(text: str) -> tuple[str, str] | None:
     if not _NUMBER.fullmatch(text):
         return None
     number = float(text)

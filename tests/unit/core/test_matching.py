@@ -147,6 +147,15 @@ def test_empty_keys_and_stars_are_universal_even_for_absent_attributes(values) -
     assert matches({}, Search(Level.STUDY, (Key("00100020", "LO", values),))) is universal
 
 
+@pytest.mark.parametrize("value", ["=", "==", "^", " ^ = ^"])
+def test_a_name_of_delimiters_alone_is_universal(value) -> None:
+    assert matches({}, Search(Level.STUDY, (Key("00100010", "PN", (value,)),)))
+
+
+def test_an_empty_component_group_asks_for_nothing() -> None:
+    assert asked("PN", "^=山田^太郎", "Yamada^Tarou=山田^太郎=やまだ^たろう")
+
+
 def test_an_absent_or_empty_attribute_matches_no_other_key() -> None:
     search = Search(Level.STUDY, (Key("00100020", "LO", ("A",)),))
     assert not matches({}, search)

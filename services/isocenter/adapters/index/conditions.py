@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from isocenter.adapters.index import schema
-from isocenter.core.attributes import BY_TAG
+from isocenter.core.attributes import BY_TAG, Attribute
 from isocenter.core.matching import Between, Criterion, Equal, Level, Test, Wildcard, Word
 
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
-_STUDY_DATE = "00080020"
+TOP = (Level.PATIENT, Level.STUDY)
 _LAST = "\U0010ffff"
 _DESCENDING = str.maketrans("0123456789", "9876543210")
 
@@ -32,11 +32,20 @@ class Cost(IntEnum):
 class Condition:
     """A superset of the patients or studies that one criterion leaves."""
 
+    criterion: Criterion
     ids: str  # SELECT of their ids
     values: tuple[Any, ...]  # its parameters
     cost: Cost
-    settles: Criterion | None = None  # the criterion, if the set is exact
+    level: Level  # of the criterion's attribute
+    own: str  # SELECT of the rows of this level, of instances those of their series
+    exact: bool  # `own` is no more than what the criterion leaves
     probe: str = ""  # a test of one row of `studies` or `patients`, with the same parameters
+    in_partition: bool = True  # `own` is of the partition alone, and of what answers
+
+    @property
+    def settles(self) -> Criterion | None:
+        """The criterion, if nothing of it is left to be tested in patients and studies."""
+        return self.criterion if self.exact and self.level in TOP else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +79,58 @@ def of(partition: int, level: Level, criterion: Criterion) -> Condition | None:
     """How to look up what a criterion leaves of the patients (PATIENT level) or studies; None
     where there is no index for it."""
     uids = equal_terms(criterion)
-    if criterion.tag in _BY_UID:
+    row = BY_TAG[criterion.tag]
+    if row.tag in _BY_UID:
         if not uids:
             return None
-        select = f"{_BY_UID[criterion.tag]} IN ({marks(uids)})"
-        settles = criterion if criterion.tag == STUDY_UID else None
-        return Condition(select, uids, Cost.POINT, settles)
-    row = BY_TAG[criterion.tag]
-    if row.level not in (Level.PATIENT, Level.STUDY) or row.tag in schema.WITHOUT_TERMS:
+        found, own = (f"{select} IN ({marks(uids)})" for select in _BY_UID[row.tag])
+        exact = row.level is not Level.INSTANCE
+        return Condition(
+            criterion, found, uids, Cost.POINT, row.level, own, exact, in_partition=False
+        )
+    if row.tag in schema.WITHOUT_TERMS:
         return None
-    number = schema.field(partition, level, row)
+    if row.vr == "SQ":
+        return _of_items(partition, level, row, criterion)
     if criterion.words:
         word = _longest_word(criterion)
         number = schema.field(partition, level, row, words=True)
-        return _terms(number, *_sounding(word), Cost.PREFIX, None) if word else None
-    if uids and len(uids) == len(criterion.alternatives):
-        return _terms(number, f"value IN ({marks(uids)})", uids, Cost.POINT, criterion)
-    tests = [_test(tests[0]) for tests in criterion.alternatives]
-    where = " OR ".join(f"({text})" for text, _, _, _ in tests)
-    values = tuple(value for _, parameters, _, _ in tests for value in parameters)
-    exact = all(e for *_, e in tests) and all(len(t) == 1 for t in criterion.alternatives)
-    cost = max(c for _, _, c, _ in tests)
-    return _terms(number, f"({where})", values, cost, criterion if exact else None)
+        narrowed = (*_sounding(word), Cost.PREFIX, False) if word else None
+    else:
+        number = schema.field(partition, level, row)
+        narrowed = _narrowed(criterion)
+    return _condition(criterion, row.level, number, *narrowed) if narrowed else None
 
 
+def _of_items(
+    partition: int, level: Level, row: Attribute, criterion: Criterion
+) -> Condition | None:
+    """By the attribute of a sequence's items that is looked up most easily: another one may match
+    in another item."""
+    found = []
+    for item in criterion.items:
+        if item.tag in row.items:
+            where, values, cost, exact = _narrowed(item)
+            number = schema.field(partition, level, row, item=item.tag)
+            exact = exact and len(criterion.items) == 1
+            found.append(_condition(criterion, row.level, number, where, values, cost, exact))
+    return min(found, key=lambda condition: condition.cost, default=None)
+
+
+# Of UIDs: SELECT of the ids of their studies, and of their own rows.
 _BY_UID = {
-    STUDY_UID: "SELECT id AS entity FROM studies WHERE uid",
-    SERIES_UID: "SELECT study AS entity FROM series WHERE uid",
-    INSTANCE_UID: "SELECT s.study AS entity FROM versions v JOIN series s ON s.id = v.series"
-    " WHERE v.uid",
+    STUDY_UID: (
+        "SELECT id AS entity FROM studies WHERE uid",
+        "SELECT id FROM studies WHERE uid",
+    ),
+    SERIES_UID: (
+        "SELECT study AS entity FROM series WHERE uid",
+        "SELECT id FROM series WHERE uid",
+    ),
+    INSTANCE_UID: (
+        "SELECT s.study AS entity FROM versions v JOIN series s ON s.id = v.series WHERE v.uid",
+        "SELECT series FROM versions WHERE uid",
+    ),
 }
 
 
@@ -117,19 +149,50 @@ def marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _terms(
-    number: int, where: str, values: tuple[str, ...], cost: Cost, exact: Criterion | None
+def _narrowed(criterion: Criterion) -> tuple[str, tuple[str, ...], Cost, bool]:
+    """SQL of the terms that a criterion accepts, its parameters, its cost, and whether these are no
+    more than the accepted ones."""
+    uids = equal_terms(criterion)
+    if uids:
+        return f"value IN ({marks(uids)})", uids, Cost.POINT, True
+    tests = [_test(tests[0]) for tests in criterion.alternatives]
+    where = " OR ".join(f"({text})" for text, _, _, _ in tests)
+    values = tuple(value for _, parameters, _, _ in tests for value in parameters)
+    exact = all(e for *_, e in tests) and all(len(t) == 1 for t in criterion.alternatives)
+    return f"({where})", values, max(c for _, _, c, _ in tests), exact
+
+
+def _condition(
+    criterion: Criterion,
+    level: Level,
+    number: int,
+    where: str,
+    values: tuple[str, ...],
+    cost: Cost,
+    exact: bool,
 ) -> Condition:
-    ids, probe = _of_terms(where)
-    by_point = cost is Cost.POINT and exact
-    return Condition(ids, (number, *values), cost, exact, probe if by_point else "")
+    ids, own, probe = _of_terms(level, where)
+    probed = cost is Cost.POINT and (exact or level not in TOP)
+    return Condition(
+        criterion, ids, (number, *values), cost, level, own, exact, probe if probed else ""
+    )
 
 
 @lru_cache(maxsize=512)
-def _of_terms(where: str) -> tuple[str, str]:
-    """SELECT of the ids that have such a term, and the test of one of them."""
-    select = f"FROM terms WHERE field = ? AND {where}"
-    return f"SELECT row AS entity {select}", f"EXISTS (SELECT 1 {select} AND row = e.id)"
+def _of_terms(level: Level, where: str) -> tuple[str, str, str]:
+    """SELECT of the ids of patients or studies, and of the rows of an attribute's own level, that
+    have such a term, and the test of one patient or study."""
+    if level in TOP:
+        own = f"SELECT row FROM terms WHERE field = ? AND {where}"  # noqa: S608 - names are ours
+        ids = own.replace("row", "row AS entity", 1)
+        return ids, own, f"EXISTS ({own} AND row = e.id)"
+    table, column = ("terms", "row") if level is Level.SERIES else ("shares", "series")
+    having = f"t.field = ? AND {where}"
+    of_series = f"FROM {table} t CROSS JOIN series s ON s.id = t.{column} WHERE {having}"
+    found = f"SELECT s.study AS entity {of_series}"
+    own = f"SELECT {column} FROM {table} t WHERE {having}"  # noqa: S608 - names are ours
+    among = f"series s CROSS JOIN {table} t ON t.{column} = s.id"
+    return found, own, f"EXISTS (SELECT 1 FROM {among} WHERE {having} AND s.study = e.id)"  # noqa: S608
 
 
 def _test(test: Test) -> tuple[str, tuple[str, ...], Cost, bool]:

@@ -5,6 +5,7 @@ order and terms of the series, studies and patients it touched, each written onc
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,6 @@ from isocenter.core.matching import (
     study_order,
 )
 from isocenter.core.ports import StudyCount
-from isocenter.core.terms import fuzzy_terms, terms
 
 _OF_STUDY = (Level.PATIENT, Level.STUDY)
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
@@ -59,6 +59,7 @@ class TouchedStudy(Touched):
 class TouchedSeries(Touched):
     study: TouchedStudy
     contexts: dict[int, Context] = field(default_factory=dict)
+    shares: Counter[tuple[int, str]] = field(default_factory=Counter)  # changes
     by_blob: dict[bytes, Context] = field(default_factory=dict)
 
 
@@ -124,17 +125,32 @@ class Settlement:
 
     def _settle_series(self, series: TouchedSeries) -> None:
         study = series.study
+        self._write_shares(series)
         if not series.instances and not self._exists("versions", "series", series.id):
+            self._write_terms(Level.SERIES, study.partition_id, series.id, series.doc, {})
             self._db.execute("DELETE FROM contexts WHERE series = ?", (series.id,))
             self._db.execute("DELETE FROM series WHERE id = ?", (series.id,))
             return
-        doc = self._merged(series, "series", (Level.SERIES,))
+        doc = self._merged(series, "series", (Level.SERIES,)) if series.instances else {}
+        self._write_terms(Level.SERIES, study.partition_id, series.id, series.doc, doc)
         doc[STUDY_UID] = {"vr": "UI", "Value": [study.uid]}
         doc[SERIES_UID] = {"vr": "UI", "Value": [series.uid]}
         doc["00201209"] = {"vr": "IS", "Value": [series.instances]}
         self._db.execute(
             "UPDATE series SET number = ?, instances = ?, doc = ? WHERE id = ?",
             (number(doc.get("00200011")), series.instances, orjson.dumps(doc), series.id),
+        )
+
+    def _write_shares(self, series: TouchedSeries) -> None:
+        changes = [(*share, series.id, n) for share, n in sorted(series.shares.items()) if n]
+        self._db.executemany(
+            "INSERT INTO shares(field, value, series, n) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT(field, value, series) DO UPDATE SET n = n + excluded.n",
+            changes,
+        )
+        self._db.executemany(
+            "DELETE FROM shares WHERE field = ? AND value = ? AND series = ? AND n = 0",
+            [change[:3] for change in changes if change[3] < 0],
         )
 
     def _settle_study(self, study: TouchedStudy) -> None:
@@ -266,14 +282,10 @@ def _uncounted(doc: JsonAttributes) -> JsonAttributes:
 
 
 def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
-    found: set[tuple[int, str]] = set()
-    levels = (Level.PATIENT,) if level is Level.PATIENT else _OF_STUDY
-    for row in (row for above in levels for row in of_level(above)):
-        if row.tag not in doc or not row.matched or row.tag in schema.WITHOUT_TERMS:
-            continue
-        number_of_field = schema.field(partition, level, row)
-        found.update((number_of_field, term) for term in terms(row.vr, doc[row.tag]))
-        if row.vr == "PN":
-            number_of_field = schema.field(partition, level, row, words=True)
-            found.update((number_of_field, term) for term in fuzzy_terms(doc[row.tag]))
-    return found
+    levels = _OF_STUDY if level is Level.STUDY else (level,)
+    return schema.fields(partition, level, [row for at in levels for row in of_level(at)], doc)
+
+
+def shares_of(partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
+    """Field and term of what an instance's own attributes add to `shares`."""
+    return schema.fields(partition, Level.INSTANCE, of_level(Level.INSTANCE), doc)

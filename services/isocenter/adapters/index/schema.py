@@ -7,7 +7,8 @@
 - `contexts`: the distinct patient, study and series attributes of the instances of a series,
   with the number of shown instances that have them. What a level answers is the merge of its
   contexts, so only a context's first or last instance costs more than counting.
-- `terms`: the canonical terms of every patient's and study's attributes, for matching.
+- `terms`: the canonical terms of the attributes of every patient, study and series, for matching.
+- `shares`: those of instances, by series, with the number of shown instances that have each.
 - `totals`: one row, which triggers keep right, so that it is also when another version writes.
 
 A row whose level has no shown instance is hidden: its `sort` lies outside every partition.
@@ -16,11 +17,13 @@ A row whose level has no shown instance is hidden: its `sort` lies outside every
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from isocenter.core.attributes import ORDERS, TABLE, Attribute
 from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
-from isocenter.core.matching import Level
+from isocenter.core.matching import JsonAttributes, Level
+from isocenter.core.terms import fuzzy_terms, terms
 
 APPLICATION_ID = 0x49534F43  # "ISOC"
 VERSION = 3
@@ -68,6 +71,9 @@ CREATE INDEX versions_in_order ON versions(series, shown, number, uid);
 CREATE TABLE terms(
   field INTEGER NOT NULL, value TEXT NOT NULL, row INTEGER NOT NULL,
   PRIMARY KEY(field, value, row)) WITHOUT ROWID;
+CREATE TABLE shares(
+  field INTEGER NOT NULL, value TEXT NOT NULL, series INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY(field, value, series)) WITHOUT ROWID;
 """ + "".join(
     f"CREATE INDEX studies_{column} ON studies(partition, {column}, uid);\n"
     for column in ORDER_COLUMNS
@@ -100,15 +106,44 @@ TRACE = "trace"  # in a study's `doc`, beside its attributes: `Match.trace`
 HIDDEN = "\x00"  # begins the `sort` of hidden rows
 
 _FIELDS_PER_SCOPE = 4096
-_NUMBER = {row.tag: number for number, row in enumerate(TABLE)}
+_NUMBER = {row.tag: number for number, row in enumerate(TABLE)} | {
+    f"{row.tag}.{item}": len(TABLE) + number
+    for number, (row, item) in enumerate((row, item) for row in TABLE for item in row.items)
+}
 # These have an index of their own.
-WITHOUT_TERMS = frozenset({"0020000D", "00080020"})
+WITHOUT_TERMS = frozenset({"0020000D", "0020000E", "00080018", "00080020"})
 
 
-def field(partition: int, level: Level, row: Attribute, *, words: bool = False) -> int:
-    """The number under which `terms` keeps an attribute of the entities of a level."""
+def field(
+    partition: int, level: Level, row: Attribute, *, words: bool = False, item: str = ""
+) -> int:
+    """The number under which `terms` keeps an attribute of patients (PATIENT level), or of studies
+    and series, and `shares` one of instances; `item` is the tag in the items of a sequence."""
     scope = partition * 2 + (level is Level.PATIENT)
-    return scope * _FIELDS_PER_SCOPE + _NUMBER[row.tag] * 2 + words
+    name = f"{row.tag}.{item}" if item else row.tag
+    return scope * _FIELDS_PER_SCOPE + _NUMBER[name] * 2 + words
+
+
+def fields(
+    partition: int, level: Level, rows: Iterable[Attribute], doc: JsonAttributes
+) -> set[tuple[int, str]]:
+    """Field and term of all these attributes of a document."""
+    found: set[tuple[int, str]] = set()
+    for row in rows:
+        if row.tag not in doc or not row.matched or row.tag in WITHOUT_TERMS:
+            continue
+        if row.vr == "SQ":
+            items = [(tag, item[tag]) for item in doc[row.tag]["Value"] for tag in item]
+            for tag, element in items:
+                number = field(partition, level, row, item=tag)
+                found.update((number, term) for term in terms(element["vr"], element))
+            continue
+        number = field(partition, level, row)
+        found.update((number, term) for term in terms(row.vr, doc[row.tag]))
+        if row.vr == "PN":
+            number = field(partition, level, row, words=True)
+            found.update((number, term) for term in fuzzy_terms(doc[row.tag]))
+    return found
 
 
 def connect(path: Path, *, writer: bool = False, durable: bool = True) -> sqlite3.Connection:

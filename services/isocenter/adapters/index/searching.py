@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
-from operator import attrgetter
 from typing import Any
 
 import orjson
 
+from isocenter.adapters.index import counting
 from isocenter.adapters.index.conditions import (
     INSTANCE_UID,
     SERIES_UID,
+    TOP,
     Condition,
     Cost,
-    Range,
     equal_terms,
     marks,
 )
-from isocenter.adapters.index.conditions import of as condition_of
-from isocenter.adapters.index.conditions import order as order_of
-from isocenter.adapters.index.ordering import PAGE, AskedOrder
+from isocenter.adapters.index.counting import COUNTED
+from isocenter.adapters.index.ordering import PAGE
+from isocenter.adapters.index.planning import Plan
 from isocenter.adapters.index.schema import TRACE
-from isocenter.core.attributes import default_tags, searchable
-from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
+from isocenter.core.matching import Criterion, JsonAttributes, Level, Search
 from isocenter.core.ports import Match
 
 # Up to this many entities are looked up and sorted; more are walked in the order's index.
@@ -39,71 +37,8 @@ FEW = 20_000
 # Up to this many rows are answered in the event loop's own thread (about 1 ms).
 QUICK = 64
 
-_TOP = (Level.PATIENT, Level.STUDY)
-_COUNTED = {Level.SERIES: "series", Level.INSTANCE: "instances"}
-
 _Row = tuple[str, int, bytes]  # sort, id, doc
 _Answer = Callable[[], Match]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A search, taken apart."""
-
-    search: Search
-    table: str  # of the entities that are walked
-    order: Range  # of `sort`: the partition, narrowed by the study date
-    conditions: tuple[Condition, ...]  # of one criterion each, the cheapest first
-    top: tuple[Criterion, ...]  # of patients or studies
-    series: tuple[Criterion, ...]
-    instances: tuple[Criterion, ...]
-    wanted: frozenset[str] | None  # tags to answer with; None: all
-    asked_order: AskedOrder | None  # instead of that of `sort`
-
-    def left(self, *settled: Condition) -> tuple[Criterion, ...]:
-        """Criteria of the walked entities that the order and these conditions do not settle."""
-        done = {id(self.order.settled), *[id(condition.settles) for condition in settled]}
-        return tuple([c for c in self.top if id(c) not in done])
-
-
-def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> Plan | None:
-    """Take a search apart; None if nothing is known of its partition. Raises `Invalid`.
-
-    `partitions` remembers the numbers of those that have been asked for.
-    """
-    criteria: list[tuple[Level, Criterion]] = []
-    for key in search.keys:
-        row = searchable(key.tag, search.level)
-        if row and (criterion := criterion_of(search, key)):
-            criteria.append((row.level, criterion))
-    partition = partitions.get(search.partition)
-    if partition is None:
-        name = (search.partition,)
-        found = db.execute("SELECT id FROM partitions WHERE name = ?", name).fetchone()
-        if found is None:
-            return None
-        partition = partitions[search.partition] = found[0]
-    top = tuple([c for level, c in criteria if level in _TOP])
-    conditions = [condition_of(partition, search.level, c) for _, c in criteria]
-    return Plan(
-        search,
-        table="patients" if search.level is Level.PATIENT else "studies",
-        order=order_of(search.partition, top),
-        conditions=tuple(sorted(filter(None, conditions), key=_cost)),
-        top=top,
-        series=tuple([c for level, c in criteria if level is Level.SERIES]),
-        instances=tuple([c for level, c in criteria if level is Level.INSTANCE]),
-        wanted=None if search.include_all else _wanted(search.level, search.include),
-        asked_order=AskedOrder(partition, search.order) if search.order else None,
-    )
-
-
-_cost = attrgetter("cost")
-
-
-@lru_cache(maxsize=1024)
-def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
-    return default_tags(level) | set(include)
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -114,7 +49,7 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     if not what.conditions or what.conditions[0].cost is not Cost.POINT or what.asked_order:
         return None
     first = what.conditions[0]
-    weight = _COUNTED.get(what.search.level, "1")
+    weight = COUNTED.get(what.search.level, "1")
     found = db.execute(_few(first.ids, what.table, weight), first.values).fetchall()
     if sum([row[3] for row in found]) > QUICK or len(found) > QUICK:
         return None
@@ -149,17 +84,11 @@ def batches(db: sqlite3.Connection, what: Plan) -> Iterator[list[Match]]:
 
 def count(db: sqlite3.Connection, what: Plan) -> int:
     """How many answers there are without limit and offset."""
-    if what.series or what.instances or what.left(*what.conditions):
+    few = what.order.settled is not None and _few_in_order(db, what)
+    statement = counting.statement(what, few_in_order=few)
+    if statement is None:
         return sum(1 for answer in _walk(db, what) if answer)
-    counted = _COUNTED.get(what.search.level)
-    settling = [condition for condition in what.conditions if condition.settles]
-    # Only the first, cheapest condition looks rows up; the others test them.
-    where = [f"{'+' if i else ''}id IN ({c.ids})" for i, c in enumerate(settling)]
-    (total,) = db.execute(
-        f"SELECT {f'coalesce(sum({counted}), 0)' if counted else 'count(*)'}"  # noqa: S608 - ours
-        f" FROM {what.table} WHERE {' AND '.join([*where, 'sort > ?', 'sort < ?'])}",
-        (*(v for c in settling for v in c.values), what.order.low, what.order.high),
-    ).fetchone()
+    (total,) = db.execute(*statement).fetchone()
     return int(total)
 
 
@@ -274,7 +203,7 @@ def _answers(
     left: Sequence[Criterion],
 ) -> Iterator[_Answer | None]:
     """What matches, in order; None after every page of rows."""
-    top_only = what.search.level in _TOP
+    top_only = what.search.level in TOP
     for rows in pages:
         for _, row_id, doc in rows:
             if left and not _accepted(doc, left):

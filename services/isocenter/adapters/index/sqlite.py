@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from isocenter.adapters.index import directory as files
-from isocenter.adapters.index import schema, searching
+from isocenter.adapters.index import planning, schema, searching
 from isocenter.adapters.index.writing import Transaction
 from isocenter.adapters.index.writing import versions as read_versions
 from isocenter.core.errors import Unavailable
@@ -99,7 +99,7 @@ class _Running:
         self._lock = threading.Lock()
         self._db = file.borrow()
         try:
-            plan = searching.plan(self._db, search, file.partitions)
+            plan = planning.plan(self._db, search, file.partitions)
         except BaseException:
             file.give_back(self._db)
             raise
@@ -206,7 +206,7 @@ class _Index(ABC):
             return len(found)
 
         def read(db: sqlite3.Connection) -> int:
-            plan = searching.plan(db, search, file.partitions)
+            plan = planning.plan(db, search, file.partitions)
             return searching.count(db, plan) if plan else 0
 
         return await self._read(read)
@@ -340,7 +340,7 @@ class SqliteScratch(_Index):
 def _at_once(file: _File, search: Search) -> list[Match] | None:
     with schema.errors(file.path):
         db = file.quick()
-        plan = searching.plan(db, search, file.partitions)
+        plan = planning.plan(db, search, file.partitions)
         return searching.quick(db, plan) if plan else []
 
 

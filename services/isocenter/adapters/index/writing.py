@@ -21,6 +21,7 @@ from isocenter.adapters.index.levels import (
     Settlement,
     TouchedSeries,
     TouchedStudy,
+    shares_of,
 )
 from isocenter.core.attributes import select
 from isocenter.core.identity import InstanceName, ObjectName
@@ -31,6 +32,7 @@ from isocenter.core.matching import (
 )
 from isocenter.core.ports import IndexEntry, StudyCount
 
+_Version = tuple[int, str, int, int, int, bytes]  # id, digest, current, shown, context, doc
 _ABOVE_INSTANCE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 
 
@@ -103,16 +105,18 @@ class Transaction:
         (row_id,) = cursor.fetchone()
         if shown:
             context.used += 1
+            series.shares.update(shares_of(series.study.partition_id, own))
             self._count(series, 1)
         elif rows:
             kept = [row for row in rows if row[1] != entry.digest]
-            new = (row_id, entry.digest, int(entry.current), 0, context.id)
+            new = (row_id, entry.digest, int(entry.current), 0, context.id, orjson.dumps(own))
             self._show(series, old, [*kept, new])
 
-    def _versions(self, series: TouchedSeries, uid: str) -> list[tuple[int, str, int, int, int]]:
-        """(id, digest, current, shown, context) of every version of an instance."""
+    def _versions(self, series: TouchedSeries, uid: str) -> list[_Version]:
+        """Every version of an instance."""
         return self._db.execute(
-            "SELECT id, digest, current, shown, context FROM versions WHERE uid = ? AND series = ?",
+            "SELECT id, digest, current, shown, context, doc FROM versions"
+            " WHERE uid = ? AND series = ?",
             (uid, series.id),
         ).fetchall()
 
@@ -125,18 +129,21 @@ class Transaction:
     def _show(
         self,
         series: TouchedSeries,
-        gone: Iterable[tuple[int, str, int, int, int]],
-        rows: Sequence[tuple[int, str, int, int, int]],
+        gone: Iterable[_Version],
+        rows: Sequence[_Version],
     ) -> None:
         """Choose the version that answers: of the current ones the smallest digest, so that the
         choice does not depend on the order of arrival."""
         before = [row for row in (*gone, *rows) if row[3]]
         after = min((row for row in rows if row[2]), key=lambda row: row[1], default=None)
+        partition = series.study.partition_id
         for row in before:
             self._context_of(series, row[4]).used -= 1
+            series.shares.subtract(shares_of(partition, orjson.loads(row[5])))
             self._db.execute("UPDATE versions SET shown = 0 WHERE id = ?", (row[0],))
         if after:
             self._context_of(series, after[4]).used += 1
+            series.shares.update(shares_of(partition, orjson.loads(after[5])))
             self._db.execute("UPDATE versions SET shown = 1 WHERE id = ?", (after[0],))
         self._count(series, (after is not None) - len(before))
 

@@ -69,8 +69,7 @@ def _matching(field: str, words: str, criterion: Criterion) -> Condition:
         for tests in criterion.alternatives
         if len(tests) != 1 or not isinstance(tests[0], Equal)
     ]
-    # Names without any component group ask for nothing but that there is an attribute.
-    if len(others) > _ALTERNATIVES or len(equal) > _VALUES or not all(others):
+    if len(others) > _ALTERNATIVES or len(equal) > _VALUES:
         return Condition(EVERYTHING, exact=False)
     exact = all(len(term) < TERM_LENGTH for term in equal)
     found = [_equal(field, equal)] if equal else []

@@ -1,0 +1,75 @@
+"""A search of the SQLite index, taken apart: what is walked, and by which conditions."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+
+from isocenter.adapters.index.conditions import TOP, Condition, Range
+from isocenter.adapters.index.conditions import of as condition_of
+from isocenter.adapters.index.conditions import order as order_of
+from isocenter.adapters.index.ordering import AskedOrder
+from isocenter.core.attributes import DEPTH, default_tags, searchable
+from isocenter.core.matching import Criterion, Level, Search, criterion_of
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search, taken apart."""
+
+    search: Search
+    table: str  # of the entities that are walked
+    order: Range  # of `sort`: the partition, narrowed by the study date
+    conditions: tuple[Condition, ...]  # of one criterion each, the cheapest first
+    top: tuple[Criterion, ...]  # of patients or studies
+    series: tuple[Criterion, ...]
+    instances: tuple[Criterion, ...]
+    wanted: frozenset[str] | None  # tags to answer with; None: all
+    asked_order: AskedOrder | None  # instead of that of `sort`
+
+    def left(self, *settled: Condition) -> tuple[Criterion, ...]:
+        """Criteria of the walked entities that the order and these conditions do not settle."""
+        done = {id(self.order.settled), *[id(condition.settles) for condition in settled]}
+        return tuple([c for c in self.top if id(c) not in done])
+
+
+def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> Plan | None:
+    """Take a search apart; None if nothing is known of its partition. Raises `Invalid`.
+
+    `partitions` remembers the numbers of those that have been asked for.
+    """
+    criteria: list[tuple[Level, Criterion]] = []
+    for key in search.keys:
+        row = searchable(key.tag, search.level)
+        if row and (criterion := criterion_of(search, key)):
+            criteria.append((row.level, criterion))
+    partition = partitions.get(search.partition)
+    if partition is None:
+        name = (search.partition,)
+        found = db.execute("SELECT id FROM partitions WHERE name = ?", name).fetchone()
+        if found is None:
+            return None
+        partition = partitions[search.partition] = found[0]
+    top = tuple([c for level, c in criteria if level in TOP])
+    conditions = [condition_of(partition, search.level, c) for _, c in criteria]
+    return Plan(
+        search,
+        table="patients" if search.level is Level.PATIENT else "studies",
+        order=order_of(search.partition, top),
+        conditions=tuple(sorted(filter(None, conditions), key=_cost)),
+        top=top,
+        series=tuple([c for level, c in criteria if level is Level.SERIES]),
+        instances=tuple([c for level, c in criteria if level is Level.INSTANCE]),
+        wanted=None if search.include_all else _wanted(search.level, search.include),
+        asked_order=AskedOrder(partition, search.order) if search.order else None,
+    )
+
+
+def _cost(condition: Condition) -> tuple[int, int]:
+    return condition.cost, DEPTH[condition.level]
+
+
+@lru_cache(maxsize=1024)
+def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
+    return default_tags(level) | set(include)
