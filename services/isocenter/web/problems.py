@@ -64,6 +64,11 @@ def document(problem: Problem, request_id: str) -> bytes:
     )
 
 
+def warning(root: str, text: str) -> tuple[bytes, bytes]:
+    """A Warning header field of the service at this root (PS3.18 8.3.4.4.1); `text` is ASCII."""
+    return b"warning", f"299 {root}: {text}".encode("ascii")
+
+
 def shown(text: str) -> str:
     """What a client sent, fit for an error text: short, and printable ASCII."""
     return ascii(text if len(text) <= 64 else text[:61] + "...")

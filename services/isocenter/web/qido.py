@@ -16,6 +16,7 @@ from isocenter.core.ports import Match
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.web.exchange import Chunks, Exchange, Handler, closing
 from isocenter.web.model_answers import Framing, framing
+from isocenter.web.problems import warning
 from isocenter.web.qido_keys import PATIENT_ID, Asked, read
 
 _Write = Callable[[Sequence[Match]], bytes]  # answers, between `Framing.begin` and its end
@@ -156,7 +157,7 @@ def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes,
     rest = total - asked.offset - (asked.limit or 0)
     if rest > 0:
         texts.append(f"There are {rest} additional results that can be requested")
-    return [(b"warning", f"299 {exchange.root}: {text}".encode("ascii")) for text in texts]
+    return [warning(exchange.root, text) for text in texts]
 
 
 _NO_EMPTY_VALUES = (

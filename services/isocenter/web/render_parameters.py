@@ -9,16 +9,17 @@ are in no table are ignored, and a Warning header field says so (PS3.18 8.3.1, 8
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from isocenter.core.apis import Region
 from isocenter.core.errors import Invalid, Unsupported
 from isocenter.core.identity import is_uid
 from isocenter.web.exchange import Exchange
-from isocenter.web.problems import Headers
+from isocenter.web.problems import Headers, warning
 from isocenter.web.settings import WebSettings
 
 QUALITY = 90  # of lossy pictures where none is asked for
@@ -76,21 +77,18 @@ class Given:
     """The parameters of a request."""
 
     values: Mapping[str, Any]  # as read, by name
-    ignored: Sequence[str] = ()  # names that are in no table
-
-    @property
-    def warnings(self) -> Headers:
-        """The header field that tells what was ignored."""
-        if not self.ignored:
-            return ()
-        names = ", ".join(_plain(name) for name in self.ignored[:_MAX_NAMED])
-        text = f"these parameters are not supported and were ignored: {names}"
-        return [(b"warning", f'299 isocenter "{text}"'.encode("ascii"))]
+    warnings: Headers = ()  # what was ignored
 
 
-def _plain(name: str) -> str:
-    """A name as it may stand in a quoted string."""
-    return re.sub(r"[^A-Za-z0-9._-]", "?", name[:64])
+def _warnings(exchange: Exchange, ignored: Iterable[str]) -> Headers:
+    """The header field that tells what is in no table."""
+    named = [
+        re.sub(r"[^A-Za-z0-9._-]", "?", name[:64]) or "?" for name in islice(ignored, _MAX_NAMED)
+    ]
+    if not named:
+        return ()
+    text = f"These parameters are not supported and were ignored: {', '.join(named)}"
+    return [warning(exchange.root, text)]
 
 
 def read(exchange: Exchange, table: Mapping[str, Parameter]) -> Given:
@@ -105,7 +103,7 @@ def read(exchange: Exchange, table: Mapping[str, Parameter]) -> Given:
         if name in values:
             raise Invalid(f"parameter {name} is given twice", fix="give it once")
         values[name] = _value(row, text, exchange.settings)
-    return Given(values, tuple(ignored))
+    return Given(values, _warnings(exchange, ignored))
 
 
 def _value(row: Parameter, text: str, settings: WebSettings) -> object:

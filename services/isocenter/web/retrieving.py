@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isocenter.core.apis import Storage, StoredInstance
+from isocenter.core.apis import Storage, StoredInstance, Transcoding
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
-from isocenter.web.exchange import Exchange
+from isocenter.web.exchange import Exchange, Pieces, closing
 from isocenter.web.recent import RecentInstances
 
 LEVELS = ("study", "series", "instance")
@@ -89,6 +89,27 @@ class Retrieving:
             instance_count=1,
             detail=detail,
         )
+
+
+async def part10(
+    retrieving: Retrieving,
+    transcoding: Transcoding,
+    instance: StoredInstance,
+    target: str,
+    head: bytes,
+) -> Pieces:
+    """An instance in a transfer syntax, with what stands before its data set: File Meta
+    Information, and the head of a part. Read against the checksum, or the digest."""
+    stored = instance.transfer_syntax
+    async with closing(retrieving.storage.data_set(instance)) as kept:
+        data = kept if target == stored else transcoding.data_set(kept, stored, target)
+        async with closing(data):
+            async for chunk in data:
+                if head:  # not before the data set is known to be there
+                    yield head
+                    head = b""
+                yield chunk
+    retrieving.given_out.count(instance.size)
 
 
 def frame_numbers(text: str, most: int) -> Sequence[int]:

@@ -62,43 +62,37 @@ def application(
     rendered = Rendered(retrieving=retrieving, pictures=pictures)
     wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
     search = {level: {"GET": qido.search(level)} for level in Level}
-    objects, metadata = {"GET": wado.objects}, {"GET": wado.metadata}
-    thumbnail, drawn = {"GET": rendered.thumbnail}, {"GET": rendered.rendered}
     described = {"GET": capabilities, "OPTIONS": capabilities}
+    store = {"POST": stow.store}
+    of_a_level = {
+        "": {"GET": wado.objects},
+        "/metadata": {"GET": wado.metadata},
+        "/rendered": {"GET": rendered.rendered},
+        "/thumbnail": {"GET": rendered.thumbnail},
+        "/bulkdata": {"GET": bulk_data.all_values},
+        "/pixeldata": {"GET": bulk_data.all_pixels},
+    }
+    levels = {
+        level + path: methods
+        for level in (_STUDY, _SERIES, _INSTANCE)
+        for path, methods in of_a_level.items()
+    }
     routes = dicomweb(
         {
             "": described,
             "/": described,
-            "/studies": {**search[Level.STUDY], "POST": stow.store},
+            "/studies": {**search[Level.STUDY], **store},
             "/series": search[Level.SERIES],
             "/instances": search[Level.INSTANCE],
-            _STUDY: {**objects, "POST": stow.store},
+            _FRAMES: {"GET": frames.frames},
+            _FRAMES + "/rendered": {"GET": rendered.rendered},
+            _FRAMES + "/thumbnail": {"GET": rendered.thumbnail},
+            _INSTANCE + "/bulkdata/{path...}": {"GET": bulk_data.element},
+            **levels,
+            _STUDY: {**levels[_STUDY], **store},
             _STUDY + "/series": search[Level.SERIES],
             _STUDY + "/instances": search[Level.INSTANCE],
-            _STUDY + "/metadata": metadata,
-            _STUDY + "/rendered": drawn,
-            _STUDY + "/thumbnail": thumbnail,
-            _SERIES: objects,
             _SERIES + "/instances": search[Level.INSTANCE],
-            _SERIES + "/metadata": metadata,
-            _SERIES + "/rendered": drawn,
-            _SERIES + "/thumbnail": thumbnail,
-            _FRAMES: {"GET": frames.frames},
-            _FRAMES + "/rendered": drawn,
-            _FRAMES + "/thumbnail": thumbnail,
-            _INSTANCE: objects,
-            _INSTANCE + "/metadata": metadata,
-            _INSTANCE + "/rendered": drawn,
-            _INSTANCE + "/thumbnail": thumbnail,
-            _INSTANCE + "/bulkdata/{path...}": {"GET": bulk_data.element},
-            **{
-                level + path: {"GET": handler}
-                for level in (_STUDY, _SERIES, _INSTANCE)
-                for path, handler in (
-                    ("/bulkdata", bulk_data.all_values),
-                    ("/pixeldata", bulk_data.all_pixels),
-                )
-            },
         }
     )
     changed = Route(CHANGES, {"GET": changes.read})

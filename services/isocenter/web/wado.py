@@ -34,7 +34,7 @@ from isocenter.web.exchange import (
 from isocenter.web.model_answers import Framing, framing
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import DICOM, ZIP, Accepted, Offer
-from isocenter.web.retrieving import Retrieving, address, resource, unknown
+from isocenter.web.retrieving import Retrieving, address, part10, resource, unknown
 
 _BULK_BASE = BULK_BASE.encode("ascii")
 _METADATA_CHUNK = 256 * 1024  # bytes collected before they are sent
@@ -132,25 +132,11 @@ class Wado:
     ) -> Pieces:
         """Part 10 files. Their data sets are read against the checksum, or the digest."""
         for one in zip(instances, targets, heads, strict=True):
-            async with closing(self._file(*one)) as pieces:
+            async with closing(part10(self._retrieving, self._transcoding, *one)) as pieces:
                 async for piece in pieces:
                     yield piece
         if tail:
             yield tail
-
-    async def _file(self, instance: StoredInstance, target: str, head: bytes) -> Pieces:
-        """What stands before a data set, and the data set."""
-        stored = instance.transfer_syntax
-        async with closing(self._storage.data_set(instance)) as kept:
-            same = target == stored
-            data = kept if same else self._transcoding.data_set(kept, stored, target)
-            async with closing(data):
-                async for chunk in data:
-                    if head:  # not before the data set is known to be there
-                        yield head
-                        head = b""
-                    yield chunk
-        self._retrieving.given_out.count(instance.size)
 
     async def _archive(
         self, exchange: Exchange, instances: Sequence[StoredInstance], targets: Sequence[str]
@@ -179,7 +165,8 @@ class Wado:
         head = _file_head(instance, target)
         same = target == instance.transfer_syntax
         size = len(head) + instance.size - instance.data_set_offset if same else None
-        return Member(instance.name, size, partial(self._file, instance, target, head))
+        file = partial(part10, self._retrieving, self._transcoding, instance, target, head)
+        return Member(instance.name, size, file)
 
     # --- metadata ---
 

@@ -16,7 +16,7 @@ from isocenter.core.apis import Region, Rendering, StoredInstance, Transcoding
 from isocenter.core.errors import Invalid, Unsupported
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from isocenter.web.exchange import Exchange, Pieces, closing, if_none_match
+from isocenter.web.exchange import Exchange, if_none_match
 from isocenter.web.negotiation import DICOM, Offer
 from isocenter.web.pictures import (
     GIF,
@@ -38,7 +38,7 @@ from isocenter.web.render_parameters import (
     Given,
     read,
 )
-from isocenter.web.retrieving import Retrieving
+from isocenter.web.retrieving import Retrieving, part10
 
 _LEVELS = {"study": "studyUID", "series": "seriesUID", "instance": "objectUID"}
 # Parameters that mean nothing without each other (PS3.18 9.5.1.2.6).
@@ -83,7 +83,8 @@ class WadoUri:
             length = len(head) + instance.size - instance.data_set_offset
             headers.append((b"content-length", b"%d" % length))
         record = partial(self._retrieving.accessed, exchange, instance.name, "WADO-URI")
-        await stream(exchange, headers, self._file(instance, target, head), record)
+        file = part10(self._retrieving, self._transcoding, instance, target, head)
+        await stream(exchange, headers, file, record)
 
     def _target(self, instance: StoredInstance, asked: str) -> str:
         """The transfer syntax in which an object is sent."""
@@ -96,20 +97,6 @@ class WadoUri:
             "this object cannot be had in Explicit VR Little Endian",
             fix=f"ask for it with transferSyntax={stored}",
         )
-
-    async def _file(self, instance: StoredInstance, target: str, head: bytes) -> Pieces:
-        """A Part 10 file with this File Meta Information."""
-        stored = instance.transfer_syntax
-        async with closing(self._storage.data_set(instance)) as kept:
-            same = target == stored
-            data = kept if same else self._transcoding.data_set(kept, stored, target)
-            async with closing(data):
-                async for chunk in data:
-                    if head:  # not before the data set is known to be there
-                        yield head
-                        head = b""
-                    yield chunk
-        self._retrieving.given_out.count(instance.size)
 
     async def _picture(
         self, exchange: Exchange, instance: StoredInstance, form: Offer, given: Given

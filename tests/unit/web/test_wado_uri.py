@@ -249,7 +249,7 @@ async def test_unknown_parameters_are_ignored_and_told() -> None:
     for content_type in ("image/png", "application/dicom"):
         answer = await wado(web_with(), contentType=content_type, zoom="2")
         assert answer.status_code == 200
-        assert answer.headers["warning"].endswith('were ignored: zoom"')
+        assert answer.headers["warning"].endswith("were ignored: zoom")
 
 
 # --- transfer ------------------------------------------------------------------------------------
