@@ -17,7 +17,7 @@ from isocenter.core.errors import NotFound
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.transcoding.service import TranscodingService
 from isocenter.transcoding.settings import TranscodingSettings
-from support.web_fakes import FakeStorage, Web
+from support.web_fakes import SERIES, STUDY, FakeStorage, Web
 
 ROWS, COLUMNS = 24, 36
 AS_IT_IS = PixelFormat(
@@ -126,3 +126,41 @@ def files(answer: httpx.Response) -> list[tuple[str, str, bytes]]:
 def pictures(answer: httpx.Response) -> list[np.ndarray]:
     """The pixels of the parts of an answer."""
     return [_pixels(media_type, file) for media_type, _, file in files(answer)]
+
+
+# --- what tests of rendered resources ask for ----------------------------------------------------
+
+STUDY_URL = f"/dicomweb/studies/{STUDY}"
+SERIES_URL = f"{STUDY_URL}/series/{SERIES}"
+PNG_PARTS = 'multipart/related; type="image/png"'
+PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
+H264 = "1.2.840.10008.1.2.4.102"
+JPIP = "1.2.840.10008.1.2.4.94"
+
+
+def one_frame() -> Web:
+    """One image of one frame."""
+    web = gallery()
+    storage_of(web).keep_image(images=gray(1))
+    return web
+
+
+def multi_frame() -> Web:
+    """One image of three frames."""
+    web = gallery()
+    storage_of(web).keep_image(images=gray(1, 2, 3))
+    return web
+
+
+def study() -> Web:
+    """Two series: one of a single image and a report, one of three images, a video and a PDF."""
+    web = gallery()
+    storage = storage_of(web)
+    storage.keep_image("1.2.3.4.5", gray(1))
+    storage.keep_image("1.2.3.4.6")
+    for number in (9, 10, 11):
+        storage.keep_image(f"1.2.3.5.{number}", gray(number, number + 10), series="1.2.3.5")
+    storage.keep_image("1.2.3.5.20", gray(9), H264, series="1.2.3.5")
+    document = storage.keep_image("1.2.3.5.30", series="1.2.3.5")
+    storage.kept["1.2.3.5.30"] = replace(document, sop_class=PDF_CLASS)
+    return web

@@ -1,4 +1,4 @@
-"""Rendered resources and thumbnails, judged by the pixels that come out."""
+"""Rendered resources, judged by the pixels that come out."""
 
 from __future__ import annotations
 
@@ -6,48 +6,30 @@ import asyncio
 from dataclasses import replace
 
 import httpx
-import imagecodecs
 import numpy as np
 import pytest
 
 from isocenter.core.apis import PixelFormat
 from isocenter.core.errors import Unavailable
-from support.picture_files import COLUMNS, ROWS, files, gallery, gray, picture, pictures, storage_of
-from support.web_fakes import INSTANCE, SERIES, STUDY, Web
-
-STUDY_URL = f"/dicomweb/studies/{STUDY}"
-SERIES_URL = f"{STUDY_URL}/series/{SERIES}"
-PNG_PARTS = 'multipart/related; type="image/png"'
-PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
-H264 = "1.2.840.10008.1.2.4.102"
-JPIP = "1.2.840.10008.1.2.4.94"
-
-
-def one_frame() -> Web:
-    web = gallery()
-    storage_of(web).keep_image(images=gray(1))
-    return web
-
-
-def multi_frame() -> Web:
-    web = gallery()
-    storage_of(web).keep_image(images=gray(1, 2, 3))
-    return web
-
-
-def study() -> Web:
-    """Two series: one of a single image and a report, one of three images, a video and a PDF."""
-    web = gallery()
-    storage = storage_of(web)
-    storage.keep_image("1.2.3.4.5", gray(1))
-    storage.keep_image("1.2.3.4.6")
-    for number in (9, 10, 11):
-        storage.keep_image(f"1.2.3.5.{number}", gray(number, number + 10), series="1.2.3.5")
-    storage.keep_image("1.2.3.5.20", gray(9), H264, series="1.2.3.5")
-    document = storage.keep_image("1.2.3.5.30", series="1.2.3.5")
-    storage.kept["1.2.3.5.30"] = replace(document, sop_class=PDF_CLASS)
-    return web
-
+from support.picture_files import (
+    COLUMNS,
+    H264,
+    JPIP,
+    PNG_PARTS,
+    ROWS,
+    SERIES_URL,
+    STUDY_URL,
+    files,
+    gallery,
+    gray,
+    multi_frame,
+    one_frame,
+    picture,
+    pictures,
+    storage_of,
+    study,
+)
+from support.web_fakes import INSTANCE
 
 # --- levels --------------------------------------------------------------------------------------
 
@@ -191,79 +173,6 @@ async def test_an_image_with_nothing_in_the_region_is_left_out_of_a_study() -> N
     assert (await web.get(url, accept=PNG_PARTS)).status_code == 400
 
 
-# --- files ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", [INSTANCE, SERIES_URL, STUDY_URL])
-async def test_an_instance_of_frames_is_one_animation(path: str) -> None:
-    web = multi_frame()
-    storage_of(web).attributes = {"00181063": {"vr": "DS", "Value": [40.0]}}
-    answer = await web.get(path + "/rendered", accept="image/gif")
-    assert answer.headers["content-type"] == "image/gif"
-    for number in range(3):
-        found = imagecodecs.gif_decode(answer.content, index=number)
-        np.testing.assert_array_equal(found[:, :, 0], gray(number + 1)[0])
-    assert answer.content.count(b"\x21\xf9\x04\x00\x04\x00") == 3  # 4/100 s each
-    assert answer.content.count(b"NETSCAPE2.0") == 1
-    ((media_type, place, file),) = files(
-        await web.get(path + "/rendered", accept='multipart/related; type="image/gif"')
-    )
-    assert (media_type, place) == ("image/gif", f"http://pacs.test{INSTANCE}/rendered")
-    assert file == answer.content
-
-
-@pytest.mark.parametrize(
-    ("attributes", "delay"),
-    [
-        ({}, 10),
-        ({"00180040": {"vr": "IS", "Value": [25]}}, 4),
-        ({"00082144": {"vr": "IS", "Value": [50]}, "00180040": {"vr": "IS", "Value": [25]}}, 2),
-        ({"00181063": {"vr": "DS", "Value": [0]}}, 10),
-        ({"00181063": {"vr": "DS"}}, 10),
-        ({"00181063": {"vr": "DS", "Value": ["fast"]}}, 10),
-        ({"00181063": {"vr": "DS", "Value": [1e9]}}, 65_535),
-        ({"00082144": {"vr": "IS", "Value": [10_000]}}, 1),
-    ],
-)
-async def test_an_animation_is_as_fast_as_the_object_says(attributes: dict, delay: int) -> None:
-    web = multi_frame()
-    storage_of(web).attributes = attributes
-    answer = await web.get(INSTANCE + "/rendered", accept="image/gif")
-    shown = b"\x21\xf9\x04\x00" + delay.to_bytes(2, "little")
-    assert answer.content.count(shown) == 3
-
-
-async def test_an_animation_keeps_the_colours_of_each_frame() -> None:
-    web = gallery()
-    storage = storage_of(web)
-    storage.pixels = PixelFormat(ROWS, COLUMNS, 3, 8, 8, 0, "RGB", 0)
-    frames = [
-        np.random.default_rng(number).integers(0, 6, (ROWS, COLUMNS, 3), np.uint8) * (20 + number)
-        for number in range(3)
-    ]
-    storage.keep_image(images=[frame.astype(np.uint8) for frame in frames])
-    answer = await web.get(INSTANCE + "/rendered", accept="image/gif")
-    for number, frame in enumerate(frames):
-        np.testing.assert_array_equal(imagecodecs.gif_decode(answer.content, index=number), frame)
-
-
-@pytest.mark.parametrize(
-    ("accept", "kind"),
-    [
-        ("image/gif", "image/gif"),
-        ("image/webp", "image/webp"),
-        ("text/html, image/png;q=0.5, image/gif;q=0.2", "image/png"),
-        ('multipart/related; type="image/gif";q=0.3, image/webp;q=0.9', "image/webp"),
-    ],
-)
-async def test_the_kind_of_file_that_is_wanted_most(accept: str, kind: str) -> None:
-    answer = await one_frame().get(INSTANCE + "/rendered", accept=accept)
-    assert answer.headers["content-type"] == kind
-    assert picture(answer).shape[:2] == (ROWS, COLUMNS)
-    asked = await one_frame().get(f"{INSTANCE}/rendered?accept={kind}", accept="*/*")
-    assert asked.headers["content-type"] == kind
-
-
 # --- parameters ----------------------------------------------------------------------------------
 
 NOISE = gray(1)[0]
@@ -382,43 +291,6 @@ async def test_a_parameter_is_given_once() -> None:
     answer = await one_frame().get(f"{INSTANCE}/rendered?quality=5&quality=6")
     assert answer.status_code == 400
     assert "quality is given twice" in answer.json()["detail"]
-
-
-# --- thumbnails ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "shown"),
-    [
-        (STUDY_URL, 20),  # 1.2.3.5 is the larger series, 10 its middle image, 20 its middle frame
-        (f"{STUDY_URL}/series/1.2.3.5", 20),
-        (SERIES_URL, 1),
-        (f"{STUDY_URL}/series/1.2.3.5/instances/1.2.3.5.11", 21),
-        (f"{STUDY_URL}/series/1.2.3.5/instances/1.2.3.5.11/frames/1", 11),
-        (f"{STUDY_URL}/series/1.2.3.5/instances/1.2.3.5.11/frames/1,2", 21),
-    ],
-)
-async def test_a_thumbnail_is_what_is_typical(path: str, shown: int) -> None:
-    web = study()
-    answer = await web.get(f"{path}/thumbnail?viewport=36,36", accept="image/png")
-    np.testing.assert_array_equal(picture(answer), gray(shown)[0])
-    assert [action for action, _ in web.audit.records] == ["accessed"]
-
-
-async def test_a_thumbnail_is_a_small_jpeg_unless_asked_otherwise() -> None:
-    web = one_frame()
-    answer = await web.get(INSTANCE + "/thumbnail")
-    assert answer.headers["content-type"] == "image/jpeg"
-    assert picture(answer).shape == (85, 128)
-    small = await web.get(INSTANCE + "/thumbnail?viewport=9,9", accept="image/gif")
-    assert picture(small).shape == (6, 9, 3)
-
-
-@pytest.mark.parametrize("value", ["9", "9,9,1", "0,9", "9,9,,,,", "9,8193", "a,b", ""])
-async def test_a_thumbnail_has_a_viewport_of_two_numbers(value: str) -> None:
-    answer = await one_frame().get(f"{INSTANCE}/thumbnail?viewport={value}")
-    assert answer.status_code == 400
-    assert "viewport must be vw,vh" in answer.json()["detail"]
 
 
 # --- transfer ------------------------------------------------------------------------------------
