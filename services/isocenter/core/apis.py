@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from isocenter.core.deletions import Deletion
 from isocenter.core.events import AuditEvent, Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
@@ -46,7 +47,7 @@ class Stored:
 
 
 class Ingest(Protocol):
-    """Admission and announcement."""
+    """Admission and announcement, and deletion."""
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set, encoded in the announced transfer syntax, without File Meta
@@ -57,6 +58,27 @@ class Ingest(Protocol):
         Errors: `Unprocessable`, `Mismatch`, `Conflict`, `Refused`, `OutOfResources`,
         `Unavailable`.
         """
+        ...
+
+    async def delete(
+        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+    ) -> Deletion:
+        """Delete what is kept now at or below this level, all versions; empty UIDs are below it.
+
+        Durable on return, and nearly always done: where `kept` of the answer is less than
+        `objects`, the rest follows as soon as indexing comes to it. What is done is hidden from
+        every search and retrieval. Raises `NotFound`, `Invalid` for a reason that is too long,
+        `Unavailable`: then some of it may be deleted.
+        """
+        ...
+
+    def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+        """What is deleted and can be restored still, that which ends first first."""
+        ...
+
+    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+        """Undo a deletion: durable on return, and done where `kept` of the answer is 0.
+        Raises `NotFound`, also when its time is over."""
         ...
 
 
@@ -141,8 +163,13 @@ class Storage(Protocol):
         ...
 
     async def remove(self, key: str) -> None:
-        """Remove a derived blob (a pack that was compacted) or an entry of the outbox. Never an
-        object: `Refused`."""
+        """Remove a derived blob (a pack that was compacted), an entry of the outbox, or what was
+        deleted. Never an object: `Refused`."""
+        ...
+
+    async def move(self, key: str, target: str) -> None:
+        """Give an object the key of a deleted one (`core.deletions`), or the other way round; as
+        `BlobStore.move`. Anything else: `Refused`."""
         ...
 
     def instances(

@@ -93,12 +93,13 @@ class InstanceRejected:
 
 @dataclass(frozen=True, slots=True)
 class InstanceDeleted:
-    """A version of an instance was removed."""
+    """A version of an instance was deleted."""
 
     name: InstanceName
     digest: str
     reason: str
     source: Source
+    deletion: str = ""  # what it was deleted together with (`core.deletions`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
   another object arrived under the same name; the highest `n` names the current digest.
 - `outbox/{topic}/{time}-{random}`: an event that waits for the log to answer again
   (`runtime.outbox`); the time is in nanoseconds, hexadecimal, so keys sort as events were made.
+- `deletions/{partition}/{deletion}` and `deleted/{partition}/{study}/{deletion}/...`: what was
+  deleted together, and the objects of it until their time is over (`core.deletions`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ OBJECTS = "objects/"
 PACKS = "packs/"
 CONFLICTS = "conflicts/"
 OUTBOX = "outbox/"
+DELETIONS = "deletions/"
+DELETED = "deleted/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

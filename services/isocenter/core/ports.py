@@ -221,6 +221,11 @@ class BlobStore(Protocol):
         """Remove a blob; removing what is not there is a success."""
         ...
 
+    async def move(self, key: str, target: str) -> None:
+        """Give a blob another key, at no moment under neither and durably only under the other on
+        return; moving again what was moved is a success. Raises `NotFound`."""
+        ...
+
     async def free_bytes(self) -> int | None:
         """Room left, or None where the store cannot tell."""
         ...

@@ -26,11 +26,12 @@ from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from isocenter.indexing.conflicts import Decisions, decide, read_decisions
 from isocenter.indexing.packing import SeriesName, write_packs
 from isocenter.indexing.reading import TRANSIENT, read_events, read_object
+from isocenter.indexing.trash import Trash
 
 logger = logging.getLogger(__name__)
 
-# Announces a conflict (log and audit trail) before it is decided; None: conflicts are left to
-# another process, which will see the same event.
+# Announces a conflict (log and audit trail) before it is decided; None: conflicts, and objects that
+# are deleted, are left to another process, which will see the same event.
 Announce = Callable[[InstanceConflict], Awaitable[None]]
 _Versions = Mapping[InstanceName, Sequence[IndexEntry]]
 
@@ -57,6 +58,7 @@ class Applier:
         self._index = index
         self._storage = storage
         self._announce = announce
+        self._trash = Trash(storage)
 
     async def apply(
         self, events: Sequence[Event], traces: Mapping[int, str] | None = None
@@ -94,13 +96,23 @@ class Applier:
                 stored = {place: e for place, e in places if isinstance(e, InstanceStored)}
                 await self._stored(stored, outcome, traces)
             elif kind is InstanceDeleted:
-                gone = [e for _, e in places if isinstance(e, InstanceDeleted)]
-                objects = [ObjectName(e.name, e.digest) for e in gone]
-                outcome.count(await self._index.remove(objects))
+                deleted = {place: e for place, e in places if isinstance(e, InstanceDeleted)}
+                await self._deleted(deleted, outcome)
+
+    async def _deleted(self, events: Mapping[int, InstanceDeleted], outcome: Outcome) -> None:
+        """First the index forgets them: whatever is interrupted then, no search finds what cannot
+        be retrieved."""
+        leads = self._announce is not None
+        due = await self._trash.due(events) if leads else {}
+        gone = list(due.values()) if leads else await self._trash.gone(list(events.values()))
+        removed = await self._index.remove([ObjectName(e.name, e.digest) for e in gone])
+        outcome.errors.update(await self._trash.take(due))
+        outcome.count(removed)
 
     async def _stored(
         self, events: Mapping[int, InstanceStored], outcome: Outcome, traces: Mapping[int, str]
     ) -> None:
+        events = await self._trash.shown(events, moving=self._announce is not None)
         places = list(events)
         found, errors = await read_events(self._storage, list(events.values()))
         outcome.errors.update({places[at]: error for at, error in errors.items()})

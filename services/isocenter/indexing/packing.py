@@ -10,7 +10,7 @@ from itertools import groupby
 
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Corrupted, NotFound, Unsupported
-from isocenter.core.identity import ObjectName, packs_prefix
+from isocenter.core.identity import ObjectName, objects_prefix, packs_prefix
 from isocenter.core.packs import PackEntry, decode_pack, encode_pack, merge, pack_key
 from isocenter.runtime.compression import compress, decompress
 
@@ -93,6 +93,24 @@ async def compact_study(storage: Storage, partition: str, study: str) -> None:
     for name, count in counts.items():
         if count > 1:
             await compact(storage, name)
+
+
+async def prune(storage: Storage, series: SeriesName) -> None:
+    """Forget what packs tell of objects that are not there. An object that comes meanwhile may lose
+    its entry: it is read then, and gets another by a rebuild."""
+    there = {ObjectName.from_key(info.key) async for info in storage.list(objects_prefix(*series))}
+    for _ in range(_TRIES):
+        try:
+            keys, entries = await read_packs(storage, series)
+        except NotFound:
+            continue
+        kept = [entry for entry in entries if entry.object in there]
+        if len(kept) < len(entries):
+            written = await _write(storage, series, kept) if kept else ""
+            for key in keys:
+                if key != written:
+                    await storage.remove(key)
+        return
 
 
 async def known_entries(storage: Storage, series: SeriesName) -> dict[ObjectName, PackEntry]:

@@ -12,6 +12,7 @@ from isocenter.indexing import rpc
 from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.consuming import Indexer
 from isocenter.indexing.filling import Filling
+from isocenter.indexing.purging import PurgeJob
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
 from isocenter.indexing.sweep_job import SweepJob
@@ -33,17 +34,20 @@ class IndexingRole(Role):
         indexer: Indexer,
         settler: Settler,
         sweep: SweepJob | None,
+        purge: PurgeJob | None,
     ) -> None:
-        """`sweep` is None where the settings say that there is none."""
+        """`sweep` and `purge` are None where the settings say that there is none."""
         self.service = service
         self._filling = filling
         self._archive = archive
-        self._consumers: dict[str, Indexer | Settler | SweepJob] = {
+        self._consumers: dict[str, Indexer | Settler | SweepJob | PurgeJob] = {
             "indexing": indexer,
             "settling": settler,
         }
         if sweep is not None:
             self._consumers["sweeping"] = sweep
+        if purge is not None:
+            self._consumers["purging"] = purge
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -89,11 +93,12 @@ async def build(env: Env) -> IndexingRole:
     )
     service = await env.indexing()
     filling = Filling(index, service)
+    audit_log = await env.audit_log()
     indexer = Indexer(
         bus=bus,
         index=index,
         storage=storage,
-        audit_log=await env.audit_log(),
+        audit_log=audit_log,
         settings=settings,
         fill=filling,
         telemetry=env.telemetry,
@@ -102,6 +107,9 @@ async def build(env: Env) -> IndexingRole:
         bus=bus, storage=storage, sweeper=sweeper, settings=settings, telemetry=env.telemetry
     )
     sweep = SweepJob(bus=bus, sweeper=sweeper, settings=settings, telemetry=env.telemetry)
+    purge = PurgeJob(
+        storage=storage, index=index, sweeper=sweeper, audit_log=audit_log, settings=settings
+    )
     return IndexingRole(
         service=service,
         filling=filling,
@@ -109,4 +117,5 @@ async def build(env: Env) -> IndexingRole:
         indexer=indexer,
         settler=settler,
         sweep=sweep if settings.sweep_hours else None,
+        purge=purge if settings.purge_seconds else None,
     )

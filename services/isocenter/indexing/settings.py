@@ -39,6 +39,13 @@ class IndexingSettings(BaseModel):
         description="How often all objects are compared with the index; 0: only those of studies "
         "that go quiet.",
     )
+    purge_seconds: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="How often it is looked for deleted objects whose time is over "
+        "([ingest] keep_deleted_hours), to destroy them; 0: never.",
+    )
     retry_seconds: float = Field(
         10, gt=0, description="Longest pause between two tries while something is down."
     )

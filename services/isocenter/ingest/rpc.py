@@ -8,6 +8,8 @@ from contextlib import aclosing
 import grpc.aio
 
 from isocenter.core.apis import Announcement, Ingest, Stored
+from isocenter.core.deletions import Deletion
+from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
 from isocenter.runtime.rpc_channel import connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
@@ -15,16 +17,27 @@ from isocenter.runtime.rpc_pieces import Gathering, gathered, lean_channel, lean
 from isocenter.runtime.rpc_stream import (
     STEP_SECONDS,
     closing,
+    download,
     each,
     first_of,
     in_time,
     upload,
     uploaded,
 )
-from isocenter.runtime.wire import name_from, name_to, source_from, source_to
+from isocenter.runtime.streams import generator
+from isocenter.runtime.wire import (
+    deletion_from,
+    deletion_to,
+    name_from,
+    name_to,
+    source_from,
+    source_to,
+)
 from isocenter.v1 import ingest_pb2, ingest_pb2_grpc
 
 Context = grpc.aio.ServicerContext[object, object]
+
+_STUDY_SECONDS = 900.0  # to delete or restore the largest study
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -49,6 +62,35 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """The same in one message."""
         del context
         return await self._store(request.announcement, each([request.data]))
+
+    @answers_errors
+    async def Delete(  # noqa: N802
+        self, request: ingest_pb2.DeleteRequest, context: Context
+    ) -> ingest_pb2.Deletion:
+        """A study, series or instance."""
+        del context
+        level = request.partition, request.study, request.series, request.instance
+        by = source_from(request.source)
+        return deletion_to(await self._service.delete(*level, by, request.reason))
+
+    @answers_errors
+    async def ListDeletions(  # noqa: N802
+        self, request: ingest_pb2.ListDeletionsRequest, context: Context
+    ) -> AsyncIterator[ingest_pb2.Deletion]:
+        """What can be restored."""
+        del context
+        async with aclosing(generator(self._service.deletions(request.partition))) as found:
+            async for one in found:
+                yield deletion_to(one)
+
+    @answers_errors
+    async def Restore(  # noqa: N802
+        self, request: ingest_pb2.RestoreRequest, context: Context
+    ) -> ingest_pb2.Deletion:
+        """The undoing."""
+        del context
+        by = source_from(request.source)
+        return deletion_to(await self._service.restore(request.partition, request.deletion, by))
 
     async def _store(
         self, announced: ingest_pb2.Announcement, data_set: AsyncIterator[Buffer]
@@ -102,6 +144,39 @@ class IngestClient:
             digest=stored.digest,
             size=stored.size,
         )
+
+    async def delete(
+        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+    ) -> Deletion:
+        """Delete what is kept at or below a level."""
+        await connected(self._channel)
+        request = ingest_pb2.DeleteRequest(
+            partition=partition,
+            study=study,
+            series=series,
+            instance=instance,
+            source=source_to(by),
+            reason=reason,
+        )
+        with raised_by_peer():
+            return deletion_from(await self._stub.Delete(request, timeout=_STUDY_SECONDS))
+
+    async def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+        """What can be restored."""
+        await connected(self._channel)
+        call = self._stub.ListDeletions(ingest_pb2.ListDeletionsRequest(partition=partition))
+        async with aclosing(download(call)) as found:
+            async for one in found:
+                yield deletion_from(one)
+
+    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+        """Undo a deletion."""
+        await connected(self._channel)
+        request = ingest_pb2.RestoreRequest(
+            partition=partition, deletion=deletion, source=source_to(by)
+        )
+        with raised_by_peer():
+            return deletion_from(await self._stub.Restore(request, timeout=_STUDY_SECONDS))
 
     async def _whole(
         self, announced: ingest_pb2.Announcement, data_set: Sequence[Buffer]

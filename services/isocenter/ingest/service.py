@@ -1,4 +1,4 @@
-"""Admission and announcement: the ingest service."""
+"""Admission and announcement, and deletion: the ingest service."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import AsyncIterable
 from datetime import UTC, datetime
 
 from isocenter.core.apis import Announcement, Storage, Stored
-from isocenter.core.errors import Conflict, IsocenterError, Unavailable
+from isocenter.core.errors import Conflict, IsocenterError
 from isocenter.core.events import (
     MAX_INLINE_HEADER,
-    TOPIC_INSTANCES,
     AuditAction,
     AuditOutcome,
     ConflictPolicy,
@@ -21,7 +20,9 @@ from isocenter.core.events import (
 from isocenter.core.identity import objects_prefix
 from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.ingest import admission
+from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.intake import Intake, Taken
+from isocenter.ingest.removing import Remover
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
@@ -31,8 +32,6 @@ from isocenter.runtime.role import Env
 from isocenter.runtime.telemetry import OFF, Stages, Telemetry
 
 logger = logging.getLogger(__name__)
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between tries to reach the log
 
 
 class IngestService:
@@ -49,11 +48,16 @@ class IngestService:
         telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
-        self._bus = bus
-        self._outbox = outbox
         self._audit_log = audit_log
         self._settings = settings
         self._telemetry = telemetry
+        self._announcer = Announcer(bus, outbox, settings)
+        self._remover = Remover(
+            storage=storage, announcer=self._announcer, audit_log=audit_log, settings=settings
+        )
+        self.delete = self._remover.delete
+        self.deletions = self._remover.deletions
+        self.restore = self._remover.restore
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set: durable, announced and audited on return."""
@@ -78,7 +82,7 @@ class IngestService:
             )
             taken = await intake.take(data_set)
             stages.enter("announce")
-            await self._until_durable(news.record(taken))
+            await self._announcer.until_durable([news.record(taken)])
             stages.end()
         except IsocenterError as error:
             await self._record_refusal(announcement, error)
@@ -91,34 +95,6 @@ class IngestService:
             size=taken.size,
         )
 
-    async def _until_durable(self, record: Record) -> None:
-        """Append an event. While the log does not answer, try again for a bounded time, or leave
-        it in the outbox if the settings say so."""
-        if self._settings.outbox:
-            await self._outbox.append_in_order(TOPIC_INSTANCES, record)
-            return
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._settings.announce_seconds
-        pause = _FIRST_PAUSE
-        why = f"no answer within {self._settings.announce_seconds} s"
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._bus.append(TOPIC_INSTANCES, [record])
-            except (Unavailable, TimeoutError) as error:
-                if isinstance(error, Unavailable):
-                    why = str(error)
-                if clock() + pause > deadline:
-                    logger.warning("an object cannot be announced", extra={"error": why})
-                    raise Unavailable(
-                        "the log does not answer, so the object is not announced",
-                        fix="send the object again later",
-                    ) from error
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return
-
     async def _reject_other(self, taken: Taken, announcement: Announcement) -> None:
         """Raises `Conflict` if another object is kept under the same name."""
         name = taken.name
@@ -128,7 +104,7 @@ class IngestService:
                 continue
             reason = "another object is kept under this name"
             event = InstanceRejected(name, taken.digest, reason, announcement.source)
-            await self._until_durable(encode(event))
+            await self._announcer.until_durable([encode(event)])
             raise Conflict(
                 f"instance {name.instance} is kept already with other content",
                 fix="give a changed object a new SOP Instance UID",

@@ -74,6 +74,14 @@ class IngestSettings(BaseModel):
         "announced later.",
     )
 
+    keep_deleted_hours: float = Field(
+        168,
+        ge=0,
+        le=87_600,
+        description="How long what was deleted is kept, hidden, and can be restored. Objects are "
+        "destroyed by indexing some minutes later at the earliest.",
+    )
+
     @field_validator("partition")
     @classmethod
     def _partition(cls, value: str) -> str:

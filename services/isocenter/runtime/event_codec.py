@@ -137,24 +137,38 @@ def _conflict_from(message: events_pb2.InstanceConflict) -> InstanceConflict:
     )
 
 
-def _removal(
-    event: type[EventT], message: type[MessageT]
-) -> tuple[Callable[[Any], MessageT], Callable[[Any], EventT]]:
-    """Both directions of a rejection or a deletion, which have the same fields."""
+def _rejected_to(event: InstanceRejected) -> events_pb2.InstanceRejected:
+    return events_pb2.InstanceRejected(
+        name=name_to(event.name),
+        digest=event.digest,
+        reason=event.reason,
+        source=source_to(event.source),
+    )
 
-    def to(fact: InstanceRejected | InstanceDeleted) -> MessageT:
-        return message(
-            name=name_to(fact.name),
-            digest=fact.digest,
-            reason=fact.reason,
-            source=source_to(fact.source),
-        )
 
-    def of(sent: events_pb2.InstanceRejected | events_pb2.InstanceDeleted) -> EventT:
-        kind: Callable[..., EventT] = event
-        return kind(name_from(sent.name), sent.digest, sent.reason, source_from(sent.source))
+def _rejected_from(message: events_pb2.InstanceRejected) -> InstanceRejected:
+    source = source_from(message.source)
+    return InstanceRejected(name_from(message.name), message.digest, message.reason, source)
 
-    return to, of
+
+def _deleted_to(event: InstanceDeleted) -> events_pb2.InstanceDeleted:
+    return events_pb2.InstanceDeleted(
+        name=name_to(event.name),
+        digest=event.digest,
+        reason=event.reason,
+        source=source_to(event.source),
+        deletion=event.deletion,
+    )
+
+
+def _deleted_from(message: events_pb2.InstanceDeleted) -> InstanceDeleted:
+    return InstanceDeleted(
+        name_from(message.name),
+        message.digest,
+        message.reason,
+        source_from(message.source),
+        message.deletion,
+    )
 
 
 def _study(
@@ -239,16 +253,10 @@ _CODECS: Mapping[type, _Codec[Any, Any]] = {
         TOPIC_INSTANCES, events_pb2.InstanceConflict, _study_of_name, _conflict_to, _conflict_from
     ),
     InstanceRejected: _Codec(
-        TOPIC_INSTANCES,
-        events_pb2.InstanceRejected,
-        _study_of_name,
-        *_removal(InstanceRejected, events_pb2.InstanceRejected),
+        TOPIC_INSTANCES, events_pb2.InstanceRejected, _study_of_name, _rejected_to, _rejected_from
     ),
     InstanceDeleted: _Codec(
-        TOPIC_INSTANCES,
-        events_pb2.InstanceDeleted,
-        _study_of_name,
-        *_removal(InstanceDeleted, events_pb2.InstanceDeleted),
+        TOPIC_INSTANCES, events_pb2.InstanceDeleted, _study_of_name, _deleted_to, _deleted_from
     ),
     StudyChanged: _Codec(
         TOPIC_STUDIES,

@@ -73,6 +73,12 @@ class TracedBlobs:
         with Operation(self._telemetry, BLOBS_DURATION, {"operation": "delete"}, span):
             await self._blobs.delete(key)
 
+    async def move(self, key: str, target: str) -> None:
+        """See `BlobStore`."""
+        span = self._telemetry.child("storage.move", role="client")
+        with Operation(self._telemetry, BLOBS_DURATION, {"operation": "move"}, span):
+            await self._blobs.move(key, target)
+
     def _reading(self, operation: str) -> Span:
         return self._telemetry.child(
             "storage.read", {"isocenter.operation": operation}, role="client"

@@ -51,6 +51,9 @@ class TracedIngest:
     def __init__(self, ingest: Ingest, telemetry: Telemetry) -> None:
         self._ingest = ingest
         self._telemetry = telemetry
+        self.delete = ingest.delete
+        self.deletions = ingest.deletions
+        self.restore = ingest.restore
 
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """See `Ingest`."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from isocenter.core.apis import PixelFormat, StoredInstance
+from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
 from isocenter.core.events import (
     AuditAction,
@@ -22,7 +23,7 @@ from isocenter.core.events import (
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.core.ports import AuditFilter, BlobInfo
-from isocenter.v1 import audit_pb2, common_pb2, events_pb2, query_pb2, storage_pb2
+from isocenter.v1 import audit_pb2, common_pb2, events_pb2, ingest_pb2, query_pb2, storage_pb2
 
 E = TypeVar("E", bound=Enum)
 
@@ -310,4 +311,40 @@ def pixels_from(message: storage_pb2.PixelFormat) -> PixelFormat:
         palette=palette,
         palette_first=message.palette_first,
         voi_lut_function=message.voi_lut_function,
+    )
+
+
+def deletion_to(deletion: Deletion) -> ingest_pb2.Deletion:
+    """A deletion as a message."""
+    return ingest_pb2.Deletion(
+        id=deletion.id,
+        partition=deletion.partition,
+        study=deletion.study,
+        series=deletion.series,
+        instance=deletion.instance,
+        source=source_to(deletion.by),
+        reason=deletion.reason,
+        at=timestamp(deletion.at),
+        keep_until=timestamp(deletion.keep_until),
+        instances=deletion.instances,
+        objects=deletion.objects,
+        bytes=deletion.size,
+        kept=deletion.kept,
+    )
+
+
+def deletion_from(message: ingest_pb2.Deletion) -> Deletion:
+    """A deletion from its message; its times are in its id."""
+    return Deletion(
+        id=message.id,
+        partition=message.partition,
+        study=message.study,
+        series=message.series,
+        instance=message.instance,
+        by=source_from(message.source),
+        reason=message.reason,
+        instances=message.instances,
+        objects=message.objects,
+        size=message.bytes,
+        kept=message.kept,
     )

@@ -113,6 +113,15 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return storage_pb2.RemoveResponse()
 
     @answers_errors
+    async def Move(  # noqa: N802
+        self, request: storage_pb2.MoveRequest, context: Context
+    ) -> storage_pb2.MoveResponse:
+        """Another key for an object."""
+        del context
+        await self._service.move(request.key, request.target)
+        return storage_pb2.MoveResponse()
+
+    @answers_errors
     async def Instances(  # noqa: N802
         self, request: storage_pb2.LevelRequest, context: Context
     ) -> AsyncIterator[storage_pb2.StoredInstance]:

@@ -16,6 +16,7 @@ from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import raised_by_peer
 from isocenter.runtime.rpc_pieces import CHUNK, Gathering, gathered, lean_channel, piece
 from isocenter.runtime.rpc_stream import (
+    STEP_SECONDS,
     Outcome,
     closing,
     download,
@@ -86,6 +87,13 @@ class StorageClient:
         await connected(self._channel)
         with raised_by_peer():
             await self._stub.Remove(storage_pb2.RemoveRequest(key=key), timeout=UNARY_SECONDS)
+
+    async def move(self, key: str, target: str) -> None:
+        """Another key for an object."""
+        await connected(self._channel)
+        request = storage_pb2.MoveRequest(key=key, target=target)
+        with raised_by_peer():
+            await self._stub.Move(request, timeout=STEP_SECONDS)
 
     async def instances(
         self, partition: str, study: str, series: str = "", instance: str = ""

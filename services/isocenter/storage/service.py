@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
+from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import NotFound, Refused
-from isocenter.core.identity import OBJECTS, OUTBOX, PACKS
+from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -15,7 +16,7 @@ from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_REMOVABLE = (PACKS, OUTBOX)
+_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS)
 
 
 class StorageService:
@@ -54,13 +55,23 @@ class StorageService:
         return self._blobs.list(prefix, after)
 
     async def remove(self, key: str) -> None:
-        """Remove a metadata pack or an entry of the outbox. Anything else: `Refused`."""
+        """Remove a metadata pack, an entry of the outbox or what was deleted. Anything else:
+        `Refused`."""
         if not key.startswith(_REMOVABLE):
             raise Refused(
-                f"{key} may not be removed: only metadata packs and the outbox are",
-                fix="objects leave by retention or legal deletion",
+                f"{key} may not be removed: only packs, the outbox and what was deleted are",
+                fix="delete it first, as DICOMweb and `isocenter delete` do",
             )
         await self._blobs.delete(key)
+
+    async def move(self, key: str, target: str) -> None:
+        """An object that is deleted, or restored. Anything else: `Refused`."""
+        deleted = deleted_from_key(target) or deleted_from_key(key)
+        if deleted is None or {key, target} != {deleted[0].key, deleted[0].object.key}:
+            raise Refused(
+                f"{key} may not become {target}: only an object may, when it is deleted or restored"
+            )
+        await self._blobs.move(key, target)
 
     async def instances(
         self, partition: str, study: str, series: str = "", instance: str = ""

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/events.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"\x8c\x03\n\x0eInstanceStored\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61ta_set_offset\x18\x07 \x01(\x04\x12\x15\n\rheader_length\x18\x08 \x01(\x04\x12\x13\n\x06header\x18\t \x01(\x0cH\x00\x88\x01\x01\x12$\n\x06source\x18\n \x01(\x0b\x32\x14.isocenter.v1.Source\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06policy\x18\x0c \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12\x12\n\npatient_id\x18\r \x01(\t\x12\x10\n\x08\x63hecksum\x18\x0e \x01(\tB\t\n\x07_header\"\xbe\x01\n\x10InstanceConflict\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x16\n\x0e\x63urrent_digest\x18\x02 \x01(\t\x12\x14\n\x0cother_digest\x18\x03 \x01(\t\x12,\n\x06policy\x18\x04 \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x82\x01\n\x10InstanceRejected\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x81\x01\n\x0fInstanceDeleted\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"^\n\x0cStudyChanged\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\\\n\nStudyQuiet\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\xe6\x02\n\nAuditEvent\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.isocenter.v1.AuditAction\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\t\x12\x13\n\x0bpatient_ids\x18\x07 \x03(\t\x12\x0f\n\x07studies\x18\x08 \x03(\t\x12\x0e\n\x06series\x18\t \x03(\t\x12\x11\n\tinstances\x18\n \x03(\t\x12\x16\n\x0einstance_count\x18\x0b \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t\"\\\n\x0fSweepCheckpoint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\xb9\x01\n\x12\x44\x65\x61\x64LetterResolved\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12&\n\x04\x66\x61te\x18\x03 \x01(\x0e\x32\x18.isocenter.v1.LetterFate\x12 \n\x02\x62y\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb0\x01\n\x0cOutboxRecord\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x38\n\x07headers\x18\x05 \x03(\x0b\x32\'.isocenter.v1.OutboxRecord.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x8e\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFLICT_POLICY_KEEP_FIRST\x10\x01\x12\x1f\n\x1b\x43ONFLICT_POLICY_KEEP_LATEST\x10\x02\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x03*\x8d\x02\n\x0b\x41uditAction\x12\x1c\n\x18\x41UDIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_ACTION_STORE\x10\x01\x12\x16\n\x12\x41UDIT_ACTION_QUERY\x10\x02\x12\x19\n\x15\x41UDIT_ACTION_RETRIEVE\x10\x03\x12\x17\n\x13\x41UDIT_ACTION_EXPORT\x10\x04\x12\x17\n\x13\x41UDIT_ACTION_DELETE\x10\x05\x12\x19\n\x15\x41UDIT_ACTION_CONFLICT\x10\x06\x12\x16\n\x12\x41UDIT_ACTION_START\x10\x07\x12\x15\n\x11\x41UDIT_ACTION_STOP\x10\x08\x12\x19\n\x15\x41UDIT_ACTION_SECURITY\x10\t*\x84\x01\n\x0c\x41uditOutcome\x12\x1d\n\x19\x41UDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41UDIT_OUTCOME_SUCCESS\x10\x01\x12\x1f\n\x1b\x41UDIT_OUTCOME_MINOR_FAILURE\x10\x02\x12\x19\n\x15\x41UDIT_OUTCOME_FAILURE\x10\x03*^\n\nLetterFate\x12\x1b\n\x17LETTER_FATE_UNSPECIFIED\x10\x00\x12\x18\n\x14LETTER_FATE_REPLAYED\x10\x01\x12\x19\n\x15LETTER_FATE_DISCARDED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/events.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"\x8c\x03\n\x0eInstanceStored\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61ta_set_offset\x18\x07 \x01(\x04\x12\x15\n\rheader_length\x18\x08 \x01(\x04\x12\x13\n\x06header\x18\t \x01(\x0cH\x00\x88\x01\x01\x12$\n\x06source\x18\n \x01(\x0b\x32\x14.isocenter.v1.Source\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06policy\x18\x0c \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12\x12\n\npatient_id\x18\r \x01(\t\x12\x10\n\x08\x63hecksum\x18\x0e \x01(\tB\t\n\x07_header\"\xbe\x01\n\x10InstanceConflict\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x16\n\x0e\x63urrent_digest\x18\x02 \x01(\t\x12\x14\n\x0cother_digest\x18\x03 \x01(\t\x12,\n\x06policy\x18\x04 \x01(\x0e\x32\x1c.isocenter.v1.ConflictPolicy\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x82\x01\n\x10InstanceRejected\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\"\x93\x01\n\x0fInstanceDeleted\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06source\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x10\n\x08\x64\x65letion\x18\x05 \x01(\t\"^\n\x0cStudyChanged\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\\\n\nStudyQuiet\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x14\n\x0cseries_count\x18\x03 \x01(\x04\x12\x16\n\x0einstance_count\x18\x04 \x01(\x04\"\xe6\x02\n\nAuditEvent\x12)\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.isocenter.v1.AuditAction\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\t\x12\x13\n\x0bpatient_ids\x18\x07 \x03(\t\x12\x0f\n\x07studies\x18\x08 \x03(\t\x12\x0e\n\x06series\x18\t \x03(\t\x12\x11\n\tinstances\x18\n \x03(\t\x12\x16\n\x0einstance_count\x18\x0b \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t\"\\\n\x0fSweepCheckpoint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\xb9\x01\n\x12\x44\x65\x61\x64LetterResolved\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12&\n\x04\x66\x61te\x18\x03 \x01(\x0e\x32\x18.isocenter.v1.LetterFate\x12 \n\x02\x62y\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb0\x01\n\x0cOutboxRecord\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x38\n\x07headers\x18\x05 \x03(\x0b\x32\'.isocenter.v1.OutboxRecord.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x8e\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFLICT_POLICY_KEEP_FIRST\x10\x01\x12\x1f\n\x1b\x43ONFLICT_POLICY_KEEP_LATEST\x10\x02\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x03*\x8d\x02\n\x0b\x41uditAction\x12\x1c\n\x18\x41UDIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_ACTION_STORE\x10\x01\x12\x16\n\x12\x41UDIT_ACTION_QUERY\x10\x02\x12\x19\n\x15\x41UDIT_ACTION_RETRIEVE\x10\x03\x12\x17\n\x13\x41UDIT_ACTION_EXPORT\x10\x04\x12\x17\n\x13\x41UDIT_ACTION_DELETE\x10\x05\x12\x19\n\x15\x41UDIT_ACTION_CONFLICT\x10\x06\x12\x16\n\x12\x41UDIT_ACTION_START\x10\x07\x12\x15\n\x11\x41UDIT_ACTION_STOP\x10\x08\x12\x19\n\x15\x41UDIT_ACTION_SECURITY\x10\t*\x84\x01\n\x0c\x41uditOutcome\x12\x1d\n\x19\x41UDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41UDIT_OUTCOME_SUCCESS\x10\x01\x12\x1f\n\x1b\x41UDIT_OUTCOME_MINOR_FAILURE\x10\x02\x12\x19\n\x15\x41UDIT_OUTCOME_FAILURE\x10\x03*^\n\nLetterFate\x12\x1b\n\x17LETTER_FATE_UNSPECIFIED\x10\x00\x12\x18\n\x14LETTER_FATE_REPLAYED\x10\x01\x12\x19\n\x15LETTER_FATE_DISCARDED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OUTBOXRECORD_HEADERSENTRY']._loaded_options = None
   _globals['_OUTBOXRECORD_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_CONFLICTPOLICY']._serialized_start=1973
-  _globals['_CONFLICTPOLICY']._serialized_end=2115
-  _globals['_AUDITACTION']._serialized_start=2118
-  _globals['_AUDITACTION']._serialized_end=2387
-  _globals['_AUDITOUTCOME']._serialized_start=2390
-  _globals['_AUDITOUTCOME']._serialized_end=2522
-  _globals['_LETTERFATE']._serialized_start=2524
-  _globals['_LETTERFATE']._serialized_end=2618
+  _globals['_CONFLICTPOLICY']._serialized_start=1991
+  _globals['_CONFLICTPOLICY']._serialized_end=2133
+  _globals['_AUDITACTION']._serialized_start=2136
+  _globals['_AUDITACTION']._serialized_end=2405
+  _globals['_AUDITOUTCOME']._serialized_start=2408
+  _globals['_AUDITOUTCOME']._serialized_end=2540
+  _globals['_LETTERFATE']._serialized_start=2542
+  _globals['_LETTERFATE']._serialized_end=2636
   _globals['_INSTANCESTORED']._serialized_start=104
   _globals['_INSTANCESTORED']._serialized_end=500
   _globals['_INSTANCECONFLICT']._serialized_start=503
@@ -50,19 +50,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEREJECTED']._serialized_start=696
   _globals['_INSTANCEREJECTED']._serialized_end=826
   _globals['_INSTANCEDELETED']._serialized_start=829
-  _globals['_INSTANCEDELETED']._serialized_end=958
-  _globals['_STUDYCHANGED']._serialized_start=960
-  _globals['_STUDYCHANGED']._serialized_end=1054
-  _globals['_STUDYQUIET']._serialized_start=1056
-  _globals['_STUDYQUIET']._serialized_end=1148
-  _globals['_AUDITEVENT']._serialized_start=1151
-  _globals['_AUDITEVENT']._serialized_end=1509
-  _globals['_SWEEPCHECKPOINT']._serialized_start=1511
-  _globals['_SWEEPCHECKPOINT']._serialized_end=1603
-  _globals['_DEADLETTERRESOLVED']._serialized_start=1606
-  _globals['_DEADLETTERRESOLVED']._serialized_end=1791
-  _globals['_OUTBOXRECORD']._serialized_start=1794
-  _globals['_OUTBOXRECORD']._serialized_end=1970
-  _globals['_OUTBOXRECORD_HEADERSENTRY']._serialized_start=1924
-  _globals['_OUTBOXRECORD_HEADERSENTRY']._serialized_end=1970
+  _globals['_INSTANCEDELETED']._serialized_end=976
+  _globals['_STUDYCHANGED']._serialized_start=978
+  _globals['_STUDYCHANGED']._serialized_end=1072
+  _globals['_STUDYQUIET']._serialized_start=1074
+  _globals['_STUDYQUIET']._serialized_end=1166
+  _globals['_AUDITEVENT']._serialized_start=1169
+  _globals['_AUDITEVENT']._serialized_end=1527
+  _globals['_SWEEPCHECKPOINT']._serialized_start=1529
+  _globals['_SWEEPCHECKPOINT']._serialized_end=1621
+  _globals['_DEADLETTERRESOLVED']._serialized_start=1624
+  _globals['_DEADLETTERRESOLVED']._serialized_end=1809
+  _globals['_OUTBOXRECORD']._serialized_start=1812
+  _globals['_OUTBOXRECORD']._serialized_end=1988
+  _globals['_OUTBOXRECORD_HEADERSENTRY']._serialized_start=1942
+  _globals['_OUTBOXRECORD_HEADERSENTRY']._serialized_end=1988
 # @@protoc_insertion_point(module_scope)

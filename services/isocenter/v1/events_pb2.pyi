@@ -124,16 +124,18 @@ class InstanceRejected(_message.Message):
     def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
 
 class InstanceDeleted(_message.Message):
-    __slots__ = ("name", "digest", "reason", "source")
+    __slots__ = ("name", "digest", "reason", "source", "deletion")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DELETION_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     digest: str
     reason: str
     source: _common_pb2.Source
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
+    deletion: str
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., deletion: _Optional[str] = ...) -> None: ...
 
 class StudyChanged(_message.Message):
     __slots__ = ("partition", "study", "series_count", "instance_count")

@@ -44,6 +44,21 @@ class IngestServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
                 _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/isocenter.v1.IngestService/Delete',
+                request_serializer=isocenter_dot_v1_dot_ingest__pb2.DeleteRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
+                _registered_method=True)
+        self.ListDeletions = channel.unary_stream(
+                '/isocenter.v1.IngestService/ListDeletions',
+                request_serializer=isocenter_dot_v1_dot_ingest__pb2.ListDeletionsRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
+                _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/isocenter.v1.IngestService/Restore',
+                request_serializer=isocenter_dot_v1_dot_ingest__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer(object):
@@ -65,6 +80,27 @@ class IngestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Delete(self, request, context):
+        """Deletes a study, a series or an instance, durable when it answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeletions(self, request, context):
+        """What was deleted and can be restored still, that which ends first first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Undoes a deletion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +113,21 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.StoreWhole,
                     request_deserializer=isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_ingest__pb2.StoreResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=isocenter_dot_v1_dot_ingest__pb2.DeleteRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.SerializeToString,
+            ),
+            'ListDeletions': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListDeletions,
+                    request_deserializer=isocenter_dot_v1_dot_ingest__pb2.ListDeletionsRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=isocenter_dot_v1_dot_ingest__pb2.RestoreRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_ingest__pb2.Deletion.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +184,87 @@ class IngestService(object):
             '/isocenter.v1.IngestService/StoreWhole',
             isocenter_dot_v1_dot_ingest__pb2.StoreWholeRequest.SerializeToString,
             isocenter_dot_v1_dot_ingest__pb2.StoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.IngestService/Delete',
+            isocenter_dot_v1_dot_ingest__pb2.DeleteRequest.SerializeToString,
+            isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isocenter.v1.IngestService/ListDeletions',
+            isocenter_dot_v1_dot_ingest__pb2.ListDeletionsRequest.SerializeToString,
+            isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.IngestService/Restore',
+            isocenter_dot_v1_dot_ingest__pb2.RestoreRequest.SerializeToString,
+            isocenter_dot_v1_dot_ingest__pb2.Deletion.FromString,
             options,
             channel_credentials,
             insecure,

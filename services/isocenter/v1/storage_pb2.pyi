@@ -126,6 +126,18 @@ class RemoveResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class MoveRequest(_message.Message):
+    __slots__ = ("key", "target")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    target: str
+    def __init__(self, key: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class MoveResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class LevelRequest(_message.Message):
     __slots__ = ("partition", "study", "series", "instance")
     PARTITION_FIELD_NUMBER: _ClassVar[int]

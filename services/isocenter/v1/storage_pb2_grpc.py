@@ -69,6 +69,11 @@ class StorageServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.RemoveRequest.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_storage__pb2.RemoveResponse.FromString,
                 _registered_method=True)
+        self.Move = channel.unary_unary(
+                '/isocenter.v1.StorageService/Move',
+                request_serializer=isocenter_dot_v1_dot_storage__pb2.MoveRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_storage__pb2.MoveResponse.FromString,
+                _registered_method=True)
         self.Instances = channel.unary_stream(
                 '/isocenter.v1.StorageService/Instances',
                 request_serializer=isocenter_dot_v1_dot_storage__pb2.LevelRequest.SerializeToString,
@@ -158,7 +163,14 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Remove(self, request, context):
-        """Removes a derived blob, never an object.
+        """Removes a derived blob or what was deleted, never an object.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Move(self, request, context):
+        """Gives an object the key of a deleted one, or the other way round.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +268,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.Remove,
                     request_deserializer=isocenter_dot_v1_dot_storage__pb2.RemoveRequest.FromString,
                     response_serializer=isocenter_dot_v1_dot_storage__pb2.RemoveResponse.SerializeToString,
+            ),
+            'Move': grpc.unary_unary_rpc_method_handler(
+                    servicer.Move,
+                    request_deserializer=isocenter_dot_v1_dot_storage__pb2.MoveRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_storage__pb2.MoveResponse.SerializeToString,
             ),
             'Instances': grpc.unary_stream_rpc_method_handler(
                     servicer.Instances,
@@ -487,6 +504,33 @@ class StorageService(object):
             '/isocenter.v1.StorageService/Remove',
             isocenter_dot_v1_dot_storage__pb2.RemoveRequest.SerializeToString,
             isocenter_dot_v1_dot_storage__pb2.RemoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Move(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.StorageService/Move',
+            isocenter_dot_v1_dot_storage__pb2.MoveRequest.SerializeToString,
+            isocenter_dot_v1_dot_storage__pb2.MoveResponse.FromString,
             options,
             channel_credentials,
             insecure,

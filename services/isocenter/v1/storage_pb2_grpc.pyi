@@ -47,7 +47,9 @@ class StorageServiceStub:
     List: _grpc.UnaryStreamMultiCallable[_storage_pb2.ListRequest, _storage_pb2.BlobInfo]
     """What is kept below a prefix, in key order."""
     Remove: _grpc.UnaryUnaryMultiCallable[_storage_pb2.RemoveRequest, _storage_pb2.RemoveResponse]
-    """Removes a derived blob, never an object."""
+    """Removes a derived blob or what was deleted, never an object."""
+    Move: _grpc.UnaryUnaryMultiCallable[_storage_pb2.MoveRequest, _storage_pb2.MoveResponse]
+    """Gives an object the key of a deleted one, or the other way round."""
     Instances: _grpc.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.StoredInstance]
     """The current version of every instance at or below a level."""
     Metadata: _grpc.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.ItemChunk]
@@ -83,7 +85,9 @@ class StorageServiceAsyncStub(StorageServiceStub):
     List: _aio.UnaryStreamMultiCallable[_storage_pb2.ListRequest, _storage_pb2.BlobInfo]  # type: ignore[assignment]
     """What is kept below a prefix, in key order."""
     Remove: _aio.UnaryUnaryMultiCallable[_storage_pb2.RemoveRequest, _storage_pb2.RemoveResponse]  # type: ignore[assignment]
-    """Removes a derived blob, never an object."""
+    """Removes a derived blob or what was deleted, never an object."""
+    Move: _aio.UnaryUnaryMultiCallable[_storage_pb2.MoveRequest, _storage_pb2.MoveResponse]  # type: ignore[assignment]
+    """Gives an object the key of a deleted one, or the other way round."""
     Instances: _aio.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.StoredInstance]  # type: ignore[assignment]
     """The current version of every instance at or below a level."""
     Metadata: _aio.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.ItemChunk]  # type: ignore[assignment]
@@ -158,7 +162,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.RemoveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.RemoveResponse, _abc.Awaitable[_storage_pb2.RemoveResponse]]:
-        """Removes a derived blob, never an object."""
+        """Removes a derived blob or what was deleted, never an object."""
+
+    @_abc_1.abstractmethod
+    def Move(
+        self,
+        request: _storage_pb2.MoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.MoveResponse, _abc.Awaitable[_storage_pb2.MoveResponse]]:
+        """Gives an object the key of a deleted one, or the other way round."""
 
     @_abc_1.abstractmethod
     def Instances(

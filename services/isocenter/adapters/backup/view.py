@@ -68,6 +68,10 @@ class BackupBlobs:
         """Refused."""
         raise Refused(f"{key} stays: a backup is not written to")
 
+    async def move(self, key: str, target: str) -> NoReturn:
+        """Refused."""
+        raise Refused(f"{key} stays where it is, and not in {target}: a backup is not written to")
+
     async def free_bytes(self) -> int | None:
         """Nothing is written."""
         return None

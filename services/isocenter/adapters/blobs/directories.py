@@ -59,9 +59,14 @@ class Directories:
 
     def remove(self, path: str) -> None:
         """Remove a name durably, if it is there, and the directories that this leaves empty."""
-        directory = os.path.dirname(path)  # noqa: PTH120 (as above)
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)  # noqa: PTH108 (as above)
+        self.left(path)
+
+    def left(self, path: str) -> None:
+        """Make it durable that a name was removed, and remove the directories that this leaves
+        empty. What has the name again meanwhile stays."""
+        directory = os.path.dirname(path)  # noqa: PTH120 (as above)
         while directory != self._root:
             with self._lock:
                 self._durable.pop(directory, None)

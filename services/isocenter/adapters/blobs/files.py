@@ -129,6 +129,10 @@ class FileBlobs:
         """Remove a blob and the directories that it leaves empty."""
         await self.run(key, self._directories.remove, self._path(key))
 
+    async def move(self, key: str, target: str) -> None:
+        """Give a blob another key."""
+        await self.run(key, self._move, self._path(key), self._path(target))
+
     async def date(self, key: str, modified_at: datetime) -> None:
         """Say of a copy that its content has been durable since then."""
         stamp = modified_at.timestamp()
@@ -195,6 +199,15 @@ class FileBlobs:
                 self._directories.sync(path, name_too=file.synced)
         finally:
             file.discard()
+
+    def _move(self, path: str, target: str) -> None:
+        try:
+            os.stat(path)  # noqa: PTH116 (as above)
+            self._directories.move(path, target)
+        except FileNotFoundError:
+            os.stat(target)  # noqa: PTH116 (moved already, or nowhere)
+        self._directories.sync(target, name_too=True)
+        self._directories.left(path)
 
     def _is_kept(self, key: str, path: str, size: int) -> bool:
         """Whether the key is there already, whole; if so, its name is durable afterwards."""

@@ -78,6 +78,15 @@ class MemoryBlobs:
         keys.components(key)
         self._blobs.pop(key, None)
 
+    async def move(self, key: str, target: str) -> None:
+        """Give a blob another key."""
+        keys.components(target)
+        if key not in self._blobs:
+            self._find(target)
+            return
+        self._blobs[target] = self._find(key)
+        del self._blobs[key]
+
     async def free_bytes(self) -> int | None:
         """Memory cannot tell."""
         return None

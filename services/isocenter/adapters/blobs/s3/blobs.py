@@ -16,7 +16,7 @@ from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.s3.client import S3Client
 from isocenter.adapters.blobs.s3.reading import CheckedReader, RangeReader, read_range
 from isocenter.adapters.blobs.s3.staging import S3StagedBlob
-from isocenter.adapters.blobs.s3.writing import info_of, put, stat
+from isocenter.adapters.blobs.s3.writing import info_of, move, put, stat
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.ports import BlobInfo, Buffer, Kept, StagedBlob
 
@@ -105,6 +105,12 @@ class S3Blobs:
         """Remove a blob."""
         keys.components(key)
         await self._client.run(key, self._client.send, "DELETE", key)
+
+    async def move(self, key: str, target: str) -> None:
+        """Give a blob another key."""
+        keys.components(key)
+        keys.components(target)
+        await self._client.run(key, move, self._client, key, target)
 
     async def free_bytes(self) -> int | None:
         """A bucket cannot tell."""

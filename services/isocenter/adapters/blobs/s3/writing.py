@@ -60,6 +60,19 @@ def copy(client: S3Client, source: str, key: str, size: int) -> None:
         raise ProtocolError("the copy is not there")
 
 
+def move(client: S3Client, source: str, key: str) -> None:
+    """Let the store copy an object to a key, and remove it."""
+    try:
+        size = stat(client, source).size
+    except S3Error as error:
+        if code_of(error) != "NoSuchKey":
+            raise
+        stat(client, key)  # moved already, or nowhere
+        return
+    copy(client, source, key, size)
+    client.send("DELETE", source)
+
+
 def is_kept(client: S3Client, key: str, size: int) -> bool:
     """Whether the key is there already. Raises `Corrupted` if it is there with another size."""
     try:
