@@ -224,6 +224,33 @@ class BlobStoreSuite:
             await blobs.stat(KEY)
         assert [i.key async for i in blobs.list("objects/")] == [other]
 
+    async def test_a_blob_that_moves_is_under_the_other_key_alone(self, blobs):
+        other = "deleted/main/1.2/1.2.3/1.2.3.4/abc.dcm"
+        await put(blobs, KEY, b"content")
+        before = await blobs.stat(KEY)
+        await blobs.move(KEY, other)
+        assert await blobs.get(other) == b"content"
+        assert (await blobs.stat(other)).size == before.size
+        with pytest.raises(NotFound):
+            await blobs.stat(KEY)
+        assert [info.key async for info in blobs.list("objects/")] == []
+        await blobs.move(KEY, other)
+        assert await blobs.get(other) == b"content", "moving again is a success"
+        await put(blobs, KEY, b"content")
+        await blobs.move(KEY, other)
+        assert [info.key async for info in blobs.list("deleted/")] == [other]
+        assert [info.key async for info in blobs.list("objects/")] == []
+        await blobs.move(other, KEY)
+        assert await blobs.get(KEY) == b"content"
+
+    async def test_what_is_not_there_cannot_move(self, blobs):
+        with pytest.raises(NotFound):
+            await blobs.move(KEY, "deleted/main/1.2/abc.dcm")
+        await put(blobs, KEY)
+        for one, other in ((KEY, "../b"), ("../b", KEY)):
+            with pytest.raises(Invalid):
+                await blobs.move(one, other)
+
     async def test_puts_and_deletes_in_one_place_do_not_disturb_each_other(self, blobs):
         async def cycle(number: int) -> None:
             key = f"objects/main/1/2/{number}/a.dcm"

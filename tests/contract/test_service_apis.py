@@ -34,6 +34,7 @@ from isocenter.storage import rpc as storage_rpc
 from support.fake_services import (
     AT,
     BIG,
+    DELETION,
     INSTANCE,
     NAME,
     PIXELS,
@@ -98,6 +99,19 @@ async def test_cancelling_a_store_reaches_the_service(service):
             await task
         await fake.closed.wait()
     assert fake.asked == [(ANNOUNCEMENT,)]
+
+
+async def test_what_is_deleted_is_told_listed_and_restored(service):
+    api, fake = await service("ingest")
+    deleted = await api.delete("main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")
+    assert deleted == DELETION
+    assert fake.asked == [("main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")]
+    assert await all_of(api.deletions("main")) == [DELETION, DELETION]
+    assert await api.restore("main", DELETION.id, SOURCE) == DELETION
+    assert fake.asked[1:] == [("main",), ("main", DELETION.id, SOURCE)]
+    fake.error = NotFound("nothing is kept there")
+    with pytest.raises(NotFound):
+        await api.delete("main", "1.2", "", "", SOURCE, "")
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -243,6 +257,8 @@ async def test_blobs_are_found_listed_and_removed(service):
         BlobInfo("a/b", 2**33, AT),
         BlobInfo("a/c", 2**33, AT),
     ]
+    await api.move("a/b", "c/d")
+    assert fake.asked[-1] == ("a/b", "c/d")
     await api.remove("a/b")
     assert fake.kept == {}
     with pytest.raises(Refused, match="use retention"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -26,11 +26,15 @@ from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.part10 import file_meta
 from isocenter.indexing.consuming import Indexer
 from isocenter.indexing.filling import Filling
+from isocenter.indexing.purging import PurgeJob
 from isocenter.indexing.service import IndexingService
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
 from isocenter.indexing.sweep_job import SweepJob
-from isocenter.indexing.sweeping import Sweeper
+from isocenter.indexing.sweeping import Sweeper, now_utc
+from isocenter.ingest.announcing import Announcer
+from isocenter.ingest.removing import Remover
+from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.event_codec import decode, encode
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -104,6 +108,21 @@ class Archive:
 
     def sweep_job(self, settings: IndexingSettings = SETTINGS) -> SweepJob:
         return SweepJob(bus=self.bus, sweeper=self.sweeper(settings), settings=settings)
+
+    def purge_job(
+        self, now: Callable[[], datetime] = now_utc, settings: IndexingSettings = SETTINGS
+    ) -> PurgeJob:
+        return PurgeJob(
+            storage=self.storage, index=self.index, sweeper=self.sweeper(settings),
+            audit_log=self.audit, settings=settings, now=now,
+        )  # fmt: skip
+
+    def remover(self, settings: IngestSettings | None = None) -> Remover:
+        settings = settings or IngestSettings()
+        return Remover(
+            storage=self.storage, announcer=Announcer(self.bus, None, settings),  # type: ignore[arg-type]
+            audit_log=self.audit, settings=settings,
+        )  # fmt: skip
 
     def service(self, settings: IndexingSettings = SETTINGS) -> IndexingService:
         return IndexingService(

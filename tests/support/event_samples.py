@@ -60,7 +60,9 @@ SAMPLES: tuple[Event, ...] = (
     ),
     InstanceConflict(_NAME, "a" * 64, "b" * 64, ConflictPolicy.REJECT, _SOURCE),
     InstanceRejected(_NAME, "a" * 64, "policy", _SOURCE),
-    InstanceDeleted(_NAME, "a" * 64, "retention", _SOURCE),
+    InstanceDeleted(
+        _NAME, "a" * 64, "retention", _SOURCE, "00000000000005dc-00000000000003e8-00000007"
+    ),
     StudyChanged("main", "1.2.840.1", 3, 2**33),
     StudyQuiet("main", "1.2.840.1", 3, 2**33),
     AuditEvent(

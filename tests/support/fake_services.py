@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from isocenter.core.apis import (
     Announcement,
@@ -18,8 +18,9 @@ from isocenter.core.apis import (
     SweepProgress,
     Verification,
 )
+from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import IsocenterError, NotFound, Refused
-from isocenter.core.events import AuditEvent
+from isocenter.core.events import AuditEvent, Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
 from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match
@@ -35,6 +36,12 @@ PIXELS = PixelFormat(
     (b"r" * 256, b"g" * 256, b"b" * 256), -5, "SIGMOID",
 )  # fmt: skip
 PLAIN_PIXELS = PixelFormat(1, 1, 1, 8, 8, 0, "MONOCHROME2", 0)
+
+
+DELETION = Deletion(
+    deletion_id(AT, AT + timedelta(days=7), 5), "main", "1.2", "1.3", "1.4",
+    Source("DICOMweb", host="10.0.0.1", user="eva"), "wrong patient", 3, 4, 2**33, 2,
+)  # fmt: skip
 
 
 class Fake:
@@ -73,6 +80,21 @@ class FakeIngest(Fake):
             raise
         self.asked.append(data)
         return Stored(NAME, "1.9", announcement.transfer_syntax, "d" * 64, len(data))
+
+    async def delete(
+        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+    ) -> Deletion:
+        self._ask(partition, study, series, instance, by, reason)
+        return DELETION
+
+    async def deletions(self, partition: str):
+        self._ask(partition)
+        async for one in self._answers(DELETION, DELETION):
+            yield one
+
+    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+        self._ask(partition, deletion, by)
+        return DELETION
 
 
 class FakeUpload:
@@ -129,6 +151,9 @@ class FakeStorage(Fake):
         self._ask(prefix, after)
         async for key in self._answers("a/b", "a/c"):
             yield BlobInfo(key, 2**33, AT)
+
+    async def move(self, key: str, target: str) -> None:
+        self._ask(key, target)
 
     async def remove(self, key: str) -> None:
         self._ask(key)

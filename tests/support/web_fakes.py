@@ -7,7 +7,8 @@ import hashlib
 import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,7 +23,9 @@ from isocenter.core.apis import (
     Stored,
     StoredInstance,
 )
+from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
+from isocenter.core.events import Source
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
 from isocenter.core.packs import bulk_uri
@@ -203,6 +206,33 @@ class FakeIngest:
     errors: dict[str, IsocenterError] = field(default_factory=dict)
     announced: list[Announcement] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
+    deleted: list[Deletion] = field(default_factory=list)
+    slow: bool = False  # nothing is done before it answers
+    error: IsocenterError | None = None
+
+    async def delete(
+        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+    ) -> Deletion:
+        if self.error:
+            raise self.error
+        at = datetime(2026, 11, 26, tzinfo=UTC)
+        identifier = deletion_id(at, at + timedelta(days=7), len(self.deleted))
+        level = study, series, instance
+        done = Deletion(identifier, partition, *level, by, reason, 2, 3, 4096, kept=3)
+        self.deleted.append(done)
+        return replace(done, kept=1) if self.slow else done
+
+    async def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+        for one in self.deleted:
+            if one.partition == partition:
+                yield one
+
+    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+        for one in self.deleted:
+            if (one.partition, one.id) == (partition, deletion):
+                self.deleted.remove(one)
+                return replace(one, kept=1 if self.slow else 0)
+        raise NotFound("there is no such deletion", fix="list the deletions")
 
     async def store(self, announcement: Announcement, data_set: AsyncIterator[Buffer]) -> Stored:
         data = b"".join([bytes(chunk) async for chunk in data_set])

@@ -266,6 +266,54 @@ def sweep(
     raise typer.Exit(run_async(run_sweep(settings)))
 
 
+@app.command(rich_help_panel=CARE)
+def delete(
+    study: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    series: Annotated[str, typer.Argument(help="Series Instance UID: of it only this.")] = "",
+    instance: Annotated[str, typer.Argument(help="SOP Instance UID: of that only this.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; it goes into the audit trail.")] = "",
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Delete a study, a series or an instance; it is hidden at once, and kept for a while."""
+    from isocenter.cli.deletions import delete as run_delete
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_delete(settings, (study, series, instance), reason)))
+
+
+@app.command(rich_help_panel=CARE)
+def deleted(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List what was deleted and can be restored."""
+    from isocenter.cli.deletions import deleted as run_deleted
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_deleted(settings, as_json=as_json)))
+
+
+@app.command(rich_help_panel=CARE)
+def undelete(
+    deletion: Annotated[str, typer.Argument(metavar="ID", help="As `deleted` prints it.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Undo a deletion."""
+    from isocenter.cli.deletions import undelete as run_undelete
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(run_undelete(settings, deletion)))
+
+
 app.add_typer(dead, name="dead", rich_help_panel=CARE)
 
 audit = typer.Typer(

@@ -77,8 +77,8 @@ class Ingest(Protocol):
         ...
 
     async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
-        """Undo a deletion: durable on return, and done where `kept` of the answer is 0.
-        Raises `NotFound`, also when its time is over."""
+        """Undo a deletion: durable on return, and done where `kept` of the answer is 0; searches
+        find it as soon as anything that was stored. Raises `NotFound`, also when its time is over."""
         ...
 
 

@@ -29,6 +29,27 @@ _ELEMENT: Mapping[str, object] = {
     },
     "additionalProperties": False,
 }
+_NUMBER: Mapping[str, object] = {"type": "integer", "minimum": 0}
+_TIME: Mapping[str, object] = {"type": "string", "format": "date-time"}
+_DELETION: Mapping[str, object] = {
+    "description": "What was deleted together",
+    "type": "object",
+    "required": ["id", "study", "instances", "objects", "bytes", "deleted", "at", "keptUntil"],
+    "properties": {
+        "id": {"type": "string"},
+        "study": {"type": "string", "description": "Study Instance UID"},
+        "series": {"type": "string", "description": "Series Instance UID, of less than a study"},
+        "instance": {"type": "string", "description": "SOP Instance UID, of one instance"},
+        "instances": _NUMBER,
+        "objects": {**_NUMBER, "description": "all kept versions of the instances"},
+        "bytes": _NUMBER,
+        "deleted": {**_NUMBER, "description": "of the objects, those that are deleted now"},
+        "at": _TIME,
+        "keptUntil": {**_TIME, "description": "until then it can be restored"},
+        "by": {"type": "string"},
+        "reason": {"type": "string"},
+    },
+}
 SCHEMAS: Mapping[str, Mapping[str, object]] = {
     "DataSet": {
         "description": "DICOM JSON Model (PS3.18 F.2)",
@@ -55,6 +76,14 @@ SCHEMAS: Mapping[str, Mapping[str, object]] = {
         "properties": {
             "status": {"type": "string"},
             "problems": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+    "Deletion": _DELETION,
+    "Deletions": {
+        "type": "object",
+        "required": ["deletions"],
+        "properties": {
+            "deletions": {"type": "array", "items": {"$ref": "#/components/schemas/Deletion"}}
         },
     },
     "Document": {"type": "object"},

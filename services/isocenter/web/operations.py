@@ -16,6 +16,8 @@ from isocenter.core.matching import Level
 from isocenter.web import render_parameters
 from isocenter.web.changes import EVENT_STREAM
 from isocenter.web.changes import ROUTE as CHANGES
+from isocenter.web.deletions import RESTORE
+from isocenter.web.deletions import ROUTE as DELETIONS
 from isocenter.web.exchange import DICOMWEB
 from isocenter.web.negotiation import (
     DICOM,
@@ -68,6 +70,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
         Parameter("instance", "SOP Instance UID", {"type": "string", "pattern": _UID}),
         Parameter("frames", "frame numbers from 1, separated by commas",
                   {"type": "string", "pattern": _FRAMES}),
+        Parameter("deletion", "id of a deletion"),
         Parameter("path", "what follows in the BulkDataURI of the metadata, slashes included"),
         Parameter("file", "a file of the viewer, or a path that its page makes up"),
     )
@@ -198,6 +201,17 @@ def _bulk(what: str, level: str) -> Operation:
     )  # fmt: skip
 
 
+_REASON = Parameter("reason", "why, for the audit trail", {"type": "string", "maxLength": 200})
+
+
+def _delete(what: str) -> Operation:
+    return Operation(
+        f"delete{what}", f"Delete a {what.lower()}; it can be restored for a while",
+        parameters=(_REASON,), answers={200: [JSON], 202: [JSON]}, schema="Deletion",
+        errors=(403, 404),
+    )  # fmt: skip
+
+
 def _page(operation: Operation) -> Mapping[str, Operation]:
     return {"GET": operation, "HEAD": replace(operation, id=f"{operation.id}Head")}
 
@@ -221,17 +235,17 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
                  "POST": _store("storeInstances", "Store objects")},
     "/series": {"GET": _search(Level.SERIES, "Series")},
     "/instances": {"GET": _search(Level.INSTANCE, "Instances")},
-    _STUDY: {"GET": _retrieve("Study"),
+    _STUDY: {"GET": _retrieve("Study"), "DELETE": _delete("Study"),
              "POST": _store("storeStudyInstances", "Store objects of this study")},
     _STUDY + "/series": {"GET": _search(Level.SERIES, "StudySeries", "study")},
     _STUDY + "/instances": {"GET": _search(Level.INSTANCE, "StudyInstances", "study")},
     _STUDY + "/metadata": {"GET": _metadata("Study")},
     _STUDY + "/thumbnail": {"GET": _thumbnail("Study")},
-    _SERIES: {"GET": _retrieve("Series")},
+    _SERIES: {"GET": _retrieve("Series"), "DELETE": _delete("Series")},
     _SERIES + "/instances": {"GET": _search(Level.INSTANCE, "SeriesInstances", "study", "series")},
     _SERIES + "/metadata": {"GET": _metadata("Series")},
     _SERIES + "/thumbnail": {"GET": _thumbnail("Series")},
-    _INSTANCE: {"GET": _retrieve("Instance", single=True)},
+    _INSTANCE: {"GET": _retrieve("Instance", single=True), "DELETE": _delete("Instance")},
     _INSTANCE + "/metadata": {"GET": _metadata("Instance")},
     _INSTANCE + "/thumbnail": {"GET": _thumbnail("Instance")},
     _FRAME: {"GET": Operation(
@@ -280,6 +294,14 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
         _of_table(render_parameters.WADO_URI),
         answers={200: [DICOM, *IMAGE_TYPES, PDF], 304: []}, errors=(404, 406, 422),
+    )},
+    DELETIONS: {"GET": Operation(
+        "listDeletions", "What was deleted and can be restored",
+        answers={200: [JSON]}, schema="Deletions",
+    )},
+    RESTORE: {"POST": Operation(
+        "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
+        errors=(403, 404),
     )},
     "/": _page(_TO_VIEWER),
     "/viewer": _page(replace(_TO_VIEWER, id="toViewerPage")),

@@ -15,6 +15,8 @@ from isocenter.web.bulk_data import BulkData
 from isocenter.web.capabilities import capabilities
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.changes import Changes
+from isocenter.web.deletions import RESTORE, Deletions
+from isocenter.web.deletions import ROUTE as DELETIONS
 from isocenter.web.exchange import ASGIApp
 from isocenter.web.frames import Frames
 from isocenter.web.openapi import openapi
@@ -61,11 +63,12 @@ def application(
     pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
     rendered = Rendered(retrieving=retrieving, pictures=pictures)
     wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
+    deletions = Deletions(ingest=ingest, audit_log=audit_log, allowed=settings.deletion)
     search = {level: {"GET": qido.search(level)} for level in Level}
     described = {"GET": capabilities, "OPTIONS": capabilities}
     store = {"POST": stow.store}
     of_a_level = {
-        "": {"GET": wado.objects},
+        "": {"GET": wado.objects, "DELETE": deletions.delete},
         "/metadata": {"GET": wado.metadata},
         "/rendered": {"GET": rendered.rendered},
         "/thumbnail": {"GET": rendered.thumbnail},
@@ -95,9 +98,13 @@ def application(
             _SERIES + "/instances": search[Level.INSTANCE],
         }
     )
-    changed = Route(CHANGES, {"GET": changes.read})
-    uri = Route("/wado", {"GET": wado_uri.retrieve})
-    return Application([*routes, changed, uri, *_pages(settings, readiness)], settings)
+    others = [
+        Route(CHANGES, {"GET": changes.read}),
+        Route("/wado", {"GET": wado_uri.retrieve}),
+        Route(DELETIONS, {"GET": deletions.listed}),
+        Route(RESTORE, {"POST": deletions.restore}),
+    ]
+    return Application([*routes, *others, *_pages(settings, readiness)], settings)
 
 
 def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:

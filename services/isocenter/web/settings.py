@@ -34,6 +34,10 @@ class WebSettings(BaseModel):
         None,
         description="Folder of the viewer that is served at /viewer; `make viewer` fetches it.",
     )
+    deletion: bool = Field(
+        default=True,
+        description="Whether studies, series and instances can be deleted and restored over HTTP.",
+    )
     max_connections: int = Field(
         1000, ge=1, description="Connections at once in one process; more are answered with 503."
     )

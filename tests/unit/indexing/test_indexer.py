@@ -19,7 +19,6 @@ from isocenter.core.events import (
     AuditAction,
     ConflictPolicy,
     InstanceConflict,
-    InstanceDeleted,
     StudyChanged,
     StudyQuiet,
 )
@@ -32,7 +31,7 @@ from isocenter.indexing.role import IndexingRole
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.runtime.telemetry import OFF
 from isocenter.storage.service import StorageService
-from support.archive import SETTINGS, SOURCE, Archive, values
+from support.archive import SETTINGS, Archive, values
 from support.datasets import ct_image, tiny
 
 FIRST, LATEST = ConflictPolicy.KEEP_FIRST, ConflictPolicy.KEEP_LATEST
@@ -194,22 +193,16 @@ async def test_the_role_consumes_until_it_is_drained(archive) -> None:
         indexer=archive.indexer(),
         settler=archive.settler(),
         sweep=archive.sweep_job(),
+        purge=archive.purge_job(),
     )
     await role.start()
     await archive.store(tiny(PatientID="X"))
     await archive.caught_up()
     assert role.problems() == []
     await role.drain()
-    assert len(role.problems()) == 3
+    assert len(role.problems()) == 4
     await role.stop()
     assert values(await archive.answers(STUDIES), "00100020") == ["X"]
-
-
-async def test_a_deleted_version_leaves_the_index(archive) -> None:
-    event = await archive.store(tiny(PatientID="GONE"))
-    await archive.announce(InstanceDeleted(event.name, event.digest, "legal", SOURCE))
-    await archive.index_all()
-    assert await archive.answers(STUDIES) == []
 
 
 class _Flaky:

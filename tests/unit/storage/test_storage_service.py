@@ -7,6 +7,8 @@ import json
 import warnings
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,9 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.core.deletions import DeletedObject, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
-from isocenter.core.identity import outbox_key
+from isocenter.core.identity import ObjectName, outbox_key
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import split
 from isocenter.core.ports import BlobInfo
@@ -269,6 +272,32 @@ async def test_fragments_that_do_not_say_their_frame_are_unsupported_not_guessed
     assert stored.number_of_frames == 2
     with pytest.raises(Unsupported):
         await frames_of(archive, stored, [1])
+
+
+async def test_an_object_moves_only_to_its_own_deletion_and_back() -> None:
+    archive = Archive()
+    stored = await one(archive, small())
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    deletion = deletion_id(at, at, 1)
+    name = ObjectName(stored.name, stored.digest)
+    hidden = DeletedObject(deletion, name)
+    other = DeletedObject(deletion, replace(name, digest="0" * 64))
+    for key, target in (
+        (stored.key, other.key),
+        (stored.key, other.object.key),
+        (stored.key, "packs/main/1.2/1.3/x.pack"),
+        (hidden.spared_key, stored.key),
+        ("packs/main/1.2/1.3/x.pack", hidden.key),
+    ):
+        with pytest.raises(Refused):
+            await archive.storage.move(key, target)
+    await archive.storage.move(stored.key, hidden.key)
+    assert await all_instances(archive) == []
+    await archive.storage.move(hidden.key, stored.key)
+    assert await all_instances(archive) == [stored]
+    await archive.storage.move(stored.key, hidden.key)
+    await archive.storage.remove(hidden.key)
+    assert await archive.keys("objects/") == await archive.keys("deleted/") == []
 
 
 async def test_only_packs_and_the_outbox_may_be_removed() -> None:

@@ -80,6 +80,7 @@ class MemoryBlobs:
 
     async def move(self, key: str, target: str) -> None:
         """Give a blob another key."""
+        keys.components(key)
         keys.components(target)
         if key not in self._blobs:
             self._find(target)

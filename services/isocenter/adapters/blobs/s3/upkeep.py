@@ -27,11 +27,12 @@ from isocenter.adapters.blobs.s3.errors import code_of
 from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
-from isocenter.core.identity import CONFLICTS, OBJECTS, OUTBOX, PACKS
+from isocenter.core.identity import CONFLICTS, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
 from isocenter.core.upkeep import Finding
 
-OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, STAGING})
-PASSING = (PACKS, OUTBOX, STAGING)  # removed in everyday work, so old versions are worth nothing
+OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, STAGING})
+# Removed in everyday work or for good, so old versions are worth nothing.
+PASSING = (PACKS, OUTBOX, DELETIONS, DELETED, STAGING)
 LOOKED_AT = 1000  # names at the top of the bucket: one answer
 FOREIGN_NAMED = 3
 CLOCK_SECONDS = 60  # from 15 minutes on, a store refuses requests
