@@ -78,7 +78,7 @@ class Ingest(Protocol):
 
     async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
         """Undo a deletion: durable on return, and done where `kept` of the answer is 0; searches
-        find it as soon as anything that was stored. Raises `NotFound`, also when its time is over."""
+        find it as soon as what is stored. Raises `NotFound`, also when its time is over."""
         ...
 
 
