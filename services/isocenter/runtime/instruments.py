@@ -338,6 +338,7 @@ SPANS = (
         ("isocenter.operation", "isocenter.size"),
     ),
     SpanKind("storage.delete", "the caller's", "Removal of a blob"),
+    SpanKind("storage.move", "the caller's", "An object that is deleted or restored"),
     SpanKind(
         "bus.append",
         "the caller's",
