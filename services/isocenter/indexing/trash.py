@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 from isocenter.core.apis import Storage
 from isocenter.core.deletions import (
@@ -25,13 +26,15 @@ from isocenter.core.deletions import (
     deleted_prefix,
     record_key,
 )
-from isocenter.core.errors import DeadlineExceeded, NotFound, Unavailable
+from isocenter.core.errors import DeadlineExceeded, IsocenterError, NotFound, Unavailable
 from isocenter.core.events import InstanceDeleted, InstanceStored
 from isocenter.core.identity import ObjectName
 from isocenter.runtime.streams import generator
 
-_AT_ONCE = 16  # objects that are moved
-_LATER = (Unavailable, DeadlineExceeded)  # the same again may succeed
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE = 16  # objects that are looked at or moved
 _NOTHING = hashlib.sha256().hexdigest()
 
 Place = int  # of an event in its batch
@@ -54,47 +57,31 @@ class Trash:
 
     # --- of events -------------------------------------------------------------------------------
 
+    async def due(self, events: Mapping[Place, InstanceDeleted]) -> Mapping[Place, InstanceDeleted]:
+        """Those of the deletions that count: not those that are over, for all or for one object."""
+        deletions = list({_deletion(event) for event in events.values() if event.deletion})
+        records = [record_key(partition, deletion) for partition, _, deletion in deletions]
+        there = dict(zip(deletions, await self._all(self._is_kept, records), strict=True))
+        held = await asyncio.gather(*(self.held(*of) for of in deletions if there[of]))
+        over = {one.one for one in chain.from_iterable(held) if one.spared}
+        return {
+            place: event
+            for place, event in events.items()
+            if there.get(_deletion(event)) and _deleted(event) not in over
+        }
+
     async def take(self, events: Mapping[Place, InstanceDeleted]) -> Mapping[Place, Exception]:
         """Hide the objects of deletions; why some cannot be, which stay. A store that is full is no
         reason to wait: it would hold up everything else."""
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def hide(event: InstanceDeleted) -> None:
-            async with gate:
-                await self._hide(event)
-
-        hidden = [hide(event) for event in events.values()]
-        results = await asyncio.gather(*hidden, return_exceptions=True)
-        errors: dict[Place, Exception] = {}
-        for place, result in zip(events, results, strict=True):
-            if isinstance(result, Exception) and not isinstance(result, _LATER):
-                errors[place] = result
-            elif isinstance(result, BaseException):
-                raise result
-        return errors
-
-    async def due(self, events: Mapping[Place, InstanceDeleted]) -> Mapping[Place, InstanceDeleted]:
-        """Those of the deletions that count: not those that are over, for all or for one object."""
-        known: dict[tuple[str, str], bool] = {}
-        due: dict[Place, InstanceDeleted] = {}
-        for place, event in events.items():
-            if not event.deletion:
-                continue
-            record = event.name.partition, event.deletion
-            if record not in known:
-                known[record] = await self._is_kept(record_key(*record))
-            if known[record] and not await self._is_kept(_deleted(event).spared_key):
-                due[place] = event
-        return due
+        results = await self._all(self._hidden, list(events.values()))
+        errors = zip(events, results, strict=True)
+        return {place: error for place, error in errors if error is not None}
 
     async def gone(self, events: Sequence[InstanceDeleted]) -> Sequence[InstanceDeleted]:
         """Those of the deletions whose objects are not there, for whoever moves nothing."""
-        names = [ObjectName(event.name, event.digest) for event in events]
-        return [
-            event
-            for event, name in zip(events, names, strict=True)
-            if not await self._is_kept(name.key)
-        ]
+        keys = [_deleted(event).object.key for event in events]
+        there = await self._all(self._is_kept, keys)
+        return [event for event, kept in zip(events, there, strict=True) if not kept]
 
     async def shown(
         self, events: Mapping[Place, InstanceStored], *, moving: bool
@@ -106,18 +93,22 @@ class Trash:
         deleted: defaultdict[ObjectName, list[Held]] = defaultdict(list)
         for one in chain.from_iterable(held):
             deleted[one.one.object].append(one)
-        if not deleted:
-            return events
-        shown: dict[Place, InstanceStored] = {}
-        for place, event in events.items():
+
+        async def is_shown(event: InstanceStored) -> bool:
             name = ObjectName(event.name, event.digest)
-            of_it = deleted.get(name, ())
-            over = [one for one in of_it if event.received_at > deleted_at(one.one.deletion)]
+            if name not in deleted:
+                return True
+            at = event.received_at
+            over = [one for one in deleted[name] if at > deleted_at(one.one.deletion)]
             if moving and over:
                 await self.show(over)
-            if name not in deleted or await self._is_kept(name.key):
-                shown[place] = event
-        return shown
+            return await self._is_kept(name.key)
+
+        if not deleted:
+            return events
+        shown = await self._all(is_shown, list(events.values()))
+        found = zip(events.items(), shown, strict=True)
+        return {place: event for (place, event), there in found if there}
 
     # --- of objects ------------------------------------------------------------------------------
 
@@ -144,11 +135,18 @@ class Trash:
                 await self._move(one.one.key, one.one.object.key)
                 return
 
-    async def _hide(self, event: InstanceDeleted) -> None:
+    async def _hidden(self, event: InstanceDeleted) -> Exception | None:
+        """Hide the object of a deletion; why it cannot be. Raises what may succeed later."""
         deleted = _deleted(event)
-        await self._move(deleted.object.key, deleted.key)
-        if await self._is_kept(deleted.spared_key):
-            await self._move(deleted.key, deleted.object.key)
+        try:
+            await self._move(deleted.object.key, deleted.key)
+            if await self._is_kept(deleted.spared_key):
+                await self._move(deleted.key, deleted.object.key)
+        except (Unavailable, DeadlineExceeded):
+            raise
+        except IsocenterError as error:
+            return error
+        return None
 
     async def _move(self, key: str, target: str) -> None:
         try:
@@ -163,6 +161,20 @@ class Trash:
             return False
         return True
 
+    async def _all(self, work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> Sequence[R]:
+        """The same work on many objects, some at once."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(item: T) -> R:
+            async with gate:
+                return await work(item)
+
+        return await asyncio.gather(*map(one, items))
+
 
 def _deleted(event: InstanceDeleted) -> DeletedObject:
     return DeletedObject(event.deletion, ObjectName(event.name, event.digest))
+
+
+def _deletion(event: InstanceDeleted) -> tuple[str, str, str]:
+    return event.name.partition, event.name.study, event.deletion
