@@ -20,6 +20,9 @@ from isocenter.core.events import (
     AuditAction,
     AuditEvent,
     AuditOutcome,
+    CommitmentEnded,
+    CommitmentFate,
+    CommitmentRequested,
     ConflictPolicy,
     DeadLetterResolved,
     Event,
@@ -28,6 +31,7 @@ from isocenter.core.events import (
     InstanceRejected,
     InstanceStored,
     LetterFate,
+    SopReference,
     Source,
     StudyChanged,
     StudyQuiet,
@@ -83,6 +87,10 @@ SAMPLES: tuple[Event, ...] = (
     ),
     SweepCheckpoint("objects/main/1.2.840.1", _AT, done=True),
     DeadLetterResolved(3, 2**40, LetterFate.DISCARDED, _SOURCE, _AT, "not needed"),
+    CommitmentRequested("1.2.9", _SOURCE, (SopReference("1.2.840.10008.5.1.4.1.1.2", "1.4"),), _AT),
+    CommitmentEnded(
+        "1.2.9", "SCANNER", CommitmentFate.GIVEN_UP, 40, 2, _AT, "no connection to SCANNER"
+    ),
 )
 
 

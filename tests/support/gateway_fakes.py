@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from isocenter.core.apis import Announcement, Stored, StoredInstance
+from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.apis import Announcement, Stored, StoredInstance, Verification
 from isocenter.core.attributes import BY_TAG, default_tags, extract
-from isocenter.core.errors import IsocenterError
+from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import InstanceName
 from isocenter.core.json_model import to_json
 from isocenter.core.matching import Level, Search, matches
-from isocenter.core.ports import Buffer, Match
+from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Command, Response
@@ -172,6 +174,8 @@ class FakeStorage:
 
     instances_held: list[Held]
     errors: dict[str, IsocenterError] = field(default_factory=dict)
+    written_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    verified: list[str] = field(default_factory=list)
     reading: defaultdict[str, asyncio.Event] = field(
         default_factory=lambda: defaultdict(asyncio.Event)
     )
@@ -187,6 +191,19 @@ class FakeStorage:
                 and instance in ("", name.instance)
             ):
                 yield one.stored
+
+    async def stat(self, key: str) -> BlobInfo:
+        for one in self.instances_held:
+            if one.stored.key == key:
+                return BlobInfo(key, one.stored.size, self.written_at)
+        raise NotFound(f"nothing is kept under {key}")
+
+    async def verify(self, prefix: str) -> AsyncIterator[Verification]:
+        self.verified.append(prefix)
+        for one in self.instances_held:
+            if one.stored.key.startswith(prefix):
+                damaged = one.stored.name.instance in self.errors
+                yield Verification(one.stored.key, not damaged)
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         uid = instance.name.instance
@@ -329,6 +346,7 @@ class FakeEnv:
         self.fake_storage = FakeStorage(self.held)
         self.fake_transcoding = FakeTranscoding()
         self.fake_audit = FakeAudit()
+        self.memory_bus = MemoryBus()
 
     @property
     def data(self) -> Path:
@@ -349,6 +367,9 @@ class FakeEnv:
 
     async def transcoding(self) -> FakeTranscoding:
         return self.fake_transcoding
+
+    async def bus(self) -> MemoryBus:
+        return self.memory_bus
 
     async def audit_log(self) -> FakeAudit:
         return self.fake_audit

@@ -151,6 +151,45 @@ class DeadLetterResolved:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SopReference:
+    """A composite instance by the names that DICOM gives it alone."""
+
+    sop_class: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequested:
+    """Somebody asks us to take custody of objects (Storage Commitment, PS3.4 J.3.2). It stands
+    until a `CommitmentEnded` of the same transaction and peer follows."""
+
+    transaction: str  # Transaction UID
+    source: Source  # whose AE title is told the result
+    references: tuple[SopReference, ...]
+    at: datetime  # UTC
+
+
+class CommitmentFate(Enum):
+    """How a request of commitment ended."""
+
+    REPORTED = "reported"
+    GIVEN_UP = "given-up"  # the peer could not be told within the time that the settings give
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentEnded:
+    """Nothing further is done about a request of commitment."""
+
+    transaction: str
+    ae_title: str  # of the peer
+    fate: CommitmentFate
+    committed: int  # references that are kept
+    failed: int
+    at: datetime  # UTC
+    reason: str = ""  # why it was given up
+
+
 class AuditAction(Enum):
     """What was done; each maps to an event of PS3.15 A.5.3."""
 
@@ -203,6 +242,8 @@ Event = (
     | AuditEvent
     | SweepCheckpoint
     | DeadLetterResolved
+    | CommitmentRequested
+    | CommitmentEnded
 )
 
 # Fields of events that may hold what identifies a patient: never shown to operators.

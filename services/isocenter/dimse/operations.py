@@ -1,4 +1,5 @@
-"""Our requests on an association: the DIMSE-C services as SCU (PS3.7 9.1)."""
+"""Our requests on an association: the DIMSE-C services as SCU (PS3.7 9.1), and of the DIMSE-N
+services those of Storage Commitment (PS3.7 10.1.1 and 10.1.4)."""
 
 from __future__ import annotations
 
@@ -34,6 +35,8 @@ MAX_RESPONSE_DATA_SET = 4 * 1024 * 1024
 # What a message that waits for its turn counts for in bounded buffering, besides its data set.
 MESSAGE_WEIGHT = 4096
 _MAX_MESSAGE_ID = 0xFFFF
+# What the SOP class is called in the command set, where it is not Affected (PS3.7 10.3).
+_SOP_CLASS = {CommandField.N_ACTION: "requested_sop_class"}
 
 
 @dataclass(eq=False, slots=True)
@@ -136,6 +139,32 @@ class Operations(ABC):
         fields = {"priority": priority}
         return self._many(context, CommandField.C_GET, sop_class, identifier, fields)
 
+    async def n_action(
+        self,
+        context: PresentationContext,
+        sop_class: str,
+        sop_instance: str,
+        action_type: int,
+        information: bytes,
+    ) -> Response:
+        """N-ACTION with its action information."""
+        fields = {"requested_sop_instance": sop_instance, "action_type_id": action_type}
+        return await self._single(context, CommandField.N_ACTION, sop_class, information, fields)
+
+    async def n_event_report(
+        self,
+        context: PresentationContext,
+        sop_class: str,
+        sop_instance: str,
+        event_type: int,
+        information: bytes,
+    ) -> Response:
+        """N-EVENT-REPORT with its event information."""
+        fields = {"affected_sop_instance": sop_instance, "event_type_id": event_type}
+        return await self._single(
+            context, CommandField.N_EVENT_REPORT, sop_class, information, fields
+        )
+
     async def cancel(self) -> None:
         """C-CANCEL of the request that is under way, if there is one."""
         operation = self._operation
@@ -193,7 +222,8 @@ class Operations(ABC):
         fields: Mapping[str, Any],
     ) -> _Operation:
         """It is our turn: make this the operation that is under way. `_finish` must follow."""
-        if not context.scu:
+        # An SCP reports events. Peers that take them do not always answer the role selection.
+        if not context.scu and command is not CommandField.N_EVENT_REPORT:
             raise Unsupported(
                 f"presentation context {context.id} does not make us SCU of {sop_class}",
                 fix="propose the SCP role to the requestor (role selection)",
@@ -204,7 +234,7 @@ class Operations(ABC):
         encoded = encode_command(
             {
                 "field": command,
-                "affected_sop_class": sop_class,
+                _SOP_CLASS.get(command, "affected_sop_class"): sop_class,
                 "message_id": self._last_message_id,
                 "data_set_type": NO_DATA_SET if data is None else WITH_DATA_SET,
                 **fields,

@@ -18,6 +18,7 @@ from isocenter.core.transfer_syntax import (
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # Push Model (PS3.4 J.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def is_storage(sop_class: str, *, accept_unknown: bool) -> bool:
 
 def transfer_syntaxes(sop_class: str, *, accept_unknown: bool) -> tuple[str, ...]:
     """What is accepted for an abstract syntax; nothing if it is not supported."""
-    if sop_class == VERIFICATION or sop_class in MODELS:
+    if sop_class in (VERIFICATION, STORAGE_COMMITMENT) or sop_class in MODELS:
         return MESSAGE_TRANSFER_SYNTAXES
     if is_storage(sop_class, accept_unknown=accept_unknown):
         return tuple(TRANSFER_SYNTAXES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField
@@ -16,6 +17,9 @@ from isocenter.gateway.c_get import CGet
 from isocenter.gateway.c_move import CMove
 from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.commitment_check import Checker
+from isocenter.gateway.commitments import Commitments
+from isocenter.gateway.n_action import NAction
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
@@ -37,11 +41,13 @@ class GatewayRole(Role):
         handlers: Mapping[int, Handler],
         admit: Admit,
         telemetry: Telemetry,
+        commitments: Commitments,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
         self._admit = admit
         self._telemetry = telemetry
+        self._commitments = commitments
         self._server: Server | None = None
 
     @property
@@ -67,6 +73,7 @@ class GatewayRole(Role):
         answered = tracing.answered(Callers(settings), self._telemetry)
         self._server = await serve(listener, self._handlers, self._admit, answered)
         tracing.observe(self._server, self._telemetry)
+        self._commitments.start()
 
     async def drain(self) -> None:
         """Take no new association; finish the requests under way, then release."""
@@ -75,6 +82,7 @@ class GatewayRole(Role):
 
     async def stop(self) -> None:
         """Close every connection."""
+        await self._commitments.stop()
         if self._server is not None:
             await self._server.close()
             self._server = None
@@ -100,6 +108,15 @@ async def build(env: Env) -> GatewayRole:
     sub_operations = SubOperations(
         storage=storage, transcoding=transcoding, telemetry=env.telemetry
     )
+    commitments = Commitments(
+        bus=await env.bus(),
+        checker=Checker(
+            query=query,
+            storage=storage,
+            proof=timedelta(seconds=settings.commitment_proof_seconds),
+        ),
+        settings=settings,
+    )
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers),
@@ -117,10 +134,14 @@ async def build(env: Env) -> GatewayRole:
             transcoding=transcoding,
             settings=settings,
         ),
+        CommandField.N_ACTION: NAction(
+            custody=commitments, callers=callers, max_identifier=settings.max_identifier
+        ),
     }
     return GatewayRole(
         settings,
         tracing.traced(handlers, env.telemetry),
         Admissions(settings=settings, callers=callers),
         env.telemetry,
+        commitments,
     )

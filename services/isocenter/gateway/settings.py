@@ -143,6 +143,26 @@ class GatewaySettings(BaseModel):
         default=10, gt=0, description="How long a C-MOVE destination may take to accept, seconds."
     )
 
+    commitment_proof_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="Storage Commitment: objects that were written, and compared with their digest,"
+        " so short a time ago are not read again; 0: all are.",
+    )
+    commitment_wait_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="Storage Commitment: how long an object that is not found yet is waited for,"
+        " since indexing may be behind, before it is reported as failed.",
+    )
+    commitment_retry_hours: float = Field(
+        default=24,
+        gt=0,
+        le=168,
+        description="Storage Commitment: how long a result that a peer does not take is offered"
+        " again.",
+    )
+
     @model_validator(mode="after")
     def _titles_are_distinct(self) -> GatewaySettings:
         titles = [known.title for known in self.known_aes]

@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 from isocenter.core.apis import Storage
 from isocenter.core.errors import IsocenterError, what_of
@@ -36,14 +35,11 @@ from isocenter.indexing.tracing import BatchTracing
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.event_reader import EventReader
+from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
 from isocenter.runtime.telemetry import OFF, Telemetry
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-POLL_SECONDS = 1.0
-_FIRST_PAUSE = 0.1
 _LULL = 0.01  # seconds without an event that end the waiting for more
 # After a batch, indexing rests for so many times as long as the batch took: what comes meanwhile
 # is one batch, which costs an index about as much as one event. After a lull nothing waits, and
@@ -51,61 +47,6 @@ _LULL = 0.01  # seconds without an event that end the waiting for more
 _REST = 4
 _LONGEST_REST = 1.0
 _COUNTED_SERIES = 10_000
-
-
-class Stopped(Exception):
-    """It was told to stop while it tried in vain; what was not committed is delivered again."""
-
-
-class Retrying:
-    """Tries again until it works; tells meanwhile why it does not."""
-
-    def __init__(self, longest: float, doing: str) -> None:
-        self._longest = longest
-        self._doing = doing
-        self._stop = asyncio.Event()
-        self.problem = ""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stop.is_set()
-
-    def stop(self) -> None:
-        """Try nothing again from now on."""
-        self._stop.set()
-
-    async def __call__(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, tried with growing pauses until `stop`. Raises `Stopped`."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                result = await work()
-            except IsocenterError as error:
-                self.problem = f"{self._doing} is waiting: {error}"
-                logger.warning(
-                    "work is tried again",
-                    extra={"work": self._doing, "error": str(error), "pause_seconds": pause},
-                )
-            except Exception as error:
-                self.problem = f"{self._doing} is waiting: {type(error).__name__}"
-                logger.exception(
-                    "work failed and is tried again",
-                    extra={"work": self._doing, "pause_seconds": pause},
-                )
-            else:
-                self.problem = ""
-                return result
-            await self.rest(pause)
-            if self.stopping:
-                raise Stopped
-            pause = min(pause * 2, self._longest)
-
-    async def rest(self, seconds: float) -> None:
-        """Do nothing for so long, or until `stop`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
 
 class Indexer:

@@ -18,13 +18,13 @@ from isocenter.core.errors import NotFound
 from isocenter.core.events import AuditAction, Source
 from isocenter.core.identity import DELETIONS
 from isocenter.core.ports import StudyIndex
-from isocenter.indexing.consuming import Retrying, Stopped
 from isocenter.indexing.packing import prune
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, now_utc
 from isocenter.indexing.trash import Held, Trash
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.deletion_records import read_deletion
+from isocenter.runtime.retrying import Retrying, Stopped
 from isocenter.runtime.streams import generator
 
 logger = logging.getLogger(__name__)

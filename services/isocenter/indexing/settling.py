@@ -25,12 +25,12 @@ from isocenter.core.apis import Storage
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import TOPIC_STUDIES, StudyChanged, StudyQuiet
 from isocenter.core.ports import Consumer, Delivery, EventBus, Record
-from isocenter.indexing.consuming import POLL_SECONDS, Retrying, Stopped
 from isocenter.indexing.packing import compact_study
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, Swept, now_utc
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.event_reader import EventReader
+from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
 from isocenter.runtime.telemetry import OFF, Telemetry
 
 GROUP = "settling"

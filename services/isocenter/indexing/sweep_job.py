@@ -17,11 +17,11 @@ from isocenter.core.errors import IsocenterError
 from isocenter.core.events import TOPIC_JOBS, SweepCheckpoint
 from isocenter.core.identity import OBJECTS
 from isocenter.core.ports import Consumer, Delivery, EventBus
-from isocenter.indexing.consuming import POLL_SECONDS, Retrying, Stopped
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, now_utc
 from isocenter.runtime.event_codec import encode, type_of
 from isocenter.runtime.event_reader import EventReader
+from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
 from isocenter.runtime.streams import generator
 from isocenter.runtime.telemetry import OFF, Telemetry
 

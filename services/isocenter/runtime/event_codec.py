@@ -22,6 +22,8 @@ from isocenter.core.events import (
     TOPIC_JOBS,
     TOPIC_STUDIES,
     AuditEvent,
+    CommitmentEnded,
+    CommitmentRequested,
     DeadLetterResolved,
     Event,
     InstanceConflict,
@@ -33,8 +35,17 @@ from isocenter.core.events import (
     SweepCheckpoint,
 )
 from isocenter.core.ports import Delivery, Record
+from isocenter.runtime.job_messages import (
+    checkpoint_from,
+    checkpoint_to,
+    ended_from,
+    ended_to,
+    requested_from,
+    requested_to,
+    resolved_from,
+    resolved_to,
+)
 from isocenter.runtime.wire import (
-    FATES,
     POLICIES,
     audit_event_from,
     audit_event_to,
@@ -191,38 +202,6 @@ def _study(
     return to, of
 
 
-def _checkpoint_to(event: SweepCheckpoint) -> events_pb2.SweepCheckpoint:
-    return events_pb2.SweepCheckpoint(
-        key=event.key, started_at=timestamp(event.started_at), done=event.done
-    )
-
-
-def _checkpoint_from(message: events_pb2.SweepCheckpoint) -> SweepCheckpoint:
-    return SweepCheckpoint(message.key, moment(message.started_at), message.done)
-
-
-def _resolved_to(event: DeadLetterResolved) -> events_pb2.DeadLetterResolved:
-    return events_pb2.DeadLetterResolved(
-        partition=event.partition,
-        offset=event.offset,
-        fate=FATES[event.fate],
-        by=source_to(event.by),
-        at=timestamp(event.at),
-        reason=event.reason,
-    )
-
-
-def _resolved_from(message: events_pb2.DeadLetterResolved) -> DeadLetterResolved:
-    return DeadLetterResolved(
-        message.partition,
-        message.offset,
-        enum_from(FATES, message.fate),
-        source_from(message.by),
-        moment(message.at),
-        message.reason,
-    )
-
-
 def _study_of_name(event: InstanceStored | InstanceConflict | InstanceRejected) -> str:
     return event.name.study
 
@@ -239,6 +218,14 @@ def _sweep(event: SweepCheckpoint) -> str:
     """All of them in one partition: its owner is the one that sweeps."""
     del event
     return "sweep"
+
+
+def _transaction_of_request(event: CommitmentRequested) -> str:
+    return f"{event.source.ae_title}/{event.transaction}"
+
+
+def _transaction_of_end(event: CommitmentEnded) -> str:
+    return f"{event.ae_title}/{event.transaction}"
 
 
 def _letter(event: DeadLetterResolved) -> str:
@@ -274,10 +261,20 @@ _CODECS: Mapping[type, _Codec[Any, Any]] = {
         TOPIC_AUDIT, events_pb2.AuditEvent, _study_of_audit, audit_event_to, audit_event_from
     ),
     SweepCheckpoint: _Codec(
-        TOPIC_JOBS, events_pb2.SweepCheckpoint, _sweep, _checkpoint_to, _checkpoint_from
+        TOPIC_JOBS, events_pb2.SweepCheckpoint, _sweep, checkpoint_to, checkpoint_from
+    ),
+    CommitmentRequested: _Codec(
+        TOPIC_JOBS,
+        events_pb2.CommitmentRequested,
+        _transaction_of_request,
+        requested_to,
+        requested_from,
+    ),
+    CommitmentEnded: _Codec(
+        TOPIC_JOBS, events_pb2.CommitmentEnded, _transaction_of_end, ended_to, ended_from
     ),
     DeadLetterResolved: _Codec(
-        f"*{DEAD_SUFFIX}", events_pb2.DeadLetterResolved, _letter, _resolved_to, _resolved_from
+        f"*{DEAD_SUFFIX}", events_pb2.DeadLetterResolved, _letter, resolved_to, resolved_from
     ),
 }
 _TYPES = {event: codec.type for event, codec in _CODECS.items()}

@@ -16,6 +16,7 @@ from isocenter.core.events import (
     AuditAction,
     AuditEvent,
     AuditOutcome,
+    CommitmentFate,
     ConflictPolicy,
     LetterFate,
     Source,
@@ -45,6 +46,7 @@ POLICIES = _numbers(ConflictPolicy, events_pb2.ConflictPolicy, "CONFLICT_POLICY"
 ACTIONS = _numbers(AuditAction, events_pb2.AuditAction, "AUDIT_ACTION")
 OUTCOMES = _numbers(AuditOutcome, events_pb2.AuditOutcome, "AUDIT_OUTCOME")
 FATES = _numbers(LetterFate, events_pb2.LetterFate, "LETTER_FATE")
+COMMITMENT_FATES = _numbers(CommitmentFate, events_pb2.CommitmentFate, "COMMITMENT_FATE")
 LEVELS = _numbers(Level, query_pb2.Level, "LEVEL")
 
 

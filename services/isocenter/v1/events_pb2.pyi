@@ -38,6 +38,12 @@ class AuditOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_OUTCOME_MINOR_FAILURE: _ClassVar[AuditOutcome]
     AUDIT_OUTCOME_FAILURE: _ClassVar[AuditOutcome]
 
+class CommitmentFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMMITMENT_FATE_UNSPECIFIED: _ClassVar[CommitmentFate]
+    COMMITMENT_FATE_REPORTED: _ClassVar[CommitmentFate]
+    COMMITMENT_FATE_GIVEN_UP: _ClassVar[CommitmentFate]
+
 class LetterFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LETTER_FATE_UNSPECIFIED: _ClassVar[LetterFate]
@@ -61,6 +67,9 @@ AUDIT_OUTCOME_UNSPECIFIED: AuditOutcome
 AUDIT_OUTCOME_SUCCESS: AuditOutcome
 AUDIT_OUTCOME_MINOR_FAILURE: AuditOutcome
 AUDIT_OUTCOME_FAILURE: AuditOutcome
+COMMITMENT_FATE_UNSPECIFIED: CommitmentFate
+COMMITMENT_FATE_REPORTED: CommitmentFate
+COMMITMENT_FATE_GIVEN_UP: CommitmentFate
 LETTER_FATE_UNSPECIFIED: LetterFate
 LETTER_FATE_REPLAYED: LetterFate
 LETTER_FATE_DISCARDED: LetterFate
@@ -192,6 +201,44 @@ class AuditEvent(_message.Message):
     destination: str
     error: str
     def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., id: _Optional[str] = ..., partition: _Optional[str] = ..., patient_ids: _Optional[_Iterable[str]] = ..., studies: _Optional[_Iterable[str]] = ..., series: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., instance_count: _Optional[int] = ..., detail: _Optional[str] = ..., destination: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+
+class CommitmentRequested(_message.Message):
+    __slots__ = ("transaction", "source", "references", "at")
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    transaction: str
+    source: _common_pb2.Source
+    references: _containers.RepeatedCompositeFieldContainer[SopReference]
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, transaction: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., references: _Optional[_Iterable[_Union[SopReference, _Mapping]]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SopReference(_message.Message):
+    __slots__ = ("sop_class", "instance")
+    SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    sop_class: str
+    instance: str
+    def __init__(self, sop_class: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+
+class CommitmentEnded(_message.Message):
+    __slots__ = ("transaction", "ae_title", "fate", "committed", "failed", "at", "reason")
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+    AE_TITLE_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    transaction: str
+    ae_title: str
+    fate: CommitmentFate
+    committed: int
+    failed: int
+    at: _timestamp_pb2.Timestamp
+    reason: str
+    def __init__(self, transaction: _Optional[str] = ..., ae_title: _Optional[str] = ..., fate: _Optional[_Union[CommitmentFate, str]] = ..., committed: _Optional[int] = ..., failed: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SweepCheckpoint(_message.Message):
     __slots__ = ("key", "started_at", "done")
