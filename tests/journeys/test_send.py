@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -28,12 +29,13 @@ def peer(isocenter: Isocenter, protocol: str) -> str:
     return f"dicom://{isocenter.ae_title}@{isocenter.host}:{isocenter.dicom_port}"
 
 
-def send(to: str, *paths: Path, parallel: int = 1) -> tuple[int, str]:
+def send(to: str, *paths: Path, parallel: int = 1, more: Sequence[str] = ()) -> tuple[int, str]:
     """Exit code and what was told, in one line."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "isocenter", "send", *paths, "--to", to),
             *("--parallel", str(parallel)),
+            *more,
         ],
         capture_output=True,
         text=True,
@@ -48,6 +50,16 @@ def findable(isocenter: Isocenter, series: Series) -> bool:
     return wait_until(
         lambda: sorted(find_instances(isocenter, series.study)) == sorted(series.files)
     )
+
+
+def test_the_peer_commits_to_what_was_just_sent(isocenter: Isocenter, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "sent", count=20)
+    code, told = send(peer(isocenter, "dicom"), series.folder, more=["--commit"])
+    assert code == 0, told
+    assert "committed: 20 instances" in told
+    code, told = send(peer(isocenter, "http"), series.folder, more=["--commit"])
+    assert code == 1
+    assert "DICOMweb has no Storage Commitment" in told
 
 
 @PROTOCOLS

@@ -182,12 +182,21 @@ def send(
     parallel: Annotated[
         int, typer.Option(min=1, max=32, help="Associations or requests at the same time.")
     ] = 1,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Ask the peer to commit to keeping what it took.")
+    ] = False,
+    commit_seconds: Annotated[
+        float, typer.Option(min=1, help="How long to wait for its answer to that.")
+    ] = 120,
 ) -> None:
     """Send files to any peer, over C-STORE or STOW-RS."""
     from isocenter.cli.send import send as run_send
 
     quiet("text")
-    raise typer.Exit(run_async(run_send(paths, to, calling=calling, parallel=parallel)))
+    wait = commit_seconds if commit else 0
+    raise typer.Exit(
+        run_async(run_send(paths, to, calling=calling, parallel=parallel, commit=wait))
+    )
 
 
 @app.command("import", rich_help_panel=MOVE)

@@ -1,4 +1,4 @@
-"""What a peer's status of C-STORE or Failure Reason of STOW-RS means, in words."""
+"""What a peer's status, or Failure Reason of STOW-RS or Storage Commitment, means in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ _MEANINGS = {
     0x0106: "invalid attribute value",
     0x0110: "processing failure",
     0x0111: "the peer has this instance already",
+    0x0112: "no such instance is kept",
+    0x0115: "invalid argument value",
     0x0117: "invalid SOP Instance UID",
+    0x0119: "the instance is of another SOP class",
     0x0122: "SOP class not supported",
     0x0124: "not authorized",
     0x0210: "duplicate invocation",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from isocenter.cli.commit import commit as ask_to_commit
 from isocenter.cli.common import err
 from isocenter.cli.progress import Tally
 from isocenter.cli.reasons import told
@@ -25,6 +26,7 @@ from isocenter.core.errors import (
     Unprocessable,
     Unsupported,
 )
+from isocenter.core.events import SopReference
 from isocenter.core.identity import is_ae_title, is_uid
 from isocenter.core.reader import Header, NeedMore, scan_header
 from isocenter.core.transfer_syntax import lookup
@@ -75,22 +77,34 @@ def parse_peer(text: str) -> DicomPeer | str:
     )
 
 
-async def send(paths: Sequence[Path], to: str, *, calling: str, parallel: int) -> int:
-    """Send everything found; 0 when the peer took it all."""
+async def send(
+    paths: Sequence[Path], to: str, *, calling: str, parallel: int, commit: float = 0
+) -> int:
+    """Send everything found; 0 when the peer took it all, and commits to it, if it is to tell so
+    within `commit` seconds."""
     peer = parse_peer(to)
+    if commit and not isinstance(peer, DicomPeer):
+        raise Invalid("--commit: DICOMweb has no Storage Commitment", fix="send to dicom://...")
     if not is_ae_title(calling):
         raise Invalid(
             f"--calling {calling}: not an AE title", fix="1 to 16 characters, without backslash"
         )
     files = find_some(paths)
+    sent: list[SopReference] = []
     with Tally(err, "sent", "instances", len(files)) as tally:
         queue = Queue(_batches(_items(files, tally)))
         if isinstance(peer, DicomPeer):
-            workers = [_c_store(peer, calling, queue, tally) for _ in range(parallel)]
+            workers = [_c_store(peer, calling, queue, tally, sent) for _ in range(parallel)]
         else:
             workers = [_stow(peer, queue, tally) for _ in range(parallel)]
         await asyncio.gather(*workers)
-    return 1 if tally.refused else 0
+    refused = tally.refused
+    if commit and isinstance(peer, DicomPeer) and sent:
+        address, titles = (peer.host, peer.port), (calling, peer.ae_title)
+        with Tally(err, "committed", "instances", len(sent), otherwise="not committed") as tally:
+            await ask_to_commit(address, titles, sent, tally, commit)
+        refused += tally.refused
+    return 1 if refused else 0
 
 
 async def _items(files: Sequence[SourceFile], tally: Tally) -> AsyncIterator[Item]:
@@ -163,7 +177,9 @@ class Queue:
 # --- C-STORE -------------------------------------------------------------------------------------
 
 
-async def _c_store(peer: DicomPeer, calling: str, queue: Queue, tally: Tally) -> None:
+async def _c_store(
+    peer: DicomPeer, calling: str, queue: Queue, tally: Tally, sent: list[SopReference]
+) -> None:
     """One association after another; kept open while the next batch needs no other contexts."""
     association: Association | None = None
     try:
@@ -174,7 +190,7 @@ async def _c_store(peer: DicomPeer, calling: str, queue: Queue, tally: Tally) ->
                     await association.release()
                 association = await _associate(peer, calling, needed)
             for item in batch:
-                await _c_store_one(association, item, tally)
+                await _c_store_one(association, item, tally, sent)
     finally:
         if association is not None:
             await association.release()
@@ -197,7 +213,9 @@ def _accepted(association: Association) -> dict[tuple[str, str], PresentationCon
     }
 
 
-async def _c_store_one(association: Association, item: Item, tally: Tally) -> None:
+async def _c_store_one(
+    association: Association, item: Item, tally: Tally, sent: list[SopReference]
+) -> None:
     context = _accepted(association).get((item.sop_class, item.transfer_syntax))
     if context is None:
         tally.refuse(
@@ -211,9 +229,10 @@ async def _c_store_one(association: Association, item: Item, tally: Tally) -> No
     response = await association.c_store(context, item.sop_class, item.instance, counter.chunks())
     if response.status == 0 or response.status & 0xF000 == 0xB000:
         tally.add(counter.bytes)
-    else:
-        comment = f" ({response.error_comment})" if response.error_comment else ""
-        tally.refuse(item.file.label, f"status {told(response.status)}{comment}")
+        sent.append(SopReference(item.sop_class, item.instance))
+        return
+    comment = f" ({response.error_comment})" if response.error_comment else ""
+    tally.refuse(item.file.label, f"status {told(response.status)}{comment}")
 
 
 class _Counter:

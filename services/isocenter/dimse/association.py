@@ -313,7 +313,7 @@ class Association(Operations):
         handler = self._handlers.get(request.command.field)
         if handler is None:
             await request.respond(UNRECOGNIZED_OPERATION)
-        elif not request.context.scp:
+        elif not _may_ask(request):
             await request.respond(SOP_CLASS_NOT_SUPPORTED)
         else:
             await handler(request)
@@ -321,3 +321,11 @@ class Association(Operations):
     def _release_if_idle(self) -> None:
         if self._release_wanted and self._idle.is_set():
             self._layer.release_response()
+
+
+def _may_ask(request: Request) -> bool:
+    """Whether the peer has the role that a request is of: an SCP reports events, all else is asked
+    by SCUs."""
+    if request.command.field == CommandField.N_EVENT_REPORT:
+        return request.context.scu
+    return request.context.scp

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,6 @@ from isocenter.core.events import (
     CommitmentFate,
     CommitmentRequested,
     Event,
-    SopReference,
 )
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Consumer, Delivery, EventBus
@@ -35,14 +34,18 @@ from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.gateway import identifiers
 from isocenter.gateway.commitment_check import Checked, Checker
-from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STORAGE_COMMITMENT
-from isocenter.gateway.n_action import (
+from isocenter.gateway.commitment_items import (
+    ALL_COMMITTED,
+    FAILED_SOPS,
+    FAILURE_REASON,
+    FAILURES_EXIST,
     REFERENCED_SOPS,
-    SOP_CLASS,
-    SOP_INSTANCE,
     TRANSACTION_UID,
     WELL_KNOWN_INSTANCE,
+    reference,
+    sequence,
 )
+from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STORAGE_COMMITMENT
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.event_reader import EventReader
@@ -51,9 +54,6 @@ from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
 logger = logging.getLogger(__name__)
 
 GROUP = "commitment"
-ALL_COMMITTED, FAILURES_EXIST = 1, 2  # event types (PS3.4 J.3.3.1)
-FAILED_SOPS = "00081198"
-FAILURE_REASON = "00081197"
 
 _BATCH = 100
 _AT_ONCE = 8  # results that are worked on by one process
@@ -288,11 +288,11 @@ class Commitments:
             identifiers.RETRIEVE_AE_TITLE: {"vr": "AE", "Value": [self._settings.ae_title]},
         }
         if checked.committed:
-            attributes[REFERENCED_SOPS] = _items([_reference(one) for one in checked.committed])
+            attributes[REFERENCED_SOPS] = sequence([reference(one) for one in checked.committed])
         if checked.failed:
-            attributes[FAILED_SOPS] = _items(
+            attributes[FAILED_SOPS] = sequence(
                 [
-                    {**_reference(one), FAILURE_REASON: {"vr": "US", "Value": [reason]}}
+                    {**reference(one), FAILURE_REASON: {"vr": "US", "Value": [reason]}}
                     for one, reason in checked.failed.items()
                 ]
             )
@@ -316,14 +316,3 @@ class Commitments:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _reference(one: SopReference) -> JsonAttributes:
-    return {
-        SOP_CLASS: {"vr": "UI", "Value": [one.sop_class]},
-        SOP_INSTANCE: {"vr": "UI", "Value": [one.instance]},
-    }
-
-
-def _items(items: Sequence[JsonAttributes]) -> dict[str, object]:
-    return {"vr": "SQ", "Value": list(items)}

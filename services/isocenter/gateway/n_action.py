@@ -16,15 +16,16 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.commitment_items import (
+    REFERENCED_SOPS,
+    REQUEST_STORAGE_COMMITMENT,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    TRANSACTION_UID,
+    WELL_KNOWN_INSTANCE,
+    items_of,
+)
 from isocenter.gateway.contexts import STORAGE_COMMITMENT
-
-WELL_KNOWN_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
-REQUEST_STORAGE_COMMITMENT = 1  # action type (PS3.4 J.3.2.1)
-
-TRANSACTION_UID = "00081195"
-REFERENCED_SOPS = "00081199"
-SOP_CLASS = "00081150"
-SOP_INSTANCE = "00081155"
 
 _MAX_DEPTH = 4
 
@@ -76,7 +77,7 @@ class NAction:
 
 
 def _references(attributes: JsonAttributes) -> tuple[SopReference, ...]:
-    items: Any = attributes.get(REFERENCED_SOPS, {}).get("Value")
+    items = items_of(attributes, REFERENCED_SOPS)
     if not items:
         raise Invalid("(0008,1199) has no items")
     named = (SopReference(_uid(item, SOP_CLASS), _uid(item, SOP_INSTANCE)) for item in items)
