@@ -185,6 +185,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("gateway.port", settings.gateway.host, settings.gateway.plain_port),
         ("gateway.tls_port", settings.gateway.host, settings.gateway.tls_port),
         ("web.port", settings.web.host, settings.web.port),
+        ("web.grpc_port", settings.web.host, settings.web.grpc_port),
         ("rpc.port", settings.rpc.host, settings.rpc.port),
         ("monitor.port", settings.monitor.host, settings.monitor.port),
     ):

@@ -29,13 +29,16 @@ _OPTIONS = (
     # After this time clients connect anew, for which they look for new copies and read new
     # certificates; calls under way finish on the old connection.
     ("grpc.max_connection_age_ms", 30_000),
-    ("grpc.so_reuseport", 0),
 )
 
 
-def new_server(interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> grpc.aio.Server:
-    """A server with the limits that every channel of ours keeps."""
-    return grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+def new_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (), *, shared: bool = False
+) -> grpc.aio.Server:
+    """A server with the limits that every channel of ours keeps. `shared`: other processes may
+    listen on the same port."""
+    options = (*_OPTIONS, ("grpc.so_reuseport", int(shared)))
+    return grpc.aio.server(interceptors=interceptors, options=options)
 
 
 class RpcServer(Role):
@@ -51,14 +54,18 @@ class RpcServer(Role):
         *,
         tls: Tls | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        setting: str = "rpc.port",
+        shared: bool = False,
     ) -> None:
         """Port 0 lets the system choose; see `port` after `start`. With `tls`, clients must have a
-        certificate."""
+        certificate. `setting`: what says which port; `shared`: with other processes."""
         self._roles = tuple(roles)
         self._host = host
         self.port = port
         self._tls = tls
         self._interceptors = interceptors
+        self._setting = setting
+        self._shared = shared
         self._server: grpc.aio.Server | None = None
         self._health = Health(self._roles)
         self._health_servicer: HealthServicer | None = None
@@ -66,7 +73,7 @@ class RpcServer(Role):
     async def start(self) -> None:
         """Register the services and listen. Raises `Unavailable` if the port is taken, `Invalid`
         if the certificates cannot be used."""
-        server = new_server(self._interceptors)
+        server = new_server(self._interceptors, shared=self._shared)
         names = [name for role in self._roles for name in role.add_to(server)]
         self._health_servicer = HealthServicer(self._health, names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health_servicer, server)
@@ -83,7 +90,7 @@ class RpcServer(Role):
         except RuntimeError as error:
             raise Unavailable(
                 f"cannot listen on {address} for gRPC",
-                fix="free the port or set another one in `rpc.port`",
+                fix=f"free the port or set another one in `{self._setting}`",
             ) from error
         self._server = server
 

@@ -91,15 +91,13 @@ class Qido:
     async def _record(self, exchange: Exchange, asked: Asked) -> None:
         """Which attributes were searched by; of their values only Patient IDs and Study UIDs."""
         narrowing = {tag: key for tag, key in asked.keys.items() if any(key.values)}
-        patients = narrowing[PATIENT_ID].values if PATIENT_ID in narrowing else ()
-        studies = narrowing[_STUDY_UID].values if _STUDY_UID in narrowing else ()
         names = " ".join([*narrowing, *asked.sequences])
         await self._audit_log.record(
             AuditAction.QUERY,
             exchange.source,
             partition=DEFAULT_PARTITION,
-            patient_ids=patients,
-            studies=studies[:8],
+            patient_ids=asked.values(PATIENT_ID),
+            studies=asked.values(_STUDY_UID)[:8],
             detail=f"QIDO-RS {_NAMES[asked.level]} {names}".rstrip(),
         )
 

@@ -45,6 +45,11 @@ class Asked:
     empty_values: bool = False  # asked for; nothing here matches them
     ignored: dict[str, None] = field(default_factory=dict)  # attributes, as the client named them
 
+    def values(self, tag: str) -> tuple[str, ...]:
+        """The values that an attribute is asked for; none if it does not narrow the search."""
+        key = self.keys.get(tag)
+        return key.values if key is not None and any(key.values) else ()
+
     def search(self) -> Search:
         """The search, with sequence keys as one item each."""
         sequences = [

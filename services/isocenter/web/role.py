@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
@@ -127,9 +128,18 @@ class WebRole(Role):
 
     name = "web"
 
-    def __init__(self, served: ASGIApp, settings: WebSettings, feed: ChangeFeed) -> None:
+    def __init__(
+        self,
+        served: ASGIApp,
+        settings: WebSettings,
+        feed: ChangeFeed,
+        api: Callable[[], Role] | None = None,
+    ) -> None:
+        """`api` makes the gRPC port, if there is to be one."""
         self._server = HttpServer(served, settings)
         self._feed = feed
+        self._make_api = api
+        self._api = Role()
 
     @property
     def port(self) -> int:
@@ -137,38 +147,60 @@ class WebRole(Role):
         return self._server.port
 
     async def start(self) -> None:
-        """Raises `Unavailable` if the port is taken."""
+        """Raises `Unavailable` if a port is taken."""
         await self._server.start()
+        if self._make_api is not None:
+            self._api = await asyncio.to_thread(self._make_api)
+            await self._api.start()
 
     async def drain(self) -> None:
         """Accept nothing new and let requests under way finish."""
         self._feed.stop()
-        await self._server.drain()
+        await asyncio.gather(self._server.drain(), self._api.drain())
 
     async def stop(self) -> None:
         """Close every connection."""
         await self._server.stop()
+        await self._api.stop()
 
     def problems(self) -> Sequence[str]:
         """Not listening, or draining."""
-        return () if self._server.listening else ("not listening for HTTP",)
+        http = () if self._server.listening else ("not listening for HTTP",)
+        return [*http, *self._api.problems()]
 
 
 async def build(env: Env) -> Role:
     """The role, from what the process hands out."""
     settings = env.section(WebSettings)
     feed = ChangeFeed(await env.bus(), env.telemetry)
-    served = application(
+    ingest, storage, query = await env.ingest(), await env.storage(), await env.query()
+    transcoding, audit_log = await env.transcoding(), await env.audit_log()
+    served: ASGIApp = application(
         settings,
-        ingest=await env.ingest(),
-        storage=await env.storage(),
-        query=await env.query(),
-        transcoding=await env.transcoding(),
-        audit_log=await env.audit_log(),
+        ingest=ingest,
+        storage=storage,
+        query=query,
+        transcoding=transcoding,
+        audit_log=audit_log,
         feed=feed,
         readiness=env.readiness,
         telemetry=env.telemetry,
     )
     if env.telemetry.on:
-        return WebRole(TracedApplication(served, env.telemetry), settings, feed)
-    return WebRole(served, settings, feed)
+        served = TracedApplication(served, env.telemetry)
+
+    def api() -> Role:
+        from isocenter.web import archive_port  # noqa: PLC0415 - see there
+
+        return archive_port.port(
+            settings,
+            ingest=ingest,
+            storage=storage,
+            query=query,
+            transcoding=transcoding,
+            audit_log=audit_log,
+            feed=feed,
+            telemetry=env.telemetry,
+        )
+
+    return WebRole(served, settings, feed, api if settings.grpc_port else None)

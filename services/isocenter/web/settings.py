@@ -20,6 +20,12 @@ class WebSettings(BaseModel):
 
     host: str = Field(listen.LOOPBACK, description="Address to listen on.")
     port: int = Field(listen.HTTP_PORT, ge=0, le=65535, description="HTTP port; 0: any free one.")
+    grpc_port: int = Field(
+        listen.API_PORT,
+        ge=0,
+        le=65535,
+        description="Port of the gRPC API for programs, at the same address; 0: none.",
+    )
     public_url: str = Field(
         "",
         description="Address under which clients reach the root of this server, as"
