@@ -166,7 +166,7 @@ class WebRole(Role):
     def problems(self) -> Sequence[str]:
         """Not listening, or draining."""
         http = () if self._server.listening else ("not listening for HTTP",)
-        return [*http, *self._api.problems()]
+        return (*http, *self._api.problems())
 
 
 async def build(env: Env) -> Role:
