@@ -46,7 +46,7 @@ async def capabilities(exchange: Exchange) -> None:
     headers = [
         (b"etag", etag),
         (b"vary", b"accept"),
-        (b"allow", b"GET, OPTIONS"),
+        (b"allow", b"GET, HEAD, OPTIONS"),
         (b"content-type", media.encode("ascii")),
     ]
     if if_none_match(exchange, etag):
@@ -110,7 +110,9 @@ def _method(name: str, operation: Operation) -> _Element:
         "@id": operation.id,
         "doc": [{"@title": title or operation.summary}],
         "request": request,
-        "response": [_response(status, media) for status, media in answers.items()],
+        "response": [
+            _response(status, () if name == "HEAD" else media) for status, media in answers.items()
+        ],
     }
 
 

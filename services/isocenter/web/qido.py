@@ -89,7 +89,8 @@ class Qido:
         return await self._query.count(replace(search, limit=None, offset=0))
 
     async def _record(self, exchange: Exchange, asked: Asked) -> None:
-        """Which attributes were searched by; of their values only Patient IDs and Study UIDs."""
+        """Which attributes were searched by; of their values only Patient IDs and Study UIDs. HEAD
+        too: its X-Total-Count tells who has been examined here."""
         narrowing = {tag: key for tag, key in asked.keys.items() if any(key.values)}
         patients = narrowing[PATIENT_ID].values if PATIENT_ID in narrowing else ()
         studies = narrowing[_STUDY_UID].values if _STUDY_UID in narrowing else ()
