@@ -17,7 +17,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     MutableMapping,
-    Sequence,
 )
 from contextlib import aclosing, suppress
 from functools import lru_cache
@@ -283,10 +282,6 @@ class Exchange:
         last = parts[-1] if parts else b""
         await self._send({"type": "http.response.body", "body": last})
 
-    async def not_modified(self, headers: Headers) -> None:
-        """304: the client has it already."""
-        await self.without_content(304, headers)
-
     async def without_content(self, status: int, headers: Headers) -> None:
         """204 or 304, which have no Content-Length either (RFC 9110 8.6), or a head alone."""
         await self._start(status, headers)
@@ -369,12 +364,3 @@ class Exchange:
 
 
 Handler = Callable[[Exchange], Awaitable[None]]
-
-
-def if_none_match(exchange: Exchange, etag: bytes) -> bool:
-    """Whether the client already has what this entity tag names (RFC 9110 13.1.2)."""
-    given = exchange.header(b"if-none-match")
-    if not given:
-        return False
-    tags: Sequence[str] = [tag.strip().removeprefix("W/") for tag in given.split(",")]
-    return "*" in tags or etag.decode("ascii").removeprefix("W/") in tags

@@ -19,13 +19,11 @@ from isocenter.core.transfer_syntax import (
     TransferSyntax,
     lookup,
 )
-from isocenter.web import negotiation
-from isocenter.web.exchange import Chunks, Exchange, closing, if_none_match
+from isocenter.web import conditions, negotiation
+from isocenter.web.exchange import Chunks, Exchange, closing
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES, OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, frame_numbers, resource
-
-PRIVATE = (b"cache-control", b"private, no-cache")
 
 
 def _plain(stored: TransferSyntax) -> bool:
@@ -93,11 +91,11 @@ class Frames:
         """These frames, as the client wants them."""
         accepted = negotiation.accepted(exchange)
         form = self.form(accepted, instance.transfer_syntax, single=len(numbers) == 1)
-        etag = f'"{instance.digest[:32]}-{form.transfer_syntax}"'.encode("ascii")
-        headers = [(b"etag", etag), (b"vary", b"accept"), PRIVATE]
-        if if_none_match(exchange, etag):
-            await exchange.not_modified(headers)
+        known = conditions.of_instances([instance], form, strong=not form.multipart)
+        there = max(numbers) <= instance.number_of_frames
+        if there and await known.settled(exchange):
             return
+        headers = known.headers
         await self._retrieving.accessed(exchange, instance.name, detail)
         if len(numbers) == 1:
             await self._single(exchange, instance, numbers[0], form, headers)
