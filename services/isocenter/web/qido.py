@@ -121,12 +121,13 @@ def _writer(level: Level, root: str, frame: Framing) -> _Write:
         }
 
     def write(batch: Sequence[Match]) -> bytes:
-        elements = orjson.dumps([present(match) for match in batch])[1:-1]
+        found = [present(match) for match in batch]
+        elements = orjson.dumps(found, option=orjson.OPT_SORT_KEYS)[1:-1]  # PS3.18 F.2.2
         return elements.replace(_BULK_BASE, bulk_base)
 
     def write_xml(batch: Sequence[Match]) -> bytes:
-        found = orjson.loads(b"[" + write(batch) + b"]")
-        return b"".join([frame.part(one) for one in found])
+        elements = orjson.loads(b"[" + write(batch) + b"]")
+        return b"".join([frame.part(one) for one in elements])
 
     return write_xml if frame.parts else write
 
