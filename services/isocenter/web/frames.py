@@ -25,6 +25,8 @@ from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES, OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, frame_numbers, resource
 
+_MPEG = "video/mpeg"  # as RFC 3555 calls MPEG-2
+
 
 def _plain(stored: TransferSyntax) -> bool:
     """Whether frames are kept as the bytes that uncompressed ones are sent as."""
@@ -40,9 +42,11 @@ def offers(stored: TransferSyntax, *, multipart: bool) -> Sequence[Offer]:
     )
     if not stored.encapsulated:
         return native
-    kept = Offer(FRAME_MEDIA_TYPES[stored.codec], stored.uid, multipart)
+    kept = [Offer(FRAME_MEDIA_TYPES[stored.uid], stored.uid, multipart)]
+    if stored.codec is Codec.MPEG2:
+        kept.append(Offer(_MPEG, stored.uid, multipart))
     as_octets = Offer(OCTETS, stored.uid, multipart, default=False)
-    return (as_octets, kept) if stored.video else (as_octets, *native, kept)
+    return (as_octets, *kept) if stored.video else (as_octets, *native, *kept)
 
 
 def choose(accepted: Accepted, stored: TransferSyntax, *, single: bool) -> Offer | None:
@@ -53,8 +57,8 @@ def choose(accepted: Accepted, stored: TransferSyntax, *, single: bool) -> Offer
         for offer in offers(stored, multipart=multipart)
     ]
     best = accepted.best(can)
-    if best and stored.encapsulated and best.transfer_syntax == stored.uid:
-        return replace(best, media=FRAME_MEDIA_TYPES[stored.codec])
+    if best and best.media == OCTETS and stored.encapsulated and best.transfer_syntax == stored.uid:
+        return replace(best, media=FRAME_MEDIA_TYPES[stored.uid])
     return best
 
 
