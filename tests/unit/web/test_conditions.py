@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web
+from support.web_fakes import INSTANCE, JPEG_LS, PDF, SERIES, STUDY, Web
 
 STUDY_PATH = f"/dicomweb/studies/{STUDY}"
 SERIES_PATH = f"{STUDY_PATH}/series/{SERIES}"
@@ -117,6 +117,16 @@ async def test_conditions_count_in_their_order(fields: dict[str, str], status: i
     given_fields = {name: value.format(etag=etag) for name, value in fields.items()}
     answer = await web.get(path, accept=accept, **given_fields)
     assert answer.status_code == status
+
+
+async def test_no_range_is_cut_out_of_a_copy_that_has_boundaries() -> None:
+    """As browsers do when they are told that theirs is still good."""
+    web, path = _web(), INSTANCE + "/bulkdata/00420011"
+    etag = await _etag(web, path, "*/*")
+    answer = await web.get(path, accept="*/*", if_none_match=etag, range="bytes=0-1")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("multipart/related")
+    assert PDF in answer.content
 
 
 async def test_a_weak_tag_is_none_that_if_match_requires() -> None:
