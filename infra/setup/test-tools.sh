@@ -2,6 +2,7 @@
 # The programs that tests use as independent clients and judges.
 set -euo pipefail
 here=$(dirname "$0")
-"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip npm
+"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip
 "$here/helm.sh" >/dev/null
+command -v npm >/dev/null || "$here/packages.sh" npm
 npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$here/../../tests/browser"
