@@ -38,6 +38,7 @@ from support.fake_services import (
     INSTANCE,
     NAME,
     PIXELS,
+    VERSIONS,
     FakeQuery,
     FakeStorage,
 )
@@ -286,6 +287,14 @@ async def test_instances_metadata_and_pixels_are_read(service):
         (INSTANCE, "00420011", 0, None),
         (INSTANCE, "00420011", 7, 0),
     ]
+
+
+@pytest.mark.parametrize("versions", [VERSIONS, None])  # None: of an earlier release
+async def test_metadata_come_with_the_versions_that_they_are_of(service, versions):
+    api, fake = await service("storage")
+    fake.versions = versions
+    found = await all_of(api.described("main", "1.2"))
+    assert found == [(versions, b"{}"), (versions, BIG), (versions, b"")]
 
 
 async def test_verification_tells_of_each_object(service):

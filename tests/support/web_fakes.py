@@ -22,6 +22,7 @@ from isocenter.core.apis import (
     Rendering,
     Stored,
     StoredInstance,
+    Versions,
 )
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
@@ -103,6 +104,7 @@ class FakeStorage:
     frame: bytes = b"FRAME"
     chunk: int = 65536
     corrupted: bool = False
+    modified_at: datetime = datetime(2026, 3, 1, 12, 30, 15, 999_999, tzinfo=UTC)
     closed: int = 0
     sent: int = 0
 
@@ -119,7 +121,9 @@ class FakeStorage:
         name = InstanceName("main", STUDY, SERIES, instance)
         size = len(meta) + len(data)
         key = ObjectName(name, digest).key
-        kept = StoredInstance(name, digest, key, size, CT, syntax, len(meta), frames)
+        kept = StoredInstance(
+            name, digest, key, size, CT, syntax, len(meta), frames, modified_at=self.modified_at
+        )
         self.kept[instance], self.data[instance] = kept, data
         return kept
 
@@ -141,6 +145,15 @@ class FakeStorage:
                 b'"00420012":{"vr":"LO","Value":["application/pdf"]}}' % uri.encode()
             )
 
+    async def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[tuple[Versions, bytes]]:
+        kept = [one async for one in self.instances(partition, study, series, instance)]
+        digest = hashlib.sha256("".join(one.digest for one in kept).encode()).hexdigest()
+        dates = [one.modified_at for one in kept if one.modified_at]
+        async for attributes in self.metadata(partition, study, series, instance):
+            yield Versions(digest, max(dates)), attributes
+
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         data = self.data[instance.name.instance]
         try:
@@ -160,9 +173,9 @@ class FakeStorage:
     async def frames(
         self, instance: StoredInstance, numbers: Sequence[int]
     ) -> AsyncIterator[Frame]:
+        if max(numbers) > instance.number_of_frames:
+            raise NotFound(f"there is no frame {max(numbers)}")
         for number in numbers:
-            if number > instance.number_of_frames:
-                raise NotFound(f"there is no frame {number}")
             yield Frame(number, self.frame)
 
     async def bulk_size(self, instance: StoredInstance, path: str) -> int:

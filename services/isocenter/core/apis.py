@@ -98,6 +98,15 @@ class StoredInstance:
     data_set_offset: int  # of the data set in the Part 10 file, bytes
     number_of_frames: int  # 0: no pixel data
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
+    modified_at: datetime | None = None  # when it became the current version; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The current versions of all instances at or below a level, as one."""
+
+    digest: str  # another one as soon as an instance came, went or has another version
+    modified_at: datetime  # when the newest of them became current
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,13 @@ class Storage(Protocol):
         """The DICOM JSON Model of the same instances in the same order, one UTF-8 JSON object
         each, without bulk data. Every BulkDataURI starts with `core.packs.BULK_BASE`, to be
         replaced by the edge's own DICOMweb root."""
+        ...
+
+    def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[tuple[Versions | None, bytes]]:
+        """The same, each with what all of them are together, as of one listing. None: not known
+        to a service of an earlier release."""
         ...
 
     def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:

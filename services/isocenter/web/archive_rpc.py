@@ -112,7 +112,8 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             number = 0
             async for model in models:
                 number += 1
-                for item in as_items(number, model.replace(_BULK_BASE, self._bulk_root)):
+                whole = model.replace(_BULK_BASE, self._bulk_root)
+                for item in as_items(whole, number=number):
                     yield item
 
     @answers_errors

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from isocenter.core.errors import Invalid
-from isocenter.core.transfer_syntax import Codec
+from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
 from isocenter.web.exchange import Exchange
 from isocenter.web.problems import Problem, shown
 
@@ -31,8 +31,8 @@ OCTETS = "application/octet-stream"
 ZIP = "application/zip"
 ANY = "*/*"
 
-# PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called.
-FRAME_MEDIA_TYPES: Mapping[Codec, str] = {
+# PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called,
+_OF_CODEC: Mapping[Codec, str] = {
     Codec.NATIVE: OCTETS,
     Codec.RLE: "image/dicom-rle",
     Codec.JPEG: "image/jpeg",
@@ -43,9 +43,15 @@ FRAME_MEDIA_TYPES: Mapping[Codec, str] = {
     Codec.JPEG_XL: "image/jxl",
     Codec.DEFLATED_FRAME: OCTETS,
     Codec.JPIP: OCTETS,
-    Codec.MPEG2: "video/mpeg",
+    Codec.MPEG2: "video/mpeg2",
     Codec.H264: "video/mp4",
     Codec.H265: "video/mp4",
+}
+_JPEG_2000_PART_2 = frozenset({"1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"})
+# and one of each transfer syntax.
+FRAME_MEDIA_TYPES: Mapping[str, str] = {
+    uid: "image/jpx" if uid in _JPEG_2000_PART_2 else _OF_CODEC[syntax.codec]
+    for uid, syntax in TRANSFER_SYNTAXES.items()
 }
 
 # PS3.18 8.7.5: what is asked for is of one kind only.

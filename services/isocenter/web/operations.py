@@ -212,8 +212,10 @@ def _delete(what: str) -> Operation:
     )  # fmt: skip
 
 
-def _page(operation: Operation) -> Mapping[str, Operation]:
-    return {"GET": operation, "HEAD": replace(operation, id=f"{operation.id}Head")}
+def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
+    """HEAD beside GET: the same header fields, and no content (RFC 9110 9.3.2)."""
+    get = methods.get("GET")
+    return {**methods, **({"HEAD": replace(get, id=f"{get.id}Head")} if get else {})}
 
 
 _STUDY = "/studies/{study}"
@@ -276,7 +278,7 @@ _VIEWER_FILE = Operation(
 )  # fmt: skip
 _TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
 
-OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+_ROUTES: Mapping[str, Mapping[str, Operation]] = {
     **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
     CHANGES: {"GET": Operation(
         "readChanges", "Read events of instances and studies, or wait for them",
@@ -303,21 +305,24 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
         errors=(403, 404),
     )},
-    "/": _page(_TO_VIEWER),
-    "/viewer": _page(replace(_TO_VIEWER, id="toViewerPage")),
-    "/viewer/app-config.js": _page(
-        Operation("viewerConfiguration", "The viewer's settings",
-                  answers={200: ["text/javascript"]})
-    ),
-    "/viewer/{file...}": _page(_VIEWER_FILE),
-    "/livez": _page(
-        Operation("livez", "Whether this process runs", answers={200: [JSON]}, schema="Health")
-    ),
-    "/readyz": _page(
-        Operation("readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
-                  schema="Health")
-    ),
-    OPENAPI_PATH: _page(
-        Operation("openapi", "This description", answers={200: [JSON]}, schema="Document")
-    ),
+    "/": {"GET": _TO_VIEWER},
+    "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
+    "/viewer/app-config.js": {"GET": Operation(
+        "viewerConfiguration", "The viewer's settings", answers={200: ["text/javascript"]},
+    )},
+    "/viewer/{file...}": {"GET": _VIEWER_FILE},
+    "/livez": {"GET": Operation(
+        "livez", "Whether this process runs", answers={200: [JSON]}, schema="Health",
+    )},
+    "/readyz": {"GET": Operation(
+        "readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
+        schema="Health",
+    )},
+    OPENAPI_PATH: {"GET": Operation(
+        "openapi", "This description", answers={200: [JSON]}, schema="Document",
+    )},
 }  # fmt: skip
+
+OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    template: _with_head(methods) for template, methods in _ROUTES.items()
+}

@@ -120,7 +120,7 @@ def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Seq
         "/readyz": readyz,
         OPENAPI_PATH: openapi,
     }
-    return [Route(path, {"GET": handler, "HEAD": handler}) for path, handler in table.items()]
+    return [Route(path, {"GET": handler}) for path, handler in table.items()]
 
 
 class WebRole(Role):

@@ -15,7 +15,8 @@ from pathlib import Path
 import orjson
 from starlette.responses import FileResponse
 
-from isocenter.web.exchange import DICOMWEB, Exchange, if_none_match
+from isocenter.web.conditions import Validators
+from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.problems import Headers, Problem
 
 ROOT = "/viewer"
@@ -177,8 +178,8 @@ class Viewer:
             (b"vary", b"accept-encoding"),
             (b"content-security-policy", _POLICY),
         ]
-        if if_none_match(exchange, file.etag):
-            await exchange.not_modified(headers)
+        if Validators(file.etag).unchanged(exchange):
+            await exchange.without_content(304, headers)
             return
         if file.encoding:
             headers.append((b"content-encoding", file.encoding.encode("ascii")))

@@ -207,7 +207,7 @@ async def test_the_root_answers_with_capabilities(path: str, method: str) -> Non
         same = await client.request(method, path, headers={"if-none-match": xml.headers["etag"]})
         wrong = await client.request(method, path, headers={"accept": "image/png"})
     assert (xml.status_code, xml.headers["content-type"]) == (200, WADL)
-    assert xml.headers["allow"] == "GET, OPTIONS"
+    assert xml.headers["allow"] == "GET, HEAD, OPTIONS"
     assert json.headers["content-type"] == "application/json"
     assert (same.status_code, wrong.status_code) == (304, 406)
     root = ET.fromstring(xml.content)
