@@ -252,7 +252,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"], 304: []},
-        errors=(404, 406, 416),
+        errors=(404, 406, 416, 422),
     )},
 }  # fmt: skip
 
