@@ -71,7 +71,7 @@ def talks(draw: st.DrawFn) -> Talk:
         said = said[:at] + draw(st.binary(max_size=2)) + said[at + 1 :]
     cut = draw(st.integers(0, len(said)))
     pieces = draw(st.sampled_from([(said,), (said[:cut],), (said[:cut], said[cut:])]))
-    return Talk(pieces, ends=draw(st.integers(0, 9)) > 0)
+    return Talk(pieces, ends=draw(st.integers(0, 19)) > 0)
 
 
 @st.composite

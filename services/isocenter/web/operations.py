@@ -152,7 +152,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406),
+        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
