@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from functools import lru_cache
 
 import orjson
 
 from isocenter.core.apis import Storage
 from isocenter.core.attributes import BY_TAG, ORDERS, searchable
+from isocenter.core.cached import cached
 from isocenter.core.dictionary import creator_of
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
@@ -195,7 +195,7 @@ def _names(attributes: JsonAttributes) -> tuple[str, str, str]:
     return study, series, instance
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def _tag(text: str) -> str:
     tag = text.translate(_SEPARATORS).upper()
     if len(tag) != 8 or set(tag) - set("0123456789ABCDEF"):

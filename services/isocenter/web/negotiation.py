@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from isocenter.core.cached import cached
 from isocenter.core.errors import Invalid
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
 from isocenter.web.exchange import Exchange
+from isocenter.web.lists import elements
 from isocenter.web.problems import Problem, shown
 
 MULTIPART = "multipart/related"
@@ -63,7 +64,6 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2, no passw
 _MEDIA = re.compile(rf"\s*({_TOKEN}/{_TOKEN})\s*")
 # Some clients write type=application/octet-stream without the quotes that RFC 2045 asks for.
 _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
-_ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -204,13 +204,13 @@ def media_range(text: str) -> MediaRange:
     )
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def parse_accept(text: str) -> tuple[MediaRange, ...]:
     """The ranges of the header field, in its order, without those that are malformed."""
     if not text.strip():
         return (MediaRange(ANY),)
     ranges = []
-    for element in _ELEMENT.findall(text):
+    for element in elements(text):
         try:
             ranges.append(media_range(element))
         except Invalid:
@@ -218,10 +218,10 @@ def parse_accept(text: str) -> tuple[MediaRange, ...]:
     return tuple(ranges)
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def parse_parameter(text: str) -> tuple[MediaRange, ...]:
     """The media types of the `accept` parameter (PS3.18 8.3.3.1). Raises `Invalid`."""
-    ranges = [media_range(element) for element in _ELEMENT.findall(text)]
+    ranges = [media_range(element) for element in elements(text)]
     if any("*" in one.media or "*" in one.type for one in ranges):
         raise Invalid("parameter accept names media types, without *", fix="see PS3.18 8.3.3.1")
     return tuple(ranges)
@@ -291,7 +291,7 @@ def wants_xml(exchange: Exchange, offers: Sequence[Offer] = MODEL) -> bool:
     return best.media == DICOM_XML
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def _best_model(accept: str, offers: tuple[Offer, ...]) -> Offer | None:
     return Accepted((), parse_accept(accept)).best(offers)
 

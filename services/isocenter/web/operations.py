@@ -155,7 +155,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406),
+        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
@@ -268,7 +268,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"], 304: []},
-        errors=(404, 406, 416),
+        errors=(404, 406, 416, 422),
     )},
 }  # fmt: skip
 

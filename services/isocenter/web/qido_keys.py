@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from pydicom.datadict import tag_for_keyword
 
 from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, Attribute, searchable
+from isocenter.core.cached import cached
 from isocenter.core.dictionary import creator_of, standard_vr
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
@@ -70,7 +70,7 @@ class Asked:
         )
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def attribute(name: str) -> Step | None:
     """Tag and VR of an attribute given by keyword or tag; None if it is neither.
 
@@ -84,7 +84,7 @@ def attribute(name: str) -> Step | None:
     return text, vr.partition(" ")[0]
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def path(name: str) -> tuple[Step, ...]:
     """The attributes that a name leads through: `keyword`, `tag`, or one in the items of a sequence
     as `sequence.attribute` (8.3.4.1); nothing if it is no such name."""
@@ -123,7 +123,7 @@ def read(
 # --- keys ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def _named(name: str, level: Level) -> tuple[Attribute | None, tuple[Step, ...]]:
     """What a parameter's name matches, if anything, and the attributes it leads through.
 

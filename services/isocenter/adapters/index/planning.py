@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 
 from isocenter.adapters.index.conditions import TOP, Condition, Range
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
 from isocenter.adapters.index.ordering import AskedOrder
 from isocenter.core.attributes import DEPTH, default_tags, searchable
+from isocenter.core.cached import cached
 from isocenter.core.matching import Criterion, Level, Search, criterion_of
 
 
@@ -70,6 +70,6 @@ def _cost(condition: Condition) -> tuple[int, int]:
     return condition.cost, DEPTH[condition.level]
 
 
-@lru_cache(maxsize=1024)
+@cached(64)
 def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
     return default_tags(level) | set(include)

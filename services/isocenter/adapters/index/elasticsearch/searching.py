@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from isocenter.adapters.index.elasticsearch import conditions
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
@@ -27,6 +26,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     Names,
 )
 from isocenter.core.attributes import default_tags, searchable
+from isocenter.core.cached import cached
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match, Totals
 
@@ -107,7 +107,7 @@ def plan(search: Search) -> Plan:
     return Plan(search, WALKED[search.level], top, instances, by_instance, by_series, wanted)
 
 
-@lru_cache(maxsize=1024)
+@cached(64)
 def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
     return default_tags(level) | set(include)
 
