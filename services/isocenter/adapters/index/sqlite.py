@@ -297,6 +297,7 @@ class SqliteScratch(_Index):
         super().__init__()
         self._directory = directory
         self._own = _File(path, durable=False)
+        self._promoted = False
         self._lock: AbstractContextManager[None] | None = lock
 
     @classmethod
@@ -321,14 +322,20 @@ class SqliteScratch(_Index):
     async def promote(self) -> None:
         """See `ScratchIndex`."""
         await self._in(self._writing, lambda: self._own.close_writer(settle=True))
-        await self._in(self._writing, lambda: files.switch(self._directory, self._own.path))
+        await self._in(self._writing, self._switch)
         self._unlock()
+
+    def _switch(self) -> None:
+        """In the writer's thread, which ends it also if whoever waits for it goes away."""
+        files.switch(self._directory, self._own.path)
+        self._promoted = True
 
     async def close(self) -> None:
         """See `StudyIndex`; what was not promoted is removed."""
         await self._shut(self._own)
         if self._lock is not None:
-            await asyncio.to_thread(files.discard, self._own.path)
+            if not self._promoted:
+                await asyncio.to_thread(files.discard, self._own.path)
             self._unlock()
 
     def _unlock(self) -> None:
