@@ -25,6 +25,7 @@ from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.part10 import file_meta
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.fill_job import FillJob
 from isocenter.indexing.filling import Filling
 from isocenter.indexing.service import IndexingService
 from isocenter.indexing.settings import IndexingSettings
@@ -104,6 +105,12 @@ class Archive:
 
     def sweep_job(self, settings: IndexingSettings = SETTINGS) -> SweepJob:
         return SweepJob(bus=self.bus, sweeper=self.sweeper(settings), settings=settings)
+
+    def fill_job(self, settings: IndexingSettings = SETTINGS, **more: Any) -> FillJob:
+        return FillJob(
+            index=self.index, storage=self.storage, settings=settings,
+            **{"owner": "one", **more},
+        )  # fmt: skip
 
     def service(self, settings: IndexingSettings = SETTINGS) -> IndexingService:
         return IndexingService(

@@ -11,6 +11,7 @@ from isocenter.core.apis import Indexing
 from isocenter.indexing import rpc
 from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.fill_job import FillJob
 from isocenter.indexing.filling import Filling
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.settling import Settler
@@ -32,15 +33,17 @@ class IndexingRole(Role):
         archive: ArchiveTotals,
         indexer: Indexer,
         settler: Settler,
+        fill_job: FillJob,
         sweep: SweepJob | None,
     ) -> None:
         """`sweep` is None where the settings say that there is none."""
         self.service = service
         self._filling = filling
         self._archive = archive
-        self._consumers: dict[str, Indexer | Settler | SweepJob] = {
+        self._consumers: dict[str, Indexer | Settler | FillJob | SweepJob] = {
             "indexing": indexer,
             "settling": settler,
+            "filling": fill_job,
         }
         if sweep is not None:
             self._consumers["sweeping"] = sweep
@@ -102,11 +105,19 @@ async def build(env: Env) -> IndexingRole:
         bus=bus, storage=storage, sweeper=sweeper, settings=settings, telemetry=env.telemetry
     )
     sweep = SweepJob(bus=bus, sweeper=sweeper, settings=settings, telemetry=env.telemetry)
+    fill_job = FillJob(
+        index=index,
+        storage=storage,
+        settings=settings,
+        owner=env.instance,
+        telemetry=env.telemetry,
+    )
     return IndexingRole(
         service=service,
         filling=filling,
         archive=ArchiveTotals(index, env.telemetry),
         indexer=indexer,
         settler=settler,
+        fill_job=fill_job,
         sweep=sweep if settings.sweep_hours else None,
     )
