@@ -41,7 +41,7 @@ def added(name: str, level: str, creator: str = "", vr: str = "") -> Attribute:
 def _public(name: str, level: Level, vr: str) -> Attribute:
     tag = name.translate(_SEPARATORS).upper()
     if not _TAG.fullmatch(tag):
-        number = tag_for_keyword(name)
+        number = tag_for_keyword(name) if name else None
         if number is None:
             raise Invalid(
                 f"{name!r} is no keyword of PS3.6 and no tag",

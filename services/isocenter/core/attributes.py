@@ -169,7 +169,8 @@ class Attributes:
     def named(self, tag: str, creator: str = "") -> Attribute | None:
         """The row of an attribute as data sets and queries name it: a private one by its tag in the
         block of this creator."""
-        return self._by_tag.get(unblocked(tag, creator) if creator else tag)
+        in_a_block = creator and tag[4:6] != "00"
+        return self._by_tag.get(unblocked(tag, creator) if in_a_block else tag)
 
     def of_level(self, level: Level) -> tuple[Attribute, ...]:
         """The rows of one level."""

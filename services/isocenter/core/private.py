@@ -7,7 +7,6 @@ their creator's: `0029xx10 ACME 1.0`.
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -66,7 +65,7 @@ def values_as(vr: str, element: Mapping[str, Any]) -> object:
     try:
         raw = base64.b64decode(binary, validate=True)
         return CONVERTERS[vr](raw, _charset_of(raw), "<")
-    except (binascii.Error, struct.error):
+    except (ValueError, struct.error):
         return None
 
 

@@ -13,7 +13,6 @@ the attributes were added is looked at once more, and only then they count as fi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -125,15 +124,20 @@ class FillJob:
     async def _fill(self, state: FillState) -> FillState:
         """Fill on from a state; the one that is reached."""
         objects = 0
+        waiting: list[IndexEntry] = []
         parts = series_of_objects(self._storage, state.after)
         async with aclosing(generator(parts)) as every_series:
             async for series, found in every_series:
-                await self._fill_series(series, self._due(found, state), state.unfilled)
+                entries = await self._read(series, self._due(found, state))
+                waiting += [one for one in entries if one.attributes.keys() & state.unfilled]
+                waiting = await self._refill(waiting, _BATCH)
                 objects += len(found)
                 self._telemetry.count(FILL_OBJECTS, len(found))
                 if objects >= _STEP:
+                    await self._refill(waiting, 1)
                     looked = state.looked if state.again else state.looked + objects
                     return state.revised(after=found[-1][0].key, looked=looked)
+        await self._refill(waiting, 1)
         if state.again:
             return state.all_filled()
         looked = state.looked + objects
@@ -146,11 +150,9 @@ class FillJob:
         since = state.since - _CLOCKS
         return [one for one in found if one[1].modified_at.timestamp() >= since]
 
-    async def _fill_series(
-        self, series: SeriesName, found: Sequence[Found], tags: frozenset[str]
-    ) -> None:
+    async def _read(self, series: SeriesName, found: Sequence[Found]) -> Sequence[IndexEntry]:
         if not found:
-            return
+            return ()
         count = Count()
         entries = await read_series(self._storage, self._index.attributes, series, found, count)
         if count.problems:
@@ -158,13 +160,14 @@ class FillJob:
                 "objects cannot be read for attributes that were added",
                 extra={"objects": len(count.problems)},
             )
-        with_one = [entry for entry in entries if entry.attributes.keys() & tags]
-        for start in range(0, len(with_one), _BATCH):
-            await self._refill(with_one[start : start + _BATCH])
+        return entries
 
-    async def _refill(self, entries: Sequence[IndexEntry]) -> None:
-        await self._index.refill(entries)
-        await asyncio.sleep(0)  # what consumes in this process goes on
+    async def _refill(self, entries: list[IndexEntry], least: int) -> list[IndexEntry]:
+        """Refill while there are at least so many; those that are left."""
+        while len(entries) >= least:
+            await self._index.refill(entries[:_BATCH])
+            entries = entries[_BATCH:]
+        return entries
 
     def _remaining(self) -> int:
         return max(self._state.total - self._state.looked, 0) if self._state.unfilled else 0
