@@ -9,6 +9,7 @@ import pytest
 
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     RebuildProgress,
     ReplayProgress,
     Stored,
@@ -351,6 +352,15 @@ async def test_a_reader_that_stops_reading_stops_the_writer():
 
 
 # --- query ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_not_filled_is_told_with_how_far_it_is(service):
+    api, fake = await service("query")
+    assert await api.unfilled() == {
+        "00180010": FillProgress(7, 2**40),
+        "0029xx10 ACME 1.0": FillProgress(0, 1),
+    }
+    assert fake.asked == [("unfilled",)]
 
 
 async def test_a_search_is_asked_and_answered_in_full(service):

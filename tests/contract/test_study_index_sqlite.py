@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from contract.study_index_attributes_suite import AddedAttributesSuite, Opened
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
 from isocenter.adapters.index import directory, searching
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.matching import Level, Search
-from isocenter.core.ports import Totals
+from isocenter.core.ports import StudyIndex, Totals
 from support.index_oracle import entry
 
 
@@ -30,6 +32,22 @@ class TestSqliteIndex(StudyIndexSuite):
         index = await SqliteIndex.open(tmp_path / "index")
         yield index
         await index.close()
+
+
+class TestAddedAttributesOfSqliteIndex(AddedAttributesSuite):
+    __test__ = True
+
+    @pytest.fixture
+    async def opened(self, tmp_path: Path) -> AsyncIterator[Opened]:
+        indices: list[SqliteIndex] = []
+
+        async def open_it(table: Attributes) -> StudyIndex:
+            indices.append(await SqliteIndex.open(tmp_path / "index", table))
+            return indices[-1]
+
+        yield open_it
+        for index in indices:
+            await index.close()
 
 
 class TestWalkingSqliteIndex(TestSqliteIndex):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     Frame,
     PixelFormat,
     RebuildProgress,
@@ -231,6 +232,10 @@ class FakeQuery(Fake):
     async def count(self, search: Search) -> int:
         self._ask(search)
         return 2**40
+
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        self._ask("unfilled")
+        return {"00180010": FillProgress(7, 2**40), "0029xx10 ACME 1.0": FillProgress(0, 1)}
 
 
 class FakeTranscoding(Fake):

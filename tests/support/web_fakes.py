@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmwrite
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     Frame,
     PixelFormat,
     Rendering,
@@ -24,6 +25,7 @@ from isocenter.core.apis import (
     StoredInstance,
     Versions,
 )
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
 from isocenter.core.events import Source
@@ -77,6 +79,7 @@ class FakeQuery:
     searches: list[Search] = field(default_factory=list)
     counts: int = 0
     closed: int = 0
+    lacking: list[str] = field(default_factory=list)  # attributes that are being filled
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.searches.append(search)
@@ -93,6 +96,9 @@ class FakeQuery:
     async def count(self, search: Search) -> int:
         self.counts += 1
         return len(self.answers)
+
+    async def unfilled(self) -> dict[str, FillProgress]:
+        return {tag: FillProgress(1, 2) for tag in self.lacking}
 
 
 @dataclass
@@ -291,6 +297,7 @@ class Web:
     feed: ChangeFeed = field(init=False)
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
+    attributes: Attributes = BUILT_IN
 
     def __post_init__(self) -> None:
         self.feed = ChangeFeed(self.bus)
@@ -306,6 +313,7 @@ class Web:
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
             readiness=lambda: self.problems,
+            attributes=self.attributes,
             telemetry=self.telemetry,
         )
 

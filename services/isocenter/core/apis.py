@@ -238,8 +238,20 @@ class Storage(Protocol):
 # --- query ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class FillProgress:
+    """How far an attribute that was added to the table is filled."""
+
+    looked: int  # objects
+    total: int  # objects, about
+
+
 class Query(Protocol):
-    """DICOM matching (PS3.4 C.2.2.2) over the index."""
+    """DICOM matching (PS3.4 C.2.2.2) over the index.
+
+    A private attribute of the table is asked for by its tag, in any block, beside a key of that
+    block's Private Creator, and answered so.
+    """
 
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches, in a stable order. Closing the iterator stops the work."""
@@ -247,6 +259,11 @@ class Query(Protocol):
 
     async def count(self, search: Search) -> int:
         """How many answers there are without limit and offset."""
+        ...
+
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        """The added attributes by which searches do not find everything yet, by their tag in the
+        table."""
         ...
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
+from isocenter.core.fill_state import HoldsAttributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Search
 
@@ -288,7 +289,7 @@ class Match:
 FEED = "indexing"  # the group of consumers that fills an index
 
 
-class StudyIndex(Protocol):
+class StudyIndex(HoldsAttributes, Protocol):
     """Documents of instances, series and studies, disposable: rebuilt from objects alone.
 
     - Series, study and patient answers are derived from the instances by `core.attributes.merge`,
@@ -329,6 +330,11 @@ class StudyIndex(Protocol):
         """Forget these versions; unknown ones are ignored."""
         ...
 
+    async def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """Give versions that are held the attributes of these entries, and change nothing else of
+        them; entries of others are ignored. Visible and durable on return."""
+        ...
+
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches, at most `search.limit` from `search.offset`. Bounded memory:
         closing the iterator stops the work."""
@@ -343,7 +349,7 @@ class StudyIndex(Protocol):
         ...
 
     async def scratch(self) -> ScratchIndex:
-        """An empty index beside the one in use, for a rebuild."""
+        """An empty index beside the one in use, for a rebuild. It counts as filled."""
         ...
 
     async def close(self) -> None:

@@ -155,12 +155,14 @@ class SearchArchiveRequest(_message.Message):
     def __init__(self, level: _Optional[_Union[_query_pb2.Level, str]] = ..., match: _Optional[_Iterable[_Union[SearchArchiveRequest.Match, _Mapping]]] = ..., include: _Optional[_Iterable[str]] = ..., include_all: bool = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., fuzzy: bool = ..., order: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SearchArchiveResponse(_message.Message):
-    __slots__ = ("answers", "ignored")
+    __slots__ = ("answers", "ignored", "incomplete")
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedScalarFieldContainer[bytes]
     ignored: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, answers: _Optional[_Iterable[bytes]] = ..., ignored: _Optional[_Iterable[str]] = ...) -> None: ...
+    incomplete: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, answers: _Optional[_Iterable[bytes]] = ..., ignored: _Optional[_Iterable[str]] = ..., incomplete: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchChangesRequest(_message.Message):
     __slots__ = ("since",)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc.aio
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Role
@@ -40,6 +41,7 @@ def port(
     transcoding: Transcoding,
     audit_log: AuditLog,
     feed: ChangeFeed,
+    attributes: Attributes = BUILT_IN,
     telemetry: Telemetry = OFF,
 ) -> RpcServer:
     """The port of the settings, which several processes may share."""
@@ -51,6 +53,7 @@ def port(
         transcoding=transcoding,
         audit_log=audit_log,
         feed=feed,
+        attributes=attributes,
     )
     return RpcServer(
         [_Archive(servicer)],

@@ -9,6 +9,7 @@ import grpc.aio
 import orjson
 
 from isocenter.core.apis import Ingest, Query, StoredInstance, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import Invalid, NotFound, Unsupported
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName, is_uid
@@ -50,6 +51,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         transcoding: Transcoding,
         audit_log: AuditLog,
         feed: ChangeFeed,
+        attributes: Attributes = BUILT_IN,
     ) -> None:
         self._settings = settings
         self._ingest = ingest
@@ -59,6 +61,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self._transcoding = transcoding
         self._audit_log = audit_log
         self._feed = feed
+        self._attributes = attributes
         self._bulk_root = f"{settings.public_url}/dicomweb".encode("ascii")
 
     @answers_errors
@@ -167,16 +170,22 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         asked = self._asked(request)
         await self._searched(context, asked)
         ignored = list(asked.ignored)
+        incomplete: list[str] = []
+        if asked.added:  # before the search, for they may be filled when it ends
+            unfilled = await self._query.unfilled()
+            incomplete = [name for tag, name in asked.added.items() if tag in unfilled]
         async with aclosing(generator(self._query.search(asked.search()))) as batches:
             async for batch in batches:
                 found = [
                     orjson.dumps(match.attributes).replace(_BULK_BASE, self._bulk_root)
                     for match in batch
                 ]
-                yield archive_pb2.SearchArchiveResponse(answers=found, ignored=ignored)
-                ignored = []
-        if ignored:
-            yield archive_pb2.SearchArchiveResponse(ignored=ignored)
+                yield archive_pb2.SearchArchiveResponse(
+                    answers=found, ignored=ignored, incomplete=incomplete
+                )
+                ignored, incomplete = [], []
+        if ignored or incomplete:
+            yield archive_pb2.SearchArchiveResponse(ignored=ignored, incomplete=incomplete)
 
     @answers_errors
     async def CountArchive(  # noqa: N802
@@ -200,7 +209,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         parameters += [("fuzzymatching", "true")] if request.fuzzy else []
         parameters += [("orderby", ",".join(request.order))] if request.order else []
         most = self._settings.max_results
-        asked = read(level, parameters, {}, most)
+        asked = read(level, parameters, {}, most, self._attributes)
         asked.limit = min(most, request.limit) if request.HasField("limit") else most
         asked.offset = request.offset
         return asked

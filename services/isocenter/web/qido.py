@@ -8,7 +8,7 @@ from dataclasses import replace
 import orjson
 
 from isocenter.core.apis import Query
-from isocenter.core.attributes import BY_TAG, DEPTH
+from isocenter.core.attributes import BY_TAG, DEPTH, Attributes
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.core.matching import JsonAttributes, Level, Search
@@ -58,8 +58,9 @@ _PATHS: dict[Level, tuple[tuple[str, str], ...]] = {
 class Qido:
     """The search transaction."""
 
-    def __init__(self, *, query: Query, audit_log: AuditLog) -> None:
+    def __init__(self, *, query: Query, audit_log: AuditLog, attributes: Attributes) -> None:
         self._query = query
+        self._attributes = attributes
         self._audit_log = audit_log
 
     def search(self, level: Level) -> Handler:
@@ -73,7 +74,8 @@ class Qido:
     async def _handle(self, exchange: Exchange, level: Level) -> None:
         frame = framing(exchange)
         fixed = {_FIXED[name]: uid for name, uid in exchange.path.items()}
-        asked = read(level, exchange.query, fixed, exchange.settings.max_results)
+        most = exchange.settings.max_results
+        asked = read(level, exchange.query, fixed, most, self._attributes)
         above = [
             one
             for name, one in _LEVELS.items()
@@ -85,6 +87,8 @@ class Qido:
             asked.include |= dict.fromkeys((*_REQUIRED[one], *_CONDITIONAL[one]))
         write = _writer(level, exchange.root, frame, above)
         await self._record(exchange, asked)
+        if asked.added:  # before the search, for they may be filled when it ends
+            asked.unfilled = sorted((await self._query.unfilled()).keys() & asked.added.keys())
         search = asked.search()
         async with closing(self._query.search(search)) as batches:
             await self._answer(exchange, asked, search, batches, write, frame)
@@ -183,6 +187,9 @@ def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes,
     if asked.ignored:
         names = ", ".join(ascii(name[:64])[1:-1] for name in list(asked.ignored)[:16])
         texts.append(f"These attributes are not supported and were ignored: {names}")
+    if asked.unfilled:
+        names = ", ".join(asked.added[tag] for tag in asked.unfilled)
+        texts.append(f"{_UNFILLED}: {names}")
     if asked.empty_values:
         texts.append(_NO_EMPTY_VALUES)
     rest = total - asked.offset - (asked.limit or 0)
@@ -191,6 +198,10 @@ def _warnings(exchange: Exchange, asked: Asked, total: int) -> list[tuple[bytes,
     return [warning(exchange.root, text) for text in texts]
 
 
+_UNFILLED = (
+    "These attributes are being filled for what was stored before they were added; "
+    "matches may be missing"
+)
 _NO_EMPTY_VALUES = (
     "The emptyvaluematching parameter is not supported. "
     "Empty Value Matching has not been performed."

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.matching import Level
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
@@ -51,13 +52,14 @@ def application(
     audit_log: AuditLog,
     feed: ChangeFeed,
     readiness: Callable[[], Sequence[str]],
+    attributes: Attributes = BUILT_IN,
     telemetry: Telemetry = OFF,
 ) -> Application:
     """Everything that is served, as one table of routes."""
     changes = Changes(feed=feed, audit_log=audit_log)
     retrieving = Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry)
     stow = Stow(ingest=ingest)
-    qido = Qido(query=query, audit_log=audit_log)
+    qido = Qido(query=query, audit_log=audit_log, attributes=attributes)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
     bulk_data = BulkData(retrieving=retrieving, frames=frames)
@@ -184,6 +186,7 @@ async def build(env: Env) -> Role:
         audit_log=audit_log,
         feed=feed,
         readiness=env.readiness,
+        attributes=env.attributes,
         telemetry=env.telemetry,
     )
     if env.telemetry.on:
@@ -200,6 +203,7 @@ async def build(env: Env) -> Role:
             transcoding=transcoding,
             audit_log=audit_log,
             feed=feed,
+            attributes=env.attributes,
             telemetry=env.telemetry,
         )
 

@@ -192,6 +192,7 @@ async def test_the_role_consumes_until_it_is_drained(archive) -> None:
         archive=ArchiveTotals(archive.index, OFF),
         indexer=archive.indexer(),
         settler=archive.settler(),
+        fill_job=archive.fill_job(),
         sweep=archive.sweep_job(),
         purge=archive.purge_job(),
     )

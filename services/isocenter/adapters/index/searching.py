@@ -269,15 +269,14 @@ def _accepted(doc: bytes, criteria: Sequence[Criterion]) -> bool:
 
 
 def _decoded(
-    doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None
+    doc: bytes, wanted: frozenset[str], above: JsonAttributes | None = None
 ) -> JsonAttributes:
     attributes: JsonAttributes = orjson.loads(doc)
-    if wanted is not None:
-        attributes = {tag: attributes[tag] for tag in attributes if tag in wanted or tag == TRACE}
+    attributes = {tag: attributes[tag] for tag in attributes if tag in wanted or tag == TRACE}
     return {**above, **attributes} if above else attributes
 
 
-def _match(doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None) -> Match:
+def _match(doc: bytes, wanted: frozenset[str], above: JsonAttributes | None = None) -> Match:
     attributes = _decoded(doc, wanted, above)
     trace = attributes.pop(TRACE, None)
     return Match(attributes, trace["Value"][0]) if trace else Match(attributes)
