@@ -51,11 +51,9 @@ class Consumer(Protocol):
     """One member of a consumer group. At any time a partition belongs to one member at most."""
 
     async def poll(self, max_records: int, timeout: float) -> Sequence[Delivery]:
-        """The next events after the last ones polled, in order within a partition.
-
-        Waits up to `timeout` seconds for the first; an empty answer is no error. After a member
-        is lost, another takes over from the last commit: events may be delivered again.
-        """
+        """The next events after the last ones polled, in order within a partition. Waits up to
+        `timeout` seconds for the first; an empty answer is no error. After a member is lost,
+        another takes over from the last commit: events may be delivered again."""
         ...
 
     def owns(self, delivery: Delivery) -> bool:
@@ -184,11 +182,8 @@ class BlobStore(Protocol):
     """
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
-        """Create a blob of the concatenated buffers.
-
-        `digest` is the SHA-256 that the caller computed of what it meant to write; the bytes
-        are checked against it where they enter the store (`Corrupted` if they differ).
-        """
+        """Create a blob of the concatenated buffers. `digest` is the SHA-256 of what the caller
+        meant to write; they are checked against it where they enter the store (`Corrupted`)."""
         ...
 
     async def stage(self) -> StagedBlob:
@@ -223,8 +218,8 @@ class BlobStore(Protocol):
         ...
 
     async def move(self, key: str, target: str) -> None:
-        """Give a blob another key, at no moment under neither and durably only under the other on
-        return; moving again what was moved is a success. Raises `NotFound`."""
+        """Give a blob another key, at no moment under neither; durable on return, and a success
+        again. Raises `NotFound`."""
         ...
 
     async def free_bytes(self) -> int | None:
