@@ -148,6 +148,7 @@ def _tell(target: Target, memory: dict[str, int]) -> None:
         "statuses": dict(sorted(ledger.statuses.items())),
         "closed_without_answer": ledger.unanswered,
         "slowest_seconds": round(ledger.seconds, 2),
+        "slowest": ledger.slowest,
         "resident_mib_before": {name: size >> 20 for name, size in memory.items()},
         "resident_mib_after": {name: size >> 20 for name, size in target.resident().items()},
     }

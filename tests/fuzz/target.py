@@ -51,6 +51,7 @@ class Ledger:
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0  # broken requests whose connection was closed
     seconds: float = 0.0  # the longest
+    slowest: str = ""  # the beginning of that request
 
     @property
     def total(self) -> int:
@@ -187,7 +188,8 @@ class Target:
             if sending:
                 sending.join(SECONDS)
         took = time.monotonic() - began
-        self.ledger.seconds = max(took, self.ledger.seconds)
+        if took > self.ledger.seconds:
+            self.ledger.seconds, self.ledger.slowest = took, f"{head[:300]} {(body or b'')[:100]!r}"
         if answer is None:
             if not may_break:
                 raise Violation(f"the connection ended without an answer to {head[:1000]!r}")
