@@ -213,7 +213,7 @@ def _followed(draw: st.DrawFn, text: str) -> bytes:
 _IN_VALUE = '"LO", "Value": ['
 _JSON_DAMAGE: Sequence[Damage] = [
     lambda _, text: text[1:-1],
-    lambda _, text: text[0] + "{}," * 2000 + text[1:],
+    lambda _, text: text[0] + "{}," * 200 + text[1:],
     _put(_IN_VALUE, f"{_IN_VALUE}{'9' * 5000}, ", f"{_IN_VALUE}1e999, ", f"{_IN_VALUE}-0.0, "),
     _put(_IN_VALUE, f"{_IN_VALUE}NaN, ", f"{_IN_VALUE}Infinity, ", f"{_IN_VALUE}01, "),
     _put(_IN_VALUE, *(_IN_VALUE + "[" * n + "]" * n + ", " for n in (190, 1000, 1100, 100_000))),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -15,10 +16,11 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from fuzz.target import MARK, PROBLEM, Answer, Violation
+from support.harness import Isocenter
 
 METHODS = ("get", "head", "post", "options")
 OTHER_METHODS = ("PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
-# The parser and the table of routes answer so before there is an operation.
+# The parser answers so, and the table of routes: before there is an operation.
 _BEFORE_OPERATIONS = frozenset({"400", "405", "431"})
 
 _GARBAGE = st.one_of(
@@ -46,6 +48,22 @@ class Described:
 
     document: Mapping[str, Any]
     known: Mapping[str, Sequence[str]]  # of path parameters: values
+
+    @classmethod
+    def of(cls, isocenter: Isocenter, reference: Iterable[str]) -> Described:
+        """The server's own description; `reference`: addresses of instances."""
+        with urllib.request.urlopen(f"{isocenter.http_url}/api/openapi.json") as answer:
+            document = json.load(answer)
+        parts = [address.split("/") for address in reference]
+        known = {
+            "study": sorted({one[2] for one in parts}),
+            "series": sorted({one[4] for one in parts}),
+            "instance": sorted({one[6] for one in parts}),
+            "frames": ["1", "2", "1,2,3", "9"],
+            "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
+            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js"],
+        }
+        return cls(document, known)
 
     def _resolved(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         reference = node.get("$ref")
@@ -89,7 +107,9 @@ class Described:
     def _segment(self, name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[str]:
         there = st.sampled_from(list(self.known[name]))
         pattern = schema.get("pattern")
-        allowed = st.from_regex(pattern, fullmatch=True) if pattern else _GARBAGE
+        longest = schema.get("maxLength", 1000)
+        conforming = st.from_regex(pattern or ".*", fullmatch=True)
+        allowed = conforming.filter(lambda text: len(text) <= longest) if pattern else _GARBAGE
         escaped = _GARBAGE.map(lambda text: quote(text, safe="%/."))
         return st.integers(0, 9).flatmap(
             lambda dice: there if dice < 8 else allowed if dice == 8 else escaped
@@ -105,14 +125,14 @@ class Described:
     def judge(self, method: str, path: str, answer: Answer) -> None:
         """Raises `Violation` for an answer that the document does not have."""
         status = str(answer.status)
-        template = self._template(path)
+        template = self._template(unquote(path))
         operation = self.document["paths"].get(template, {}).get(method.lower())
         if operation is None or template is None:
-            allowed = {"405"} if template else {"404"}
-            if status not in allowed | _BEFORE_OPERATIONS and method != "OPTIONS":
+            allowed = _BEFORE_OPERATIONS if template else {"404"}
+            if status not in allowed and method != "OPTIONS":
                 raise Violation(f"{status} to {method} {path}, which is not described")
             return
-        if status in _BEFORE_OPERATIONS - {"405"}:
+        if status == "431":
             return
         response = operation["responses"].get(status)
         if response is None:
@@ -128,7 +148,7 @@ class Described:
             last = re.findall(r"\{(path|file)\}$", template)
             pattern = re.sub(r"\{(?:path|file)\}$", ".*" if last else "", template)
             pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
-            if "parameters" in item and re.fullmatch(pattern, path):
+            if "parameters" in item and re.fullmatch(pattern, path, re.DOTALL):
                 return str(template)
         return None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import h11
+import httpx
 
 from support.harness import Isocenter
 
@@ -51,6 +52,7 @@ class Ledger:
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0  # broken requests whose connection was closed
     seconds: float = 0.0  # the longest
+    slowest: str = ""  # the beginning of that request
 
     @property
     def total(self) -> int:
@@ -145,6 +147,19 @@ class Target:
         self.ledger = Ledger()
         self._connection: Connection | None = None
         self.judge: Any = None
+        self.memory: dict[str, int] = {}
+        self.sockets: dict[str, int] = {}
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """What it holds now is what it needs."""
+        self.memory, self.sockets = self.resident(), self.descriptors()
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
 
     def connect(self) -> Connection:
         """A connection of its own."""
@@ -187,7 +202,8 @@ class Target:
             if sending:
                 sending.join(SECONDS)
         took = time.monotonic() - began
-        self.ledger.seconds = max(took, self.ledger.seconds)
+        if took > self.ledger.seconds:
+            self.ledger.seconds, self.ledger.slowest = took, f"{head[:150]!r} {(body or b"")[:100]!r}"
         if answer is None:
             if not may_break:
                 raise Violation(f"the connection ended without an answer to {head[:1000]!r}")
@@ -250,6 +266,15 @@ class Target:
         names = [(name, one.pid) for name, one in self.isocenter.processes.items()]
         known = {pid for _, pid in names}
         return names + [(f"child-{pid}", pid) for pid in self.isocenter.pids() if pid not in known]
+
+
+def store(isocenter: Isocenter, content: bytes) -> None:
+    """By an ordinary client."""
+    answer = httpx.post(
+        f"{isocenter.dicomweb}/studies", content=content, timeout=60,
+        headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
 
 
 def _check_problem(answer: Answer, told: str) -> None:

@@ -34,7 +34,9 @@ from isocenter.web.pictures import IMAGE_TYPES, PDF
 WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
-_UID = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$"
+_UID: Mapping[str, object] = {
+    "type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$",
+}  # fmt: skip
 _FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
 
 
@@ -65,9 +67,9 @@ class Operation:
 PATH_PARAMETERS: Mapping[str, Parameter] = {
     one.name: one
     for one in (
-        Parameter("study", "Study Instance UID", {"type": "string", "pattern": _UID}),
-        Parameter("series", "Series Instance UID", {"type": "string", "pattern": _UID}),
-        Parameter("instance", "SOP Instance UID", {"type": "string", "pattern": _UID}),
+        Parameter("study", "Study Instance UID", _UID),
+        Parameter("series", "Series Instance UID", _UID),
+        Parameter("instance", "SOP Instance UID", _UID),
         Parameter("frames", "frame numbers from 1, separated by commas",
                   {"type": "string", "pattern": _FRAMES}),
         Parameter("deletion", "id of a deletion"),

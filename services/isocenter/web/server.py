@@ -7,7 +7,7 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Sized
+from collections.abc import MutableMapping, Sized
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.web.exchange import ABORT, ASGIApp
+from isocenter.web.exchange import ABORT, ASGIApp, Exchange, Receive, Send
 from isocenter.web.problems import Problem, document
 from isocenter.web.settings import WebSettings
 
@@ -32,6 +32,11 @@ _LINGER = 1.0  # seconds
 _REFUSAL = (
     b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+)
+_TOO_MANY = Problem(
+    503,
+    "there are too many connections; send again later",
+    [(b"retry-after", b"5"), (b"connection", b"close")],
 )
 
 
@@ -245,6 +250,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await(self) -> None:
         """The rest of a head or a body has to come in time."""
+        self._arrived()
         self._deadline = self.loop.call_later(self._settings.stall_timeout, self.transport.close)
 
     def _arrived(self) -> None:
@@ -257,8 +263,9 @@ class HttpServer:
     """One listener with its connections."""
 
     def __init__(self, application: ASGIApp, settings: WebSettings) -> None:
+        self._application = application
         config = uvicorn.Config(
-            application,
+            self._answer,
             http=partial(BoundedProtocol, settings),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
@@ -267,7 +274,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
             timeout_keep_alive=settings.keep_alive,
             backlog=_BACKLOG,
         )
@@ -278,6 +284,13 @@ class HttpServer:
         self._socket: socket.socket | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.port = 0
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request, unless there are too many connections."""
+        if len(self._server.server_state.connections) <= self._settings.max_connections:
+            await self._application(scope, receive, send)
+            return
+        await Exchange(scope, receive, send, self._settings).fail(_TOO_MANY)
 
     @property
     def listening(self) -> bool:

@@ -145,6 +145,21 @@ async def test_a_body_that_was_answered_before_its_end_is_not_awaited_for_ever()
             await asyncio.sleep(0.05)
 
 
+async def test_too_many_connections_are_answered_with_a_problem_document() -> None:
+    web = Web(settings=WebSettings(port=0, max_connections=2))
+    async with web.listening() as (role, _):
+        held = [await asyncio.open_connection("127.0.0.1", role.port) for _ in range(2)]
+        for reader, writer in held:
+            writer.write(GET)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
+        writer.write(GET)
+        (answer,) = answers(await asyncio.wait_for(reader.read(), 10))
+        assert_problem(answer, 503)
+        for _, writer in held:
+            writer.transport.abort()
+
+
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
 async def test_a_request_to_upgrade_is_answered_and_is_the_last(
     protocol: bytes, caplog: pytest.LogCaptureFixture
