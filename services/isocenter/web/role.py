@@ -141,7 +141,7 @@ class WebRole(Role):
         self._server = HttpServer(served, settings)
         self._feed = feed
         self._make_api = api
-        self._api = Role()
+        self._api: Role | None = None
 
     @property
     def port(self) -> int:
@@ -152,23 +152,26 @@ class WebRole(Role):
         """Raises `Unavailable` if a port is taken."""
         await self._server.start()
         if self._make_api is not None:
-            self._api = await asyncio.to_thread(self._make_api)
-            await self._api.start()
+            api = await asyncio.to_thread(self._make_api)
+            await api.start()
+            self._api = api
 
     async def drain(self) -> None:
         """Accept nothing new and let requests under way finish."""
         self._feed.stop()
-        await asyncio.gather(self._server.drain(), self._api.drain())
+        await asyncio.gather(self._server.drain(), *([self._api.drain()] if self._api else []))
 
     async def stop(self) -> None:
         """Close every connection."""
         await self._server.stop()
-        await self._api.stop()
+        if self._api is not None:
+            await self._api.stop()
 
     def problems(self) -> Sequence[str]:
         """Not listening, or draining."""
         http = () if self._server.listening else ("not listening for HTTP",)
-        return (*http, *self._api.problems())
+        opening = self._make_api is not None and self._api is None
+        return (*http, *(["not listening for gRPC yet"] if opening else []))
 
 
 async def build(env: Env) -> Role:
