@@ -35,8 +35,10 @@ def main(address: str, paths: list[str]) -> None:
         # telling; what is stored is found within a second.
         changes = archive.WatchChanges(archive_pb2.WatchChangesRequest(since="oldest"))
         for change in changes:
+            if not change.type.endswith(".StudyChanged"):  # the first tells a position alone
+                continue
             told = json.loads(change.data)
-            if change.type.endswith(".StudyChanged") and told["study"] == name.study:
+            if told["study"] == name.study:
                 print(f"the study now has {told['instanceCount']} instances")
                 changes.cancel()
                 break

@@ -131,8 +131,9 @@ async def _fill(settings: Settings, servers: Mapping[str, Upkeep]) -> None:
 def complain_about(settings: Settings) -> None:
     """Raises `Unavailable` for what no process could start with: backends and listeners; `Invalid`
     for certificates."""
-    if (tls := settings.gateway.tls) is not None:
-        tls.read()
+    for tls in (settings.gateway.tls, settings.web.grpc_tls):
+        if tls is not None:
+            tls.read()
     for look in (_backends, _ports):
         wrong = [finding for finding in look(settings) if finding.fix]
         if wrong:
@@ -218,13 +219,13 @@ def _listening_fix(key: str, error: OSError) -> str:
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:
-    for tls in (settings.rpc.tls, settings.gateway.tls):
+    for tls in (settings.rpc.tls, settings.gateway.tls, settings.web.grpc_tls):
         if tls is not None:
             yield _certificate(tls)
 
 
 def _certificate(tls: Tls) -> Finding:
-    what = f"{tls.section}.certificate_file {tls.certificate}"
+    what = f"{tls.setting('certificate_file')} {tls.certificate}"
     try:
         end = valid_until(tls.read().certificate)
     except Invalid as error:

@@ -172,7 +172,8 @@ def banner(settings: Settings) -> str:
     warning = (
         "" if web.host in LOOPBACK else "\nThere is no sign-in: whoever reaches it sees images.\n"
     )
-    grpc = f"  gRPC           {_shown(web.host)}:{web.grpc_port}\n" if web.grpc_port else ""
+    tls = " with TLS" if web.grpc_tls else ""
+    grpc = f"  gRPC           {_shown(web.host)}:{web.grpc_port}{tls}\n" if web.grpc_port else ""
     return f"""
 Isocenter is up. Data directory: {settings.data.resolve()}
 

@@ -13,14 +13,13 @@ from isocenter.core.matching import Search
 from isocenter.core.ports import Match
 from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
+from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import search_from, search_to
 from isocenter.v1 import indexing_pb2, indexing_pb2_grpc, query_pb2, query_pb2_grpc
 
 Context = grpc.aio.ServicerContext[object, object]
-
-_RESPONSE_BYTES = 1024 * 1024  # after which a batch goes on in another message
 
 
 class QueryServicer(
@@ -39,8 +38,8 @@ class QueryServicer(
         del context
         async with aclosing(generator(self._service.search(search_from(request)))) as batches:
             async for batch in batches:
-                for response in _responses(batch):
-                    yield response
+                for matches in in_messages(orjson.dumps(match.attributes) for match in batch):
+                    yield query_pb2.SearchResponse(matches=matches)
 
     @answers_errors
     async def Count(  # noqa: N802 (named in the proto)
@@ -62,22 +61,6 @@ class QueryServicer(
                 for tag, one in (await self._service.unfilled()).items()
             }
         )
-
-
-def _responses(batch: Sequence[Match]) -> list[query_pb2.SearchResponse]:
-    """One message for a batch, several for one of very long answers."""
-    responses: list[query_pb2.SearchResponse] = []
-    matches: list[bytes] = []
-    size = 0
-    for match in batch:
-        matches.append(orjson.dumps(match.attributes))
-        size += len(matches[-1])
-        if size >= _RESPONSE_BYTES:
-            responses.append(query_pb2.SearchResponse(matches=matches))
-            matches, size = [], 0
-    if matches:
-        responses.append(query_pb2.SearchResponse(matches=matches))
-    return responses
 
 
 class QueryClient:

@@ -132,7 +132,9 @@ class ArchiveServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchChanges(self, request, context):
-        """Events of instances and studies from a position on, for ever. See docs/events.md.
+        """Events of instances and studies from a position on, for ever. See docs/events.md. The first
+        message comes at once and tells the position at which it begins, and nothing else. A process
+        that stops ends it with UNAVAILABLE: watch again from the last position.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,10 @@ class ArchiveServiceStub:
     CountArchive: _grpc.UnaryUnaryMultiCallable[_archive_pb2.SearchArchiveRequest, _query_pb2.CountResponse]
     """How many answers there are without limit and offset."""
     WatchChanges: _grpc.UnaryStreamMultiCallable[_archive_pb2.WatchChangesRequest, _archive_pb2.WatchChangesResponse]
-    """Events of instances and studies from a position on, for ever. See docs/events.md."""
+    """Events of instances and studies from a position on, for ever. See docs/events.md. The first
+    message comes at once and tells the position at which it begins, and nothing else. A process
+    that stops ends it with UNAVAILABLE: watch again from the last position.
+    """
 
 @_typing.type_check_only
 class ArchiveServiceAsyncStub(ArchiveServiceStub):
@@ -75,7 +78,10 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
     CountArchive: _aio.UnaryUnaryMultiCallable[_archive_pb2.SearchArchiveRequest, _query_pb2.CountResponse]  # type: ignore[assignment]
     """How many answers there are without limit and offset."""
     WatchChanges: _aio.UnaryStreamMultiCallable[_archive_pb2.WatchChangesRequest, _archive_pb2.WatchChangesResponse]  # type: ignore[assignment]
-    """Events of instances and studies from a position on, for ever. See docs/events.md."""
+    """Events of instances and studies from a position on, for ever. See docs/events.md. The first
+    message comes at once and tells the position at which it begins, and nothing else. A process
+    that stops ends it with UNAVAILABLE: watch again from the last position.
+    """
 
 class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -142,6 +148,9 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archive_pb2.WatchChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_archive_pb2.WatchChangesResponse], _abc.AsyncIterator[_archive_pb2.WatchChangesResponse]]:
-        """Events of instances and studies from a position on, for ever. See docs/events.md."""
+        """Events of instances and studies from a position on, for ever. See docs/events.md. The first
+        message comes at once and tells the position at which it begins, and nothing else. A process
+        that stops ends it with UNAVAILABLE: watch again from the last position.
+        """
 
 def add_ArchiveServiceServicer_to_server(servicer: ArchiveServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

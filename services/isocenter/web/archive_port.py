@@ -11,12 +11,14 @@ from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Role
-from isocenter.runtime.rpc_server import RpcServer
+from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
 from isocenter.web.retrieving import Retrieving
 from isocenter.web.settings import WebSettings
+
+_MAX_REQUEST = 4 * 1024 * 1024  # bytes of a message: gRPC's own default, which programs know
 
 
 class _Archive(Role):
@@ -61,5 +63,7 @@ def port(
         settings.grpc_port,
         setting="web.grpc_port",
         shared=True,
+        tls=settings.grpc_tls,
+        limits=Limits(max_request=_MAX_REQUEST, max_calls=settings.grpc_max_calls),
         interceptors=[TracedServing(telemetry)] if telemetry.on else [],
     )

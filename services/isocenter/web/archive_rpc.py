@@ -10,7 +10,7 @@ import orjson
 
 from isocenter.core.apis import Ingest, Query, StoredInstance, Transcoding
 from isocenter.core.attributes import BUILT_IN, Attributes
-from isocenter.core.errors import Invalid, NotFound, Unsupported
+from isocenter.core.errors import Invalid, NotFound, Unavailable, Unsupported
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName, is_uid
 from isocenter.core.matching import Level, Search
@@ -21,13 +21,15 @@ from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.rpc_callers import Context, source_of
 from isocenter.runtime.rpc_errors import answers_errors
+from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_pieces import CHUNK, lean_server, piece, pieces
 from isocenter.runtime.rpc_stream import as_chunks, as_items
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import LEVELS, enum_from, name_to
 from isocenter.v1 import archive_pb2, archive_pb2_grpc, query_pb2, storage_pb2
 from isocenter.web.archive_storing import answers_of
-from isocenter.web.qido_keys import Asked, read
+from isocenter.web.problems import shown
+from isocenter.web.qido_keys import Asked, path, read
 from isocenter.web.retrieving import Retrieving, part10
 from isocenter.web.settings import WebSettings
 
@@ -69,7 +71,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request_iterator: AsyncIterator[archive_pb2.StoreObjectsRequest], context: Context
     ) -> AsyncIterator[archive_pb2.StoreObjectsResponse]:
         """Files, one after the other."""
-        answers = answers_of(request_iterator, self._ingest, source_of(context))
+        answers = answers_of(
+            request_iterator, self._ingest, source_of(context), self._settings.stall_timeout
+        )
         async with aclosing(answers) as told:
             async for answer in told:
                 yield answer
@@ -176,14 +180,14 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             incomplete = [name for tag, name in asked.added.items() if tag in unfilled]
         async with aclosing(generator(self._query.search(asked.search()))) as batches:
             async for batch in batches:
-                found = [
+                for found in in_messages(
                     orjson.dumps(match.attributes).replace(_BULK_BASE, self._bulk_root)
                     for match in batch
-                ]
-                yield archive_pb2.SearchArchiveResponse(
-                    answers=found, ignored=ignored, incomplete=incomplete
-                )
-                ignored, incomplete = [], []
+                ):
+                    yield archive_pb2.SearchArchiveResponse(
+                        answers=found, ignored=ignored, incomplete=incomplete
+                    )
+                    ignored, incomplete = [], []
         if ignored or incomplete:
             yield archive_pb2.SearchArchiveResponse(ignored=ignored, incomplete=incomplete)
 
@@ -203,6 +207,12 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         level = enum_from(LEVELS, request.level) if request.level else Level.STUDY
         if level is Level.PATIENT:
             raise Invalid("`level` is LEVEL_PATIENT", fix="search for studies by PatientID")
+        for name in (one.attribute for one in request.match):
+            if not path(name):  # else it would be read as another parameter of the query
+                raise Invalid(
+                    f"`match`: {shown(name)} is no attribute",
+                    fix="name attributes by keyword or by tag (PS3.18 8.3.4.1)",
+                )
         parameters = [(one.attribute, one.value) for one in request.match]
         parameters += [("includefield", name) for name in request.include]
         parameters += [("includefield", "all")] if request.include_all else []
@@ -231,7 +241,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     async def WatchChanges(  # noqa: N802
         self, request: archive_pb2.WatchChangesRequest, context: Context
     ) -> AsyncIterator[archive_pb2.WatchChangesResponse]:
-        """Changes until the caller cancels, or this process ends."""
+        """Changes until the caller cancels, or this process stops."""
         position = await self._feed.position(request.since or "now")
         await self._audit_log.record(
             AuditAction.QUERY,
@@ -239,6 +249,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             partition=DEFAULT_PARTITION,
             detail="gRPC WatchChanges",
         )
+        yield archive_pb2.WatchChangesResponse(position=position)
         while not self._feed.stopped:
             page = await self._feed.read(position, _WATCH_LIMIT, _WATCH_SECONDS)
             position = page.position
@@ -250,6 +261,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
                     position=change.position,
                     data=orjson.dumps(change.data).decode(),
                 )
+        raise Unavailable("this process stops", fix="watch again from the last position")
 
     # --- what all share --------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -25,6 +26,7 @@ from isocenter.v1 import archive_pb2 as pb
 from isocenter.v1 import archive_pb2_grpc, query_pb2
 from isocenter.web.archive_port import port
 from isocenter.web.settings import WebSettings
+from support.authority import Authority
 from support.web_fakes import CT, JPEG_LS, PDF, SERIES, STUDY, Web, data_set_of, part10, study
 
 INSTANCE = "1.2.3.4.5"
@@ -38,14 +40,23 @@ async def served(web: Web) -> AsyncIterator[archive_pb2_grpc.ArchiveServiceAsync
 
 
 @asynccontextmanager
-async def channel_to(web: Web) -> AsyncIterator[grpc.aio.Channel]:
+async def channel_to(
+    web: Web, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
     server = port(
-        WebSettings(port=0, grpc_port=0), ingest=web.ingest, storage=web.storage, query=web.query,
+        web.settings.model_copy(update={"grpc_port": 0}),
+        ingest=web.ingest, storage=web.storage, query=web.query,
         transcoding=web.transcoding, audit_log=web.audit, feed=web.feed,
     )  # type: ignore[arg-type]  # fmt: skip
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        address = f"127.0.0.1:{server.port}"
+        opened = (
+            grpc.aio.secure_channel(address, credentials)
+            if credentials
+            else grpc.aio.insecure_channel(address)
+        )
+        async with opened as channel:
             yield channel
     finally:
         web.feed.stop()
@@ -124,6 +135,72 @@ async def test_a_client_that_goes_away_within_a_file_leaves_nothing() -> None:
         done = stub.StoreObjects(files(part10("1.2.3.4.6")))
         assert [answer.name.instance async for answer in done] == ["1.2.3.4.6"]
     assert list(web.ingest.received) == ["1.2.3.4.6"]
+
+
+async def test_a_sender_that_stalls_is_cut_off_and_nothing_is_kept() -> None:
+    web = Web(WebSettings(port=0, stall_timeout=0.2))
+    async with served(web) as stub:
+        call = stub.StoreObjects()
+        await call.write(pb.StoreObjectsRequest(data=part10()[:300]))
+        async with asyncio.timeout(20):
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert web.ingest.received == {}
+
+
+async def test_a_message_that_is_too_long_is_refused() -> None:
+    web = Web()
+    async with served(web) as stub:
+        error = await failed(stub.StoreObjects(files(bytes(4 * 1024**2 + 1), size=8 * 1024**2)))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_more_calls_than_the_settings_allow_are_refused() -> None:
+    web = Web(WebSettings(port=0, grpc_max_calls=1))
+    async with served(web) as stub:
+        watching = stub.WatchChanges(pb.WatchChangesRequest())
+        async with asyncio.timeout(20):
+            await watching.read()
+            error = await failed(stub.CountArchive(pb.SearchArchiveRequest()))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        watching.cancel()
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("certificates_of_callers", [False, True])
+async def test_the_port_speaks_tls_and_knows_who_has_a_certificate(
+    certificates_of_callers: bool, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    own, program = authority.issue("pacs"), authority.issue("research")
+    wanted = authority.certificate if certificates_of_callers else None
+    settings = WebSettings(
+        port=0, grpc_certificate_file=own.certificate, grpc_key_file=own.key, grpc_ca_file=wanted
+    )
+    web = Web(settings)
+    ca = authority.certificate.read_bytes()
+    key, certificate = program.key.read_bytes(), program.certificate.read_bytes()
+    stranger = grpc.ssl_channel_credentials(ca)
+    known = grpc.ssl_channel_credentials(ca, key, certificate)
+    async with channel_to(web, known) as channel:
+        stub = archive_pb2_grpc.ArchiveServiceStub(channel)
+        await stub.CountArchive(pb.SearchArchiveRequest())
+    subject = "research" if certificates_of_callers else ""
+    source = web.audit.records[0][1]["source"]
+    assert (source.tls_subject, source.known) == (subject, bool(subject))
+    async with channel_to(web, stranger) as channel:
+        call = archive_pb2_grpc.ArchiveServiceStub(channel).CountArchive(pb.SearchArchiveRequest())
+        if certificates_of_callers:
+            assert (await failed(call)).code() is grpc.StatusCode.UNAVAILABLE
+        else:
+            await call
+
+
+@pytest.mark.parametrize("given", ["grpc_certificate_file", "grpc_key_file", "grpc_ca_file"])
+def test_tls_with_one_file_alone_is_refused(given: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="grpc_"):
+        WebSettings(**{given: tmp_path / "file"})
 
 
 # --- retrieve ------------------------------------------------------------------------------------
@@ -299,6 +376,28 @@ async def test_a_search_that_makes_no_sense_is_refused(request_) -> None:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_batch_of_long_answers_goes_in_messages_that_every_program_takes() -> None:
+    web = Web()
+    long = {"00081030": {"vr": "LO", "Value": ["x" * 100_000]}}
+    web.query.answers = [{**study(n), **long} for n in range(100)]
+    async with served(web) as stub:
+        answers = [one async for one in stub.SearchArchive(pb.SearchArchiveRequest())]
+    assert len(answers) > 1
+    found = [json.loads(one) for answer in answers for one in answer.answers]
+    assert found == web.query.answers
+
+
+@pytest.mark.parametrize("name", ["accept", "offset", "limit", "includefield", "NoKeyword", ""])
+async def test_a_match_of_what_is_no_attribute_is_refused(name: str) -> None:
+    web = Web()
+    match = [pb.SearchArchiveRequest.Match(attribute=name, value="1")]
+    async with served(web) as stub:
+        error = await failed(stub.SearchArchive(pb.SearchArchiveRequest(match=match)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "`match`" in str(error.details())
+    assert web.query.searches == []
+
+
 # --- changes and reflection ----------------------------------------------------------------------
 
 STORED = InstanceStored(
@@ -314,6 +413,8 @@ async def test_changes_are_watched_from_any_position_on() -> None:
     async with served(web) as stub:
         call = stub.WatchChanges(pb.WatchChangesRequest(since="oldest"))
         async with asyncio.timeout(20):
+            begin = await call.read()
+            assert (begin.id, begin.data) == ("", "")
             first = await call.read()
             assert json.loads(first.data)["instance"] == INSTANCE
             assert "SECRET" not in str(first)
@@ -322,12 +423,40 @@ async def test_changes_are_watched_from_any_position_on() -> None:
             second = await call.read()
             assert json.loads(second.data)["instance"] == "1.2.3.4.6"
         call.cancel()
-        again = stub.WatchChanges(pb.WatchChangesRequest(since=first.position))
-        async with asyncio.timeout(20):
-            assert (await again.read()).id == second.id
-        again.cancel()
+        for position, following in ((first.position, second), (begin.position, first)):
+            again = stub.WatchChanges(pb.WatchChangesRequest(since=position))
+            async with asyncio.timeout(20):
+                assert (await again.read()).position == position
+                assert (await again.read()).id == following.id
+            again.cancel()
         error = await failed(stub.WatchChanges(pb.WatchChangesRequest(since="yesterday")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_whoever_watches_from_now_on_is_told_at_once_where_that_is() -> None:
+    web = Web()
+    await web.bus.append(TOPIC_INSTANCES, [encode(STORED)])
+    async with served(web) as stub:
+        call = stub.WatchChanges(pb.WatchChangesRequest())
+        async with asyncio.timeout(20):
+            begin = await call.read()
+            call.cancel()
+            later = replace(STORED, name=replace(STORED.name, instance="1.2.3.4.6"))
+            await web.bus.append(TOPIC_INSTANCES, [encode(later)])
+            again = stub.WatchChanges(pb.WatchChangesRequest(since=begin.position))
+            await again.read()
+            assert json.loads((await again.read()).data)["instance"] == "1.2.3.4.6"
+        again.cancel()
+
+
+async def test_whoever_watches_is_told_when_the_process_stops() -> None:
+    web = Web()
+    async with served(web) as stub:
+        call = stub.WatchChanges(pb.WatchChangesRequest())
+        async with asyncio.timeout(20):
+            await call.read()
+            web.feed.stop()
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_reflection_tells_of_the_service() -> None:
