@@ -12,8 +12,9 @@ import io
 import socket
 import struct
 import termios
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,12 @@ from support.harness import Isocenter, running, wait_until
 
 MIB = 1024 * 1024
 CLIENTS = 8
-BOUND = 32 * MIB  # for each request
+BOUND = 32 * MIB  # for each request, in a process
 READ = 64 * 1024  # bytes, after which a client stops
 EDGE = 1448  # pixels: a frame of 4 MiB
 IMAGES, FRAMES, COMPRESSED = 48, 48, 24
 STILL = 12  # looks in a row that see no change
+HELD_OPEN = ("01", "08")  # states of a connection that we hold: ESTABLISHED, CLOSE_WAIT
 PARTS = 'multipart/related; type="application/dicom"'
 
 
@@ -98,29 +100,51 @@ def _store(isocenter: Isocenter, template: Dataset, count: int) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def memory(isocenter: Isocenter) -> int:
-    """Resident memory of all processes, bytes."""
-    pages = [Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in isocenter.pids()]
-    return sum(map(int, pages)) * 4096
+def named(isocenter: Isocenter) -> Mapping[int, str]:
+    """All processes, by what they are called."""
+    names = {process.pid: name for name, process in isocenter.processes.items()}
+    return {pid: names.get(pid, f"child {pid}") for pid in isocenter.pids()}
 
 
-def descriptors(isocenter: Isocenter) -> int:
-    """Open files and sockets of all processes."""
-    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in isocenter.pids())
+def memory(isocenter: Isocenter) -> Counter[str]:
+    """Resident memory of each process, bytes."""
+    found = Counter[str]()
+    for pid, name in named(isocenter).items():
+        found[name] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    return found
+
+
+def left_open(isocenter: Isocenter) -> Counter[str]:
+    """What there is because of clients: their connections, and objects being read or written.
+    Connections between our processes and files of indexes come and go by themselves."""
+    found = Counter[str]()
+    blobs = str(isocenter.data / "blobs")
+    for pid, name in named(isocenter).items():
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                target = str(link.readlink())
+                if target.startswith(blobs) and not target.endswith("lock"):
+                    found[f"objects of {name}"] += 1
+    port = f":{isocenter.http_port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        if local.endswith(port) and state in HELD_OPEN:
+            found["connections"] += 1
+    return found
 
 
 class Quiet:
-    """Whether numbers have stopped changing, and the most memory that was seen meanwhile."""
+    """Whether numbers have stopped changing, and the most memory of each process meanwhile."""
 
     def __init__(self, isocenter: Isocenter, look: Callable[[], object]) -> None:
-        self.most = 0
+        self.most = Counter[str]()
         self._isocenter = isocenter
         self._look = look
         self._last: object = None
         self._same = 0
 
     def __call__(self) -> bool:
-        self.most = max(self.most, memory(self._isocenter))
+        self.most |= memory(self._isocenter)
         seen = self._look()
         self._same = self._same + 1 if seen == self._last else 0
         self._last = seen
@@ -171,7 +195,7 @@ def test_readers_that_stop_take_bounded_memory_and_leave_nothing(
 ) -> None:
     path, accept = READS[what][0](held), READS[what][1]
     isocenter.search("/studies?limit=1")
-    base, before = memory(isocenter), descriptors(isocenter)
+    base, before = memory(isocenter), left_open(isocenter)
     request = f"GET /dicomweb{path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
     peers = [connect(isocenter) for _ in range(CLIENTS)]
     for peer in peers:
@@ -186,9 +210,10 @@ def test_readers_that_stop_take_bounded_memory_and_leave_nothing(
     quiet = Quiet(isocenter, lambda: [waiting(peer) for peer in peers])
     wait_until(quiet, 60, "the server waits for its readers")
     assert all(waiting(peer) for peer in peers)
+    assert (left_open(isocenter) - before)["connections"] >= CLIENTS
     check_growth(quiet.most - base)
     vanish(peers)
-    wait_until(lambda: descriptors(isocenter) <= before, 30, f"{before} descriptors as before")
+    check_closed(isocenter, before)
 
 
 def test_senders_that_stop_take_bounded_memory_and_leave_nothing(
@@ -206,7 +231,7 @@ def test_senders_that_stop_take_bounded_memory_and_leave_nothing(
         f"Content-Type: {PARTS}; boundary=x\r\n\r\n"
         "--x\r\nContent-Type: application/dicom\r\n\r\n"
     ).encode("ascii")
-    base, before = memory(isocenter), descriptors(isocenter)
+    base, before = memory(isocenter), left_open(isocenter)
     kept = len(isocenter.objects.contents(held.study.rpartition("/")[2]))
     staging = isocenter.data / "blobs" / ".staging"
     peers = [connect(isocenter) for _ in range(CLIENTS)]
@@ -219,16 +244,25 @@ def test_senders_that_stop_take_bounded_memory_and_leave_nothing(
     assert len(staged(staging)) == CLIENTS
     check_growth(quiet.most - base)
     vanish(peers)
-    wait_until(lambda: descriptors(isocenter) <= before, 30, f"{before} descriptors as before")
+    check_closed(isocenter, before)
     wait_until(lambda: not staged(staging), 30, "nothing is staged")
     assert not isocenter.objects.contents(image.StudyInstanceUID)
     assert len(isocenter.objects.contents(held.study.rpartition("/")[2])) == kept
 
 
-def check_growth(growth: int) -> None:
-    """Memory that was taken for all clients together."""
-    print(f"{growth / CLIENTS / MIB:.1f} MiB for each request")
-    assert growth <= CLIENTS * BOUND
+def check_growth(growth: Counter[str]) -> None:
+    """What each process took for all clients together."""
+    each = {name: round(taken / CLIENTS / MIB, 1) for name, taken in growth.most_common()}
+    print("MiB for each request:", each)
+    assert max(growth.values(), default=0) <= CLIENTS * BOUND, each
+
+
+def check_closed(isocenter: Isocenter, before: Counter[str]) -> None:
+    """Nothing is open that was not open before."""
+    try:
+        wait_until(lambda: left_open(isocenter) <= before, 30)
+    except AssertionError:
+        raise AssertionError(f"still open: {left_open(isocenter) - before}") from None
 
 
 def staged(folder: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.health import Health
 from isocenter.runtime.role import Role
-from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE
+from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE, WINDOW
 from isocenter.runtime.rpc_health import HealthServicer
 from isocenter.runtime.rpc_peers import listening_on
 from isocenter.runtime.rpc_tls import server_credentials
@@ -24,6 +24,7 @@ _DRAIN_SECONDS = 3600.0  # the caller bounds it
 _OPTIONS = (
     *KEEPALIVE,
     ("grpc.max_send_message_length", MAX_MESSAGE),
+    *WINDOW,
     ("grpc.max_concurrent_streams", _CONCURRENT_STREAMS),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     # After this time clients connect anew, for which they look for new copies and read new

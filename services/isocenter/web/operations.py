@@ -34,6 +34,7 @@ from isocenter.web.pictures import IMAGE_TYPES, PDF
 WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
+_CONDITIONAL = frozenset({"8.9", "9.4", "10.4"})  # sections of PS3.18
 _UID: Mapping[str, object] = {
     "type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$",
 }  # fmt: skip
@@ -157,7 +158,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406, 422),
+        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def _store(id_: str, summary: str) -> Operation:
 def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operation:
     return Operation(
         id_, summary, "10.4", parameters,
-        answers={200: _PICTURES, 304: []}, errors=(404, 406, 422),
+        answers={200: _PICTURES}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
@@ -214,6 +215,14 @@ def _delete(what: str) -> Operation:
     )  # fmt: skip
 
 
+def _with_conditions(method: str, operation: Operation) -> Operation:
+    """What is retrieved has validators (`web.conditions`)."""
+    if method not in ("GET", "OPTIONS") or operation.section not in _CONDITIONAL:
+        return operation
+    answers = {**operation.answers, 304: ()}
+    return replace(operation, answers=answers, errors=(*operation.errors, 412))
+
+
 def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
     """HEAD beside GET: the same header fields, and no content (RFC 9110 9.3.2)."""
     get = methods.get("GET")
@@ -227,7 +236,7 @@ _FRAME = _INSTANCE + "/frames/{frames}"
 
 _CAPABILITIES = Operation(
     "retrieveCapabilities", "Retrieve the description of this service", "8.9",
-    (_ACCEPT,), answers={200: [WADL, JSON], 304: []}, schema="Document", errors=(406,),
+    (_ACCEPT,), answers={200: [WADL, JSON]}, schema="Document", errors=(406,),
 )  # fmt: skip
 
 _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
@@ -254,7 +263,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/thumbnail": {"GET": _thumbnail("Instance")},
     _FRAME: {"GET": Operation(
         "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
-        answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES], 304: []}, errors=(404, 406, 422),
+        answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES]}, errors=(404, 406, 422),
     )},
     _FRAME + "/rendered": {"GET": _rendered("Frame")},
     **{
@@ -269,7 +278,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _FRAME + "/thumbnail": {"GET": _thumbnail("Frame")},
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
-        answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"], 304: []},
+        answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"]},
         errors=(404, 406, 416, 422),
     )},
 }  # fmt: skip
@@ -297,7 +306,7 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
     "/wado": {"GET": Operation(
         "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
         _of_table(render_parameters.WADO_URI),
-        answers={200: [DICOM, *IMAGE_TYPES, PDF], 304: []}, errors=(404, 406, 422),
+        answers={200: [DICOM, *IMAGE_TYPES, PDF]}, errors=(404, 406, 422),
     )},
     DELETIONS: {"GET": Operation(
         "listDeletions", "What was deleted and can be restored",
@@ -326,5 +335,6 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
 }  # fmt: skip
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
-    template: _with_head(methods) for template, methods in _ROUTES.items()
+    template: _with_head({name: _with_conditions(name, one) for name, one in methods.items()})
+    for template, methods in _ROUTES.items()
 }

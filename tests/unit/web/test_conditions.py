@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isocenter.web.operations import OPERATIONS
 from support.web_fakes import INSTANCE, JPEG_LS, PDF, SERIES, STUDY, Web
 
 STUDY_PATH = f"/dicomweb/studies/{STUDY}"
@@ -219,3 +220,23 @@ async def test_dates_of_conditions_are_compared_to_the_second(at: datetime) -> N
     )
     changed = web.storage.modified_at.replace(microsecond=0)
     assert answer.status_code == (304 if at >= changed else 200)
+
+
+RETRIEVED = [
+    template
+    for template, methods in OPERATIONS.items()
+    if "GET" in methods and 304 in methods["GET"].answers
+]
+
+
+@pytest.mark.parametrize("template", [one for one in RETRIEVED if "file" not in one])
+async def test_conditions_are_described_where_they_count(template: str) -> None:
+    values = {"study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1"}
+    path = template.replace("{path...}", "00420011").format_map(values)
+    query = WADO.partition("?")[2] + "application/dicom" if template == "/wado" else ""
+    assert 412 in OPERATIONS[template]["GET"].errors
+    answer = await _web().get(f"{path}?{query}", if_none_match="*")
+    assert answer.status_code == 304
+    refused = await _web().get(f"{path}?{query}", if_match='"other"')
+    assert refused.status_code == 412
+    assert refused.headers["content-type"] == "application/problem+json"
