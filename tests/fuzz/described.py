@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,6 +16,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from fuzz.target import MARK, PROBLEM, Answer, Violation
+from support.harness import Isocenter
 
 METHODS = ("get", "head", "post", "options")
 OTHER_METHODS = ("PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
@@ -46,6 +48,22 @@ class Described:
 
     document: Mapping[str, Any]
     known: Mapping[str, Sequence[str]]  # of path parameters: values
+
+    @classmethod
+    def of(cls, isocenter: Isocenter, reference: Iterable[str]) -> Described:
+        """The server's own description; `reference`: addresses of instances."""
+        with urllib.request.urlopen(f"{isocenter.http_url}/api/openapi.json") as answer:
+            document = json.load(answer)
+        parts = [address.split("/") for address in reference]
+        known = {
+            "study": sorted({one[2] for one in parts}),
+            "series": sorted({one[4] for one in parts}),
+            "instance": sorted({one[6] for one in parts}),
+            "frames": ["1", "2", "1,2,3", "9"],
+            "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
+            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js"],
+        }
+        return cls(document, known)
 
     def _resolved(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         reference = node.get("$ref")

@@ -24,6 +24,7 @@ from pydicom.uid import (
 )
 
 from fuzz.target import MARK
+from isocenter.core.part10 import parse_meta
 from support.datasets import ct_image
 from support.objects import nested
 
@@ -85,6 +86,13 @@ def as_file(instance: Dataset, syntax: str = "") -> bytes:
         little_endian=meta.is_little_endian,
     )  # fmt: skip
     return out.getvalue()
+
+
+def data_set_of(file: bytes) -> bytes:
+    """Of a Part 10 file, without File Meta Information."""
+    meta = parse_meta(file)
+    assert meta is not None
+    return file[meta.length :]
 
 
 @cache

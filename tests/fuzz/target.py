@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import h11
+import httpx
 
 from support.harness import Isocenter
 
@@ -146,6 +147,19 @@ class Target:
         self.ledger = Ledger()
         self._connection: Connection | None = None
         self.judge: Any = None
+        self.memory: dict[str, int] = {}
+        self.sockets: dict[str, int] = {}
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """What it holds now is what it needs."""
+        self.memory, self.sockets = self.resident(), self.descriptors()
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
 
     def connect(self) -> Connection:
         """A connection of its own."""
@@ -189,7 +203,7 @@ class Target:
                 sending.join(SECONDS)
         took = time.monotonic() - began
         if took > self.ledger.seconds:
-            self.ledger.seconds, self.ledger.slowest = took, f"{head[:300]} {(body or b'')[:100]!r}"
+            self.ledger.seconds, self.ledger.slowest = took, repr((head[:150], (body or b"")[:100]))
         if answer is None:
             if not may_break:
                 raise Violation(f"the connection ended without an answer to {head[:1000]!r}")
@@ -252,6 +266,15 @@ class Target:
         names = [(name, one.pid) for name, one in self.isocenter.processes.items()]
         known = {pid for _, pid in names}
         return names + [(f"child-{pid}", pid) for pid in self.isocenter.pids() if pid not in known]
+
+
+def store(isocenter: Isocenter, content: bytes) -> None:
+    """By an ordinary client."""
+    answer = httpx.post(
+        f"{isocenter.dicomweb}/studies", content=content, timeout=60,
+        headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
 
 
 def _check_problem(answer: Answer, told: str) -> None:

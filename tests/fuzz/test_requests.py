@@ -4,40 +4,30 @@ patient's value in an error."""
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from fuzz.bodies import BODIES, Sent
-from fuzz.conftest import REQUESTS, SEED, described
-from fuzz.described import OTHER_METHODS
+from fuzz.described import OTHER_METHODS, Described
 from fuzz.header_fields import FIELDS, LONG, some_fields
-from fuzz.instances import mutants
+from fuzz.instances import as_file, data_set_of, image, mutants
+from fuzz.plan import REQUESTS, run
 from fuzz.raw import LONG_FIELDS, Talk, talks
-from fuzz.target import Answer, Connection, Target
+from fuzz.target import MARK, Answer, Connection, Target, store
+from support.harness import Isocenter, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(max(300, REQUESTS // 10))]
 
-SHAPES = 2
-
-
-def run(target: Target, test: Callable[..., None], share: float, **data: Any) -> None:
-    """A Hypothesis test with its share of all requests."""
-    print(f"FUZZ_SEED={SEED}", file=sys.stderr)
-    examples = max(5, int(REQUESTS * share / SHAPES))
-    profile = settings(settings.get_profile("fuzz"), max_examples=examples)
-    seed(SEED)(profile(given(**data)(test)))()
+GROWTH = 96 * 1024**2  # bytes that a process may be larger at the end
 
 
 def test_whatever_the_description_allows_and_what_it_does_not(
     target: Target, reference: dict[str, bytes]
 ) -> None:
-    document = described(target.isocenter, reference)
+    document = Described.of(target.isocenter, reference)
     operations = [
         (path, method, operation)
         for path, method, operation in document.operations()
@@ -51,11 +41,11 @@ def test_whatever_the_description_allows_and_what_it_does_not(
             address = address.replace("wait=", "wait=0&was=")
         target.ask(method, address, data.draw(some_fields()), kind="described")
 
-    run(target, test, 0.56, data=st.data())
+    run(test, 0.56, data=st.data())
 
 
 def test_other_methods(target: Target, reference: dict[str, bytes]) -> None:
-    document = described(target.isocenter, reference)
+    document = Described.of(target.isocenter, reference)
     paths = sorted(document.document["paths"])
 
     def test(data: st.DataObject) -> None:
@@ -64,7 +54,7 @@ def test_other_methods(target: Target, reference: dict[str, bytes]) -> None:
         body = data.draw(st.sampled_from([None, b"", b"hello"]))
         target.ask(method, address or "/", data.draw(some_fields()), body, kind="other methods")
 
-    run(target, test, 0.04, data=st.data())
+    run(test, 0.04, data=st.data())
 
 
 def test_long_header_fields_take_no_time(target: Target) -> None:
@@ -72,7 +62,7 @@ def test_long_header_fields_take_no_time(target: Target) -> None:
         answer = target.ask("GET", "/dicomweb/studies", {name: value.strip()}, kind="long fields")
         assert answer is not None
 
-    run(target, test, 0.02, name=st.sampled_from(sorted(FIELDS)), value=LONG)
+    run(test, 0.02, name=st.sampled_from(sorted(FIELDS)), value=LONG)
 
 
 def test_many_long_texts_leave_nothing_behind(target: Target) -> None:
@@ -100,7 +90,7 @@ def test_stored_bodies(target: Target, reference: dict[str, bytes]) -> None:
         [{}, {}, {}, {"Accept": "application/dicom+xml"}, {"Accept": "text/html"}]
     )
     addresses = st.sampled_from(["", "", "", *(f"/{one}" for one in studies), "/1.2.3"])
-    run(target, test, 0.2, sent=BODIES, accept=accepts, study=addresses)
+    run(test, 0.2, sent=BODIES, accept=accepts, study=addresses)
 
 
 def test_mutants_that_were_stored_can_be_asked_for(target: Target) -> None:
@@ -114,7 +104,7 @@ def test_mutants_that_were_stored_can_be_asked_for(target: Target) -> None:
         if answer.status in (200, 202):
             _retrieve(target, answer)
 
-    run(target, test, 0.08, mutant=mutants())
+    run(test, 0.08, mutant=mutants())
 
 
 def _retrieve(target: Target, stored: Answer) -> None:
@@ -167,7 +157,7 @@ def _talked(target: Target, said: st.SearchStrategy[Talk], share: float) -> None
             connection.close()
         target.usable()
 
-    run(target, test, share, talk=said)
+    run(test, share, talk=said)
 
 
 def _talk(target: Target, connection: Connection, talk: Talk) -> None:
@@ -189,3 +179,36 @@ def _talk(target: Target, connection: Connection, talk: Talk) -> None:
             break
         connection.end()
     target.ledger.unanswered += not answers
+
+
+def test_afterwards_all_is_as_before(target: Target, reference: dict[str, bytes]) -> None:
+    isocenter = target.isocenter
+    wait_until(
+        lambda: all(
+            count <= target.sockets[name] + 2 for name, count in target.descriptors().items()
+        ),
+        what="sockets are closed",
+    )
+    grown = {name: size - target.memory[name] for name, size in target.resident().items()}
+    assert max(grown.values()) < GROWTH, grown
+    for address, data_set in reference.items():
+        got = isocenter.get(address, "application/dicom; transfer-syntax=*")
+        assert data_set_of(got) == data_set
+    fresh = image()
+    store(isocenter, as_file(fresh))
+    study = fresh.StudyInstanceUID
+    wait_until(lambda: isocenter.search(f"/studies?StudyInstanceUID={study}"), what="found")
+    wait_until(lambda: _audited(isocenter, study), what="audited")
+    assert MARK.decode() not in target.log()
+    assert _unexpected(target.log()) == []
+
+
+def _audited(isocenter: Isocenter, study: str) -> list[dict[str, Any]]:
+    listed = isocenter.cli("audit list", "--json", "--study", study, "--limit", "1000")
+    return [record for line in listed.stdout.splitlines() if (record := json.loads(line))]
+
+
+def _unexpected(log: str) -> list[str]:
+    """Lines of errors, and of what Python itself says."""
+    signs = (" error ", "Traceback", "Exception", "never retrieved", "Error:")
+    return [line[:500] for line in log.splitlines() if any(sign in line for sign in signs)]
