@@ -18,8 +18,8 @@ from referencing.jsonschema import DRAFT202012
 from fuzz.target import MARK, PROBLEM, Answer, Violation
 from support.harness import Isocenter
 
-METHODS = ("get", "head", "post", "options")
-OTHER_METHODS = ("PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
+METHODS = ("get", "head", "post", "options", "delete")
+OTHER_METHODS = ("PUT", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
 # The parser answers so, and the table of routes: before there is an operation.
 _BEFORE_OPERATIONS = frozenset({"400", "405", "431"})
 
@@ -60,6 +60,7 @@ class Described:
             "series": sorted({one[4] for one in parts}),
             "instance": sorted({one[6] for one in parts}),
             "frames": ["1", "2", "1,2,3", "9"],
+            "deletion": ["1", f"{0:016x}-{0:016x}-{0:08x}"],
             "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
             "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js"],
         }

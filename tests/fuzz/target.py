@@ -203,8 +203,7 @@ class Target:
                 sending.join(SECONDS)
         took = time.monotonic() - began
         if took > self.ledger.seconds:
-            self.ledger.seconds = took
-            self.ledger.slowest = f"{head[:150]!r} {(body or b'')[:100]!r}"
+            self.ledger.seconds, self.ledger.slowest = took, repr((head[:150], (body or b"")[:100]))
         if answer is None:
             if not may_break:
                 raise Violation(f"the connection ended without an answer to {head[:1000]!r}")

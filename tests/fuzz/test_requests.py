@@ -39,6 +39,9 @@ def test_whatever_the_description_allows_and_what_it_does_not(
         address = data.draw(document.targets(path, operation))
         if path == "/changes":
             address = address.replace("wait=", "wait=0&was=")
+        if method == "DELETE":  # what must be there at the end stays
+            for study in document.known["study"]:
+                address = address.replace(study, f"{study[:50]}.1")
         target.ask(method, address, data.draw(some_fields()), kind="described")
 
     run(test, 0.56, data=st.data())
