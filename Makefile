@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image image-again previous-image test-images test-cluster help setup viewer up stack stack-stop test lint lock protos release-protos docs dashboards chart bench clean
+.PHONY: image image-again previous-image test-images test-cluster help setup viewer up stack stack-stop test fuzz lint lock protos release-protos docs dashboards chart bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test: setup viewer ## Set up and pass every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/cluster
 	@if [ -n "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory test-cluster; \
 	    else echo "SKIPPED: the tests of the chart on a cluster, since KUBECONFIG names none" >&2; fi
+
+fuzz: setup ## Send 60,000 generated requests to real processes (FUZZ_REQUESTS=, FUZZ_SEED=)
+	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-60000} $(BIN)/python -m pytest -s tests/fuzz
 
 test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part of `make test` where one is named)
 	@infra/setup/test-tools.sh

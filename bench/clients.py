@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from bench.server import HOST, Server, nodelay
 
 JSON = "application/dicom+json"
 FRAMES = 'multipart/related; type="application/octet-stream"'
-OBJECTS = 'multipart/related; type="application/dicom"'
+DICOM = "application/dicom"
+OBJECTS = f'multipart/related; type="{DICOM}"'
 ROTATE = Path(__file__).with_name("rotate.lua")
 CALLING = "BENCH"
 PATIENCE = 900.0  # s
@@ -100,6 +102,20 @@ class Web:
         """A whole body."""
         answer = self._ask(path, accept)
         return answer.read()
+
+    def store(self, file: Path) -> None:
+        """Store one Part 10 file."""
+        head = f"--x\r\nContent-Type: {DICOM}\r\n\r\n".encode()
+        with file.open("rb") as content:
+            body = itertools.chain([head], iter(lambda: content.read(1 << 20), b""), [b"\r\n--x--"])
+            length = len(head) + file.stat().st_size + len(b"\r\n--x--")
+            kind = f'multipart/related; type="{DICOM}"; boundary=x'
+            headers = {"Content-Type": kind, "Content-Length": str(length), "Accept": JSON}
+            self._connection.request("POST", f"{self._root.path}/studies", body, headers)
+            answer = self._connection.getresponse()
+        if answer.status != 200:
+            raise Wrong(f"POST {file}: {answer.status} {answer.read()[:500]!r}")
+        answer.read()
 
     def search(self, path: str) -> list[dict[str, Any]]:
         """The matches of a QIDO-RS search."""

@@ -22,12 +22,13 @@ DURABILITY = (
 def start(folder: Path, destination: tuple[str, int]) -> Iterator[Server]:
     """`destination` is the AE title and port of the C-MOVE destination."""
     folder.mkdir(exist_ok=True)
-    dicom, http = free_ports(2)
+    dicom, http, grpc = free_ports(3)
     title, port = destination
     env = {
         "ISOCENTER_GATEWAY__PORT": str(dicom),
         "ISOCENTER_GATEWAY__KNOWN_AES": json.dumps([{"title": title, "host": HOST, "port": port}]),
         "ISOCENTER_WEB__PORT": str(http),
+        "ISOCENTER_WEB__GRPC_PORT": str(grpc),
     }
     command = [sys.executable, "-m", "isocenter", "up", "--data", str(folder / "data")]
     url = f"http://{HOST}:{http}"

@@ -23,7 +23,7 @@ from typing import Any
 from bench import ours
 from bench.work import uid
 from isocenter.adapters.index.sqlite import SqliteIndex
-from isocenter.core.attributes import BY_KEYWORD, ORDERS, TABLE, extract
+from isocenter.core.attributes import BUILT_IN, BY_KEYWORD, ORDERS, TABLE
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Level
 from isocenter.core.ports import IndexEntry
@@ -132,7 +132,7 @@ def entries(number: int) -> Iterator[IndexEntry]:
     for instance in (uid(number * 10 + 2), uid(number * 10 + 3)):
         name = InstanceName("main", study, series, instance)
         names = zip(("0020000D", "0020000E", "00080018"), (study, series, instance), strict=True)
-        found = extract({**attributes, **{tag: _element("UI", one) for tag, one in names}})
+        found = BUILT_IN.extract({**attributes, **{tag: _element("UI", one) for tag, one in names}})
         digest = f"{number:064x}"
         key = ObjectName(name, digest).key
         yield IndexEntry(name, digest, key, 1000, CT, EXPLICIT, found)

@@ -68,7 +68,7 @@ def write_series(folder: Path, first: int, count: int, side: int = 512) -> Serie
 def write_large(path: Path, first: int, size: int) -> Series:
     """One multi-frame object with `size` bytes of pixel data (a multiple of a frame)."""
     path.parent.mkdir(parents=True)
-    data = _describe(first, 512)
+    data = describe(first, 512)
     data.file_meta.MediaStorageSOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     data.SOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     data.Modality = "OT"
@@ -85,7 +85,7 @@ def write_large(path: Path, first: int, size: int) -> Series:
 
 def small_instance(number: int) -> Dataset:
     """A slice of 16 x 16 pixels in a study of its own."""
-    data = _describe(number, 16)
+    data = describe(number, 16)
     name = uid(number + 2)
     data.SOPInstanceUID, data.file_meta.MediaStorageSOPInstanceUID = name, name
     data.PixelData = bytes(512)
@@ -93,7 +93,7 @@ def small_instance(number: int) -> Dataset:
 
 
 def _template(first: int, side: int) -> bytes:
-    return _header(_describe(first, side), side * side * 2)
+    return _header(describe(first, side), side * side * 2)
 
 
 def _header(data: Dataset, size: int) -> bytes:
@@ -103,7 +103,8 @@ def _header(data: Dataset, size: int) -> bytes:
     return out.getvalue() + b"\xe0\x7f\x10\x00OW\x00\x00" + size.to_bytes(4, "little")
 
 
-def _describe(first: int, side: int) -> Dataset:
+def describe(first: int, side: int) -> Dataset:
+    """What a slice says of itself, numbered from `first`; all but its pixels."""
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -133,7 +133,7 @@ def _syntaxes() -> str:
 
 
 def _frame_type(syntax: TransferSyntax) -> str:
-    return f"`{FRAME_MEDIA_TYPES[syntax.codec]}`"
+    return f"`{FRAME_MEDIA_TYPES[syntax.uid]}`"
 
 
 def _statuses() -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from model import Dashboard, Panel, Query, Row
 from panels import COUNT, PER_SECOND, failures, lag, rates, slowest, spread
-from promql import NOT_OK, rate, shared
+from promql import NOT_OK, or_zero, rate, shared
 
 from isocenter.core.events import TOPIC_AUDIT
 from isocenter.runtime.instruments import (
     ARCHIVE_INSTANCES,
     AUDIT_RECORDS,
+    FILL_ATTRIBUTES,
+    FILL_OBJECTS,
+    FILL_REMAINING,
     INDEX_DURATION,
     INDEXING_BATCH_DURATION,
     INDEXING_BATCH_SIZE,
@@ -70,6 +73,30 @@ INDEXING = Dashboard(
                     "By operation; searches are among them.",
                     INDEX_DURATION,
                     by=("operation",),
+                ),
+            ),
+        ),
+        Row(
+            "Added attributes",
+            (
+                Panel(
+                    "To be filled",
+                    "Attributes that were added and by which searches may miss what was stored "
+                    "before.",
+                    COUNT,
+                    (Query(or_zero(shared(FILL_ATTRIBUTES)), "attributes"),),
+                ),
+                Panel(
+                    "Objects left",
+                    "That are still to be looked at for them, about.",
+                    COUNT,
+                    (Query(or_zero(shared(FILL_REMAINING)), "objects"),),
+                ),
+                Panel(
+                    "Objects",
+                    "That are looked at for them in a second.",
+                    PER_SECOND,
+                    (Query(or_zero(rate(FILL_OBJECTS)), "objects"),),
                 ),
             ),
         ),

@@ -4,3 +4,5 @@ set -euo pipefail
 here=$(dirname "$0")
 "$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip
 "$here/helm.sh" >/dev/null
+command -v npm >/dev/null || "$here/packages.sh" npm
+npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$here/../../tests/browser"

@@ -24,6 +24,7 @@ from isocenter.adapters.settings import (
     ServerSettings,
 )
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
@@ -227,6 +228,11 @@ class Process(Env):
         self._closing.push_async_callback(telemetry.close)
         return telemetry
 
+    @cached_property
+    def attributes(self) -> Attributes:
+        """The table of what is searchable."""
+        return Attributes([one.row for one in self.settings.attributes])
+
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""
         return self.settings.section(kind)
@@ -257,7 +263,8 @@ class Process(Env):
 
     async def index(self) -> StudyIndex:
         """The search index."""
-        return cast(StudyIndex, await self._adapter("index", self.settings.index, INDEXES))
+        url, table = self.settings.index, self.attributes
+        return cast(StudyIndex, await self._adapter("index", url, INDEXES, attributes=table))
 
     async def audit_index(self) -> AuditIndex:
         """The audit trail's index; it is kept where the search index is."""
@@ -279,17 +286,17 @@ class Process(Env):
         return found
 
     async def _adapter(
-        self, setting: str, url: str, adapters: Mapping[str, Adapter], port: str = ""
+        self, setting: str, url: str, adapters: Mapping[str, Adapter], port: str = "", **how: object
     ) -> object:
-        """`port`: what it is, where that is not what the setting is called."""
+        """`port`: what it is, where that is not what the setting is called; `how`: to open it."""
         adapter = adapter_of(setting, url, adapters)
 
         async def open_it() -> object:
             if isinstance(adapter, Server):
                 kind = _load(adapter.module, adapter.name, setting, adapter.extra)
-                return await kind.open(url, self.section(adapter.settings))
+                return await kind.open(url, self.section(adapter.settings), **how)
             kind = getattr(importlib.import_module(adapter.module), adapter.name)
-            return await kind.open(adapter.path(url, self.data), **self._keep(setting))
+            return await kind.open(adapter.path(url, self.data), **self._keep(setting), **how)
 
         async def make() -> object:
             return measured(port or setting, await open_it(), self.telemetry)

@@ -39,6 +39,7 @@ from isocenter.indexing.settings import IndexingSettings
 from isocenter.ingest.settings import IngestSettings
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
+from isocenter.runtime.attribute_settings import AddedAttributes
 from isocenter.runtime.rpc_peers import target_of
 from isocenter.runtime.tls_files import Tls
 from isocenter.storage.settings import StorageSettings
@@ -217,6 +218,12 @@ class Settings(BaseSettings):
         description="URL of the search index. `sqlite:` is embedded, below `data`; "
         "`elasticsearch://host:port,host:port/prefix` is Elasticsearch (the prefix begins the "
         "indices' names, `isocenter` if there is none).",
+    )
+    attributes: AddedAttributes = Field(
+        (),
+        max_length=256,
+        description="Attributes that searches match beside the built-in ones; see "
+        "[operating](operating.md#attributes-to-search-by).",
     )
     gateway: GatewaySettings = GatewaySettings()
     web: WebSettings = WebSettings()

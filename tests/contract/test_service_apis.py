@@ -9,6 +9,7 @@ import pytest
 
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     RebuildProgress,
     ReplayProgress,
     Stored,
@@ -38,6 +39,7 @@ from support.fake_services import (
     INSTANCE,
     NAME,
     PIXELS,
+    VERSIONS,
     FakeQuery,
     FakeStorage,
 )
@@ -288,6 +290,14 @@ async def test_instances_metadata_and_pixels_are_read(service):
     ]
 
 
+@pytest.mark.parametrize("versions", [VERSIONS, None])  # None: of an earlier release
+async def test_metadata_come_with_the_versions_that_they_are_of(service, versions):
+    api, fake = await service("storage")
+    fake.versions = versions
+    found = await all_of(api.described("main", "1.2"))
+    assert found == [(versions, b"{}"), (versions, BIG), (versions, b"")]
+
+
 async def test_verification_tells_of_each_object(service):
     api, _ = await service("storage")
     assert await all_of(api.verify("objects/")) == [
@@ -342,6 +352,15 @@ async def test_a_reader_that_stops_reading_stops_the_writer():
 
 
 # --- query ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_not_filled_is_told_with_how_far_it_is(service):
+    api, fake = await service("query")
+    assert await api.unfilled() == {
+        "00180010": FillProgress(7, 2**40),
+        "0029xx10 ACME 1.0": FillProgress(0, 1),
+    }
+    assert fake.asked == [("unfilled",)]
 
 
 async def test_a_search_is_asked_and_answered_in_full(service):

@@ -7,17 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from contract.study_index_attributes_suite import AddedAttributesSuite, Opened
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
-from isocenter.adapters.index import searching
+from isocenter.adapters.index import directory, searching
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.matching import Level, Search
-from isocenter.core.ports import Totals
+from isocenter.core.ports import StudyIndex, Totals
 from support.index_oracle import entry
 
 
@@ -29,6 +32,22 @@ class TestSqliteIndex(StudyIndexSuite):
         index = await SqliteIndex.open(tmp_path / "index")
         yield index
         await index.close()
+
+
+class TestAddedAttributesOfSqliteIndex(AddedAttributesSuite):
+    __test__ = True
+
+    @pytest.fixture
+    async def opened(self, tmp_path: Path) -> AsyncIterator[Opened]:
+        indices: list[SqliteIndex] = []
+
+        async def open_it(table: Attributes) -> StudyIndex:
+            indices.append(await SqliteIndex.open(tmp_path / "index", table))
+            return indices[-1]
+
+        yield open_it
+        for index in indices:
+            await index.close()
 
 
 class TestWalkingSqliteIndex(TestSqliteIndex):
@@ -167,3 +186,28 @@ async def test_an_index_from_before_there_were_totals_gets_them_at_its_next_writ
     assert [await index.totals() for index in (one, two)] == [expected, expected]
     for index in (one, two):
         await index.close()
+
+
+async def test_an_index_stays_if_whoever_promotes_it_is_cancelled_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await SqliteIndex.open(tmp_path / "index")
+    scratch = await index.scratch()
+    await scratch.upsert([entry("1.0", "1.0.1", "1")])
+    begun, go_on = threading.Event(), threading.Event()
+    switch = directory.switch
+
+    def slow(*where: Path) -> None:
+        begun.set()
+        go_on.wait(20)
+        switch(*where)
+
+    monkeypatch.setattr(directory, "switch", slow)
+    promoting = asyncio.create_task(scratch.promote())
+    await asyncio.to_thread(begun.wait, 20)
+    promoting.cancel()
+    go_on.set()
+    await asyncio.gather(promoting, return_exceptions=True)
+    await scratch.close()
+    assert await index.count(Search(Level.STUDY)) == 1
+    await index.close()

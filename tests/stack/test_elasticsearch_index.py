@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 from elasticsearch import AsyncElasticsearch
 
+from contract.study_index_attributes_suite import AddedAttributesSuite, Opened, register
 from contract.study_index_suite import StudyIndexSuite, answers, key, studies
 from isocenter.adapters.index.elasticsearch import instances, paging, schema
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
+from isocenter.core.added import added
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import StudyIndex
-from support.elasticsearch import SETTINGS, prepared, remove, url_of
+from support.elasticsearch import SETTINGS, prepare, prepared, remove, url_of
 from support.index_oracle import VRS, Oracle, entry
 from support.ports import free_ports
 from support.stack import Stack
@@ -34,6 +37,26 @@ class TestElasticsearchIndex(StudyIndexSuite):
     async def index(self, stack: Stack, name: str) -> AsyncIterator[ElasticsearchIndex]:
         async with prepared(stack.elasticsearch.address, name) as index:
             yield index
+
+
+class TestAddedAttributesOfElasticsearchIndex(AddedAttributesSuite):
+    __test__ = True
+
+    @pytest.fixture
+    async def opened(self, stack: Stack, name: str) -> AsyncIterator[Opened]:
+        address = stack.elasticsearch.address
+        indices: list[ElasticsearchIndex] = []
+
+        async def open_it(table: Attributes) -> StudyIndex:
+            url = url_of(address, name)
+            indices.append(await ElasticsearchIndex.open(url, SETTINGS, table))
+            return indices[-1]
+
+        await prepare(address, name)
+        yield open_it
+        for index in indices:
+            await index.close()
+        await remove(address, name)
 
 
 class TestPagingElasticsearchIndex(TestElasticsearchIndex):
@@ -113,6 +136,32 @@ async def test_pages_in_the_middle_of_many_answers_are_exact(index: StudyIndex) 
 
 
 # --- indices -------------------------------------------------------------------------------------
+
+
+async def test_indices_from_before_attributes_were_added_get_the_one_field_for_all_of_them(
+    stack: Stack, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = stack.elasticsearch.address
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "ADDED", "another")
+        await prepare(address, name)
+    rows = [added(one, "SERIES") for one in ("ContrastBolusAgent", "ContrastBolusRoute")]
+    index = await ElasticsearchIndex.open(url_of(address, name), SETTINGS, Attributes(rows))
+    try:
+        await register(index)
+        one = entry("1.2", "1.2.1", "1", table=index.attributes, t00180010="Iodine")
+        await index.upsert([one])
+        search = Search(Level.SERIES, (Key(rows[0].tag, "LO", ("Iod*",)),))
+        assert await index.count(search) == 1
+        async with AsyncElasticsearch(f"http://{address}") as client:
+            alias = schema.alias(name, schema.SERIES)
+            (mapping,) = (await client.indices.get_mapping(index=alias)).body.values()
+        fields = mapping["mappings"]["properties"]["t"]["properties"]
+        assert {"added", "another"} < set(fields)
+        assert not {row.tag for row in rows} & set(fields)
+    finally:
+        await index.close()
+        await remove(address, name)
 
 
 async def test_an_index_that_was_not_prepared_is_reported_and_not_made(

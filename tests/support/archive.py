@@ -25,6 +25,7 @@ from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.part10 import file_meta
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.fill_job import FillJob
 from isocenter.indexing.filling import Filling
 from isocenter.indexing.purging import PurgeJob
 from isocenter.indexing.service import IndexingService
@@ -122,6 +123,12 @@ class Archive:
         return Remover(
             storage=self.storage, announcer=Announcer(self.bus, None, settings),  # type: ignore[arg-type]
             audit_log=self.audit, settings=settings,
+        )  # fmt: skip
+
+    def fill_job(self, settings: IndexingSettings = SETTINGS, **more: Any) -> FillJob:
+        return FillJob(
+            index=self.index, storage=self.storage, settings=settings,
+            **{"owner": "one", **more},
         )  # fmt: skip
 
     def service(self, settings: IndexingSettings = SETTINGS) -> IndexingService:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     Frame,
     PixelFormat,
     RebuildProgress,
@@ -17,6 +19,7 @@ from isocenter.core.apis import (
     StoredInstance,
     SweepProgress,
     Verification,
+    Versions,
 )
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import IsocenterError, NotFound, Refused
@@ -29,8 +32,18 @@ NAME = InstanceName("main", "1.2", "1.2.3", "1.2.3.4")
 AT = datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC)
 BIG = bytes(range(256)) * 4096  # 1 MiB: several chunks
 INSTANCE = StoredInstance(
-    NAME, "d" * 64, "objects/k", 2**33, "1.9", "1.2.840.10008.1.2", 900, 3, "0123456789abcdef"
+    NAME,
+    "d" * 64,
+    "objects/k",
+    2**33,
+    "1.9",
+    "1.2.840.10008.1.2",
+    900,
+    3,
+    "0123456789abcdef",
+    AT,
 )
+VERSIONS = Versions("f" * 64, AT)
 PIXELS = PixelFormat(
     512, 256, 3, 16, 12, 1, "PALETTE COLOR", 1, 40.5, 400.0, 2.0, -1024.0,
     (b"r" * 256, b"g" * 256, b"b" * 256), -5, "SIGMOID",
@@ -126,6 +139,7 @@ class FakeStorage(Fake):
         super().__init__()
         self.kept: dict[str, bytes] = {"a/b": BIG}
         self.write_error: IsocenterError | None = None
+        self.versions: Versions | None = VERSIONS
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         self._ask(key, digest)
@@ -167,9 +181,14 @@ class FakeStorage(Fake):
             yield one
 
     async def metadata(self, partition: str, study: str, series: str = "", instance: str = ""):
+        async with aclosing(self.described(partition, study, series, instance)) as found:
+            async for _, one in found:
+                yield one
+
+    async def described(self, partition: str, study: str, series: str = "", instance: str = ""):
         self._ask(partition, study, series, instance)
         async for one in self._answers(b"{}", BIG, b""):
-            yield one
+            yield self.versions, one
 
     async def data_set(self, instance: StoredInstance):
         self._ask(instance)
@@ -213,6 +232,10 @@ class FakeQuery(Fake):
     async def count(self, search: Search) -> int:
         self._ask(search)
         return 2**40
+
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        self._ask("unfilled")
+        return {"00180010": FillProgress(7, 2**40), "0029xx10 ACME 1.0": FillProgress(0, 1)}
 
 
 class FakeTranscoding(Fake):

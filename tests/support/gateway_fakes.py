@@ -23,8 +23,8 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from isocenter.adapters.bus.memory import MemoryBus
-from isocenter.core.apis import Announcement, Stored, StoredInstance, Verification
-from isocenter.core.attributes import BY_TAG, default_tags, extract
+from isocenter.core.apis import Announcement, FillProgress, Stored, StoredInstance, Verification
+from isocenter.core.attributes import BUILT_IN, BY_TAG, Attributes, default_tags
 from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import InstanceName
@@ -78,7 +78,7 @@ class Held:
 
 def held(data: bytes, sop_class: str, syntax: str) -> Held:
     """An instance of a data set."""
-    attributes = extract(to_json(data, syntax))
+    attributes = BUILT_IN.extract(to_json(data, syntax))
     study, series, instance = (attributes[tag]["Value"][0] for tag in list(_UNIQUE.values())[1:])
     name = InstanceName("main", study, series, instance)
     digest = hashlib.sha256(data).hexdigest()
@@ -140,6 +140,7 @@ class FakeQuery:
     gate_after: int | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     searches: list[Search] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)  # attributes that are being filled
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.searches.append(search)
@@ -158,6 +159,9 @@ class FakeQuery:
                 yield [Match({t: e for t, e in one.attributes.items() if t in wanted})]
         finally:
             self.closed.set()
+
+    async def unfilled(self) -> dict[str, FillProgress]:
+        return {tag: FillProgress(1, 2) for tag in self.lacking}
 
     async def count(self, search: Search) -> int:
         return sum([len(batch) async for batch in self.search(search)])
@@ -339,6 +343,7 @@ class FakeEnv:
     settings: Any
     held: list[Held] = field(default_factory=list)
     telemetry: Telemetry = OFF
+    attributes: Attributes = BUILT_IN
 
     def __post_init__(self) -> None:
         self.fake_ingest = FakeIngest()

@@ -95,9 +95,11 @@ class Isocenter(Reached):
         every = [name for names in self.names.values() for name in names]
         self.ports = dict(zip(every, free_ports(len(every)), strict=True))
         self.dicom_port, self.http_port = self.ports["gateway"], self.ports["web"]
+        (self.grpc_port,) = free_ports(1)  # of programs
         self.settings = {
             "gateway.port": self.dicom_port,
             "web.port": self.http_port,
+            "web.grpc_port": self.grpc_port,
             "process.workers": 2,
             **(settings or {}),
         }

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from isocenter.core.attributes import (
+    BUILT_IN,
+    Attributes,
     default_tags,
-    extract,
     merge,
     order_term,
-    searchable,
-    select,
 )
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search, matches, order_key
@@ -52,6 +51,7 @@ def entry(
     partition: str = "main",
     decision: int = 0,
     trace: str = "",
+    table: Attributes = BUILT_IN,
     **attributes: Any,
 ) -> IndexEntry:
     """An entry whose attributes are given as `t00100020="ID"` (a value or a list of them)."""
@@ -64,17 +64,19 @@ def entry(
     }
     for key, value in attributes.items():
         values = value if isinstance(value, list) else [value]
-        found[key[1:]] = element(VRS[key[1:]], *values)
+        row = table.get(key[1:])
+        found[key[1:]] = element(row.vr if row else VRS[key[1:]], *values)
     return IndexEntry(
-        name, digest, ObjectName(name, digest).key, 1000, CT, EXPLICIT_LITTLE, extract(found),
-        current, decision, trace,
+        name, digest, ObjectName(name, digest).key, 1000, CT, EXPLICIT_LITTLE,
+        table.extract(found), current, decision, trace,
     )  # fmt: skip
 
 
 class Oracle:
     """A list of entries and what they mean."""
 
-    def __init__(self, entries: Iterable[IndexEntry]) -> None:
+    def __init__(self, entries: Iterable[IndexEntry], table: Attributes = BUILT_IN) -> None:
+        self._table = table
         versions = {(e.name, e.digest): e for e in entries}
         shown: dict[InstanceName, IndexEntry] = {}
         for (name, digest), e in sorted(versions.items(), key=lambda item: item[0]):
@@ -84,7 +86,7 @@ class Oracle:
 
     def search(self, search: Search) -> Sequence[JsonAttributes]:
         """All answers in order, offset and limit applied."""
-        keys = tuple(key for key in search.keys if searchable(key.tag, search.level))
+        keys = tuple(key for key in search.keys if self._table.searchable(key.tag, search.level))
         narrowed = replace(search, keys=keys)
         found = [a for a in self._entities(search) if matches(a, narrowed)]
         found.sort(key=lambda a: order_key(search.level, a))
@@ -104,7 +106,7 @@ class Oracle:
         by_study: dict[str, list[IndexEntry]] = defaultdict(list)
         for e in entries:
             by_study[e.name.study].append(e)
-        studies = {uid: _study(uid, some) for uid, some in by_study.items()}
+        studies = {uid: self._study(uid, some) for uid, some in by_study.items()}
         if search.level is Level.PATIENT:
             return _patients(list(studies.values()), by_study)
         if search.level is Level.STUDY:
@@ -113,35 +115,33 @@ class Oracle:
         for uid, some in by_study.items():
             for series in {e.name.series for e in some}:
                 of_series = [e for e in some if e.name.series == series]
-                above = {**studies[uid], **_series(uid, series, of_series)}
+                above = {**studies[uid], **self._series(uid, series, of_series)}
                 if search.level is Level.SERIES:
                     found.append(above)
                     continue
                 found += [
-                    {**above, **select(e.attributes, [Level.INSTANCE]),
+                    {**above, **self._table.select(e.attributes, [Level.INSTANCE]),
                      "00080018": element("UI", e.name.instance)}
                     for e in of_series
                 ]  # fmt: skip
         return found
 
+    def _study(self, uid: str, entries: Sequence[IndexEntry]) -> JsonAttributes:
+        doc = merge(self._table.select(e.attributes, [Level.PATIENT, Level.STUDY]) for e in entries)
+        return {
+            **doc,
+            "0020000D": element("UI", uid),
+            "00201206": element("IS", len({e.name.series for e in entries})),
+            "00201208": element("IS", len(entries)),
+        }
 
-def _study(uid: str, entries: Sequence[IndexEntry]) -> JsonAttributes:
-    doc = merge(select(e.attributes, [Level.PATIENT, Level.STUDY]) for e in entries)
-    return {
-        **doc,
-        "0020000D": element("UI", uid),
-        "00201206": element("IS", len({e.name.series for e in entries})),
-        "00201208": element("IS", len(entries)),
-    }
-
-
-def _series(study: str, uid: str, entries: Sequence[IndexEntry]) -> JsonAttributes:
-    return {
-        **merge(select(e.attributes, [Level.SERIES]) for e in entries),
-        "0020000D": element("UI", study),
-        "0020000E": element("UI", uid),
-        "00201209": element("IS", len(entries)),
-    }
+    def _series(self, study: str, uid: str, entries: Sequence[IndexEntry]) -> JsonAttributes:
+        return {
+            **merge(self._table.select(e.attributes, [Level.SERIES]) for e in entries),
+            "0020000D": element("UI", study),
+            "0020000E": element("UI", uid),
+            "00201209": element("IS", len(entries)),
+        }
 
 
 def _patients(
@@ -153,7 +153,7 @@ def _patients(
     counts = {"00201200": None, "00201202": "00201206", "00201204": "00201208"}
     return [
         {
-            **merge(select(study, [Level.PATIENT]) for study in group),
+            **merge(BUILT_IN.select(study, [Level.PATIENT]) for study in group),
             **{
                 tag: element("IS", sum(s[of]["Value"][0] if of else 1 for s in group))
                 for tag, of in counts.items()

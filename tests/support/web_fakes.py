@@ -17,12 +17,15 @@ from pydicom import Dataset, dcmwrite
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import (
     Announcement,
+    FillProgress,
     Frame,
     PixelFormat,
     Rendering,
     Stored,
     StoredInstance,
+    Versions,
 )
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
 from isocenter.core.events import Source
@@ -76,6 +79,7 @@ class FakeQuery:
     searches: list[Search] = field(default_factory=list)
     counts: int = 0
     closed: int = 0
+    lacking: list[str] = field(default_factory=list)  # attributes that are being filled
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.searches.append(search)
@@ -93,6 +97,9 @@ class FakeQuery:
         self.counts += 1
         return len(self.answers)
 
+    async def unfilled(self) -> dict[str, FillProgress]:
+        return {tag: FillProgress(1, 2) for tag in self.lacking}
+
 
 @dataclass
 class FakeStorage:
@@ -103,6 +110,7 @@ class FakeStorage:
     frame: bytes = b"FRAME"
     chunk: int = 65536
     corrupted: bool = False
+    modified_at: datetime = datetime(2026, 3, 1, 12, 30, 15, 999_999, tzinfo=UTC)
     closed: int = 0
     sent: int = 0
 
@@ -119,7 +127,9 @@ class FakeStorage:
         name = InstanceName("main", STUDY, SERIES, instance)
         size = len(meta) + len(data)
         key = ObjectName(name, digest).key
-        kept = StoredInstance(name, digest, key, size, CT, syntax, len(meta), frames)
+        kept = StoredInstance(
+            name, digest, key, size, CT, syntax, len(meta), frames, modified_at=self.modified_at
+        )
         self.kept[instance], self.data[instance] = kept, data
         return kept
 
@@ -141,6 +151,15 @@ class FakeStorage:
                 b'"00420012":{"vr":"LO","Value":["application/pdf"]}}' % uri.encode()
             )
 
+    async def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[tuple[Versions, bytes]]:
+        kept = [one async for one in self.instances(partition, study, series, instance)]
+        digest = hashlib.sha256("".join(one.digest for one in kept).encode()).hexdigest()
+        dates = [one.modified_at for one in kept if one.modified_at]
+        async for attributes in self.metadata(partition, study, series, instance):
+            yield Versions(digest, max(dates)), attributes
+
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
         data = self.data[instance.name.instance]
         try:
@@ -160,9 +179,9 @@ class FakeStorage:
     async def frames(
         self, instance: StoredInstance, numbers: Sequence[int]
     ) -> AsyncIterator[Frame]:
+        if max(numbers) > instance.number_of_frames:
+            raise NotFound(f"there is no frame {max(numbers)}")
         for number in numbers:
-            if number > instance.number_of_frames:
-                raise NotFound(f"there is no frame {number}")
             yield Frame(number, self.frame)
 
     async def bulk_size(self, instance: StoredInstance, path: str) -> int:
@@ -278,6 +297,7 @@ class Web:
     feed: ChangeFeed = field(init=False)
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
+    attributes: Attributes = BUILT_IN
 
     def __post_init__(self) -> None:
         self.feed = ChangeFeed(self.bus)
@@ -293,6 +313,7 @@ class Web:
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
             readiness=lambda: self.problems,
+            attributes=self.attributes,
             telemetry=self.telemetry,
         )
 

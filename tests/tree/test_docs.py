@@ -31,6 +31,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("name", ["dicomweb.sh", "dicomweb.py", "archive_grpc.py"])
+def test_the_page_for_programs_shows_the_examples_as_they_are(name: str) -> None:
+    example = (ROOT / "examples" / name).read_text()
+    assert f"\n{example}```\n" in (ROOT / "docs/programs.md").read_text()
+
+
 def test_every_test_that_a_page_names_exists() -> None:
     named = {
         name

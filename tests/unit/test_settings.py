@@ -101,6 +101,49 @@ def test_lists_and_tables_are_json_in_flags_and_environment(
         load(flags={"gateway.known_aes": "[not json"})
 
 
+def test_attributes_are_added_by_tables_of_the_file_or_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "isocenter.toml"
+    path.write_text("""
+        [[attributes]]
+        name = "ContrastBolusAgent"
+        level = "SERIES"
+
+        [[attributes]]
+        name = "0029xx10"
+        creator = "ACME 1.0"
+        level = "STUDY"
+        vr = "LO"
+    """)
+    rows = [one.row for one in load(config=path).attributes]
+    assert [(row.tag, row.vr) for row in rows] == [
+        ("00180010", "LO"), ("0029xx10 ACME 1.0", "LO"),
+    ]  # fmt: skip
+    one = '[{"name": "ContrastBolusAgent", "level": "INSTANCE"}]'
+    monkeypatch.setenv("ISOCENTER_ATTRIBUTES", one)
+    assert [one.level for one in load(config=path).attributes] == ["INSTANCE"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "wrong"),
+    [
+        ('[{"name": "Foo", "level": "STUDY"}]', r"attributes\.0: .*'Foo' is no keyword"),
+        ('[{"name": "StudyDate", "level": "STUDY"}]', "built in"),
+        ('[{"name": "ContrastBolusAgent", "level": "PATIENT"}]', r"attributes\.0\.level"),
+        ('[{"name": "ContrastBolusAgent"}]', r"attributes\.0\.level"),
+        (
+            '[{"name": "00180010", "level": "STUDY"}, {"name": "00180010", "level": "SERIES"}]',
+            "00180010 is listed twice",
+        ),
+        ('[{"name": "PixelData", "level": "STUDY"}]', "VR OB, by which nothing"),
+    ],
+)  # fmt: skip
+def test_attributes_that_cannot_be_added_stop_the_start(listed: str, wrong: str) -> None:
+    with pytest.raises(Invalid, match=wrong):
+        load(flags={"attributes": listed})
+
+
 def test_the_files_of_tls_are_given_together() -> None:
     assert load().rpc.tls is None
     names = {"ca_file": "ca.crt", "certificate_file": "tls.crt", "key_file": "tls.key"}

@@ -122,6 +122,7 @@ readinessProbe:
 {{- end }}
 {{- if has "web" $roles }}
 - {name: http, containerPort: 8080}
+- {name: api, containerPort: 50052}
 {{- end }}
 {{- end }}
 

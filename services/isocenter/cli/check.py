@@ -131,8 +131,9 @@ async def _fill(settings: Settings, servers: Mapping[str, Upkeep]) -> None:
 def complain_about(settings: Settings) -> None:
     """Raises `Unavailable` for what no process could start with: backends and listeners; `Invalid`
     for certificates."""
-    if (tls := settings.gateway.tls) is not None:
-        tls.read()
+    for tls in (settings.gateway.tls, settings.web.grpc_tls):
+        if tls is not None:
+            tls.read()
     for look in (_backends, _ports):
         wrong = [finding for finding in look(settings) if finding.fix]
         if wrong:
@@ -185,6 +186,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("gateway.port", settings.gateway.host, settings.gateway.plain_port),
         ("gateway.tls_port", settings.gateway.host, settings.gateway.tls_port),
         ("web.port", settings.web.host, settings.web.port),
+        ("web.grpc_port", settings.web.host, settings.web.grpc_port),
         ("rpc.port", settings.rpc.host, settings.rpc.port),
         ("monitor.port", settings.monitor.host, settings.monitor.port),
     ):
@@ -217,13 +219,13 @@ def _listening_fix(key: str, error: OSError) -> str:
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:
-    for tls in (settings.rpc.tls, settings.gateway.tls):
+    for tls in (settings.rpc.tls, settings.gateway.tls, settings.web.grpc_tls):
         if tls is not None:
             yield _certificate(tls)
 
 
 def _certificate(tls: Tls) -> Finding:
-    what = f"{tls.section}.certificate_file {tls.certificate}"
+    what = f"{tls.setting('certificate_file')} {tls.certificate}"
     try:
         end = valid_until(tls.read().certificate)
     except Invalid as error:

@@ -323,6 +323,21 @@ def undelete(
     raise typer.Exit(run_async(run_undelete(settings, deletion)))
 
 
+@app.command(rich_help_panel=TELL)
+def attributes(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List what searches match; exit code 1 while what was added is being filled."""
+    from isocenter.cli.attributes import list_attributes
+
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    raise typer.Exit(run_async(list_attributes(settings, as_json=as_json)))
+
+
 app.add_typer(dead, name="dead", rich_help_panel=CARE)
 
 audit = typer.Typer(

@@ -98,6 +98,15 @@ class StoredInstance:
     data_set_offset: int  # of the data set in the Part 10 file, bytes
     number_of_frames: int  # 0: no pixel data
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
+    modified_at: datetime | None = None  # when it became the current version; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The current versions of all instances at or below a level, as one."""
+
+    digest: str  # another one as soon as an instance came, went or has another version
+    modified_at: datetime  # when the newest of them became current
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,13 @@ class Storage(Protocol):
         replaced by the edge's own DICOMweb root."""
         ...
 
+    def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[tuple[Versions | None, bytes]]:
+        """The same, each with what all of them are together, as of one listing. None: not known
+        to a service of an earlier release."""
+        ...
+
     def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored, without File Meta Information; read against the checksum, or
         the digest where none is known: raises `Corrupted` at the latest in place of the last
@@ -222,8 +238,20 @@ class Storage(Protocol):
 # --- query ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class FillProgress:
+    """How far an attribute that was added to the table is filled."""
+
+    looked: int  # objects
+    total: int  # objects, about
+
+
 class Query(Protocol):
-    """DICOM matching (PS3.4 C.2.2.2) over the index."""
+    """DICOM matching (PS3.4 C.2.2.2) over the index.
+
+    A private attribute of the table is asked for by its tag, in any block, beside a key of that
+    block's Private Creator, and answered so.
+    """
 
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches, in a stable order. Closing the iterator stops the work."""
@@ -231,6 +259,11 @@ class Query(Protocol):
 
     async def count(self, search: Search) -> int:
         """How many answers there are without limit and offset."""
+        ...
+
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        """The added attributes by which searches do not find everything yet, by their tag in the
+        table."""
         ...
 
 

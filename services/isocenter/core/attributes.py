@@ -1,20 +1,22 @@
 """The searchable attributes of each level, and how a level's values follow from its instances.
 
-One table: the required and optional keys of PS3.4 C.6.1.1 and C.6.2.1, and what PS3.18
-tables 10.6.1-5 and 10.6.3-3 to 10.6.3-5 ask a search to match and to answer with.
+One table: the required and optional keys of PS3.4 C.6.1.1 and C.6.2.1, what PS3.18 tables 10.6.1-5
+and 10.6.3-3 to 10.6.3-5 ask a search to match and to answer with, and the attributes that an
+administrator adds (`core.added`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Any
 
 from isocenter.core.matching import JsonAttributes, Level
-from isocenter.core.terms import terms
+from isocenter.core.private import blocks_in, element_in, unblocked, values_as
+from isocenter.core.terms import INTEGERS, terms
 
 
 class Derivation(Enum):
@@ -29,7 +31,7 @@ class Derivation(Enum):
 class Attribute:
     """One row of the table."""
 
-    tag: str  # eight upper-case hexadecimal digits
+    tag: str  # eight upper-case hexadecimal digits; of a private one, its name in `core.private`
     keyword: str
     vr: str
     level: Level
@@ -37,6 +39,8 @@ class Attribute:
     derivation: Derivation = Derivation.VALUE
     of: str = ""  # SET: the tag of the instances' attribute
     items: tuple[str, ...] = ()  # SQ: the tags kept of each item
+    creator: str = ""  # of a private one
+    added: bool = False  # by an administrator
 
     @property
     def matched(self) -> bool:
@@ -137,25 +141,87 @@ _ORDER_LENGTH = 256  # of an order term, characters
 
 DEPTH = {level: depth for depth, level in enumerate(Level)}  # PATIENT 0 ... INSTANCE 3
 
-_OF_LEVEL = {level: tuple(row for row in TABLE if row.level is level) for level in Level}
 _SETS = tuple(row for row in TABLE if row.derivation is Derivation.SET)
 _SET_TAGS = frozenset(row.tag for row in _SETS)
-_TAKEN = tuple(row for row in TABLE if row.derivation is Derivation.VALUE)
+_REAL = (int, float)
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    "PN": dict, "SQ": dict, "IS": (int, float), "DS": (int, float), "US": int,
+    **dict.fromkeys(INTEGERS, int), **dict.fromkeys(("IS", "DS", "FL", "FD"), _REAL),
+    "PN": dict, "SQ": dict,
 }  # fmt: skip
-_SINGLE = frozenset({"DA", "TM", "DT"})  # all of the table's are VM 1
+_SINGLE = frozenset({"DA", "TM", "DT"})  # all of the built-in ones are VM 1
 
 
-def of_level(level: Level) -> tuple[Attribute, ...]:
-    """The rows of one level."""
-    return _OF_LEVEL[level]
+class Attributes:
+    """The whole table: the built-in rows, and those that are added."""
+
+    def __init__(self, added: Sequence[Attribute] = ()) -> None:
+        self.added = tuple(added)
+        rows = (*TABLE, *self.added)
+        self._by_tag = {row.tag: row for row in rows}
+        self._of_level = {level: tuple(r for r in rows if r.level is level) for level in Level}
+        self._taken = tuple(row for row in rows if row.derivation is Derivation.VALUE)
+        self._private = tuple(row for row in self.added if row.creator)
+
+    def get(self, tag: str) -> Attribute | None:
+        """The row with a tag as it stands in the table."""
+        return self._by_tag.get(tag)
+
+    def named(self, tag: str, creator: str = "") -> Attribute | None:
+        """The row of an attribute as data sets and queries name it: a private one by its tag in the
+        block of this creator."""
+        in_a_block = creator and tag[4:6] != "00"
+        return self._by_tag.get(unblocked(tag, creator) if in_a_block else tag)
+
+    def of_level(self, level: Level) -> tuple[Attribute, ...]:
+        """The rows of one level."""
+        return self._of_level[level]
+
+    def searchable(self, tag: str, level: Level) -> Attribute | None:
+        """The row by which a key narrows a search of `level`: one of this level or of one above."""
+        row = self._by_tag.get(tag)
+        return row if row and row.matched and DEPTH[row.level] <= DEPTH[level] else None
+
+    def answered(self, level: Level, include: Iterable[str], *, everything: bool) -> frozenset[str]:
+        """The tags with which an index answers a search of `level`: the default ones and those
+        asked for, or all that the level has."""
+        if not everything:
+            return default_tags(level) | frozenset(include)
+        rows = self._by_tag.values()
+        return frozenset(row.tag for row in rows if DEPTH[row.level] <= DEPTH[level])
+
+    def extract(self, attributes: JsonAttributes) -> JsonAttributes:
+        """The searchable attributes of a data set, in the VRs of the table, without empty ones.
+
+        Values of another type than their VR has in the DICOM JSON Model are left out. Attributes
+        that are sets at a higher level are added with this instance's values.
+        """
+        if self._private:
+            blocks = blocks_in(attributes)
+            own = {row.tag: element_in(attributes, blocks, row.tag) for row in self._private}
+            attributes = attributes | {tag: found for tag, found in own.items() if found}
+        found: JsonAttributes = {}
+        for row in self._taken:
+            element = attributes.get(row.tag)
+            if element is not None and (values := _values(row, element)):
+                found[row.tag] = {"vr": row.vr, "Value": values}
+        for row in _SETS:
+            if row.of in found:
+                values = sorted({value for value in found[row.of]["Value"] if value})
+                if values:
+                    found[row.tag] = {"vr": row.vr, "Value": values}
+        return found
+
+    def select(self, attributes: JsonAttributes, levels: Iterable[Level]) -> JsonAttributes:
+        """Those attributes of an extract that belong to these levels."""
+        wanted = set(levels)
+        return {
+            tag: element
+            for tag, element in attributes.items()
+            if (row := self._by_tag.get(tag)) and row.level in wanted
+        }
 
 
-def searchable(tag: str, level: Level) -> Attribute | None:
-    """The row by which a key narrows a search of `level`: one of this level or of one above."""
-    row = BY_TAG.get(tag)
-    return row if row and row.matched and DEPTH[row.level] <= DEPTH[level] else None
+BUILT_IN = Attributes()
 
 
 def order_term(tag: str, attributes: JsonAttributes) -> str:
@@ -168,43 +234,14 @@ def order_term(tag: str, attributes: JsonAttributes) -> str:
 def default_tags(level: Level) -> frozenset[str]:
     """What a search of `level` answers with unasked: the level's own default attributes, the UIDs
     that lead to it, and the patient's at STUDY level (PS3.18 table 10.6.3-3)."""
-    tags = {row.tag for row in _OF_LEVEL[level] if row.default}
+    tags = {row.tag for row in TABLE if row.level is level and row.default}
     if level is Level.STUDY:
-        tags |= {row.tag for row in _OF_LEVEL[_P] if row.default and row.matched}
+        tags |= {row.tag for row in TABLE if row.level is _P and row.default and row.matched}
     if DEPTH[level] > DEPTH[_ST]:
         tags.add("0020000D")
     if level is _I:
         tags.add("0020000E")
     return frozenset(tags)
-
-
-def extract(attributes: JsonAttributes) -> JsonAttributes:
-    """The searchable attributes of a data set, in the VRs of the table, without empty ones.
-
-    Values of another type than their VR has in the DICOM JSON Model are left out. Attributes
-    that are sets at a higher level are added with this instance's values.
-    """
-    found: JsonAttributes = {}
-    for row in _TAKEN:
-        element = attributes.get(row.tag)
-        if element is not None and (values := _values(row, element.get("Value"))):
-            found[row.tag] = {"vr": row.vr, "Value": values}
-    for row in _SETS:
-        if row.of in found:
-            values = sorted({value for value in found[row.of]["Value"] if value})
-            if values:
-                found[row.tag] = {"vr": row.vr, "Value": values}
-    return found
-
-
-def select(attributes: JsonAttributes, levels: Iterable[Level]) -> JsonAttributes:
-    """Those attributes of an extract that belong to these levels."""
-    wanted = set(levels)
-    return {
-        tag: element
-        for tag, element in attributes.items()
-        if (row := BY_TAG.get(tag)) and row.level in wanted
-    }
 
 
 def merge(values: Iterable[JsonAttributes]) -> JsonAttributes:
@@ -236,7 +273,8 @@ def _rank(element: dict[str, Any]) -> tuple[int, str]:
     return -len(text), text
 
 
-def _values(row: Attribute, values: object) -> list[Any]:
+def _values(row: Attribute, element: dict[str, Any]) -> list[Any]:
+    values = values_as(row.vr, element) if row.added else element.get("Value")
     if not isinstance(values, list):
         return []
     kind = _TYPES.get(row.vr, str)
@@ -250,4 +288,4 @@ def _values(row: Attribute, values: object) -> list[Any]:
             for item in kept
         ]
     kept = [value for value in kept if value not in ("", {})]
-    return kept[:1] if row.vr in _SINGLE else kept
+    return kept[:1] if row.vr in _SINGLE and not row.added else kept

@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
+from isocenter.core.cached import cached
 from isocenter.core.errors import Invalid
 from isocenter.core.terms import (
     INTEGERS,
@@ -146,7 +146,7 @@ class Wildcard:
         return _expression(self.pattern).fullmatch(padded) is not None
 
 
-@lru_cache(maxsize=512)
+@cached(512)
 def _expression(pattern: str) -> re.Pattern[str]:
     escaped = ["".join("." if c == "?" else re.escape(c) for c in p) for p in pattern.split("*")]
     if len(escaped) == 1:

@@ -17,6 +17,7 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from isocenter.core.apis import PixelFormat, StoredInstance
@@ -57,8 +58,7 @@ class PackEntry:
         """The name of the object."""
         return ObjectName(self.name, self.digest)
 
-    @property
-    def stored(self) -> StoredInstance:
+    def stored(self, modified_at: datetime | None = None) -> StoredInstance:
         """What `Storage.instances` answers with."""
         return StoredInstance(
             name=self.name,
@@ -70,6 +70,7 @@ class PackEntry:
             data_set_offset=self.data_set_offset,
             number_of_frames=self.number_of_frames,
             checksum=self.checksum,
+            modified_at=modified_at,
         )
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
+from isocenter.core.fill_state import HoldsAttributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Search
 
@@ -50,11 +51,9 @@ class Consumer(Protocol):
     """One member of a consumer group. At any time a partition belongs to one member at most."""
 
     async def poll(self, max_records: int, timeout: float) -> Sequence[Delivery]:
-        """The next events after the last ones polled, in order within a partition.
-
-        Waits up to `timeout` seconds for the first; an empty answer is no error. After a member
-        is lost, another takes over from the last commit: events may be delivered again.
-        """
+        """The next events after the last ones polled, in order within a partition. Waits up to
+        `timeout` seconds for the first; an empty answer is no error. After a member is lost,
+        another takes over from the last commit: events may be delivered again."""
         ...
 
     def owns(self, delivery: Delivery) -> bool:
@@ -183,11 +182,8 @@ class BlobStore(Protocol):
     """
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
-        """Create a blob of the concatenated buffers.
-
-        `digest` is the SHA-256 that the caller computed of what it meant to write; the bytes
-        are checked against it where they enter the store (`Corrupted` if they differ).
-        """
+        """Create a blob of the concatenated buffers. `digest` is the SHA-256 of what the caller
+        meant to write; they are checked against it where they enter the store (`Corrupted`)."""
         ...
 
     async def stage(self) -> StagedBlob:
@@ -222,8 +218,8 @@ class BlobStore(Protocol):
         ...
 
     async def move(self, key: str, target: str) -> None:
-        """Give a blob another key, at no moment under neither and durably only under the other on
-        return; moving again what was moved is a success. Raises `NotFound`."""
+        """Give a blob another key, at no moment under neither; durable on return, and a success
+        again. Raises `NotFound`."""
         ...
 
     async def free_bytes(self) -> int | None:
@@ -288,7 +284,7 @@ class Match:
 FEED = "indexing"  # the group of consumers that fills an index
 
 
-class StudyIndex(Protocol):
+class StudyIndex(HoldsAttributes, Protocol):
     """Documents of instances, series and studies, disposable: rebuilt from objects alone.
 
     - Series, study and patient answers are derived from the instances by `core.attributes.merge`,
@@ -329,6 +325,11 @@ class StudyIndex(Protocol):
         """Forget these versions; unknown ones are ignored."""
         ...
 
+    async def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """Give versions that are held the attributes of these entries, and change nothing else of
+        them; entries of others are ignored. Visible and durable on return."""
+        ...
+
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches, at most `search.limit` from `search.offset`. Bounded memory:
         closing the iterator stops the work."""
@@ -343,7 +344,7 @@ class StudyIndex(Protocol):
         ...
 
     async def scratch(self) -> ScratchIndex:
-        """An empty index beside the one in use, for a rebuild."""
+        """An empty index beside the one in use, for a rebuild. It counts as filled."""
         ...
 
     async def close(self) -> None:

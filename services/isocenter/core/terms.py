@@ -11,8 +11,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache
 from typing import Any
+
+from isocenter.core.cached import cached
 
 INTEGERS = frozenset({"IS", "US", "SS", "UL", "SL", "SV", "UV"})
 _NUMBERS = INTEGERS | {"DS", "FL", "FD"}
@@ -38,7 +39,7 @@ _SOUNDS = {
 _COMPONENT_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def normalise_name(group: str) -> str:
     """One component group of a person name as it is compared: without case, accents, padding,
     width variants and trailing empty components."""
@@ -59,7 +60,7 @@ def fuzzy_terms(attribute: dict[str, Any] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *filter(None, map(sound_of, found))]))
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def sound_of(word: str) -> str:
     """Soundex of a normalised word, not cut off after three digits; with a tilde in front, which
     no word has. Empty for words of other letters than a to z, and of less than three."""
@@ -94,7 +95,7 @@ def interval_of(vr: str, value: object) -> tuple[str, str] | None:
     return _interval(vr, str(value))
 
 
-@lru_cache(maxsize=8192)
+@cached(8192)
 def _interval(vr: str, text: str) -> tuple[str, str] | None:
     if vr in _NUMBERS:
         return _number(text.strip(" \0"))

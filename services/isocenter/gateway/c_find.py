@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from isocenter.core.apis import Query
-from isocenter.core.attributes import BY_TAG
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
@@ -32,8 +32,10 @@ class CFind:
         callers: Callers,
         ae_title: str,
         max_identifier: int,
+        attributes: Attributes = BUILT_IN,
     ) -> None:
         self._query = query
+        self._attributes = attributes
         self._audit = audit
         self._callers = callers
         self._ae_title = ae_title
@@ -44,7 +46,8 @@ class CFind:
         try:
             data = await request.read_data(self._max_identifier)
             levels = MODELS[request.context.abstract_syntax].levels
-            identifier = read(data, request.context.transfer_syntax, levels)
+            syntax = request.context.transfer_syntax
+            identifier = read(data, syntax, levels, self._attributes)
             await self._record(request, identifier)
             await self._answer(request, identifier)
         except IsocenterError as error:
@@ -55,7 +58,7 @@ class CFind:
 
     async def _record(self, request: Request, identifier: Identifier) -> None:
         """The audit trail knows of the search before the requester knows of an answer."""
-        keys = (BY_TAG.get(key.tag) for key in identifier.narrowing)
+        keys = (identifier.rows.get(key.tag) for key in identifier.narrowing)
         words = ["C-FIND", identifier.level.value, *(row.keyword for row in keys if row)]
         studies = identifier.values(STUDY_UID)
         await self._audit.record(
@@ -69,7 +72,8 @@ class CFind:
 
     async def _answer(self, request: Request, identifier: Identifier) -> None:
         status = statuses.PENDING
-        if identifier.unsupported:
+        # One that is being filled is not supported yet: not for all that is kept.
+        if identifier.unsupported or await self._unfilled(identifier):
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
         syntax = request.context.transfer_syntax
         found = until(request.cancelled, self._query.search(identifier.search()))
@@ -80,6 +84,10 @@ class CFind:
                         return
                     answer = identifier.answer(match.attributes, self._ae_title)
                     await request.respond(status, data_set=write(answer, syntax))
+
+    async def _unfilled(self, identifier: Identifier) -> bool:
+        added = identifier.added
+        return bool(added and added & (await self._query.unfilled()).keys())
 
 
 async def until(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from isocenter.core import reader, transfer_syntax
-from isocenter.core.attributes import BY_TAG, DEPTH
-from isocenter.core.dictionary import LONG_VRS
+from isocenter.core.attributes import BUILT_IN, DEPTH, Attribute, Attributes
+from isocenter.core.dictionary import LONG_VRS, creator_of
 from isocenter.core.errors import Mismatch
-from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.core.matching import JsonAttributes, Key, Level, Search, joined
+from isocenter.core.private import values_as
 
 CHARACTER_SET = "00080005"
 LEVEL = "00080052"
@@ -42,12 +43,19 @@ class Identifier:
 
     level: Level
     keys: tuple[Key, ...]  # matching and return keys, without those that steer the request
+    rows: Mapping[str, Attribute]  # of the table, for the keys that it has
+    creators: frozenset[str]  # tags of the Private Creators of these
 
     @property
     def unsupported(self) -> bool:
         """Whether a key is neither matched nor answered at this level (FF01, PS3.4 C.4.1.1.4)."""
-        rows = (BY_TAG.get(key.tag) for key in self.keys)
+        rows = (self.rows.get(key.tag) for key in self.keys if key.tag not in self.creators)
         return any(row is None or DEPTH[row.level] > DEPTH[self.level] for row in rows)
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The tags in the table of what an administrator has added to it."""
+        return frozenset(row.tag for row in self.rows.values() if row.added)
 
     @property
     def narrowing(self) -> tuple[Key, ...]:
@@ -65,7 +73,7 @@ class Identifier:
         return Search(
             level=self.level,
             keys=self.keys,
-            include=tuple(key.tag for key in self.keys if key.tag in BY_TAG),
+            include=tuple(key.tag for key in self.keys if key.tag in self.rows),
         )
 
     def answer(self, found: JsonAttributes, ae_title: str) -> JsonAttributes:
@@ -78,19 +86,30 @@ class Identifier:
         }
         for key in self.keys:
             answered[key.tag] = found.get(key.tag) or {"vr": key.vr}
+            if key.tag in self.creators:
+                answered[key.tag] = {"vr": key.vr, "Value": list(key.values)}
         return answered
 
 
-def read(data: bytes, syntax: str, levels: Sequence[Level]) -> Identifier:
+def read(
+    data: bytes, syntax: str, levels: Sequence[Level], table: Attributes = BUILT_IN
+) -> Identifier:
     """The identifier in a request. Raises `Unprocessable` for what cannot be read, `Mismatch` for
     a level that is missing or not one of the information model's."""
     attributes = reader.to_json(data, syntax, max_depth=_MAX_DEPTH)
-    keys = tuple(
-        _key(tag, element)
+    asked = {
+        tag: element
         for tag, element in attributes.items()
         if tag not in _CONTROL and not tag.endswith("0000")
-    )
-    return Identifier(_level(attributes, levels), keys)
+    }
+    rows = {
+        tag: row
+        for tag in asked
+        if (row := table.named(tag, joined(attributes.get(creator_of(tag))).strip()))
+    }
+    keys = tuple(_key(tag, element, rows.get(tag)) for tag, element in asked.items())
+    creators = frozenset(creator_of(tag) for tag, row in rows.items() if row.creator)
+    return Identifier(_level(attributes, levels), keys, rows, creators)
 
 
 def _level(attributes: JsonAttributes, levels: Sequence[Level]) -> Level:
@@ -103,9 +122,11 @@ def _level(attributes: JsonAttributes, levels: Sequence[Level]) -> Level:
     return level
 
 
-def _key(tag: str, element: Mapping[str, Any]) -> Key:
+def _key(tag: str, element: Mapping[str, Any], row: Attribute | None = None) -> Key:
     vr: str = element["vr"]
-    values = element.get("Value") or ()
+    values: Any = element.get("Value") or ()
+    if row is not None and row.creator:  # an implicit VR may have become UN
+        vr, values = row.vr, values_as(row.vr, element) or ()
     if vr == "SQ":
         items = tuple(_key(*entry) for item in values[:1] for entry in item.items())
         return Key(tag, vr, items=items)

@@ -126,6 +126,7 @@ async def build(env: Env) -> GatewayRole:
             callers=callers,
             ae_title=settings.ae_title,
             max_identifier=settings.max_identifier,
+            attributes=env.attributes,
         ),
         CommandField.C_GET: CGet(retrieval=retrieval, sub_operations=sub_operations),
         CommandField.C_MOVE: CMove(

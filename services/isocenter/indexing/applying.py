@@ -114,7 +114,9 @@ class Applier:
     ) -> None:
         events = await self._trash.shown(events, moving=self._announce is not None)
         places = list(events)
-        found, errors = await read_events(self._storage, list(events.values()))
+        found, errors = await read_events(
+            self._storage, self._index.attributes, list(events.values())
+        )
         outcome.errors.update({places[at]: error for at, error in errors.items()})
         reads = {places[at]: read for at, read in sorted(found.items())}
         held = await self._index.versions([read.index.name for read in reads.values()])
@@ -184,7 +186,8 @@ class Applier:
         attributes, so they are read anew."""
         if version.digest not in versions:
             name = ObjectName(version.name, version.digest)
-            read = (await read_object(self._storage, name, version.size)).index
+            table = self._index.attributes
+            read = (await read_object(self._storage, table, name, version.size)).index
             version = replace(read, current=version.current, decision=version.decision)
         versions[version.digest] = version
 

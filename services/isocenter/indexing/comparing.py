@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from isocenter.core.attributes import BY_TAG, select
+from isocenter.core.attributes import BY_TAG, Attributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Key, Level, Search
 from isocenter.core.ports import StudyIndex
@@ -48,16 +48,16 @@ async def found_among(index: StudyIndex, partition: str, studies: Sequence[str])
 
 
 async def facts_of(
-    index: StudyIndex, partition: str, studies: Sequence[str]
+    index: StudyIndex, partition: str, studies: Sequence[str], table: Attributes
 ) -> Mapping[str, Facts]:
-    """What an index says of each of these studies."""
+    """What an index says of each of these studies, in attributes of a table."""
     facts = {study: Facts() for study in studies}
     for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
         search = Search(level, _keys(studies), partition, include_all=True)
         async for batch in index.search(search):
             for match in batch:
                 if of_study := facts.get(_uid(match.attributes, STUDY)):
-                    _add(of_study, partition, level, match.attributes)
+                    _add(of_study, partition, level, match.attributes, table)
     names = [name for one in facts.values() for name in one.instances]
     for name, entries in (await index.versions(names)).items():
         facts[name.study].versions |= {
@@ -67,14 +67,16 @@ async def facts_of(
     return facts
 
 
-def _add(facts: Facts, partition: str, level: Level, answer: JsonAttributes) -> None:
+def _add(
+    facts: Facts, partition: str, level: Level, answer: JsonAttributes, table: Attributes
+) -> None:
     if level is Level.STUDY:
-        facts.study = select(answer, _LEVELS)
+        facts.study = table.select(answer, _LEVELS)
     elif level is Level.SERIES:
-        facts.series[_uid(answer, SERIES)] = select(answer, [level])
+        facts.series[_uid(answer, SERIES)] = table.select(answer, [level])
     else:
         uids = (_uid(answer, tag) for tag in (STUDY, SERIES, INSTANCE))
-        own = select(answer, [level])
+        own = table.select(answer, [level])
         text = dumps({tag: own[tag] for tag in sorted(own)})
         facts.instances[InstanceName(partition, *uids)] = hashlib.sha256(text).digest()
 
@@ -117,7 +119,9 @@ def _other_answers(answers: Facts, made: Facts) -> list[str]:
 
 def _differing(one: JsonAttributes, other: JsonAttributes) -> set[str]:
     return {
-        BY_TAG[tag].keyword for tag in one.keys() | other.keys() if one.get(tag) != other.get(tag)
+        BY_TAG[tag].keyword if tag in BY_TAG else tag
+        for tag in one.keys() | other.keys()
+        if one.get(tag) != other.get(tag)
     }
 
 

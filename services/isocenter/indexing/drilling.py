@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from isocenter.core.apis import Storage
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import NotFound
 from isocenter.core.events import TOPIC_INSTANCES
 from isocenter.core.identity import ObjectName
@@ -86,11 +87,14 @@ class Drill:
     async def compare(
         self, index: StudyIndex, partitions: Collection[str]
     ) -> AsyncIterator[Compared]:
-        """Every study of either index."""
+        """Every study of either index; attributes that the one in use is still filled with are
+        not compared."""
+        lacking = (await index.fill_state()).lacks(index.attributes)
+        table = Attributes([row for row in index.attributes.added if row.tag not in lacking])
         for partition in sorted(partitions):
             async for studies in studies_of(index, partition):
-                answered = await facts_of(index, partition, studies)
-                made = await facts_of(self._scratch, partition, studies)
+                answered = await facts_of(index, partition, studies, table)
+                made = await facts_of(self._scratch, partition, studies, table)
                 compared = {
                     one: await self._difference(answered[one], made[one]) for one in studies
                 }
@@ -99,7 +103,7 @@ class Drill:
                 lost = set(studies) - await found_among(index, partition, studies)
                 if not lost:
                     continue
-                made = await facts_of(self._scratch, partition, sorted(lost))
+                made = await facts_of(self._scratch, partition, sorted(lost), table)
                 yield Compared(
                     len(lost), {one: difference(Facts(), made[one], set()) for one in lost}
                 )

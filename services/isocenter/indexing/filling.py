@@ -1,4 +1,5 @@
-"""After an upgrade: the index of this version, filled from the objects beside that in use."""
+"""Before events are taken: the index of this version, after an upgrade filled from the objects
+beside that in use, and with the attributes of its table."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import logging
 
 from isocenter.core.apis import Indexing
 from isocenter.core.ports import StudyIndex
+from isocenter.indexing.fill_job import enter_table
 
 logger = logging.getLogger(__name__)
 
 
 class Filling:
-    """Makes the index of this version where another one's is in use; else it does nothing."""
+    """Makes the index of this version where another one's is in use."""
 
     def __init__(self, index: StudyIndex, indexing: Indexing) -> None:
         self._index = index
@@ -20,8 +22,11 @@ class Filling:
 
     async def __call__(self) -> None:
         """Raises `Unavailable` while another process fills it."""
-        if not await self._index.unfilled():
-            return
+        if await self._index.unfilled():
+            await self._rebuild()
+        await enter_table(self._index, forget=False)
+
+    async def _rebuild(self) -> None:
         logger.warning("the search index is of another version and is made anew for this one")
         try:
             async for step in self._indexing.rebuild():

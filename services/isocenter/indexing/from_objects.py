@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from isocenter.core.apis import Storage
+from isocenter.core.attributes import Attributes
 from isocenter.core.errors import NotFound, what_of
 from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
 from isocenter.core.ports import BlobInfo, IndexEntry, StudyIndex
@@ -16,7 +17,7 @@ from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
 
 _BATCH = 500  # entries per transaction
 
-_Found = tuple[ObjectName, BlobInfo]
+Found = tuple[ObjectName, BlobInfo]
 
 
 @dataclass(slots=True)
@@ -46,8 +47,8 @@ class Count:
 async def fill(index: StudyIndex, storage: Storage, count: Count) -> AsyncIterator[None]:
     """Fill an index, a batch at a time. An object that cannot be read is a problem and no end."""
     waiting: list[IndexEntry] = []
-    async for series, found in _series(storage):
-        entries = await _read(storage, series, found, count)
+    async for series, found in series_of_objects(storage):
+        entries = await read_series(storage, index.attributes, series, found, count)
         waiting += await _decided(storage, found, entries)
         count.add(series, entries)
         if len(waiting) >= _BATCH:
@@ -57,11 +58,13 @@ async def fill(index: StudyIndex, storage: Storage, count: Count) -> AsyncIterat
     await index.upsert(waiting)
 
 
-async def _series(storage: Storage) -> AsyncIterator[tuple[SeriesName, Sequence[_Found]]]:
-    """The objects of one series at a time, in key order."""
+async def series_of_objects(
+    storage: Storage, after: str = ""
+) -> AsyncIterator[tuple[SeriesName, Sequence[Found]]]:
+    """The objects of one series at a time, in key order, behind a key."""
     current: SeriesName = ("", "", "")
-    found: list[_Found] = []
-    async for info in storage.list(OBJECTS):
+    found: list[Found] = []
+    async for info in storage.list(OBJECTS, after):
         name = ObjectName.from_key(info.key)
         if name is None:
             continue
@@ -75,8 +78,12 @@ async def _series(storage: Storage) -> AsyncIterator[tuple[SeriesName, Sequence[
         yield current, found
 
 
-async def _read(
-    storage: Storage, series: SeriesName, found: Sequence[_Found], count: Count
+async def read_series(
+    storage: Storage,
+    table: Attributes,
+    series: SeriesName,
+    found: Sequence[Found],
+    count: Count,
 ) -> list[IndexEntry]:
     """The entries of a series: from its packs where they hold them, else from the objects."""
     packs = await known_entries(storage, series)
@@ -85,9 +92,9 @@ async def _read(
     for name, info in found:
         try:
             if name in packs:
-                entries.append(from_pack(packs[name]).index)
+                entries.append(from_pack(packs[name], table).index)
                 continue
-            read = await read_object(storage, name, info.size)
+            read = await read_object(storage, table, name, info.size)
         except TRANSIENT:
             raise
         except NotFound:
@@ -103,7 +110,7 @@ async def _read(
 
 
 async def _decided(
-    storage: Storage, found: Sequence[_Found], entries: Sequence[IndexEntry]
+    storage: Storage, found: Sequence[Found], entries: Sequence[IndexEntry]
 ) -> list[IndexEntry]:
     """The entries with the current versions marked as the decisions say."""
     by_name: dict[InstanceName, list[IndexEntry]] = {}

@@ -11,7 +11,7 @@ from typing import cast
 import orjson
 
 from isocenter.core.apis import Storage
-from isocenter.core.attributes import extract
+from isocenter.core.attributes import Attributes
 from isocenter.core.entries import entry_from_event, entry_from_object
 from isocenter.core.errors import DeadlineExceeded, OutOfResources, Unavailable
 from isocenter.core.events import InstanceStored
@@ -53,7 +53,7 @@ def _mended(value: object) -> object:
     return value
 
 
-def from_pack(entry: PackEntry) -> Read:
+def from_pack(entry: PackEntry, table: Attributes) -> Read:
     """What an entry of a pack means for the index: the one way, live and in a rebuild."""
     attributes = cast("JsonAttributes", orjson.loads(entry.attributes))
     return Read(
@@ -65,33 +65,35 @@ def from_pack(entry: PackEntry) -> Read:
             entry.size,
             entry.sop_class,
             entry.transfer_syntax,
-            extract(attributes),
+            table.extract(attributes),
         ),
     )
 
 
-async def read_object(storage: Storage, name: ObjectName, size: int, checksum: str = "") -> Read:
+async def read_object(
+    storage: Storage, table: Attributes, name: ObjectName, size: int, checksum: str = ""
+) -> Read:
     """Read an object's header, and its frames' places, from the object store."""
     # A header ends long before the object: what is behind it is not waited for.
     async with aclosing(generator(storage.read(name.key))) as chunks:
         entry, _ = await entry_from_object(name, size, chunks, dumps, checksum)
-    return from_pack(entry)
+    return from_pack(entry, table)
 
 
 async def read_events(
-    storage: Storage, events: Sequence[InstanceStored]
+    storage: Storage, table: Attributes, events: Sequence[InstanceStored]
 ) -> tuple[Mapping[int, Read], Mapping[int, Exception]]:
     """What the events tell, by their place in the sequence; and the errors of the others.
 
     Raises the error if it is transient.
     """
-    found, errors = await asyncio.to_thread(_read_inline, events)
+    found, errors = await asyncio.to_thread(_read_inline, table, events)
     for place, event in enumerate(events):
         if place in found or place in errors:
             continue
         try:
             found[place] = await read_object(
-                storage, ObjectName(event.name, event.digest), event.size, event.checksum
+                storage, table, ObjectName(event.name, event.digest), event.size, event.checksum
             )
         except TRANSIENT:
             raise
@@ -101,6 +103,7 @@ async def read_events(
 
 
 def _read_inline(
+    table: Attributes,
     events: Sequence[InstanceStored],
 ) -> tuple[dict[int, Read], dict[int, Exception]]:
     found: dict[int, Read] = {}
@@ -109,7 +112,7 @@ def _read_inline(
         try:
             made = entry_from_event(event, dumps)
             if made:
-                found[place] = from_pack(made[0])
+                found[place] = from_pack(made[0], table)
         except Exception as error:  # noqa: BLE001 - whatever one header does, the others go on
             errors[place] = error
     return found, errors

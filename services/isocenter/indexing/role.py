@@ -11,6 +11,7 @@ from isocenter.core.apis import Indexing
 from isocenter.indexing import rpc
 from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.consuming import Indexer
+from isocenter.indexing.fill_job import FillJob
 from isocenter.indexing.filling import Filling
 from isocenter.indexing.purging import PurgeJob
 from isocenter.indexing.settings import IndexingSettings
@@ -33,6 +34,7 @@ class IndexingRole(Role):
         archive: ArchiveTotals,
         indexer: Indexer,
         settler: Settler,
+        fill_job: FillJob,
         sweep: SweepJob | None,
         purge: PurgeJob | None,
     ) -> None:
@@ -40,9 +42,10 @@ class IndexingRole(Role):
         self.service = service
         self._filling = filling
         self._archive = archive
-        self._consumers: dict[str, Indexer | Settler | SweepJob | PurgeJob] = {
+        self._consumers: dict[str, Indexer | Settler | FillJob | SweepJob | PurgeJob] = {
             "indexing": indexer,
             "settling": settler,
+            "filling": fill_job,
         }
         if sweep is not None:
             self._consumers["sweeping"] = sweep
@@ -110,12 +113,20 @@ async def build(env: Env) -> IndexingRole:
     purge = PurgeJob(
         storage=storage, index=index, sweeper=sweeper, audit_log=audit_log, settings=settings
     )
+    fill_job = FillJob(
+        index=index,
+        storage=storage,
+        settings=settings,
+        owner=env.instance,
+        telemetry=env.telemetry,
+    )
     return IndexingRole(
         service=service,
         filling=filling,
         archive=ArchiveTotals(index, env.telemetry),
         indexer=indexer,
         settler=settler,
+        fill_job=fill_job,
         sweep=sweep if settings.sweep_hours else None,
         purge=purge if settings.purge_seconds else None,
     )

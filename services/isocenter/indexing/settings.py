@@ -46,6 +46,13 @@ class IndexingSettings(BaseModel):
         description="How often it is looked for deleted objects whose time is over "
         "([ingest] keep_deleted_hours), to destroy them; 0: never.",
     )
+    overlap_seconds: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="After attributes were added, for so long processes with the former settings "
+        "may still index; what comes meanwhile is looked at once more.",
+    )
     retry_seconds: float = Field(
         10, gt=0, description="Longest pause between two tries while something is down."
     )

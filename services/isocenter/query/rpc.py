@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 import grpc.aio
 import orjson
 
-from isocenter.core.apis import Query
+from isocenter.core.apis import FillProgress, Query
 from isocenter.core.matching import Search
 from isocenter.core.ports import Match
 from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
 from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
+from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import search_from, search_to
-from isocenter.v1 import query_pb2, query_pb2_grpc
+from isocenter.v1 import indexing_pb2, indexing_pb2_grpc, query_pb2, query_pb2_grpc
 
 Context = grpc.aio.ServicerContext[object, object]
 
-_RESPONSE_BYTES = 1024 * 1024  # after which a batch goes on in another message
 
-
-class QueryServicer(query_pb2_grpc.QueryServiceServicer):
+class QueryServicer(
+    query_pb2_grpc.QueryServiceServicer, indexing_pb2_grpc.AttributeServiceServicer
+):
     """Answers calls with a local `Query`."""
 
     def __init__(self, service: Query) -> None:
@@ -37,8 +38,8 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         del context
         async with aclosing(generator(self._service.search(search_from(request)))) as batches:
             async for batch in batches:
-                for response in _responses(batch):
-                    yield response
+                for matches in in_messages(orjson.dumps(match.attributes) for match in batch):
+                    yield query_pb2.SearchResponse(matches=matches)
 
     @answers_errors
     async def Count(  # noqa: N802 (named in the proto)
@@ -48,21 +49,18 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         del context
         return query_pb2.CountResponse(count=await self._service.count(search_from(request)))
 
-
-def _responses(batch: Sequence[Match]) -> list[query_pb2.SearchResponse]:
-    """One message for a batch, several for one of very long answers."""
-    responses: list[query_pb2.SearchResponse] = []
-    matches: list[bytes] = []
-    size = 0
-    for match in batch:
-        matches.append(orjson.dumps(match.attributes))
-        size += len(matches[-1])
-        if size >= _RESPONSE_BYTES:
-            responses.append(query_pb2.SearchResponse(matches=matches))
-            matches, size = [], 0
-    if matches:
-        responses.append(query_pb2.SearchResponse(matches=matches))
-    return responses
+    @answers_errors
+    async def Unfilled(  # noqa: N802 (named in the proto)
+        self, request: indexing_pb2.UnfilledRequest, context: Context
+    ) -> indexing_pb2.UnfilledResponse:
+        """The added attributes by which searches do not find everything yet."""
+        del request, context
+        return indexing_pb2.UnfilledResponse(
+            attributes={
+                tag: indexing_pb2.FillProgress(looked=one.looked, total=one.total)
+                for tag, one in (await self._service.unfilled()).items()
+            }
+        )
 
 
 class QueryClient:
@@ -71,6 +69,7 @@ class QueryClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._stub = query_pb2_grpc.QueryServiceStub(channel)
+        self._attributes = indexing_pb2_grpc.AttributeServiceStub(channel)
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches."""
@@ -86,8 +85,24 @@ class QueryClient:
             response = await self._stub.Count(search_to(search), timeout=UNARY_SECONDS)
         return response.count
 
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        """The added attributes by which searches do not find everything yet."""
+        await connected(self._channel)
+        with raised_by_peer():
+            response = await self._attributes.Unfilled(
+                indexing_pb2.UnfilledRequest(), timeout=UNARY_SECONDS
+            )
+        return {
+            tag: FillProgress(one.looked, one.total) for tag, one in response.attributes.items()
+        }
+
 
 def add_to(server: grpc.aio.Server, service: Query) -> Sequence[str]:
-    """Register the service; answers with its full name."""
-    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(service), server)
-    return [query_pb2.DESCRIPTOR.services_by_name["QueryService"].full_name]
+    """Register the services; answers with their full names."""
+    servicer = QueryServicer(service)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
+    indexing_pb2_grpc.add_AttributeServiceServicer_to_server(servicer, server)
+    return [
+        query_pb2.DESCRIPTOR.services_by_name["QueryService"].full_name,
+        indexing_pb2.DESCRIPTOR.services_by_name["AttributeService"].full_name,
+    ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
 
 import orjson
 
-from isocenter.core.apis import Storage
-from isocenter.core.attributes import BY_TAG, ORDERS, searchable
+from isocenter.core.apis import FillProgress, Storage
+from isocenter.core.attributes import ORDERS
+from isocenter.core.cached import cached
 from isocenter.core.dictionary import creator_of
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
 from isocenter.core.matching import JsonAttributes, Key, Level, Search, criterion_of, joined
 from isocenter.core.ports import Match, StudyIndex
+from isocenter.query.private_names import PrivateNames, creators_asked, names_in
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime.role import Env
 
@@ -26,18 +28,22 @@ class QueryService:
 
     def __init__(self, *, index: StudyIndex, storage: Storage, settings: QuerySettings) -> None:
         self._index = index
+        self._attributes = index.attributes
         self._storage = storage
         self._settings = settings
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """See `Query`. Raises `Invalid`, `Unavailable`."""
-        search = self._checked(search)
-        beyond = _beyond_the_index(search)
+        search = self._canonical(search)
+        names = names_in(search, self._attributes)
+        asked = self._checked(search, names)
+        beyond = self._beyond_the_index(asked, names)
         answers: AsyncIterator[Sequence[Match]] | None = None
         try:
-            answers = self._index.search(search)
+            answers = self._index.search(asked)
             async for batch in answers:
-                yield batch if beyond is None else await self._completed(search, batch, beyond)
+                found = [names.outward(match) for match in batch]
+                yield found if beyond is None else await self._completed(search, found, beyond)
         except IsocenterError as error:
             raise _seen_from_outside(error) from error
         finally:
@@ -47,14 +53,34 @@ class QueryService:
 
     async def count(self, search: Search) -> int:
         """See `Query`. Raises `Invalid`, `Unavailable`."""
+        search = self._canonical(search)
         try:
-            return await self._index.count(self._checked(search))
+            names = names_in(search, self._attributes)
+            return await self._index.count(self._checked(search, names))
         except IsocenterError as error:
             raise _seen_from_outside(error) from error
 
+    async def unfilled(self) -> Mapping[str, FillProgress]:
+        """See `Query`. Raises `Unavailable`."""
+        try:
+            state = await self._index.fill_state()
+        except IsocenterError as error:
+            raise _seen_from_outside(error) from error
+        progress = FillProgress(state.looked, state.total)
+        return dict.fromkeys(state.lacks(self._attributes), progress)
+
     # --- the search ------------------------------------------------------------------------------
 
-    def _checked(self, search: Search) -> Search:
+    def _canonical(self, search: Search) -> Search:
+        """With tags of eight upper-case digits."""
+        return replace(
+            search,
+            keys=tuple([self._key(key) for key in search.keys]),
+            include=tuple([_tag(tag) for tag in search.include]),
+        )
+
+    def _checked(self, search: Search, names: PrivateNames) -> Search:
+        """As it is put to the index, with the VRs by which its attributes are matched."""
         if not KEY_COMPONENT.fullmatch(search.partition):
             raise Invalid("the partition's name is malformed", fix="use letters, digits and .-_")
         if search.offset < 0 or (search.limit is not None and search.limit < 0):
@@ -68,22 +94,18 @@ class QueryService:
             raise Invalid("only searches for studies can be put in another order")
         if not {order.tag for order in search.order} <= set(ORDERS):
             raise Invalid(f"studies can be put in order by {', '.join(ORDERS)} only")
-        keys = tuple([self._key(key) for key in search.keys])
+        asked = names.inward(search)
+        keys = tuple([self._matched(key) for key in asked.keys])
         for key in keys:
-            if searchable(key.tag, search.level) is None:
+            if self._attributes.searchable(key.tag, search.level) is None:
                 criterion_of(search, key)  # the index ignores the key, malformed or not
-        return Search(
-            level=search.level,
-            keys=keys,
-            partition=search.partition,
-            include=tuple([_tag(tag) for tag in search.include]),
-            include_all=search.include_all,
-            limit=self._limit(search.limit),
-            offset=search.offset,
-            fuzzy=search.fuzzy,
-            every_value=search.every_value,
-            order=search.order,
-        )
+        return replace(asked, keys=keys, limit=self._limit(search.limit))
+
+    def _matched(self, key: Key) -> Key:
+        row = self._attributes.get(key.tag)
+        vr = row.vr if row else key.vr
+        items = tuple([self._matched(item) for item in key.items])
+        return key if (vr, items) == (key.vr, key.items) else Key(key.tag, vr, key.values, items)
 
     def _limit(self, asked: int | None) -> int | None:
         allowed = self._settings.max_results or None
@@ -92,7 +114,7 @@ class QueryService:
         return min(asked, allowed)
 
     def _key(self, key: Key) -> Key:
-        """The key with a canonical tag and the VR by which its attribute is matched."""
+        """The key with a canonical tag."""
         tag = _tag(key.tag)
         if len(key.values) > self._settings.max_values:
             raise Invalid(
@@ -100,13 +122,25 @@ class QueryService:
                 f"{self._settings.max_values}",
                 fix="ask in several searches or raise [query] max_values",
             )
-        row = BY_TAG.get(tag)
-        vr = row.vr if row else key.vr
-        if (tag, vr) == (key.tag, key.vr) and not key.items:
+        if tag == key.tag and not key.items:
             return key
-        return Key(tag, vr, key.values, tuple([self._key(item) for item in key.items]))
+        return Key(tag, key.vr, key.values, tuple([self._key(item) for item in key.items]))
 
     # --- attributes that are not in the index ----------------------------------------------------
+
+    def _beyond_the_index(self, asked: Search, names: PrivateNames) -> frozenset[str] | None:
+        """Tags that only the metadata packs hold; empty: all of an instance's; None: nothing.
+
+        All attributes of a study or series are those of the index: more are answered by name only.
+        """
+        if asked.include_all and asked.level is Level.INSTANCE:
+            return frozenset()
+        if not asked.include or asked.level is Level.PATIENT:
+            return None
+        beyond = frozenset([tag for tag in asked.include if self._attributes.get(tag) is None])
+        if names.tags and beyond <= names.creators.keys():
+            return None  # they are answered with the attributes that they have created
+        return beyond or None
 
     async def _completed(
         self, search: Search, batch: Sequence[Match], beyond: frozenset[str]
@@ -128,7 +162,7 @@ class QueryService:
         from instances without them. One in which they differ is theirs, not its own."""
         found: JsonAttributes = {}
         differ: set[str] = set()
-        creators = _creators(search)
+        creators = creators_asked(search)
         async for document in self._storage.metadata(search.partition, study, series):
             attributes = _owned(orjson.loads(document), creators)
             for tag in beyond & attributes.keys():
@@ -145,7 +179,7 @@ class QueryService:
             study, uid, instance = _names(match.attributes)
             series.setdefault((study, uid), set()).add(instance)
         found: dict[tuple[str, str, str], JsonAttributes] = {}
-        creators = _creators(search)
+        creators = creators_asked(search)
         for (study, uid), instances in series.items():
             one = next(iter(instances)) if len(instances) == 1 else ""
             async for document in self._storage.metadata(search.partition, study, uid, one):
@@ -159,32 +193,9 @@ class QueryService:
         ]
 
 
-def _beyond_the_index(search: Search) -> frozenset[str] | None:
-    """Tags that only the metadata packs hold; empty: all of an instance's; None: nothing.
-
-    All attributes of a study or series are those of the index: more are answered by name only.
-    """
-    if search.include_all and search.level is Level.INSTANCE:
-        return frozenset()
-    if not search.include or search.level is Level.PATIENT:
-        return None
-    return frozenset([tag for tag in search.include if tag not in BY_TAG]) or None
-
-
-def _creators(search: Search) -> Mapping[str, str]:
-    """Whose private elements are asked for, by the tag of the Private Creator."""
-    return {
-        key.tag: key.values[0]
-        for key in search.keys
-        if key.values and creator_of(key.tag) == key.tag
-    }
-
-
 def _owned(attributes: JsonAttributes, creators: Mapping[str, str]) -> JsonAttributes:
     """The attributes without the private ones of other creators than those asked for."""
-    others = {
-        tag for tag, name in creators.items() if joined(attributes.get(tag)).strip() != name.strip()
-    }
+    others = {tag for tag, name in creators.items() if joined(attributes.get(tag)).strip() != name}
     if not others:
         return attributes
     return {tag: element for tag, element in attributes.items() if creator_of(tag) not in others}
@@ -195,7 +206,7 @@ def _names(attributes: JsonAttributes) -> tuple[str, str, str]:
     return study, series, instance
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def _tag(text: str) -> str:
     tag = text.translate(_SEPARATORS).upper()
     if len(tag) != 8 or set(tag) - set("0123456789ABCDEF"):

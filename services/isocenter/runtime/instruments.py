@@ -230,6 +230,25 @@ INDEX_DURATION = _seconds(
     "isocenter.index.duration", "Calls of the search index", "operation", "outcome"
 )
 
+FILL_OBJECTS = _counter(
+    "isocenter.fill.objects",
+    "{object}",
+    "Objects that were looked at for attributes that were added to the settings",
+)
+FILL_ATTRIBUTES = Metric(
+    "isocenter.fill.attributes",
+    Kind.GAUGE,
+    "{attribute}",
+    "Attributes that were added and by which searches do not find everything yet; each process of "
+    "indexing tells the same",
+)
+FILL_REMAINING = Metric(
+    "isocenter.fill.remaining",
+    Kind.GAUGE,
+    "{object}",
+    "Objects that are still to be looked at for them, about",
+)
+
 ARCHIVE_STUDIES = _of_archive("studies", "{study}", "Studies that searches find")
 ARCHIVE_INSTANCES = _of_archive("instances", "{instance}", "Instances that searches find")
 ARCHIVE_BYTES = _of_archive(

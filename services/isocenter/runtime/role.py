@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pydantic import BaseModel
 
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import Attributes
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -64,6 +65,11 @@ class Env(Protocol):
 
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""
+        ...
+
+    @property
+    def attributes(self) -> Attributes:
+        """The table of what is searchable."""
         ...
 
     @property

@@ -33,11 +33,15 @@ KEEPALIVE = (
     ("grpc.http2.ping_timeout_ms", 10_000),  # else another ping holds that of keepalive up
     ("grpc.http2.max_pings_without_data", 0),
 )
+# What a stream may send before it is read. Left to itself gRPC finds it out by probing, and on fast
+# machines lets a hundred megabytes come in for a client that reads slowly.
+WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 2 * 1024 * 1024))
 _READY = grpc.ChannelConnectivity.READY
 _OPTIONS = (
     *KEEPALIVE,
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
+    *WINDOW,
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # for one attempt to connect

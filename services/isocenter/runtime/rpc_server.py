@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import grpc
 import grpc.aio
@@ -12,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.health import Health
 from isocenter.runtime.role import Role
-from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE
+from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE, WINDOW
 from isocenter.runtime.rpc_health import HealthServicer
 from isocenter.runtime.rpc_peers import listening_on
 from isocenter.runtime.rpc_tls import server_credentials
@@ -22,20 +23,39 @@ _CONCURRENT_STREAMS = 1000  # of one connection
 _DRAIN_SECONDS = 3600.0  # the caller bounds it
 _OPTIONS = (
     *KEEPALIVE,
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
+    *WINDOW,
     ("grpc.max_concurrent_streams", _CONCURRENT_STREAMS),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     # After this time clients connect anew, for which they look for new copies and read new
     # certificates; calls under way finish on the old connection.
     ("grpc.max_connection_age_ms", 30_000),
-    ("grpc.so_reuseport", 0),
 )
 
 
-def new_server(interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> grpc.aio.Server:
-    """A server with the limits that every channel of ours keeps."""
-    return grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What callers may ask for. The defaults are those that every channel of ours keeps."""
+
+    max_request: int = MAX_MESSAGE  # bytes of a message
+    max_calls: int | None = None  # at once, on all connections
+
+
+def new_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    *,
+    shared: bool = False,
+    limits: Limits = Limits(),
+) -> grpc.aio.Server:
+    """A server. `shared`: other processes may listen on the same port."""
+    options = (
+        *_OPTIONS,
+        ("grpc.max_receive_message_length", limits.max_request),
+        ("grpc.so_reuseport", int(shared)),
+    )
+    return grpc.aio.server(
+        interceptors=interceptors, options=options, maximum_concurrent_rpcs=limits.max_calls
+    )
 
 
 class RpcServer(Role):
@@ -51,14 +71,20 @@ class RpcServer(Role):
         *,
         tls: Tls | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        setting: str = "rpc.port",
+        shared: bool = False,
+        limits: Limits = Limits(),
     ) -> None:
-        """Port 0 lets the system choose; see `port` after `start`. With `tls`, clients must have a
-        certificate."""
+        """Port 0 lets the system choose; see `port` after `start`. With a CA in `tls`, clients must
+        have a certificate. `setting`: what says which port; `shared`: with other processes."""
         self._roles = tuple(roles)
         self._host = host
         self.port = port
         self._tls = tls
         self._interceptors = interceptors
+        self._setting = setting
+        self._shared = shared
+        self._limits = limits
         self._server: grpc.aio.Server | None = None
         self._health = Health(self._roles)
         self._health_servicer: HealthServicer | None = None
@@ -66,7 +92,7 @@ class RpcServer(Role):
     async def start(self) -> None:
         """Register the services and listen. Raises `Unavailable` if the port is taken, `Invalid`
         if the certificates cannot be used."""
-        server = new_server(self._interceptors)
+        server = new_server(self._interceptors, shared=self._shared, limits=self._limits)
         names = [name for role in self._roles for name in role.add_to(server)]
         self._health_servicer = HealthServicer(self._health, names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health_servicer, server)
@@ -83,7 +109,7 @@ class RpcServer(Role):
         except RuntimeError as error:
             raise Unavailable(
                 f"cannot listen on {address} for gRPC",
-                fix="free the port or set another one in `rpc.port`",
+                fix=f"free the port or set another one in `{self._setting}`",
             ) from error
         self._server = server
 

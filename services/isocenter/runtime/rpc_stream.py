@@ -191,22 +191,25 @@ async def download(
 
 async def items(
     call: grpc.aio.UnaryStreamCall[Any, storage_pb2.ItemChunk],
-) -> AsyncGenerator[tuple[int, bytes], None]:
-    """The values (and their numbers) that a call answers with in pieces."""
+) -> AsyncGenerator[tuple[storage_pb2.ItemChunk, bytes], None]:
+    """The values that a call answers with in pieces, each with the piece that ends it."""
     parts: list[Buffer] = []
     async with aclosing(download(call)) as answers:
         async for answer in answers:
             parts.append(answer.data)
             if answer.last:
-                yield answer.number, b"".join(parts)
+                yield answer, b"".join(parts)
                 parts = []
 
 
-def as_items(number: int, value: bytes) -> Iterator[storage_pb2.ItemChunk]:
+def as_items(
+    value: bytes, *, number: int = 0, versions: storage_pb2.Versions | None = None
+) -> Iterator[storage_pb2.ItemChunk]:
     """One value in pieces."""
     view = memoryview(value)
     for start in range(0, len(view) or 1, CHUNK):
-        others = storage_pb2.ItemChunk(last=start + CHUNK >= len(view), number=number)
+        last = start + CHUNK >= len(view)
+        others = storage_pb2.ItemChunk(last=last, number=number, versions=versions)
         yield piece(storage_pb2.ItemChunk, [view[start : start + CHUNK]], others=others)
 
 

@@ -21,7 +21,7 @@ _LOOK_SECONDS = 5.0
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Clients must have a certificate of the CA. Raises `Invalid`."""
+    """If there is a CA, clients must have a certificate of it. Raises `Invalid`."""
     files = WatchedFiles(tls)
 
     def configuration() -> grpc.ServerCertificateConfiguration:
@@ -34,7 +34,7 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         configuration(),
         renewed,  # type: ignore[arg-type]  # None is "as before", which the stubs do not know
-        require_client_authentication=True,
+        require_client_authentication=tls.ca is not None,
     )
 
 

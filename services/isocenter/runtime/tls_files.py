@@ -38,6 +38,11 @@ class Tls:
     certificate: Path
     key: Path
     section: str
+    prefix: str = ""  # of the settings' names
+
+    def setting(self, name: str) -> str:
+        """The full name of the setting that names one of the files."""
+        return f"{self.section}.{self.prefix}{name}"
 
     def stamp(self) -> _Stamp:
         """Changes when one of the files does. Raises `OSError`."""
@@ -55,8 +60,8 @@ class Tls:
             context.load_cert_chain(self.certificate, self.key, password=_no_password)
         except (OSError, ValueError) as error:
             raise Invalid(
-                f"{self.section}.certificate_file {self.certificate} and {self.section}.key_file "
-                f"{self.key} are not a certificate and its key: {error}",
+                f"{self.setting('certificate_file')} {self.certificate} and "
+                f"{self.setting('key_file')} {self.key} are not a certificate and its key: {error}",
                 fix="name two files in PEM format that belong together, the key without password",
             ) from error
         return Pem(ca, certificate, key, context)
@@ -67,7 +72,7 @@ class Tls:
             ssl.create_default_context(cadata=content.decode("ascii"))
         except (ssl.SSLError, ValueError) as error:
             raise Invalid(
-                f"{self.section}.ca_file: {path} holds no certificates",
+                f"{self.setting('ca_file')}: {path} holds no certificates",
                 fix="name a file in PEM format",
             ) from error
         return content
@@ -77,7 +82,7 @@ class Tls:
             return path.read_bytes()
         except OSError as error:
             raise Invalid(
-                f"{self.section}.{setting}: {path} cannot be read: {error.strerror}",
+                f"{self.setting(setting)}: {path} cannot be read: {error.strerror}",
                 fix="name a file that this user can read",
             ) from error
 

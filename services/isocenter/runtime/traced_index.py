@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
+from isocenter.core.attributes import Attributes
 from isocenter.core.events import AuditEvent
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
@@ -35,6 +36,13 @@ class TracedIndex:
         self.close = index.close
         self.unfilled = index.unfilled
         self.totals = index.totals  # asked for metrics themselves
+        self.fill_state = index.fill_state
+        self.replace_fill_state = index.replace_fill_state
+
+    @property
+    def attributes(self) -> Attributes:
+        """See `StudyIndex`."""
+        return self._index.attributes
 
     @property
     def feed(self) -> str:
@@ -45,6 +53,11 @@ class TracedIndex:
         """See `StudyIndex`."""
         with _operation(self._telemetry, "upsert"):
             return await self._index.upsert(entries)
+
+    async def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """See `StudyIndex`."""
+        with _operation(self._telemetry, "refill"):
+            await self._index.refill(entries)
 
     async def versions(
         self, names: Sequence[InstanceName]

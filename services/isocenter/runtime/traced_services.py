@@ -106,6 +106,7 @@ class TracedQuery:
         self._telemetry = telemetry
         self._told: OrderedDict[str, None] = OrderedDict()
         self.count = query.count
+        self.unfilled = query.unfilled
 
     async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """See `Query`."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from isocenter.core.apis import PixelFormat, StoredInstance
+from isocenter.core.apis import PixelFormat, StoredInstance, Versions
 from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
 from isocenter.core.events import (
@@ -249,6 +249,7 @@ def instance_to(instance: StoredInstance) -> storage_pb2.StoredInstance:
         data_set_offset=instance.data_set_offset,
         number_of_frames=instance.number_of_frames,
         checksum=instance.checksum,
+        modified_at=instance.modified_at and timestamp(instance.modified_at),
     )
 
 
@@ -264,7 +265,18 @@ def instance_from(message: storage_pb2.StoredInstance) -> StoredInstance:
         data_set_offset=message.data_set_offset,
         number_of_frames=message.number_of_frames,
         checksum=message.checksum,
+        modified_at=moment(message.modified_at) if message.HasField("modified_at") else None,
     )
+
+
+def versions_to(versions: Versions) -> storage_pb2.Versions:
+    """The versions of a level as a message."""
+    return storage_pb2.Versions(digest=versions.digest, modified_at=timestamp(versions.modified_at))
+
+
+def versions_from(message: storage_pb2.Versions) -> Versions:
+    """The versions of a level from their message."""
+    return Versions(message.digest, moment(message.modified_at))
 
 
 def pixels_to(pixels: PixelFormat) -> storage_pb2.PixelFormat:

@@ -7,14 +7,17 @@ their name, so what was once decoded stays good; new packs are seen by listing t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import orjson
 
-from isocenter.core.apis import StoredInstance
+from isocenter.core.apis import StoredInstance, Versions
 from isocenter.core.entries import entry_from_object
 from isocenter.core.errors import Corrupted, NotFound, Unavailable, Unprocessable, Unsupported
 from isocenter.core.identity import (
@@ -31,6 +34,7 @@ from isocenter.runtime.telemetry import Lookups
 
 _ATTEMPTS = 5  # a pack may vanish by compaction between the listing and the read
 _DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Series = tuple[str, str, str]  # partition, study, series
 Key = tuple[str, str]  # SOP Instance UID and digest
@@ -101,19 +105,30 @@ class Catalogue:
 
     async def current(
         self, partition: str, study: str, series: str = "", instance: str = ""
-    ) -> AsyncIterator[PackEntry]:
+    ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance at or below a level, by series and instance."""
-        async with aclosing(self._current(partition, study, series, instance)) as found:
-            async for cached, key in found:
-                yield cached.entry(key)
+        async with _Packs() as packs:
+            self._begin((partition, study, series), packs)
+            found = self._versions(partition, study, series, instance)
+            async with aclosing(found) as versions:
+                async for name, info in versions:
+                    cached, key = await self._find(name, info.size, packs)
+                    yield cached.entry(key).stored(info.modified_at)
 
-    async def attributes(
+    async def described(
         self, partition: str, study: str, series: str = "", instance: str = ""
-    ) -> AsyncIterator[bytes]:
-        """The attributes of the same versions."""
-        async with aclosing(self._current(partition, study, series, instance)) as found:
-            async for cached, key in found:
-                yield cached.attributes(key)
+    ) -> AsyncIterator[tuple[Versions, bytes]]:
+        """The attributes of the same versions, each with what all of them are together."""
+        async with _Packs() as packs:
+            self._begin((partition, study, series), packs)
+            found = self._versions(partition, study, series, instance)
+            versions = [version async for version in found]
+            if not versions:
+                return
+            whole = _whole(versions)
+            for name, info in versions:
+                cached, key = await self._find(name, info.size, packs)
+                yield whole, cached.attributes(key)
 
     async def entry(self, instance: StoredInstance) -> PackEntry:
         """The entry of one version. Raises `NotFound`, `Corrupted`."""
@@ -122,48 +137,51 @@ class Catalogue:
             cached, key = await self._find(name, instance.size, packs)
             return cached.entry(key)
 
-    async def _current(
+    def _begin(self, series: Series, packs: _Packs) -> None:
+        """Packs that will be needed are read while the objects are listed."""
+        if series[2] and series not in self._cache:
+            packs.of(series, self._refresh)
+
+    async def _versions(
         self, partition: str, study: str, series: str, instance: str
-    ) -> AsyncGenerator[tuple[_Cached, Key], None]:
-        async with _Packs() as packs:
-            if series and (partition, study, series) not in self._cache:
-                # They will be needed, and are read while the objects are listed.
-                packs.of((partition, study, series), self._refresh)
-            versions: list[_Version] = []
-            async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
-                name = ObjectName.from_key(info.key)
-                if name is None:
-                    continue
-                if versions and versions[0][0].name != name.name:
-                    yield await self._chosen(versions, packs)
-                    versions = []
-                versions.append((name, info))
-            if versions:
-                yield await self._chosen(versions, packs)
+    ) -> AsyncGenerator[_Version, None]:
+        """The current versions; each was modified when it became current."""
+        versions: list[_Version] = []
+        async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
+            name = ObjectName.from_key(info.key)
+            if name is None:
+                continue
+            if versions and versions[0][0].name != name.name:
+                yield await self._chosen(versions)
+                versions = []
+            versions.append((name, info))
+        if versions:
+            yield await self._chosen(versions)
 
-    async def _chosen(self, versions: list[_Version], packs: _Packs) -> tuple[_Cached, Key]:
+    async def _chosen(self, versions: list[_Version]) -> _Version:
         """The version to answer with: the last decision's, else the one that came first."""
-        name, info = versions[0]
-        if len(versions) > 1:
-            decided = await self._decision(name.name)
-            name, info = min(
-                versions,
-                key=lambda version: (
-                    version[0].digest != decided,
-                    version[1].modified_at,
-                    version[0].digest,
-                ),
-            )
-        return await self._find(name, info.size, packs)
+        if len(versions) == 1:
+            return versions[0]
+        decided, decided_at = await self._decision(versions[0][0].name)
+        name, info = min(
+            versions,
+            key=lambda version: (
+                version[0].digest != decided,
+                version[1].modified_at,
+                version[0].digest,
+            ),
+        )
+        return name, replace(info, modified_at=max(info.modified_at, decided_at))
 
-    async def _decision(self, name: InstanceName) -> str:
-        best, digest = -1, ""
+    async def _decision(self, name: InstanceName) -> tuple[str, datetime]:
+        """The digest that was decided for last, and when; empty if none was."""
+        best, digest, at = -1, "", _NEVER
         prefix = conflicts_prefix(name)
         async for info in self._blobs.list(prefix):
             number, _, decided = info.key.removeprefix(prefix).partition(".")
             if number.isdecimal() and int(number) > best:
-                best, digest = int(number), decided
-        return digest
+                best, digest, at = int(number), decided, info.modified_at
+        return digest, at
 
     async def _find(self, name: ObjectName, size: int, packs: _Packs) -> tuple[_Cached, Key]:
         """Where the entry of a version is, after reading what it takes."""
@@ -230,6 +248,11 @@ class Catalogue:
                 f"{name.key} cannot be read: {error.message}", fix="run `isocenter verify`"
             ) from error
         return entry
+
+
+def _whole(versions: Sequence[_Version]) -> Versions:
+    digest = hashlib.sha256("".join(name.digest for name, _ in versions).encode("ascii"))
+    return Versions(digest.hexdigest(), max(info.modified_at for _, info in versions))
 
 
 def _decode(data: bytes) -> Sequence[PackedEntry]:

@@ -13,12 +13,11 @@ from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import ObjectName
 from isocenter.core.ports import BlobStore, Kept
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.rpc_callers import Context, source_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_pieces import lean_server
 from isocenter.runtime.rpc_stream import as_chunks
 from isocenter.v1 import objects_pb2, objects_pb2_grpc, storage_pb2
-
-Context = grpc.aio.ServicerContext[object, object]
 
 _PURPOSE_LENGTH = 200
 
@@ -37,7 +36,7 @@ class ObjectServicer(objects_pb2_grpc.ObjectServiceServicer):
     ) -> AsyncIterator[storage_pb2.Chunk]:
         """A whole Part 10 file."""
         name = _name(request)
-        source = _source(context)
+        source = source_of(context)
         try:
             await self._storage.stat(request.key)
         except NotFound as error:
@@ -76,15 +75,6 @@ def _name(request: objects_pb2.GetObjectRequest) -> ObjectName:
     if name is None:
         raise Invalid("`key` is no key of an object", fix="take it from an InstanceStored event")
     return name
-
-
-def _source(context: Context) -> Source:
-    """The caller, as far as the connection tells: address, and certificate with mTLS."""
-    kind, _, rest = context.peer().partition(":")
-    host = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-    names = context.auth_context().get("x509_common_name", ())
-    subject = next((bytes(name).decode(errors="replace") for name in names), "")
-    return Source(protocol="gRPC", host=host, tls_subject=subject, known=bool(subject))
 
 
 def add_to(server: grpc.aio.Server, servicer: ObjectServicer) -> Sequence[str]:

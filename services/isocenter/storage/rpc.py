@@ -18,7 +18,7 @@ from isocenter.runtime.rpc_stream import (
     uploaded,
 )
 from isocenter.runtime.streams import generator
-from isocenter.runtime.wire import blob_info_to, instance_from, instance_to, pixels_to
+from isocenter.runtime.wire import blob_info_to, instance_from, instance_to, pixels_to, versions_to
 from isocenter.storage.rpc_client import StorageClient
 from isocenter.v1 import storage_pb2, storage_pb2_grpc
 
@@ -136,10 +136,13 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def Metadata(self, request: storage_pb2.LevelRequest, context: Context) -> Items:  # noqa: N802
         """The DICOM JSON Model of the instances."""
         del context
-        found = self._service.metadata(*_level(request))
+        found = self._service.described(*_level(request))
+        told = None
         async with aclosing(generator(found)) as values:
-            async for value in values:
-                for item in as_items(0, value):
+            async for versions, value in values:
+                news = versions_to(versions) if versions and versions is not told else None
+                told = versions
+                for item in as_items(value, versions=news):
                     yield item
 
     @answers_errors
@@ -166,7 +169,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         found = self._service.frames(instance_from(request.instance), list(request.numbers))
         async with aclosing(generator(found)) as frames:
             async for frame in frames:
-                for item in as_items(frame.number, frame.data):
+                for item in as_items(frame.data, number=frame.number):
                     yield item
 
     @answers_errors

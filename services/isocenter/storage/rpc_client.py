@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Self
 
 import grpc.aio
 
-from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
 from isocenter.runtime.rpc_channel import UNARY_SECONDS, connected
@@ -27,7 +27,13 @@ from isocenter.runtime.rpc_stream import (
     send,
     upload,
 )
-from isocenter.runtime.wire import blob_info_from, instance_from, instance_to, pixels_from
+from isocenter.runtime.wire import (
+    blob_info_from,
+    instance_from,
+    instance_to,
+    pixels_from,
+    versions_from,
+)
 from isocenter.v1 import storage_pb2, storage_pb2_grpc
 
 _StageCall = grpc.aio.StreamStreamCall[storage_pb2.StageRequest, storage_pb2.StageResponse]
@@ -109,11 +115,23 @@ class StorageClient:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the instances."""
+        found = self.described(partition, study, series, instance)
+        async with aclosing(found) as values:
+            async for _, value in values:
+                yield value
+
+    async def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncGenerator[tuple[Versions | None, bytes], None]:
+        """The same, each with what all of them are together."""
         await connected(self._channel)
         call = self._stub.Metadata(_level(partition, study, series, instance))
+        versions: Versions | None = None
         async with aclosing(items(call)) as found:
-            async for _, value in found:
-                yield value
+            async for end, value in found:
+                if end.HasField("versions"):
+                    versions = versions_from(end.versions)
+                yield versions, value
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored."""
@@ -136,8 +154,8 @@ class StorageClient:
         await connected(self._channel)
         request = storage_pb2.FramesRequest(instance=instance_to(instance), numbers=numbers)
         async with aclosing(items(self._stub.Frames(request))) as found:
-            async for number, data in found:
-                yield Frame(number, data)
+            async for end, data in found:
+                yield Frame(end.number, data)
 
     async def bulk_size(self, instance: StoredInstance, path: str) -> int:
         """The length of the value of a bulk data element."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification
+from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import NotFound, Refused
 from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
@@ -77,15 +77,22 @@ class StorageService:
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance at or below this level."""
-        async for entry in self._catalogue.current(partition, study, series, instance):
-            yield entry.stored
+        async for stored in self._catalogue.current(partition, study, series, instance):
+            yield stored
 
     async def metadata(
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the same instances in the same order."""
-        async for attributes in self._catalogue.attributes(partition, study, series, instance):
+        async for _, attributes in self._catalogue.described(partition, study, series, instance):
             yield attributes
+
+    async def described(
+        self, partition: str, study: str, series: str = "", instance: str = ""
+    ) -> AsyncIterator[tuple[Versions | None, bytes]]:
+        """The same, each with what all of them are together."""
+        async for one in self._catalogue.described(partition, study, series, instance):
+            yield one
 
     def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
         """The data set as stored; `Corrupted` in place of the last chunk if it changed."""

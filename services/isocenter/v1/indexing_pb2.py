@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bisocenter/v1/indexing.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eRebuildRequest\"\xb3\x01\n\x0fRebuildProgress\x12\x0f\n\x07studies\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x01(\x04\x12=\n\x08problems\x18\x03 \x03(\x0b\x32+.isocenter.v1.RebuildProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x01\n\rReplayRequest\x12.\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x39\n\x07offsets\x18\x02 \x03(\x0b\x32(.isocenter.v1.ReplayRequest.OffsetsEntry\x1a.\n\x0cOffsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x08\n\x06_since\"\x9d\x01\n\x0eReplayProgress\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x04\x12<\n\x08problems\x18\x02 \x03(\x0b\x32*.isocenter.v1.ReplayProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0e\n\x0cSweepRequest\"\xc0\x01\n\rSweepProgress\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\x11\n\tannounced\x18\x02 \x01(\x04\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12;\n\x08problems\x18\x04 \x03(\x0b\x32).isocenter.v1.SweepProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xe6\x01\n\x0fIndexingService\x12H\n\x07Rebuild\x12\x1c.isocenter.v1.RebuildRequest\x1a\x1d.isocenter.v1.RebuildProgress0\x01\x12\x45\n\x06Replay\x12\x1b.isocenter.v1.ReplayRequest\x1a\x1c.isocenter.v1.ReplayProgress0\x01\x12\x42\n\x05Sweep\x12\x1a.isocenter.v1.SweepRequest\x1a\x1b.isocenter.v1.SweepProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bisocenter/v1/indexing.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eRebuildRequest\"\xb3\x01\n\x0fRebuildProgress\x12\x0f\n\x07studies\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x01(\x04\x12=\n\x08problems\x18\x03 \x03(\x0b\x32+.isocenter.v1.RebuildProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x01\n\rReplayRequest\x12.\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x39\n\x07offsets\x18\x02 \x03(\x0b\x32(.isocenter.v1.ReplayRequest.OffsetsEntry\x1a.\n\x0cOffsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x08\n\x06_since\"\x9d\x01\n\x0eReplayProgress\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x04\x12<\n\x08problems\x18\x02 \x03(\x0b\x32*.isocenter.v1.ReplayProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0e\n\x0cSweepRequest\"\xc0\x01\n\rSweepProgress\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\x11\n\tannounced\x18\x02 \x01(\x04\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12;\n\x08problems\x18\x04 \x03(\x0b\x32).isocenter.v1.SweepProgress.ProblemsEntry\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x1a/\n\rProblemsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x11\n\x0fUnfilledRequest\"\xa5\x01\n\x10UnfilledResponse\x12\x42\n\nattributes\x18\x01 \x03(\x0b\x32..isocenter.v1.UnfilledResponse.AttributesEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.FillProgress:\x02\x38\x01\"-\n\x0c\x46illProgress\x12\x0e\n\x06looked\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x32\xe6\x01\n\x0fIndexingService\x12H\n\x07Rebuild\x12\x1c.isocenter.v1.RebuildRequest\x1a\x1d.isocenter.v1.RebuildProgress0\x01\x12\x45\n\x06Replay\x12\x1b.isocenter.v1.ReplayRequest\x1a\x1c.isocenter.v1.ReplayProgress0\x01\x12\x42\n\x05Sweep\x12\x1a.isocenter.v1.SweepRequest\x1a\x1b.isocenter.v1.SweepProgress0\x01\x32]\n\x10\x41ttributeService\x12I\n\x08Unfilled\x12\x1d.isocenter.v1.UnfilledRequest\x1a\x1e.isocenter.v1.UnfilledResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYPROGRESS_PROBLEMSENTRY']._serialized_options = b'8\001'
   _globals['_SWEEPPROGRESS_PROBLEMSENTRY']._loaded_options = None
   _globals['_SWEEPPROGRESS_PROBLEMSENTRY']._serialized_options = b'8\001'
+  _globals['_UNFILLEDRESPONSE_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_UNFILLEDRESPONSE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_REBUILDREQUEST']._serialized_start=78
   _globals['_REBUILDREQUEST']._serialized_end=94
   _globals['_REBUILDPROGRESS']._serialized_start=97
@@ -60,6 +62,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SWEEPPROGRESS']._serialized_end=830
   _globals['_SWEEPPROGRESS_PROBLEMSENTRY']._serialized_start=229
   _globals['_SWEEPPROGRESS_PROBLEMSENTRY']._serialized_end=276
-  _globals['_INDEXINGSERVICE']._serialized_start=833
-  _globals['_INDEXINGSERVICE']._serialized_end=1063
+  _globals['_UNFILLEDREQUEST']._serialized_start=832
+  _globals['_UNFILLEDREQUEST']._serialized_end=849
+  _globals['_UNFILLEDRESPONSE']._serialized_start=852
+  _globals['_UNFILLEDRESPONSE']._serialized_end=1017
+  _globals['_UNFILLEDRESPONSE_ATTRIBUTESENTRY']._serialized_start=940
+  _globals['_UNFILLEDRESPONSE_ATTRIBUTESENTRY']._serialized_end=1017
+  _globals['_FILLPROGRESS']._serialized_start=1019
+  _globals['_FILLPROGRESS']._serialized_end=1064
+  _globals['_INDEXINGSERVICE']._serialized_start=1067
+  _globals['_INDEXINGSERVICE']._serialized_end=1297
+  _globals['_ATTRIBUTESERVICE']._serialized_start=1299
+  _globals['_ATTRIBUTESERVICE']._serialized_end=1392
 # @@protoc_insertion_point(module_scope)

@@ -88,3 +88,28 @@ class SweepProgress(_message.Message):
     problems: _containers.ScalarMap[str, str]
     done: bool
     def __init__(self, objects: _Optional[int] = ..., announced: _Optional[int] = ..., waiting: _Optional[int] = ..., problems: _Optional[_Mapping[str, str]] = ..., done: bool = ...) -> None: ...
+
+class UnfilledRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UnfilledResponse(_message.Message):
+    __slots__ = ("attributes",)
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FillProgress
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FillProgress, _Mapping]] = ...) -> None: ...
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    attributes: _containers.MessageMap[str, FillProgress]
+    def __init__(self, attributes: _Optional[_Mapping[str, FillProgress]] = ...) -> None: ...
+
+class FillProgress(_message.Message):
+    __slots__ = ("looked", "total")
+    LOOKED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    looked: int
+    total: int
+    def __init__(self, looked: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...

@@ -184,3 +184,79 @@ class IndexingService(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AttributeServiceStub(object):
+    """What searches ask of the index beside the answers; the query role offers it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Unfilled = channel.unary_unary(
+                '/isocenter.v1.AttributeService/Unfilled',
+                request_serializer=isocenter_dot_v1_dot_indexing__pb2.UnfilledRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_indexing__pb2.UnfilledResponse.FromString,
+                _registered_method=True)
+
+
+class AttributeServiceServicer(object):
+    """What searches ask of the index beside the answers; the query role offers it.
+    """
+
+    def Unfilled(self, request, context):
+        """The attributes added in the settings by which searches do not find everything yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AttributeServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Unfilled': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unfilled,
+                    request_deserializer=isocenter_dot_v1_dot_indexing__pb2.UnfilledRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_indexing__pb2.UnfilledResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'isocenter.v1.AttributeService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('isocenter.v1.AttributeService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AttributeService(object):
+    """What searches ask of the index beside the answers; the query role offers it.
+    """
+
+    @staticmethod
+    def Unfilled(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AttributeService/Unfilled',
+            isocenter_dot_v1_dot_indexing__pb2.UnfilledRequest.SerializeToString,
+            isocenter_dot_v1_dot_indexing__pb2.UnfilledResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -74,3 +74,34 @@ class IndexingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Looks for objects that were never announced, and announces them."""
 
 def add_IndexingServiceServicer_to_server(servicer: IndexingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AttributeServiceStub:
+    """What searches ask of the index beside the answers; the query role offers it."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AttributeServiceAsyncStub: ...
+    Unfilled: _grpc.UnaryUnaryMultiCallable[_indexing_pb2.UnfilledRequest, _indexing_pb2.UnfilledResponse]
+    """The attributes added in the settings by which searches do not find everything yet."""
+
+@_typing.type_check_only
+class AttributeServiceAsyncStub(AttributeServiceStub):
+    """What searches ask of the index beside the answers; the query role offers it."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Unfilled: _aio.UnaryUnaryMultiCallable[_indexing_pb2.UnfilledRequest, _indexing_pb2.UnfilledResponse]  # type: ignore[assignment]
+    """The attributes added in the settings by which searches do not find everything yet."""
+
+class AttributeServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What searches ask of the index beside the answers; the query role offers it."""
+
+    @_abc_1.abstractmethod
+    def Unfilled(
+        self,
+        request: _indexing_pb2.UnfilledRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_indexing_pb2.UnfilledResponse, _abc.Awaitable[_indexing_pb2.UnfilledResponse]]:
+        """The attributes added in the settings by which searches do not find everything yet."""
+
+def add_AttributeServiceServicer_to_server(servicer: AttributeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

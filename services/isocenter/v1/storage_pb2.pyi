@@ -17,14 +17,24 @@ class Chunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class ItemChunk(_message.Message):
-    __slots__ = ("data", "last", "number")
+    __slots__ = ("data", "last", "number", "versions")
     DATA_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     last: bool
     number: int
-    def __init__(self, data: _Optional[bytes] = ..., last: bool = ..., number: _Optional[int] = ...) -> None: ...
+    versions: Versions
+    def __init__(self, data: _Optional[bytes] = ..., last: bool = ..., number: _Optional[int] = ..., versions: _Optional[_Union[Versions, _Mapping]] = ...) -> None: ...
+
+class Versions(_message.Message):
+    __slots__ = ("digest", "modified_at")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    modified_at: _timestamp_pb2.Timestamp
+    def __init__(self, digest: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class KeepRequest(_message.Message):
     __slots__ = ("data", "key", "digest")
@@ -151,7 +161,7 @@ class LevelRequest(_message.Message):
     def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class StoredInstance(_message.Message):
-    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum")
+    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum", "modified_at")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +171,7 @@ class StoredInstance(_message.Message):
     DATA_SET_OFFSET_FIELD_NUMBER: _ClassVar[int]
     NUMBER_OF_FRAMES_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     digest: str
     key: str
@@ -170,7 +181,8 @@ class StoredInstance(_message.Message):
     data_set_offset: int
     number_of_frames: int
     checksum: str
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ..., checksum: _Optional[str] = ...) -> None: ...
+    modified_at: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ..., checksum: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PixelFormat(_message.Message):
     __slots__ = ("rows", "columns", "samples_per_pixel", "bits_allocated", "bits_stored", "pixel_representation", "photometric_interpretation", "planar_configuration", "window_center", "window_width", "rescale_slope", "rescale_intercept", "palette", "palette_first", "voi_lut_function")

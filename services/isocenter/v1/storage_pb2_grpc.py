@@ -184,7 +184,8 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Metadata(self, request, context):
-        """The DICOM JSON Model of the same instances, one UTF-8 JSON object each.
+        """The DICOM JSON Model of the same instances, one UTF-8 JSON object each; the pieces of the
+        first one have their versions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

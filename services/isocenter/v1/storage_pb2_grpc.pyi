@@ -53,7 +53,9 @@ class StorageServiceStub:
     Instances: _grpc.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.StoredInstance]
     """The current version of every instance at or below a level."""
     Metadata: _grpc.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.ItemChunk]
-    """The DICOM JSON Model of the same instances, one UTF-8 JSON object each."""
+    """The DICOM JSON Model of the same instances, one UTF-8 JSON object each; the pieces of the
+    first one have their versions.
+    """
     DataSet: _grpc.UnaryStreamMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.Chunk]
     """The data set as stored, without File Meta Information."""
     GetPixelFormat: _grpc.UnaryUnaryMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.PixelFormat]
@@ -91,7 +93,9 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Instances: _aio.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.StoredInstance]  # type: ignore[assignment]
     """The current version of every instance at or below a level."""
     Metadata: _aio.UnaryStreamMultiCallable[_storage_pb2.LevelRequest, _storage_pb2.ItemChunk]  # type: ignore[assignment]
-    """The DICOM JSON Model of the same instances, one UTF-8 JSON object each."""
+    """The DICOM JSON Model of the same instances, one UTF-8 JSON object each; the pieces of the
+    first one have their versions.
+    """
     DataSet: _aio.UnaryStreamMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.Chunk]  # type: ignore[assignment]
     """The data set as stored, without File Meta Information."""
     GetPixelFormat: _aio.UnaryUnaryMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.PixelFormat]  # type: ignore[assignment]
@@ -186,7 +190,9 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.LevelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_storage_pb2.ItemChunk], _abc.AsyncIterator[_storage_pb2.ItemChunk]]:
-        """The DICOM JSON Model of the same instances, one UTF-8 JSON object each."""
+        """The DICOM JSON Model of the same instances, one UTF-8 JSON object each; the pieces of the
+        first one have their versions.
+        """
 
     @_abc_1.abstractmethod
     def DataSet(

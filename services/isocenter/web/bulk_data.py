@@ -19,14 +19,9 @@ from isocenter.core.dictionary import PIXEL_TAGS
 from isocenter.core.errors import NotFound
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.transfer_syntax import lookup
-from isocenter.web import negotiation, ranges
-from isocenter.web.exchange import (
-    Chunks,
-    Exchange,
-    closing,
-    if_none_match,
-)
-from isocenter.web.frames import PRIVATE, Frames
+from isocenter.web import conditions, negotiation, ranges
+from isocenter.web.exchange import Chunks, Exchange, closing
+from isocenter.web.frames import Frames
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, resource
@@ -58,13 +53,12 @@ class BulkData:
         form = negotiation.accepted(exchange).best(forms)
         if form is None:
             raise negotiation.not_acceptable(forms)
-        etag = f'"{instance.digest[:32]}-{form.media}"'.encode("ascii")
-        headers = [(b"etag", etag), (b"vary", b"accept"), PRIVATE]
-        if if_none_match(exchange, etag):
-            await exchange.not_modified(headers)
-            return
         size = await self._storage.bulk_size(instance, path)
-        part = None if form.multipart else ranges.asked(exchange, size, etag)
+        known = conditions.of_instances([instance], form, strong=not form.multipart)
+        if await known.settled(exchange):
+            return
+        headers = known.headers
+        part = None if form.multipart else ranges.asked(exchange, size, known.etag)
         await self._retrieving.accessed(exchange, instance.name, "WADO-RS bulk data")
         if form.multipart:
             writer = MultipartWriter(form.media)
@@ -115,14 +109,17 @@ class BulkData:
             instances = [one for one in instances if one.number_of_frames]
             if not instances:
                 raise NotFound("nothing here has pixel data")
-        for syntax in {one.transfer_syntax for one in instances if one.number_of_frames}:
-            self._frames.form(accepted, syntax, single=False)
+        syntaxes = {one.transfer_syntax for one in instances if one.number_of_frames}
+        forms = [self._frames.form(accepted, one, single=False) for one in sorted(syntaxes)]
         if octets is None and not pixels_alone:
             raise negotiation.not_acceptable(_OCTETS[:1])
         writer = MultipartWriter(OCTETS)
         root = exchange.root
+        known = conditions.of_instances(instances, forms, pixels_alone, root, strong=False)
+        if await known.settled(exchange):
+            return
         await self._retrieving.record(exchange, len(instances), detail)
-        headers = [(b"vary", b"accept"), PRIVATE, (b"content-type", writer.content_type)]
+        headers = [*known.headers, (b"content-type", writer.content_type)]
         parts = (self._parts(writer, root, accepted, one, pixels_alone) for one in instances)
         await exchange.stream(200, headers, _joined(parts, writer.end))
 

@@ -6,7 +6,6 @@ The standard's request is OPTIONS to the root; GET answers the same.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
@@ -15,7 +14,8 @@ from typing import Any
 import orjson
 
 from isocenter.web import negotiation
-from isocenter.web.exchange import DICOMWEB, Exchange, if_none_match
+from isocenter.web.conditions import Validators, tag_of
+from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.negotiation import JSON
 from isocenter.web.operations import (
     OPERATIONS,
@@ -42,16 +42,11 @@ async def capabilities(exchange: Exchange) -> None:
     media = negotiation.pick(exchange, (WADL, JSON))
     application = description(exchange.root)
     body = to_xml(application) if media == WADL else orjson.dumps(application)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode("ascii")
-    headers = [
-        (b"etag", etag),
-        (b"vary", b"accept"),
-        (b"allow", b"GET, OPTIONS"),
-        (b"content-type", media.encode("ascii")),
-    ]
-    if if_none_match(exchange, etag):
-        await exchange.not_modified(headers[:3])
+    known = Validators(tag_of([body]))
+    if await known.settled(exchange):
         return
+    allow = (b"allow", b"GET, HEAD, OPTIONS")
+    headers = [*known.headers, allow, (b"content-type", media.encode("ascii"))]
     await exchange.answer(200, headers, body)
 
 
@@ -110,7 +105,9 @@ def _method(name: str, operation: Operation) -> _Element:
         "@id": operation.id,
         "doc": [{"@title": title or operation.summary}],
         "request": request,
-        "response": [_response(status, media) for status, media in answers.items()],
+        "response": [
+            _response(status, () if name == "HEAD" else media) for status, media in answers.items()
+        ],
     }
 
 

@@ -46,12 +46,13 @@ class Deletions:
         """What can be restored, that which ends first first."""
         exchange.parameters()
         found = [_told(one) async for one in self._ingest.deletions(DEFAULT_PARTITION)]
-        await self._audit_log.record(
-            AuditAction.QUERY,
-            exchange.source,
-            partition=DEFAULT_PARTITION,
-            detail="list of deletions",
-        )
+        if not exchange.head:
+            await self._audit_log.record(
+                AuditAction.QUERY,
+                exchange.source,
+                partition=DEFAULT_PARTITION,
+                detail="list of deletions",
+            )
         await exchange.answer(200, _HEADERS, orjson.dumps({"deletions": found}))
 
     async def restore(self, exchange: Exchange) -> None:

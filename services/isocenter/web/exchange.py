@@ -17,7 +17,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     MutableMapping,
-    Sequence,
 )
 from contextlib import aclosing, suppress
 from functools import lru_cache
@@ -204,6 +203,12 @@ class Exchange:
         return found
 
     @property
+    def head(self) -> bool:
+        """Whether the answer's content stays here (RFC 9110 9.3.2). All else is as with GET, the
+        work included that tells the status and the header fields."""
+        return bool(self.scope["method"] == "HEAD")
+
+    @property
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
         return _source(self._forwarded.host or self._peer)
@@ -270,17 +275,15 @@ class Exchange:
         """A complete answer from parts that are in memory."""
         length = b"%d" % sum(map(len, parts))
         await self._start(status, [*headers, (b"content-length", length)])
+        if self.head:
+            parts = ()
         for part in parts[:-1]:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         last = parts[-1] if parts else b""
         await self._send({"type": "http.response.body", "body": last})
 
-    async def not_modified(self, headers: Headers) -> None:
-        """304: the client has it already."""
-        await self.without_content(304, headers)
-
     async def without_content(self, status: int, headers: Headers) -> None:
-        """204 or 304, which have no Content-Length either (RFC 9110 8.6)."""
+        """204 or 304, which have no Content-Length either (RFC 9110 8.6), or a head alone."""
         await self._start(status, headers)
         await self._send({"type": "http.response.body", "body": b""})
 
@@ -300,6 +303,9 @@ class Exchange:
         the connection. Ends quietly, with `chunks` closed, when the client goes away."""
         async with aclosing(chunks):
             first = await anext(chunks, b"")
+            if self.head:
+                await self.without_content(status, headers)
+                return
             gone = asyncio.create_task(self._until_gone())
             try:
                 await self._start(status, headers)
@@ -336,11 +342,10 @@ class Exchange:
             await asyncio.sleep(0)
             return
         problem = as_problem(error)
-        body = document(problem, self.request_id)
         await self.answer(
             problem.status,
             [(b"content-type", b"application/problem+json"), *problem.headers],
-            b"" if self.scope["method"] == "HEAD" else body,
+            document(problem, self.request_id),
         )
 
     def _log(self, error: Exception) -> None:
@@ -359,12 +364,3 @@ class Exchange:
 
 
 Handler = Callable[[Exchange], Awaitable[None]]
-
-
-def if_none_match(exchange: Exchange, etag: bytes) -> bool:
-    """Whether the client already has what this entity tag names (RFC 9110 13.1.2)."""
-    given = exchange.header(b"if-none-match")
-    if not given:
-        return False
-    tags: Sequence[str] = [tag.strip().removeprefix("W/") for tag in given.split(",")]
-    return "*" in tags or etag.decode("ascii").removeprefix("W/") in tags

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
+from isocenter.core.cached import cached
 from isocenter.runtime.addresses import Networks, ip_of, is_within
+from isocenter.web.lists import elements
 
-_PAIR = re.compile(r'([A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)')
-_ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+')
+# Possessive, and a word only from its beginning: see `web.lists`.
+_PAIR = re.compile(r'(?<![A-Za-z])([A-Za-z]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^\s;,"]*+)')
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _MOST = 32  # proxies one behind the other
 
@@ -49,15 +50,15 @@ def forwarded(header: Callable[[bytes], str], peer: str, trusted: Networks) -> F
     )
 
 
-@lru_cache(maxsize=1024)
+@cached(1024)
 def _standard(text: str, trusted: Networks, prefix: str) -> Forwarded:
-    elements = [
+    hops = [
         {name.lower(): _unquoted(value) for name, value in _PAIR.findall(element)}
-        for element in _ELEMENT.findall(text)[-_MOST:]
+        for element in elements(text)[-_MOST:]
     ]
-    clients = [element.get("for", "") for element in elements]
+    clients = [element.get("for", "") for element in hops]
     at = _who_asks(clients, trusted)
-    asked = elements[at] if elements else {}
+    asked = hops[at] if hops else {}
     return Forwarded(
         _address(clients[at]) if clients else "",
         _scheme(asked.get("proto", "")),
@@ -66,7 +67,7 @@ def _standard(text: str, trusted: Networks, prefix: str) -> Forwarded:
     )
 
 
-@lru_cache(maxsize=1024)
+@cached(1024)
 def _usual(
     clients: str, scheme: str, authority: str, port: str, trusted: Networks, prefix: str
 ) -> Forwarded:

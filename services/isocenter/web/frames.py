@@ -19,13 +19,13 @@ from isocenter.core.transfer_syntax import (
     TransferSyntax,
     lookup,
 )
-from isocenter.web import negotiation
-from isocenter.web.exchange import Chunks, Exchange, closing, if_none_match
+from isocenter.web import conditions, negotiation
+from isocenter.web.exchange import Chunks, Exchange, closing
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES, OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, frame_numbers, resource
 
-PRIVATE = (b"cache-control", b"private, no-cache")
+_MPEG = "video/mpeg"  # as RFC 3555 calls MPEG-2
 
 
 def _plain(stored: TransferSyntax) -> bool:
@@ -42,9 +42,11 @@ def offers(stored: TransferSyntax, *, multipart: bool) -> Sequence[Offer]:
     )
     if not stored.encapsulated:
         return native
-    kept = Offer(FRAME_MEDIA_TYPES[stored.codec], stored.uid, multipart)
+    kept = [Offer(FRAME_MEDIA_TYPES[stored.uid], stored.uid, multipart)]
+    if stored.codec is Codec.MPEG2:
+        kept.append(Offer(_MPEG, stored.uid, multipart))
     as_octets = Offer(OCTETS, stored.uid, multipart, default=False)
-    return (as_octets, kept) if stored.video else (as_octets, *native, kept)
+    return (as_octets, *kept) if stored.video else (as_octets, *native, *kept)
 
 
 def choose(accepted: Accepted, stored: TransferSyntax, *, single: bool) -> Offer | None:
@@ -55,8 +57,8 @@ def choose(accepted: Accepted, stored: TransferSyntax, *, single: bool) -> Offer
         for offer in offers(stored, multipart=multipart)
     ]
     best = accepted.best(can)
-    if best and stored.encapsulated and best.transfer_syntax == stored.uid:
-        return replace(best, media=FRAME_MEDIA_TYPES[stored.codec])
+    if best and best.media == OCTETS and stored.encapsulated and best.transfer_syntax == stored.uid:
+        return replace(best, media=FRAME_MEDIA_TYPES[stored.uid])
     return best
 
 
@@ -93,11 +95,11 @@ class Frames:
         """These frames, as the client wants them."""
         accepted = negotiation.accepted(exchange)
         form = self.form(accepted, instance.transfer_syntax, single=len(numbers) == 1)
-        etag = f'"{instance.digest[:32]}-{form.transfer_syntax}"'.encode("ascii")
-        headers = [(b"etag", etag), (b"vary", b"accept"), PRIVATE]
-        if if_none_match(exchange, etag):
-            await exchange.not_modified(headers)
+        known = conditions.of_instances([instance], form, strong=not form.multipart)
+        there = max(numbers) <= instance.number_of_frames
+        if there and await known.settled(exchange):
             return
+        headers = known.headers
         await self._retrieving.accessed(exchange, instance.name, detail)
         if len(numbers) == 1:
             await self._single(exchange, instance, numbers[0], form, headers)

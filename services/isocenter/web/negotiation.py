@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from isocenter.core.cached import cached
 from isocenter.core.errors import Invalid
-from isocenter.core.transfer_syntax import Codec
+from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
 from isocenter.web.exchange import Exchange
+from isocenter.web.lists import elements
 from isocenter.web.problems import Problem, shown
 
 MULTIPART = "multipart/related"
@@ -31,8 +32,8 @@ OCTETS = "application/octet-stream"
 ZIP = "application/zip"
 ANY = "*/*"
 
-# PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called.
-FRAME_MEDIA_TYPES: Mapping[Codec, str] = {
+# PS3.18 tables 8.7.3-4 and -5: what one codestream of a codec is called,
+_OF_CODEC: Mapping[Codec, str] = {
     Codec.NATIVE: OCTETS,
     Codec.RLE: "image/dicom-rle",
     Codec.JPEG: "image/jpeg",
@@ -43,9 +44,15 @@ FRAME_MEDIA_TYPES: Mapping[Codec, str] = {
     Codec.JPEG_XL: "image/jxl",
     Codec.DEFLATED_FRAME: OCTETS,
     Codec.JPIP: OCTETS,
-    Codec.MPEG2: "video/mpeg",
+    Codec.MPEG2: "video/mpeg2",
     Codec.H264: "video/mp4",
     Codec.H265: "video/mp4",
+}
+_JPEG_2000_PART_2 = frozenset({"1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"})
+# and one of each transfer syntax.
+FRAME_MEDIA_TYPES: Mapping[str, str] = {
+    uid: "image/jpx" if uid in _JPEG_2000_PART_2 else _OF_CODEC[syntax.codec]
+    for uid, syntax in TRANSFER_SYNTAXES.items()
 }
 
 # PS3.18 8.7.5: what is asked for is of one kind only.
@@ -57,7 +64,6 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2, no passw
 _MEDIA = re.compile(rf"\s*({_TOKEN}/{_TOKEN})\s*")
 # Some clients write type=application/octet-stream without the quotes that RFC 2045 asks for.
 _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
-_ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -198,13 +204,13 @@ def media_range(text: str) -> MediaRange:
     )
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def parse_accept(text: str) -> tuple[MediaRange, ...]:
     """The ranges of the header field, in its order, without those that are malformed."""
     if not text.strip():
         return (MediaRange(ANY),)
     ranges = []
-    for element in _ELEMENT.findall(text):
+    for element in elements(text):
         try:
             ranges.append(media_range(element))
         except Invalid:
@@ -212,10 +218,10 @@ def parse_accept(text: str) -> tuple[MediaRange, ...]:
     return tuple(ranges)
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def parse_parameter(text: str) -> tuple[MediaRange, ...]:
     """The media types of the `accept` parameter (PS3.18 8.3.3.1). Raises `Invalid`."""
-    ranges = [media_range(element) for element in _ELEMENT.findall(text)]
+    ranges = [media_range(element) for element in elements(text)]
     if any("*" in one.media or "*" in one.type for one in ranges):
         raise Invalid("parameter accept names media types, without *", fix="see PS3.18 8.3.3.1")
     return tuple(ranges)
@@ -285,7 +291,7 @@ def wants_xml(exchange: Exchange, offers: Sequence[Offer] = MODEL) -> bool:
     return best.media == DICOM_XML
 
 
-@lru_cache(maxsize=256)
+@cached(256)
 def _best_model(accept: str, offers: tuple[Offer, ...]) -> Offer | None:
     return Accepted((), parse_accept(accept)).best(offers)
 

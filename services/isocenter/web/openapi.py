@@ -178,7 +178,8 @@ def _path_parameter(parameter: Parameter) -> Mapping[str, object]:
 def _options() -> Mapping[str, object]:
     allow = {"description": "the methods", "schema": {"type": "string"}}
     answer = {"description": "The methods of this resource", "headers": {"Allow": allow}}
-    return {"summary": "Ask for the methods", "responses": {"204": answer}}
+    malformed = {"$ref": "#/components/responses/Problem400"}
+    return {"summary": "Ask for the methods", "responses": {"204": answer, "400": malformed}}
 
 
 def _operation(method: str, operation: Operation) -> Mapping[str, object]:

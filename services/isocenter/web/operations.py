@@ -34,7 +34,10 @@ from isocenter.web.pictures import IMAGE_TYPES, PDF
 WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
-_UID = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$"
+_CONDITIONAL = frozenset({"8.9", "9.4", "10.4"})  # sections of PS3.18
+_UID: Mapping[str, object] = {
+    "type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$",
+}  # fmt: skip
 _FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
 
 
@@ -65,9 +68,9 @@ class Operation:
 PATH_PARAMETERS: Mapping[str, Parameter] = {
     one.name: one
     for one in (
-        Parameter("study", "Study Instance UID", {"type": "string", "pattern": _UID}),
-        Parameter("series", "Series Instance UID", {"type": "string", "pattern": _UID}),
-        Parameter("instance", "SOP Instance UID", {"type": "string", "pattern": _UID}),
+        Parameter("study", "Study Instance UID", _UID),
+        Parameter("series", "Series Instance UID", _UID),
+        Parameter("instance", "SOP Instance UID", _UID),
         Parameter("frames", "frame numbers from 1, separated by commas",
                   {"type": "string", "pattern": _FRAMES}),
         Parameter("deletion", "id of a deletion"),
@@ -155,7 +158,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media, 304: []}, errors=(404, 406),
+        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
@@ -180,7 +183,7 @@ def _store(id_: str, summary: str) -> Operation:
 def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operation:
     return Operation(
         id_, summary, "10.4", parameters,
-        answers={200: _PICTURES, 304: []}, errors=(404, 406, 422),
+        answers={200: _PICTURES}, errors=(404, 406, 422),
     )  # fmt: skip
 
 
@@ -212,8 +215,18 @@ def _delete(what: str) -> Operation:
     )  # fmt: skip
 
 
-def _page(operation: Operation) -> Mapping[str, Operation]:
-    return {"GET": operation, "HEAD": replace(operation, id=f"{operation.id}Head")}
+def _with_conditions(method: str, operation: Operation) -> Operation:
+    """What is retrieved has validators (`web.conditions`)."""
+    if method not in ("GET", "OPTIONS") or operation.section not in _CONDITIONAL:
+        return operation
+    answers = {**operation.answers, 304: ()}
+    return replace(operation, answers=answers, errors=(*operation.errors, 412))
+
+
+def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
+    """HEAD beside GET: the same header fields, and no content (RFC 9110 9.3.2)."""
+    get = methods.get("GET")
+    return {**methods, **({"HEAD": replace(get, id=f"{get.id}Head")} if get else {})}
 
 
 _STUDY = "/studies/{study}"
@@ -223,7 +236,7 @@ _FRAME = _INSTANCE + "/frames/{frames}"
 
 _CAPABILITIES = Operation(
     "retrieveCapabilities", "Retrieve the description of this service", "8.9",
-    (_ACCEPT,), answers={200: [WADL, JSON], 304: []}, schema="Document", errors=(406,),
+    (_ACCEPT,), answers={200: [WADL, JSON]}, schema="Document", errors=(406,),
 )  # fmt: skip
 
 _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
@@ -250,7 +263,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/thumbnail": {"GET": _thumbnail("Instance")},
     _FRAME: {"GET": Operation(
         "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
-        answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES], 304: []}, errors=(404, 406, 422),
+        answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES]}, errors=(404, 406, 422),
     )},
     _FRAME + "/rendered": {"GET": _rendered("Frame")},
     **{
@@ -265,8 +278,8 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _FRAME + "/thumbnail": {"GET": _thumbnail("Frame")},
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
-        answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"], 304: []},
-        errors=(404, 406, 416),
+        answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"]},
+        errors=(404, 406, 416, 422),
     )},
 }  # fmt: skip
 
@@ -276,7 +289,7 @@ _VIEWER_FILE = Operation(
 )  # fmt: skip
 _TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
 
-OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+_ROUTES: Mapping[str, Mapping[str, Operation]] = {
     **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
     CHANGES: {"GET": Operation(
         "readChanges", "Read events of instances and studies, or wait for them",
@@ -293,7 +306,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "/wado": {"GET": Operation(
         "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
         _of_table(render_parameters.WADO_URI),
-        answers={200: [DICOM, *IMAGE_TYPES, PDF], 304: []}, errors=(404, 406, 422),
+        answers={200: [DICOM, *IMAGE_TYPES, PDF]}, errors=(404, 406, 422),
     )},
     DELETIONS: {"GET": Operation(
         "listDeletions", "What was deleted and can be restored",
@@ -303,21 +316,25 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
         errors=(403, 404),
     )},
-    "/": _page(_TO_VIEWER),
-    "/viewer": _page(replace(_TO_VIEWER, id="toViewerPage")),
-    "/viewer/app-config.js": _page(
-        Operation("viewerConfiguration", "The viewer's settings",
-                  answers={200: ["text/javascript"]})
-    ),
-    "/viewer/{file...}": _page(_VIEWER_FILE),
-    "/livez": _page(
-        Operation("livez", "Whether this process runs", answers={200: [JSON]}, schema="Health")
-    ),
-    "/readyz": _page(
-        Operation("readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
-                  schema="Health")
-    ),
-    OPENAPI_PATH: _page(
-        Operation("openapi", "This description", answers={200: [JSON]}, schema="Document")
-    ),
+    "/": {"GET": _TO_VIEWER},
+    "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
+    "/viewer/app-config.js": {"GET": Operation(
+        "viewerConfiguration", "The viewer's settings", answers={200: ["text/javascript"]},
+    )},
+    "/viewer/{file...}": {"GET": _VIEWER_FILE},
+    "/livez": {"GET": Operation(
+        "livez", "Whether this process runs", answers={200: [JSON]}, schema="Health",
+    )},
+    "/readyz": {"GET": Operation(
+        "readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
+        schema="Health",
+    )},
+    OPENAPI_PATH: {"GET": Operation(
+        "openapi", "This description", answers={200: [JSON]}, schema="Document",
+    )},
 }  # fmt: skip
+
+OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    template: _with_head({name: _with_conditions(name, one) for name, one in methods.items()})
+    for template, methods in _ROUTES.items()
+}

@@ -4,7 +4,6 @@ which kinds of them there are of an instance, and making them one after the othe
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import orjson
 from isocenter.core.apis import Rendering, StoredInstance, Transcoding
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
-from isocenter.web import negotiation
+from isocenter.web import conditions, negotiation
 from isocenter.web.exchange import Chunks, Exchange, Pieces, closing, held_back, read_ahead
 from isocenter.web.gif import animation
 from isocenter.web.negotiation import Offer
@@ -50,6 +49,11 @@ class Subject:
         return bool(self.numbers and syntax and not syntax.video and syntax.codec is not Codec.JPIP)
 
     @property
+    def there(self) -> bool:
+        """Whether the instance has these frames."""
+        return max(self.numbers, default=0) <= self.instance.number_of_frames
+
+    @property
     def is_pdf(self) -> bool:
         """Whether the instance is a PDF in an object."""
         return self.instance.sop_class == _ENCAPSULATED_PDF and not self.numbers
@@ -83,27 +87,22 @@ def nothing_to_draw(subjects: Iterable[Subject]) -> Problem:
     return Problem(406, "there is no pixel data to be drawn; retrieve the object or its metadata")
 
 
-def _etag(subjects: Iterable[Subject], form: Offer, how: Rendering) -> bytes:
-    """The entity tag of these pictures."""
-    named = hashlib.sha256(f"{form} {how}\n".encode("ascii"))
-    for subject in subjects:
-        numbers = subject.numbers
-        said = f"all {len(numbers)}" if isinstance(numbers, range) else str(numbers)
-        named.update(f"{subject.instance.digest} {said}\n".encode("ascii"))
-    return f'"{named.hexdigest()[:32]}"'.encode("ascii")
-
-
-def headers_of(
-    subjects: Sequence[Subject], form: Offer, how: Rendering, given: Given
-) -> list[tuple[bytes, bytes]]:
-    """Of an answer: the entity tag first, the media type last."""
-    return [
-        (b"etag", _etag(subjects, form, how)),
-        (b"vary", b"accept"),
-        (b"cache-control", b"private, no-cache"),
-        *given.warnings,
-        (b"content-type", form.media.encode("ascii")),
-    ]
+async def settled(
+    exchange: Exchange, subjects: Sequence[Subject], form: Offer, how: Rendering, given: Given
+) -> list[tuple[bytes, bytes]] | None:
+    """The header fields of an answer, the media type last; None if the client has these pictures
+    and was told so."""
+    known = conditions.of_instances(
+        [subject.instance for subject in subjects],
+        form,
+        how,
+        [subject.numbers for subject in subjects],
+        strong=not form.multipart,
+    )
+    there = all(subject.there for subject in subjects)
+    if there and await known.settled(exchange):
+        return None
+    return [*known.headers, *given.warnings, (b"content-type", form.media.encode("ascii"))]
 
 
 async def stream(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from pydicom.datadict import tag_for_keyword
 
-from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, Attribute, searchable
+from isocenter.core.attributes import BUILT_IN, BY_TAG, DEPTH, ORDERS, Attribute, Attributes
+from isocenter.core.cached import cached
 from isocenter.core.dictionary import creator_of, standard_vr
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
@@ -32,6 +33,8 @@ class Asked:
     """What the parameters ask for, before it becomes a `Search`."""
 
     level: Level
+    table: Attributes
+    named_creators: Mapping[str, str]  # by the tag of the Private Creator
     keys: dict[str, Key] = field(default_factory=dict)
     sequences: dict[str, dict[str, Key]] = field(default_factory=dict)
     creators: dict[str, tuple[str, Key]] = field(default_factory=dict)  # tag -> as named, key
@@ -44,6 +47,21 @@ class Asked:
     order: tuple[Order, ...] = ()
     empty_values: bool = False  # asked for; nothing here matches them
     ignored: dict[str, None] = field(default_factory=dict)  # attributes, as the client named them
+    added: dict[str, str] = field(default_factory=dict)  # tag in the table -> what we call it
+    unfilled: list[str] = field(default_factory=list)  # tags of those that do not find everything
+
+    def row_of(self, tag: str) -> Attribute | None:
+        """The row of the table for an attribute that the query names."""
+        creator = self.named_creators.get(creator_of(tag), "") if self.named_creators else ""
+        row = self.table.named(tag, creator)
+        if row and row.added and DEPTH[row.level] <= DEPTH[self.level]:
+            self.added[row.tag] = row.keyword
+        return row
+
+    def values(self, tag: str) -> tuple[str, ...]:
+        """The values that an attribute is asked for; none if it does not narrow the search."""
+        key = self.keys.get(tag)
+        return key.values if key is not None and any(key.values) else ()
 
     def search(self) -> Search:
         """The search, with sequence keys as one item each."""
@@ -65,7 +83,7 @@ class Asked:
         )
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def attribute(name: str) -> Step | None:
     """Tag and VR of an attribute given by keyword or tag; None if it is neither.
 
@@ -79,7 +97,7 @@ def attribute(name: str) -> Step | None:
     return text, vr.partition(" ")[0]
 
 
-@lru_cache(maxsize=4096)
+@cached(4096)
 def path(name: str) -> tuple[Step, ...]:
     """The attributes that a name leads through: `keyword`, `tag`, or one in the items of a sequence
     as `sequence.attribute` (8.3.4.1); nothing if it is no such name."""
@@ -90,14 +108,18 @@ def path(name: str) -> tuple[Step, ...]:
 
 
 def read(
-    level: Level, parameters: list[tuple[str, str]], fixed: dict[str, str], max_results: int
+    level: Level,
+    parameters: list[tuple[str, str]],
+    fixed: dict[str, str],
+    max_results: int,
+    table: Attributes = BUILT_IN,
 ) -> Asked:
     """The query's parameters, with the UIDs of the address (by tag) as further keys.
 
     Raises `Invalid` naming the parameter. Attributes that nothing here can match or answer with
     are left out and named in `ignored`.
     """
-    asked = Asked(level)
+    asked = Asked(level, table, _creators(parameters))
     for tag, uid in fixed.items():
         asked.keys[tag] = Key(tag, "UI", (uid,))
     given: set[str] = set()
@@ -111,6 +133,9 @@ def read(
         given.add(name)
         read_option(asked, value)
     _settle_creators(asked)
+    if asked.include_all and level is not Level.INSTANCE:  # those have all, from their metadata
+        rows = (row for row in table.added if DEPTH[row.level] <= DEPTH[level])
+        asked.added |= {row.tag: row.keyword for row in rows}
     asked.limit = min(max_results, max_results if asked.limit is None else asked.limit)
     return asked
 
@@ -118,24 +143,38 @@ def read(
 # --- keys ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
-def _named(name: str, level: Level) -> tuple[Attribute | None, tuple[Step, ...]]:
-    """What a parameter's name matches, if anything, and the attributes it leads through.
+def _creators(parameters: list[tuple[str, str]]) -> Mapping[str, str]:
+    """The Private Creators that the query names, wherever it does, by their tag."""
+    return {
+        path(name)[0][0]: value.strip()
+        for name, value in parameters
+        if value and name not in _OPTIONS and _is_creator(name)
+    }
 
-    Raises `Invalid`.
-    """
+
+@cached(4096)
+def _is_creator(name: str) -> bool:
+    steps = path(name)
+    return len(steps) == 1 and creator_of(steps[0][0]) == steps[0][0]
+
+
+@cached(4096)
+def _steps(name: str) -> tuple[Step, ...]:
+    """The attributes that a parameter's name leads through. Raises `Invalid`."""
     steps = path(name)
     if not steps:
         raise Invalid(
             f"parameter {shown(name)} is neither known here nor an attribute",
             fix="name attributes by keyword or by tag (PS3.18 8.3.4.1)",
         )
-    return (searchable(steps[0][0], level) if len(steps) < 3 else None), steps
+    return steps
 
 
 def _read_key(asked: Asked, name: str, value: str, fixed: dict[str, str]) -> None:
-    row, steps = _named(name, asked.level)
+    steps = _steps(name)
     (tag, vr), *inner = steps
+    row = asked.row_of(tag) if len(steps) < 3 else None
+    row = asked.table.searchable(row.tag, asked.level) if row else None
     if tag in asked.keys or tag in asked.creators:
         where = "the address" if tag in fixed else "the query"
         raise Invalid(f"parameter {shown(name)} is already given in {where}")
@@ -204,7 +243,7 @@ def _settle_creators(asked: Asked) -> None:
 def _include(asked: Asked, name: str, steps: tuple[Step, ...], *, narrows: bool) -> None:
     """One more attribute; of the items of a sequence all are answered."""
     (tag, _), *inner = steps
-    row = BY_TAG.get(tag)
+    row = asked.row_of(tag)
     if row is None and tag in ANSWERED_BY_US:
         return
     # What is not in the table is answered, from the metadata of the instances, but not matched.

@@ -15,7 +15,7 @@ from functools import partial
 
 from isocenter.core.apis import Rendering
 from isocenter.core.errors import Invalid, NotFound, Unsupported
-from isocenter.web.exchange import Chunks, Exchange, if_none_match
+from isocenter.web.exchange import Chunks, Exchange
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import Offer
 from isocenter.web.pictures import (
@@ -25,8 +25,8 @@ from isocenter.web.pictures import (
     Pictures,
     Subject,
     choose,
-    headers_of,
     nothing_to_draw,
+    settled,
     stream,
     whole,
 )
@@ -58,9 +58,8 @@ class Rendered:
         form = choose(exchange, _forms(subjects))
         subjects = [one for one in subjects if one.given_as(form.media)]
         how = _rendering(form, given)
-        headers = headers_of(subjects, form, how, given)
-        if if_none_match(exchange, headers[0][1]):
-            await exchange.not_modified(headers)
+        headers = await settled(exchange, subjects, form, how, given)
+        if headers is None:
             return
         record = partial(self._record, exchange, subjects)
         if not form.multipart:
@@ -82,9 +81,8 @@ class Rendered:
         how = Rendering(
             form.media, _THUMBNAIL_QUALITY, columns=viewport.columns, rows=viewport.rows
         )
-        headers = headers_of([subject], form, how, given)
-        if if_none_match(exchange, headers[0][1]):
-            await exchange.not_modified(headers)
+        headers = await settled(exchange, [subject], form, how, given)
+        if headers is None:
             return
         name = subject.instance.name
         record = partial(self._retrieving.accessed, exchange, name, "WADO-RS thumbnail")

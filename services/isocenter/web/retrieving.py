@@ -35,7 +35,10 @@ def unknown(exchange: Exchange) -> NotFound:
 
 
 class Retrieving:
-    """Finds what is asked for, and records who gets it before it is sent."""
+    """Finds what is asked for, and records who gets it before it is sent.
+
+    HEAD is not recorded, as 304 is not: nothing of a patient is disclosed to who knows the UIDs.
+    """
 
     def __init__(
         self, *, storage: Storage, audit_log: AuditLog, telemetry: Telemetry = OFF
@@ -67,6 +70,8 @@ class Retrieving:
         action: AuditAction = AuditAction.RETRIEVE,
     ) -> None:
         """A retrieve, durable in the audit trail on return."""
+        if exchange.head:
+            return
         _, study, series, instance = address(exchange)
         await self._audit_log.record(
             action,
@@ -81,6 +86,8 @@ class Retrieving:
 
     async def accessed(self, exchange: Exchange, name: InstanceName, detail: str) -> None:
         """One of many retrieves that follow each other."""
+        if exchange.head:
+            return
         await self._audit_log.accessed(
             exchange.source,
             partition=name.partition,

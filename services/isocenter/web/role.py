@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.matching import Level
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
@@ -50,13 +52,14 @@ def application(
     audit_log: AuditLog,
     feed: ChangeFeed,
     readiness: Callable[[], Sequence[str]],
+    attributes: Attributes = BUILT_IN,
     telemetry: Telemetry = OFF,
 ) -> Application:
     """Everything that is served, as one table of routes."""
     changes = Changes(feed=feed, audit_log=audit_log)
     retrieving = Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry)
     stow = Stow(ingest=ingest)
-    qido = Qido(query=query, audit_log=audit_log)
+    qido = Qido(query=query, audit_log=audit_log, attributes=attributes)
     wado = Wado(retrieving=retrieving, transcoding=transcoding)
     frames = Frames(retrieving=retrieving, transcoding=transcoding)
     bulk_data = BulkData(retrieving=retrieving, frames=frames)
@@ -119,7 +122,7 @@ def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Seq
         "/readyz": readyz,
         OPENAPI_PATH: openapi,
     }
-    return [Route(path, {"GET": handler, "HEAD": handler}) for path, handler in table.items()]
+    return [Route(path, {"GET": handler}) for path, handler in table.items()]
 
 
 class WebRole(Role):
@@ -127,9 +130,18 @@ class WebRole(Role):
 
     name = "web"
 
-    def __init__(self, served: ASGIApp, settings: WebSettings, feed: ChangeFeed) -> None:
+    def __init__(
+        self,
+        served: ASGIApp,
+        settings: WebSettings,
+        feed: ChangeFeed,
+        api: Callable[[], Role] | None = None,
+    ) -> None:
+        """`api` makes the gRPC port, if there is to be one."""
         self._server = HttpServer(served, settings)
         self._feed = feed
+        self._make_api = api
+        self._api: Role | None = None
 
     @property
     def port(self) -> int:
@@ -137,38 +149,65 @@ class WebRole(Role):
         return self._server.port
 
     async def start(self) -> None:
-        """Raises `Unavailable` if the port is taken."""
+        """Raises `Unavailable` if a port is taken."""
         await self._server.start()
+        if self._make_api is not None:
+            api = await asyncio.to_thread(self._make_api)
+            await api.start()
+            self._api = api
 
     async def drain(self) -> None:
         """Accept nothing new and let requests under way finish."""
         self._feed.stop()
-        await self._server.drain()
+        await asyncio.gather(self._server.drain(), *([self._api.drain()] if self._api else []))
 
     async def stop(self) -> None:
         """Close every connection."""
         await self._server.stop()
+        if self._api is not None:
+            await self._api.stop()
 
     def problems(self) -> Sequence[str]:
         """Not listening, or draining."""
-        return () if self._server.listening else ("not listening for HTTP",)
+        http = () if self._server.listening else ("not listening for HTTP",)
+        opening = self._make_api is not None and self._api is None
+        return (*http, *(["not listening for gRPC yet"] if opening else []))
 
 
 async def build(env: Env) -> Role:
     """The role, from what the process hands out."""
     settings = env.section(WebSettings)
     feed = ChangeFeed(await env.bus(), env.telemetry)
-    served = application(
+    ingest, storage, query = await env.ingest(), await env.storage(), await env.query()
+    transcoding, audit_log = await env.transcoding(), await env.audit_log()
+    served: ASGIApp = application(
         settings,
-        ingest=await env.ingest(),
-        storage=await env.storage(),
-        query=await env.query(),
-        transcoding=await env.transcoding(),
-        audit_log=await env.audit_log(),
+        ingest=ingest,
+        storage=storage,
+        query=query,
+        transcoding=transcoding,
+        audit_log=audit_log,
         feed=feed,
         readiness=env.readiness,
+        attributes=env.attributes,
         telemetry=env.telemetry,
     )
     if env.telemetry.on:
-        return WebRole(TracedApplication(served, env.telemetry), settings, feed)
-    return WebRole(served, settings, feed)
+        served = TracedApplication(served, env.telemetry)
+
+    def api() -> Role:
+        from isocenter.web import archive_port  # noqa: PLC0415 - see there
+
+        return archive_port.port(
+            settings,
+            ingest=ingest,
+            storage=storage,
+            query=query,
+            transcoding=transcoding,
+            audit_log=audit_log,
+            feed=feed,
+            attributes=env.attributes,
+            telemetry=env.telemetry,
+        )
+
+    return WebRole(served, settings, feed, api if settings.grpc_port else None)

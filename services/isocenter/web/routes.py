@@ -13,6 +13,7 @@ from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, 
 from isocenter.web.problems import Problem
 from isocenter.web.settings import WebSettings
 
+GET, HEAD = "GET", "HEAD"
 OPTIONS = "OPTIONS"  # every route answers it
 
 _UIDS = frozenset({"study", "series", "instance"})
@@ -20,16 +21,24 @@ _UIDS = frozenset({"study", "series", "instance"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path with placeholders, `{name}` for a segment or `{name...}` for the rest at the end."""
+    """A path with placeholders, `{name}` for a segment or `{name...}` for the rest at the end.
+
+    What answers GET answers HEAD (RFC 9110 9.3.2): `Exchange` keeps the content back.
+    """
 
     template: str
-    methods: Mapping[str, Handler]
+    handlers: Mapping[str, Handler]
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """An expression that matches the path."""
         text = re.sub(r"\{(\w+)\.\.\.\}", r"(?P<\1>.*)", self.template)
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", text), re.DOTALL)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """What is answered, OPTIONS only where it has a handler."""
+        return frozenset([*self.handlers, *([HEAD] if GET in self.handlers else [])])
 
     @property
     def allow(self) -> str:
@@ -71,7 +80,7 @@ class Application:
             route = self._find(exchange, path)
         exchange.scope[ROUTE] = route.template
         method = exchange.scope["method"]
-        handler = route.methods.get(method)
+        handler = route.handlers.get(GET if method == HEAD else method)
         if handler is None and method == OPTIONS:
             return route.options
         if handler is None:

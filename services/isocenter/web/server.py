@@ -7,16 +7,19 @@ import asyncio
 import logging
 import socket
 import uuid
+from collections.abc import MutableMapping, Sized
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.web.exchange import ABORT, ASGIApp
+from isocenter.web.exchange import ABORT, ASGIApp, Exchange, Receive, Send
 from isocenter.web.problems import Problem, document
 from isocenter.web.settings import WebSettings
 
@@ -27,8 +30,13 @@ _SHORT = 16_384  # bytes
 _NEAR_BUFFER = 300_000  # bytes
 _LINGER = 1.0  # seconds
 _REFUSAL = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
+    b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+)
+_TOO_MANY = Problem(
+    503,
+    "there are too many connections; send again later",
+    [(b"retry-after", b"5"), (b"connection", b"close")],
 )
 
 
@@ -109,8 +117,23 @@ def _fit_send_buffer(transport: asyncio.Transport) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BUFFER)
 
 
+class PatientFlow(FlowControl):
+    """Flow control that reads on when the requests that a client sent ahead are answered: a
+    client that sends them faster than they are answered has to wait."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Unless requests wait."""
+        if not self._pipeline:
+            super().resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded request head, which must arrive in time."""
+    """HTTP/1.1 with a bounded request head, which must arrive in time, and problem documents for
+    what is no HTTP/1.1."""
 
     def __init__(
         self,
@@ -123,6 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._settings = settings
         self._head_size = 0
+        self._framing_size = 0  # bytes behind a head that are nothing of its body
         self._in_head = True
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -131,11 +155,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first request is awaited."""
         _fit_send_buffer(transport)
         super().connection_made(JoiningTransport(transport, self.loop))
-        self._await_head()
+        self.flow = PatientFlow(self.transport, self.pipeline)
+        self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
-        self._head_arrived()
+        self._arrived()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -144,39 +169,91 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
         self._in_head, self._head_size = True, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailer fields, behind a body, are dropped (RFC 9110 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        self._head_arrived()
+        self._arrived()
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # the parser takes what follows for another protocol
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of it."""
+        self._framing_size = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._arrived()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """What is left of a body that was answered before its end may still come, but not forever
+        (RFC 9112 9.6)."""
+        super().on_response_complete()
+        if not self.pipeline and self.cycle.response_complete and self.cycle.more_body:
+            self._await()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads are counted as they arrive: the parser gives them on when complete."""
         if self._refused:
             return
+        self._framing_size += len(data)
         super().data_received(data)
-        if self._in_head:
-            self._head_size += len(data)
-            if self._head_size > self._settings.max_head and not self.transport.is_closing():
-                self._refuse()
-            elif self._deadline is None:
-                self._await_head()
+        self._bound(len(data))
 
-    def _refuse(self) -> None:
+    def _bound(self, arrived: int) -> None:
+        """Refuse what is too long, and await the rest of a head."""
+        if self._refused or self.transport.is_closing():
+            return
+        if self._in_head:
+            self._head_size += arrived
+        if (self._head_size if self._in_head else self._framing_size) > self._settings.max_head:
+            most = self._settings.max_head
+            detail = f"the request line and header fields have more than {most} bytes"
+            self._refuse(Problem(431, detail))
+        elif self._in_head and self._deadline is None:
+            self._await()
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser does not take."""
+        del msg
+        self._refuse(Problem(400, "this is no request of HTTP/1.1 (RFC 9112); send it anew"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """To go on with HTTP/1.1 is right (RFC 9110 7.8), and nothing to log."""
+
+    def _refuse(self, problem: Problem) -> None:
         """Answer, then read on for a moment: closing on unread data would reset the connection
         before the client has read the answer."""
         self._refused = True
-        most = self._settings.max_head
-        problem = Problem(431, f"the request line and header fields have more than {most} bytes")
+        self._arrived()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body or self.pipeline:
+                cycle.keep_alive = False  # what came before is answered, and is the last
+                return
+            cycle.disconnected = True  # whoever reads the body is told
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
         body = document(problem, uuid.uuid4().hex)
-        self.transport.write(_REFUSAL % (len(body), body))
-        self._head_arrived()
+        phrase = HTTPStatus(problem.status).phrase.encode("ascii")
+        self.transport.write(_REFUSAL % (problem.status, phrase, len(body), body))
         self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
-    def _await_head(self) -> None:
+    def _await(self) -> None:
+        """The rest of a head or a body has to come in time."""
+        self._arrived()
         self._deadline = self.loop.call_later(self._settings.stall_timeout, self.transport.close)
 
-    def _head_arrived(self) -> None:
+    def _arrived(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -186,8 +263,9 @@ class HttpServer:
     """One listener with its connections."""
 
     def __init__(self, application: ASGIApp, settings: WebSettings) -> None:
+        self._application = application
         config = uvicorn.Config(
-            application,
+            self._answer,
             http=partial(BoundedProtocol, settings),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
@@ -196,7 +274,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
             timeout_keep_alive=settings.keep_alive,
             backlog=_BACKLOG,
         )
@@ -207,6 +284,13 @@ class HttpServer:
         self._socket: socket.socket | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.port = 0
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request, unless there are too many connections."""
+        if len(self._server.server_state.connections) <= self._settings.max_connections:
+            await self._application(scope, receive, send)
+            return
+        await Exchange(scope, receive, send, self._settings).fail(_TOO_MANY)
 
     @property
     def listening(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from isocenter.runtime import listen
 from isocenter.runtime.addresses import Network, Networks, networks_of
+from isocenter.runtime.tls_files import Tls
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
 
@@ -20,6 +22,31 @@ class WebSettings(BaseModel):
 
     host: str = Field(listen.LOOPBACK, description="Address to listen on.")
     port: int = Field(listen.HTTP_PORT, ge=0, le=65535, description="HTTP port; 0: any free one.")
+    grpc_port: int = Field(
+        listen.API_PORT,
+        ge=0,
+        le=65535,
+        description="Port of the gRPC API for programs, at the same address; 0: none.",
+    )
+    grpc_certificate_file: Path | None = Field(
+        None,
+        description="Certificate of the gRPC port, with those between it and the CA (PEM); without"
+        " it the port has no TLS. The files are read again when they change.",
+    )
+    grpc_key_file: Path | None = Field(
+        None, description="Key of the certificate (PEM, no password)."
+    )
+    grpc_ca_file: Path | None = Field(
+        None,
+        description="Certificates of the CA of which programs must have one (PEM); without it any"
+        " may call.",
+    )
+    grpc_max_calls: int = Field(
+        500,
+        ge=1,
+        description="gRPC calls at once in one process, those that watch included; more are"
+        " answered with RESOURCE_EXHAUSTED.",
+    )
     public_url: str = Field(
         "",
         description="Address under which clients reach the root of this server, as"
@@ -72,6 +99,22 @@ class WebSettings(BaseModel):
         if text and not _BASE_URL.fullmatch(text):
             raise ValueError("not a base URL; write it as https://pacs.example.org[/path]")
         return text.rstrip("/")
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        if bool(self.grpc_certificate_file) != bool(self.grpc_key_file):
+            raise ValueError("TLS needs both of grpc_certificate_file and grpc_key_file")
+        if self.grpc_ca_file and not self.grpc_key_file:
+            raise ValueError("grpc_ca_file needs grpc_certificate_file and grpc_key_file")
+        return self
+
+    @property
+    def grpc_tls(self) -> Tls | None:
+        """The files of TLS of the gRPC port, if it speaks it."""
+        if self.grpc_certificate_file is None or self.grpc_key_file is None:
+            return None
+        files = (self.grpc_ca_file, self.grpc_certificate_file, self.grpc_key_file)
+        return Tls(*files, section="web", prefix="grpc_")
 
     @property
     def proxies(self) -> Networks:

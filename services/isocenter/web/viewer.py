@@ -15,7 +15,8 @@ from pathlib import Path
 import orjson
 from starlette.responses import FileResponse
 
-from isocenter.web.exchange import DICOMWEB, Exchange, if_none_match
+from isocenter.web.conditions import Validators
+from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.problems import Headers, Problem
 
 ROOT = "/viewer"
@@ -176,12 +177,17 @@ class Viewer:
             (b"cache-control", cache),
             (b"vary", b"accept-encoding"),
             (b"content-security-policy", _POLICY),
+            (b"accept-ranges", b"none"),
         ]
-        if if_none_match(exchange, file.etag):
-            await exchange.not_modified(headers)
+        if Validators(file.etag).unchanged(exchange):
+            await exchange.without_content(304, headers)
             return
         if file.encoding:
             headers.append((b"content-encoding", file.encoding.encode("ascii")))
+        # Files are small, and come as a whole: several ranges would have to be put together, and
+        # what is malformed would be answered in a form that is not ours.
+        asked = exchange.scope["headers"]
+        exchange.scope["headers"] = [one for one in asked if one[0] != b"range"]
         await exchange.hand_over(_response(file, headers))
 
 

@@ -8,27 +8,26 @@ With `*` they are sent as stored: nothing is decoded that can be passed through.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import orjson
 
-from isocenter.core.apis import StoredInstance, Transcoding
+from isocenter.core.apis import StoredInstance, Transcoding, Versions
 from isocenter.core.events import AuditAction
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from isocenter.web import negotiation
+from isocenter.web import conditions, negotiation
 from isocenter.web.archives import Member, archive, file_name
+from isocenter.web.conditions import Validators
 from isocenter.web.exchange import (
     Chunks,
     Exchange,
     Pieces,
     closing,
     held_back,
-    if_none_match,
     read_ahead,
 )
 from isocenter.web.model_answers import Framing, framing
@@ -46,6 +45,7 @@ _AHEAD = 4
 _SHAPES_OF_MANY = (Offer(DICOM, multipart=True), Offer(ZIP))
 _SHAPES = (*_SHAPES_OF_MANY, Offer(DICOM))
 
+_Described = tuple[Versions | None, bytes]  # as `Storage.described`
 _Head = Callable[[StoredInstance, str], bytes]  # what stands before a data set
 
 
@@ -69,20 +69,20 @@ class Wado:
         if forms[instances[0].transfer_syntax].media == ZIP:
             await self._archive(exchange, instances, targets)
             return
-        etag = _etag(instances, targets)
-        if if_none_match(exchange, etag):
-            await exchange.not_modified([(b"etag", etag)])
+        parts = forms[instances[0].transfer_syntax].multipart
+        known = conditions.of_instances(instances, targets, DICOM, parts, strong=not parts)
+        if await known.settled(exchange):
             return
         record = self._retrieving.record(exchange, len(instances), "WADO-RS")
         recorded = asyncio.create_task(record)
         tail = b""
-        if forms[instances[0].transfer_syntax].multipart:
+        if parts:
             writer = MultipartWriter(DICOM)
             media, tail = writer.content_type, writer.end
             head: _Head = partial(_part_head, writer, exchange.root)
         else:
             media, head = f"{DICOM}; transfer-syntax={targets[0]}".encode("ascii"), _file_head
-        headers = [(b"etag", etag), (b"vary", b"accept"), (b"content-type", media)]
+        headers = [*known.headers, (b"content-type", media)]
         heads = [head(*one) for one in zip(instances, targets, strict=True)]
         length = _length(instances, targets, sum(map(len, heads)) + len(tail))
         chunks = self._files(instances, targets, heads, tail)
@@ -142,9 +142,8 @@ class Wado:
         self, exchange: Exchange, instances: Sequence[StoredInstance], targets: Sequence[str]
     ) -> None:
         """The same as a ZIP file."""
-        etag = _etag(instances, targets)[:-1] + b'-zip"'
-        if if_none_match(exchange, etag):
-            await exchange.not_modified([(b"etag", etag)])
+        known = conditions.of_instances(instances, targets, ZIP)
+        if await known.settled(exchange):
             return
         record = self._retrieving.record(
             exchange, len(instances), "WADO-RS ZIP", AuditAction.EXPORT
@@ -154,8 +153,7 @@ class Wado:
         pieces = archive(members, self._storage.metadata(*address(exchange)))
         place = f'attachment; filename="{file_name(exchange)}"'.encode("ascii")
         headers = [
-            (b"etag", etag),
-            (b"vary", b"accept"),
+            *known.headers,
             (b"content-type", ZIP.encode("ascii")),
             (b"content-disposition", place),
         ]
@@ -174,25 +172,35 @@ class Wado:
         """The model of all instances at or below the address."""
         exchange.parameters("accept", "charset")
         frame = framing(exchange)
-        headers = [(b"content-type", frame.content_type), (b"vary", b"accept")]
-        root = exchange.root.encode("ascii")
-        async with closing(self._storage.metadata(*address(exchange))) as fragments:
+        root = exchange.root
+        async with closing(self._storage.described(*address(exchange))) as fragments:
             first = await anext(fragments, None)
             if first is None:
                 raise unknown(exchange)
+            versions = first[0]
+            headers = [(b"content-type", frame.content_type)]
+            if versions:
+                weak = frame.parts is not None
+                etag = conditions.tag_of([versions.digest, root, weak], strong=not weak)
+                known = Validators(etag, versions.modified_at)
+                if await known.settled(exchange):
+                    return
+                headers += known.headers
             record = self._retrieving.record(exchange, 0, "WADO-RS metadata")
             recorded = asyncio.create_task(record)
             await asyncio.sleep(0)  # the record is on its way to the disk while we go on
-            chunks = _array(first, fragments, root, frame)
+            chunks = _array(first, fragments, root.encode("ascii"), frame)
             await exchange.stream(200, headers, held_back(chunks, recorded))
 
 
-async def _array(first: bytes, rest: AsyncIterator[bytes], root: bytes, frame: Framing) -> Chunks:
+async def _array(
+    first: _Described, rest: AsyncIterator[_Described], root: bytes, frame: Framing
+) -> Chunks:
     """All data sets in pieces of about `_METADATA_CHUNK` bytes."""
     write = partial(_in_xml, frame) if frame.parts else _in_json
-    pieces = [frame.begin + await write(first.replace(_BULK_BASE, root))]
-    size = len(first)
-    async for fragment in rest:
+    pieces = [frame.begin + await write(first[1].replace(_BULK_BASE, root))]
+    size = len(first[1])
+    async for _, fragment in rest:
         pieces += (frame.between, await write(fragment.replace(_BULK_BASE, root)))
         size += len(fragment)
         if size >= _METADATA_CHUNK:
@@ -227,10 +235,3 @@ def _length(
         return []
     size = sum(one.size - one.data_set_offset for one in instances)
     return [(b"content-length", b"%d" % (size + around))]
-
-
-def _etag(instances: Sequence[StoredInstance], targets: Sequence[str]) -> bytes:
-    whole = hashlib.sha256()
-    for instance, target in zip(instances, targets, strict=True):
-        whole.update(f"{instance.digest} {target}\n".encode("ascii"))
-    return f'"{whole.hexdigest()[:32]}"'.encode("ascii")

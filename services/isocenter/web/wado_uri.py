@@ -16,7 +16,7 @@ from isocenter.core.apis import Region, Rendering, StoredInstance, Transcoding
 from isocenter.core.errors import Invalid, Unsupported
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from isocenter.web.exchange import Exchange, if_none_match
+from isocenter.web.exchange import Exchange
 from isocenter.web.negotiation import DICOM, Offer
 from isocenter.web.pictures import (
     GIF,
@@ -25,7 +25,7 @@ from isocenter.web.pictures import (
     Pictures,
     Subject,
     choose,
-    headers_of,
+    settled,
     stream,
     whole,
 )
@@ -74,9 +74,8 @@ class WadoUri:
     async def _object(self, exchange: Exchange, instance: StoredInstance, given: Given) -> None:
         target = self._target(instance, given.values.get("transferSyntax", ""))
         form = Offer(f"{DICOM}; transfer-syntax={target}")
-        headers = headers_of([whole(instance)], form, Rendering(DICOM), given)
-        if if_none_match(exchange, headers[0][1]):
-            await exchange.not_modified(headers)
+        headers = await settled(exchange, [whole(instance)], form, Rendering(DICOM), given)
+        if headers is None:
             return
         head = file_meta(instance.sop_class, instance.name.instance, target)
         if target == instance.transfer_syntax:
@@ -111,9 +110,8 @@ class WadoUri:
             )
             how = replace(how, source=source)
         subject = _subject(instance, form, given)
-        headers = headers_of([subject], form, how, given)
-        if if_none_match(exchange, headers[0][1]):
-            await exchange.not_modified(headers)
+        headers = await settled(exchange, [subject], form, how, given)
+        if headers is None:
             return
         record = partial(self._retrieving.accessed, exchange, instance.name, "WADO-URI rendered")
         await self._pictures.answer(exchange, headers, subject, how, record)

@@ -22,6 +22,7 @@ from isocenter.adapters.index.elasticsearch.client import (
 from isocenter.adapters.index.elasticsearch.schema import term_fields
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.adapters.settings import ElasticsearchSettings
+from isocenter.core.attributes import BUILT_IN
 from isocenter.core.errors import Invalid, OutOfResources, Unavailable, Unprocessable
 from isocenter.core.matching import Key, parse
 from isocenter.core.upkeep import Finding
@@ -244,7 +245,9 @@ async def test_missing_indices_and_missing_copies_are_findings() -> None:
 def _condition(tag: str, vr: str, *values: str, fuzzy: bool = False) -> conditions.Condition:
     criterion = parse(Key(tag, vr, values), fuzzy=fuzzy)
     assert criterion
-    return conditions.of(criterion)
+    row = BUILT_IN.get(tag)
+    assert row
+    return conditions.of(row, criterion)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_terms_of_a_document_are_cut_off_and_those_of_items_kept_apart() -> None
         "00400275": {"vr": "SQ", "Value": [item, {**item}]},
         "00104000": {"vr": "LT", "Value": ["comment"]},
     }
-    found = term_fields("series", doc)["t"]
+    found = term_fields("series", BUILT_IN, doc)["t"]
     assert found["00081030"] == ["x" * 8000]
     assert set(found["00400275_00400009"]) == {"S1"}
     assert "00104000" not in found

@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from isocenter.core.attributes import (
+    BUILT_IN,
     BY_KEYWORD,
     BY_TAG,
     TABLE,
     default_tags,
-    extract,
     merge,
-    searchable,
-    select,
 )
 from isocenter.core.matching import Level
 
@@ -41,14 +39,14 @@ def test_every_required_key_of_the_query_models_is_searchable() -> None:
     }
     for level, keywords in required.items():
         for keyword in keywords.split():
-            assert searchable(BY_KEYWORD[keyword].tag, level), keyword
+            assert BUILT_IN.searchable(BY_KEYWORD[keyword].tag, level), keyword
 
 
 def test_a_key_below_the_level_searched_is_not_searchable() -> None:
-    assert searchable(BY_KEYWORD["Modality"].tag, Level.STUDY) is None
-    assert searchable(BY_KEYWORD["PatientID"].tag, Level.INSTANCE)
-    assert searchable(BY_KEYWORD["NumberOfStudyRelatedSeries"].tag, Level.STUDY) is None
-    assert searchable("00091001", Level.STUDY) is None
+    assert BUILT_IN.searchable(BY_KEYWORD["Modality"].tag, Level.STUDY) is None
+    assert BUILT_IN.searchable(BY_KEYWORD["PatientID"].tag, Level.INSTANCE)
+    assert BUILT_IN.searchable(BY_KEYWORD["NumberOfStudyRelatedSeries"].tag, Level.STUDY) is None
+    assert BUILT_IN.searchable("00091001", Level.STUDY) is None
 
 
 def test_answers_lead_to_what_they_are_about() -> None:
@@ -58,7 +56,7 @@ def test_answers_lead_to_what_they_are_about() -> None:
 
 
 def test_extract_keeps_searchable_values_of_the_right_kind_and_nothing_else() -> None:
-    found = extract({
+    found = BUILT_IN.extract({
         "00100020": {"vr": "LO", "Value": ["ID"]},
         "00100010": {"vr": "PN", "Value": ["not an object"]},
         "00100040": {"vr": "CS"},
@@ -109,9 +107,9 @@ def test_merge_is_commutative_associative_and_idempotent(some, random) -> None:
 
 
 def test_select_divides_an_extract_by_level() -> None:
-    found = extract({
+    found = BUILT_IN.extract({
         "00100020": {"vr": "LO", "Value": ["ID"]},
         "00200013": {"vr": "IS", "Value": [1]},
     })  # fmt: skip
-    assert set(select(found, [Level.PATIENT])) == {"00100020"}
-    assert set(select(found, [Level.INSTANCE])) == {"00200013"}
+    assert set(BUILT_IN.select(found, [Level.PATIENT])) == {"00100020"}
+    assert set(BUILT_IN.select(found, [Level.INSTANCE])) == {"00200013"}

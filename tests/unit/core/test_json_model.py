@@ -6,9 +6,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
 
-import pydicom
 import pytest
 
 from isocenter.core.errors import IsocenterError, Unprocessable
@@ -19,6 +17,7 @@ from isocenter.core.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     lookup,
 )
+from support.json_models import comparable, theirs_of, with_our_differences
 from support.objects import element, file_id, nested, pydicom_files, sample, split_file
 
 LE = EXPLICIT_VR_LITTLE_ENDIAN
@@ -44,62 +43,6 @@ def _header(path: Path) -> tuple[bytes, str]:
     return data[: header.length], uid
 
 
-def _theirs(path: Path) -> dict[str, Any]:
-    """pydicom's, element by element: it gives up on a number that is none."""
-    data_set = pydicom.dcmread(path, stop_before_pixels=True)
-    answer = {}
-    for tag in list(data_set.keys()):
-        try:
-            answer[f"{tag:08X}"] = data_set[tag].to_json_dict(None, 1024)
-        except ValueError:
-            answer[f"{tag:08X}"] = {"vr": data_set[tag].VR, "Value": [str(data_set[tag].value)]}
-    return answer
-
-
-def _with_our_differences(attributes: dict[str, Any]) -> dict[str, Any]:
-    """pydicom's answer with the differences that `core.json_model` lists."""
-    answer = {}
-    for key, original in attributes.items():
-        if key.endswith("0000"):
-            continue
-        entry = dict(original)
-        if entry["vr"] == "SQ":
-            entry["Value"] = [_with_our_differences(item) for item in entry["Value"]]
-        elif key == "00080005" and "Value" in entry:
-            entry["Value"] = ["ISO_IR 192"]
-        elif entry["vr"] == "PN" and "Value" in entry:
-            entry["Value"] = [{k: v for k, v in name.items() if v} for name in entry["Value"]]
-        elif "Value" in entry:
-            entry["Value"] = [None if value == "" else value for value in entry["Value"]]
-        if entry.get("Value") == []:
-            del entry["Value"]
-        answer[key] = entry
-    return answer
-
-
-def _comparable(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Ours, with bulk data put back in place."""
-    answer = {}
-    for key, original in ours.items():
-        entry = original
-        other = theirs.get(key, {})
-        if "BulkDataURI" in entry:
-            assert entry["BulkDataURI"] == f"X/{path}{key}"
-            entry = {"vr": entry["vr"], "InlineBinary": other.get("InlineBinary")}
-        elif entry["vr"] == "SQ" and "Value" in entry:
-            items = other.get("Value", [])
-            assert len(items) == len(entry["Value"])
-            entry = {
-                "vr": "SQ",
-                "Value": [
-                    _comparable(a, b, f"{path}{key}/{i}/")
-                    for i, (a, b) in enumerate(zip(entry["Value"], items, strict=True))
-                ],
-            }
-        answer[key] = entry
-    return answer
-
-
 @pytest.mark.parametrize("path", pydicom_files(), ids=file_id)
 def test_every_readable_file_of_pydicom_gives_the_same_attributes(path: Path) -> None:
     with warnings.catch_warnings():
@@ -109,9 +52,9 @@ def test_every_readable_file_of_pydicom_gives_the_same_attributes(path: Path) ->
                 _header(path)
             return
         header, uid = _header(path)
-        theirs = _with_our_differences(_theirs(path))
+        theirs = with_our_differences(theirs_of(path))
         ours = to_json(header, uid, "X/")
-    assert _comparable(ours, theirs) == theirs
+    assert comparable(ours, theirs, "X/") == theirs
     assert list(ours) == sorted(ours)
 
 

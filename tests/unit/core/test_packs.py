@@ -147,7 +147,7 @@ async def test_packs_come_back_and_merge_by_instance_and_digest() -> None:
     assert decode_pack(encode_pack([])) == []
     key = pack_key("main", STUDY, SERIES, digest(blob))
     assert key == f"packs/main/{STUDY}/{SERIES}/{digest(blob)}.pack"
-    assert first.stored.key == first.object.key
+    assert first.stored().key == first.object.key
 
 
 async def test_a_palette_comes_back() -> None:
@@ -180,7 +180,7 @@ async def test_the_checksum_of_an_event_goes_through_packs_to_retrieval() -> Non
     made = entry_from_event(replace(event, checksum="0123456789abcdef"))
     assert made is not None
     (entry,) = decode_pack(encode_pack([made[0]]))
-    assert entry.stored.checksum == "0123456789abcdef"
+    assert entry.stored().checksum == "0123456789abcdef"
     name = ObjectName(NAME, event.digest)
     read, _ = await entry_from_object(
         name, len(content), chunks(content), checksum="0123456789abcdef"

@@ -11,7 +11,9 @@ import pytest
 from isocenter.adapters.index import directory, schema
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.apis import RebuildProgress
+from isocenter.core.attributes import BUILT_IN
 from isocenter.core.errors import Unavailable
+from isocenter.core.fill_state import FillState
 from isocenter.core.matching import Level, Search
 from isocenter.indexing.filling import Filling
 from support.archive import Archive, values
@@ -98,6 +100,11 @@ async def test_it_tells_how_far_it_is_while_it_fills(archive: Archive) -> None:
                 told.append(filling.problem)
 
     class Other:
+        attributes = BUILT_IN
+
+        async def fill_state(self) -> FillState:
+            return FillState()
+
         async def unfilled(self) -> bool:
             return True
 

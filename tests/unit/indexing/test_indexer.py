@@ -192,6 +192,7 @@ async def test_the_role_consumes_until_it_is_drained(archive) -> None:
         archive=ArchiveTotals(archive.index, OFF),
         indexer=archive.indexer(),
         settler=archive.settler(),
+        fill_job=archive.fill_job(),
         sweep=archive.sweep_job(),
         purge=archive.purge_job(),
     )
@@ -200,7 +201,7 @@ async def test_the_role_consumes_until_it_is_drained(archive) -> None:
     await archive.caught_up()
     assert role.problems() == []
     await role.drain()
-    assert len(role.problems()) == 4
+    assert len(role.problems()) == 5
     await role.stop()
     assert values(await archive.answers(STUDIES), "00100020") == ["X"]
 

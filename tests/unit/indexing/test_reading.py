@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.attributes import BUILT_IN
 from isocenter.core.events import ConflictPolicy
 from isocenter.core.identity import ObjectName
 from isocenter.core.packs import decode_pack, encode_pack
@@ -20,12 +21,12 @@ from support.datasets import ct_image, tiny
 async def test_event_object_and_pack_give_the_same_entry(tmp_path: Path, data_set) -> None:
     archive = Archive(await SqliteIndex.open(tmp_path))
     event = await archive.store(data_set)
-    found, errors = await read_events(archive.storage, [event])
+    found, errors = await read_events(archive.storage, BUILT_IN, [event])
     assert errors == {}
     name = ObjectName(event.name, event.digest)
-    assert await read_object(archive.storage, name, event.size) == found[0]
+    assert await read_object(archive.storage, BUILT_IN, name, event.size) == found[0]
     (again,) = decode_pack(encode_pack([found[0].pack]))
-    assert from_pack(again).index == found[0].index
+    assert from_pack(again, BUILT_IN).index == found[0].index
     await archive.index.close()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.attributes import BUILT_IN
 from isocenter.core.errors import Corrupted, Invalid, Unavailable
 from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.query.service import QueryService
@@ -136,6 +137,8 @@ async def test_a_series_or_study_answers_with_what_its_instances_agree_on(index)
 
 async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:
     class Damaged:
+        attributes = BUILT_IN
+
         async def search(self, _search: Search):
             raise Corrupted("the index is damaged", fix="rebuild it")
             yield

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.core.apis import Versions
 from isocenter.core.errors import Corrupted
+from isocenter.core.identity import conflicts_prefix
 from isocenter.core.ports import BlobInfo
 from isocenter.runtime.instruments import CACHE_LOOKUPS
 from isocenter.storage.service import StorageService
@@ -180,3 +182,43 @@ async def test_metadata_and_instances_of_a_study_come_from_the_packs_of_its_seri
     uids = [document["00080018"]["Value"][0] for document in documents]
     assert uids == ["1.1.1", "1.1.2", "1.2.1", "1.2.2"]
     assert [one.name.instance for one in await all_instances(fresh)] == uids
+
+
+async def _versions(archive: Archive, series: str = "") -> Versions:
+    found = [one async for one, _ in archive.storage.described("main", STUDY, series)]
+    assert len(set(found)) == 1
+    assert found[0] is not None
+    return found[0]
+
+
+async def test_metadata_come_with_versions_that_change_with_the_set() -> None:
+    archive = Archive()
+    first = await one(archive, small(instance="1.1"))
+    seen = [await _versions(archive)]
+    assert seen[0].modified_at == first.modified_at
+    second = await one(archive, small(instance="1.2"))
+    seen.append(await _versions(archive))
+    assert seen[1].modified_at == second.modified_at
+    assert await _versions(archive) == seen[1]
+    await archive.blobs.delete(second.key)
+    seen.append(await _versions(archive))
+    assert seen[2] == seen[0] != seen[1]
+
+
+async def test_a_version_became_current_when_it_was_decided_for() -> None:
+    archive = Archive()
+    first = await one(archive, small(instance="1.1"))
+    before = await _versions(archive)
+    second = await archive.ingest.store(announcement(), chunks(small(instance="1.1", more=b"")))
+    assert second.digest == first.digest
+    other = await archive.ingest.store(
+        announcement(), chunks(small(instance="1.1", more=pixels(1, 1, b"\0\0")))
+    )
+    assert await _versions(archive) == before  # the one that came first is still the current one
+    await archive.blobs.put(f"{conflicts_prefix(first.name)}7.{other.digest}", [], digest(b""))
+    (current,) = await all_instances(archive)
+    assert current.digest == other.digest
+    decided = await archive.blobs.stat(f"{conflicts_prefix(first.name)}7.{other.digest}")
+    after = await _versions(archive)
+    assert current.modified_at == after.modified_at == decided.modified_at
+    assert after.digest != before.digest

@@ -1,5 +1,6 @@
 """Capabilities and OpenAPI: they describe what is served, all of it and nothing else."""
 
+# ruff: noqa: ARG002 - a stand-in has the signatures of what it stands for
 from __future__ import annotations
 
 import re
@@ -12,9 +13,20 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import Unavailable, Unprocessable
+from isocenter.core.identity import is_uid
 from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS
-from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, Web, multipart, part10, study
+from support.web_fakes import (
+    INSTANCE,
+    JPEG_LS,
+    SERIES,
+    STUDY,
+    FakeTranscoding,
+    Web,
+    multipart,
+    part10,
+    study,
+)
 
 STUDY_PATH = f"/dicomweb/studies/{STUDY}"
 WADL = "application/vnd.sun.wadl+xml"
@@ -181,6 +193,47 @@ async def test_answers_beside_dicomweb_and_to_post_are_as_described() -> None:
         _check(document, responses[str(answer.status_code)], answer)
 
 
+class BrokenTranscoding(FakeTranscoding):
+    """Meets pixel data that it cannot read."""
+
+    async def data_set(self, data_set: Any, transfer_syntax: str, target: str) -> Any:
+        raise Unprocessable("the codestream of a frame cannot be read")
+        yield b""
+
+    async def decode(self, frame: bytes, transfer_syntax: str, pixels: Any) -> bytes:
+        raise Unprocessable("the codestream of a frame cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("method", "template", "path", "status"),
+    [
+        ("get", "/studies/{study}", STUDY_PATH, 422),
+        ("get", "/studies/{study}/series/{series}/instances/{instance}", INSTANCE, 422),
+        ("get", "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}",
+         INSTANCE + "/bulkdata/7FE00010", 422),
+        ("options", "/studies/{study}/metadata", "/dicomweb/studies/1.2.x/metadata", 400),
+    ],
+)  # fmt: skip
+async def test_errors_that_generated_requests_met_are_described(
+    method: str, template: str, path: str, status: int
+) -> None:
+    web = Web(transcoding=BrokenTranscoding())
+    web.storage.keep(syntax=JPEG_LS)
+    async with web.client() as client:
+        answer = await client.request(method.upper(), path)
+    assert answer.status_code == status
+    document = await _openapi()
+    responses = document["paths"]["/dicomweb" + template][method]["responses"]
+    _check(document, responses[str(status)], answer)
+
+
+def test_uids_are_described_as_they_are_taken() -> None:
+    for name in ("study", "series", "instance"):
+        uid = Draft202012Validator(PATH_PARAMETERS[name].schema)
+        for text in ("1.2.3", "1." + "2" * 62, "1." + "2" * 63, "1.02", "", "x", "0"):
+            assert uid.is_valid(text) == is_uid(text), text
+
+
 # --- capabilities ------------------------------------------------------------------------------
 
 _UNIQUE = {"resources", "request"}  # PS3.18 G.2.2; all others are repeatable
@@ -207,7 +260,7 @@ async def test_the_root_answers_with_capabilities(path: str, method: str) -> Non
         same = await client.request(method, path, headers={"if-none-match": xml.headers["etag"]})
         wrong = await client.request(method, path, headers={"accept": "image/png"})
     assert (xml.status_code, xml.headers["content-type"]) == (200, WADL)
-    assert xml.headers["allow"] == "GET, OPTIONS"
+    assert xml.headers["allow"] == "GET, HEAD, OPTIONS"
     assert json.headers["content-type"] == "application/json"
     assert (same.status_code, wrong.status_code) == (304, 406)
     root = ET.fromstring(xml.content)

@@ -75,6 +75,13 @@ async def test_files_have_their_media_types_and_compressed_forms(viewer: Path) -
     assert wasm.headers["content-type"] == "application/wasm"
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-0", "bytes=-0", "bytes=0-0,1-1", "lines=1", "x"])
+async def test_files_come_as_a_whole(viewer: Path, asked: str) -> None:
+    answer = await serving(viewer).get("/viewer/index.html", range=asked)
+    assert (answer.status_code, answer.text) == (200, "<html>the viewer</html>")
+    assert answer.headers["accept-ranges"] == "none"
+
+
 @pytest.mark.parametrize(
     "path", ["missing.js", "..%2fsecret.txt", "%2e%2e/secret.txt", "a%00.js", "%2fetc/host.conf"]
 )

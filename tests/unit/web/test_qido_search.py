@@ -180,7 +180,8 @@ async def test_attributes_to_answer_with_are_named_by_keyword_tag_and_path() -> 
         "&includefield=Nope,0040A730.CodeValue,0040A730.0040A730,RequestAttributesSequence.PatientID"
         "&includefield=PatientID.PatientName"
     )
-    assert web.query.searches[0].include == ("00180015", "0018000A", "00400275", "0040A730")
+    include = web.query.searches[0].include
+    assert include[:4] == ("00180015", "0018000A", "00400275", "0040A730")
     warned = answer.headers["warning"].removeprefix("299 http://pacs.test/dicomweb: ")
     assert warned == (
         "These attributes are not supported and were ignored: Nope, "
@@ -315,3 +316,35 @@ async def test_forms_that_can_be_had_and_one_that_cannot() -> None:
 async def test_a_host_header_that_is_no_host_is_refused() -> None:
     answer = await Web().get(STUDIES, host='x"onload=')
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "asked_for", "not_asked_for"),
+    [
+        ("studies", (), ("00080020", "00080060")),
+        ("series", ("00080020", "00100010", "00201208", "00080201"), ("00080060", "00201209")),
+        ("instances", ("00080020", "00080060", "00201209", "00400275", "00080201"), ()),
+        (f"studies/{STUDY}/series", ("00080201",), ("00080020", "00100010")),
+        (f"studies/{STUDY}/instances", ("00080060", "00201209", "00080201"), ("00080020",)),
+        (f"studies/{STUDY}/series/1.2.9/instances", ("00080201",), ("00080020", "00080060")),
+    ],
+)
+async def test_attributes_of_levels_above_are_answered_unless_the_address_names_them(
+    path: str, asked_for: tuple[str, ...], not_asked_for: tuple[str, ...]
+) -> None:
+    web = Web()
+    assert (await web.get(f"/dicomweb/{path}")).status_code == 200
+    include = set(web.query.searches[0].include)
+    assert include >= set(asked_for)
+    assert not include & set(not_asked_for)
+
+
+async def test_required_attributes_without_a_value_are_answered_empty_and_all_in_order() -> None:
+    web = Web()
+    web.query.answers = [study(1)]
+    (answer,) = (await web.get(STUDIES)).json()
+    assert answer["00080020"] == {"vr": "DA"}
+    assert answer["00100010"] == {"vr": "PN"}
+    assert answer["00100020"]["Value"] == ["P1"]
+    assert "00080201" not in answer
+    assert list(answer) == sorted(answer)

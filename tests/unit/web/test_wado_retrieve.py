@@ -245,7 +245,7 @@ async def test_a_wrong_method_is_405_with_those_allowed() -> None:
     async with Web().client() as client:
         answer = await client.delete("/dicomweb/studies")
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, OPTIONS, POST"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize(

@@ -275,4 +275,4 @@ async def test_nothing_is_sent_without_a_record(content_type: str) -> None:
 async def test_other_methods_are_405() -> None:
     async with web_with().client() as client:
         answer = await client.post("/wado")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, OPTIONS")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from isocenter.adapters.index import schema
-from isocenter.core.attributes import BY_TAG, Attribute
+from isocenter.core.attributes import Attribute
 from isocenter.core.matching import Between, Criterion, Equal, Level, Test, Wildcard, Word
 
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
@@ -75,11 +75,13 @@ def order(partition: str, criteria: Sequence[Criterion]) -> Range:
     return Range(start, start + _LAST)
 
 
-def of(partition: int, level: Level, criterion: Criterion) -> Condition | None:
-    """How to look up what a criterion leaves of the patients (PATIENT level) or studies; None
-    where there is no index for it."""
+def of(
+    partition: int, level: Level, row: Attribute, criterion: Criterion, number: int
+) -> Condition | None:
+    """How to look up what a criterion of an attribute leaves of the patients (PATIENT level) or
+    studies; None where there is no index for it. `number` is that of an added attribute, 0 if the
+    index has none."""
     uids = equal_terms(criterion)
-    row = BY_TAG[criterion.tag]
     if row.tag in _BY_UID:
         if not uids:
             return None
@@ -88,18 +90,18 @@ def of(partition: int, level: Level, criterion: Criterion) -> Condition | None:
         return Condition(
             criterion, found, uids, Cost.POINT, row.level, own, exact, in_partition=False
         )
-    if row.tag in schema.WITHOUT_TERMS:
+    if row.tag in schema.WITHOUT_TERMS or (row.added and not number):
         return None
     if row.vr == "SQ":
         return _of_items(partition, level, row, criterion)
     if criterion.words:
         word = _longest_word(criterion)
-        number = schema.field(partition, level, row, words=True)
+        field = schema.field(partition, level, row, number, words=True)
         narrowed = (*_sounding(word), Cost.PREFIX, False) if word else None
     else:
-        number = schema.field(partition, level, row)
+        field = schema.field(partition, level, row, number)
         narrowed = _narrowed(criterion)
-    return _condition(criterion, row.level, number, *narrowed) if narrowed else None
+    return _condition(criterion, row.level, field, *narrowed) if narrowed else None
 
 
 def _of_items(
@@ -111,9 +113,9 @@ def _of_items(
     for item in criterion.items:
         if item.tag in row.items:
             where, values, cost, exact = _narrowed(item)
-            number = schema.field(partition, level, row, item=item.tag)
+            field = schema.field(partition, level, row, 0, item=item.tag)
             exact = exact and len(criterion.items) == 1
-            found.append(_condition(criterion, row.level, number, where, values, cost, exact))
+            found.append(_condition(criterion, row.level, field, where, values, cost, exact))
     return min(found, key=lambda condition: condition.cost, default=None)
 
 
@@ -165,7 +167,7 @@ def _narrowed(criterion: Criterion) -> tuple[str, tuple[str, ...], Cost, bool]:
 def _condition(
     criterion: Criterion,
     level: Level,
-    number: int,
+    field: int,
     where: str,
     values: tuple[str, ...],
     cost: Cost,
@@ -174,7 +176,7 @@ def _condition(
     ids, own, probe = _of_terms(level, where)
     probed = cost is Cost.POINT and (exact or level not in TOP)
     return Condition(
-        criterion, ids, (number, *values), cost, level, own, exact, probe if probed else ""
+        criterion, ids, (field, *values), cost, level, own, exact, probe if probed else ""
     )
 
 

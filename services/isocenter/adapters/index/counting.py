@@ -7,6 +7,7 @@ from typing import Any
 
 from isocenter.adapters.index.conditions import TOP, Condition
 from isocenter.adapters.index.planning import Plan
+from isocenter.core.attributes import BY_TAG
 from isocenter.core.matching import Criterion, Equal, Level
 
 COUNTED = {Level.SERIES: "series", Level.INSTANCE: "instances"}  # columns of studies
@@ -18,7 +19,8 @@ _OWN: Mapping[Level, tuple[Level, ...]] = {
 
 Statement = tuple[str, list[Any]]  # SQL, and its parameters
 
-_SINGLE_VALUED = frozenset({"DA", "TM", "DT"})  # `core.attributes.extract` keeps one
+# Of the built-in attributes `core.attributes` keeps one value.
+_SINGLE_VALUED = frozenset({"DA", "TM", "DT"})
 
 
 def statement(what: Plan, *, few_in_order: bool) -> Statement | None:
@@ -46,7 +48,7 @@ def statement(what: Plan, *, few_in_order: bool) -> Statement | None:
 
 def _countable(criterion: Criterion) -> bool:
     """Whether no instance has several terms that a criterion accepts."""
-    if criterion.vr in _SINGLE_VALUED:
+    if criterion.vr in _SINGLE_VALUED and criterion.tag in BY_TAG:
         return True
     return len(criterion.alternatives) == 1 and isinstance(criterion.alternatives[0][0], Equal)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,10 @@ def _point_to(directory: Path, name: str) -> None:
     with temporary.open("w", encoding="ascii") as file:
         file.write(name + "\n")
         file.flush()
+        # The file system's own clock stands still for milliseconds, and it gives a new file the
+        # inode of one just removed: both together would make the stamp of an earlier switch.
+        now = time.time_ns()
+        os.utime(file.fileno(), ns=(now, now))
         os.fsync(file.fileno())
     temporary.replace(directory / _CURRENT)
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from isocenter.adapters.index import schema
-from isocenter.core.attributes import ORDERS, merge, of_level, order_term, select
+from isocenter.adapters.index.added import Numbers, mark, registered
+from isocenter.core.attributes import BUILT_IN, ORDERS, Attributes, merge, order_term
 from isocenter.core.matching import (
     JsonAttributes,
     Level,
@@ -77,8 +78,12 @@ class _Patient:
 class Settlement:
     """The end of a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, attributes: Attributes, numbers: Numbers
+    ) -> None:
         self._db = connection
+        self._attributes = attributes
+        self._numbers = numbers
         self._patients: dict[int, _Patient] = {}
 
     def settle(
@@ -112,15 +117,30 @@ class Settlement:
                 "UPDATE contexts SET used = ? WHERE id = ?", (context.used, context.id)
             )
 
+    def forget_unused(self, touched_series: Iterable[TouchedSeries]) -> None:
+        """Delete the contexts of these series that no version names any more."""
+        self._db.executemany(
+            "DELETE FROM contexts WHERE id = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM versions WHERE series = ?2 AND context = ?1)",
+            [
+                (context.id, series.id)
+                for series in touched_series
+                for context in series.contexts.values()
+                if not context.used
+            ],
+        )
+
     def _merged(self, level: Touched, column: str, levels: Sequence[Level]) -> JsonAttributes:
         """What a level answers now, without counts and UIDs."""
-        kept = _uncounted(level.doc)
+        select = self._attributes.select
         if level.stale:
             rows = self._db.execute(
                 f"SELECT doc FROM contexts WHERE {column} = ? AND used > 0",  # noqa: S608 - ours
                 (level.id,),
             )
             return merge(select(orjson.loads(doc), levels) for (doc,) in rows)
+        # What is there may be of another table.
+        kept = select(_uncounted(level.doc), levels)
         return merge([kept, *(select(doc, levels) for doc in level.fresh)])
 
     def _settle_series(self, series: TouchedSeries) -> None:
@@ -132,6 +152,7 @@ class Settlement:
             self._db.execute("DELETE FROM series WHERE id = ?", (series.id,))
             return
         doc = self._merged(series, "series", (Level.SERIES,)) if series.instances else {}
+        mark(doc, self._numbers)
         self._write_terms(Level.SERIES, study.partition_id, series.id, series.doc, doc)
         doc[STUDY_UID] = {"vr": "UI", "Value": [study.uid]}
         doc[SERIES_UID] = {"vr": "UI", "Value": [series.uid]}
@@ -170,6 +191,7 @@ class Settlement:
             doc, sort, study.patient = {}, schema.HIDDEN + prefix + study.uid, None
         if study.patient != former:
             self._moved(former)
+        mark(doc, self._numbers)
         self._write_terms(Level.STUDY, study.partition_id, study.id, study.doc, doc)
         self._write_orders(study, doc)
         doc["00201206"] = {"vr": "IS", "Value": [study.series]}
@@ -214,7 +236,7 @@ class Settlement:
             self._patients[former].stale = True
 
     def _join_patient(self, study: TouchedStudy, doc: JsonAttributes) -> int:
-        of_patient = select(doc, (Level.PATIENT,))
+        of_patient = self._attributes.select(doc, (Level.PATIENT,))
         sort = schema.SEPARATOR.join((study.partition, *order_key(Level.PATIENT, of_patient)))
         row = self._db.execute("SELECT id FROM patients WHERE sort = ?", (sort,)).fetchone()
         if row is None:
@@ -245,7 +267,8 @@ class Settlement:
             return
         if change.stale:
             rows = self._db.execute("SELECT doc FROM studies WHERE patient = ?", (patient_id,))
-            doc = merge(select(_uncounted(orjson.loads(d)), (Level.PATIENT,)) for (d,) in rows)
+            docs = (_uncounted(orjson.loads(blob)) for (blob,) in rows)
+            doc = merge(self._attributes.select(each, (Level.PATIENT,)) for each in docs)
         else:
             doc = merge([_uncounted(old), *change.fresh])
         self._write_terms(Level.PATIENT, partition, patient_id, old, doc)
@@ -261,7 +284,7 @@ class Settlement:
     def _write_terms(
         self, level: Level, partition: int, row: int, old: JsonAttributes, new: JsonAttributes
     ) -> None:
-        before, after = _terms(level, partition, old), _terms(level, partition, new)
+        before, after = (self._terms(level, partition, doc) for doc in (old, new))
         if before == after:
             return
         self._db.executemany(
@@ -273,19 +296,22 @@ class Settlement:
             [(*term, row) for term in sorted(after - before)],
         )
 
+    def _terms(self, level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
+        levels = _OF_STUDY if level is Level.STUDY else (level,)
+        rows = [row for at in levels for row in self._attributes.of_level(at)]
+        return schema.fields(partition, level, rows, doc, registered(doc, self._numbers))
 
-_ADDED = {schema.TRACE} | {row.tag for level in Level for row in of_level(level) if not row.matched}
+    def shares_of(self, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
+        """Field and term of what an instance's own attributes add to `shares`."""
+        rows = self._attributes.of_level(Level.INSTANCE)
+        numbers = registered(doc, self._numbers)
+        return schema.fields(partition, Level.INSTANCE, rows, doc, numbers)
+
+
+_NOT_MERGED = {schema.TRACE, schema.ADDED} | {
+    row.tag for level in Level for row in BUILT_IN.of_level(level) if not row.matched
+}
 
 
 def _uncounted(doc: JsonAttributes) -> JsonAttributes:
-    return {tag: element for tag, element in doc.items() if tag not in _ADDED}
-
-
-def _terms(level: Level, partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
-    levels = _OF_STUDY if level is Level.STUDY else (level,)
-    return schema.fields(partition, level, [row for at in levels for row in of_level(at)], doc)
-
-
-def shares_of(partition: int, doc: JsonAttributes) -> set[tuple[int, str]]:
-    """Field and term of what an instance's own attributes add to `shares`."""
-    return schema.fields(partition, Level.INSTANCE, of_level(Level.INSTANCE), doc)
+    return {tag: element for tag, element in doc.items() if tag not in _NOT_MERGED}

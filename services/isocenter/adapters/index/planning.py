@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 
+from isocenter.adapters.index.added import numbers_of
 from isocenter.adapters.index.conditions import TOP, Condition, Range
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
 from isocenter.adapters.index.ordering import AskedOrder
-from isocenter.core.attributes import DEPTH, default_tags, searchable
+from isocenter.core.attributes import DEPTH, Attribute, Attributes
 from isocenter.core.matching import Criterion, Level, Search, criterion_of
 
 
@@ -25,7 +25,7 @@ class Plan:
     top: tuple[Criterion, ...]  # of patients or studies
     series: tuple[Criterion, ...]
     instances: tuple[Criterion, ...]
-    wanted: frozenset[str] | None  # tags to answer with; None: all
+    wanted: frozenset[str]  # tags to answer with
     asked_order: AskedOrder | None  # instead of that of `sort`
 
     def left(self, *settled: Condition) -> tuple[Criterion, ...]:
@@ -34,16 +34,18 @@ class Plan:
         return tuple([c for c in self.top if id(c) not in done])
 
 
-def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> Plan | None:
+def plan(
+    db: sqlite3.Connection, search: Search, attributes: Attributes, partitions: dict[str, int]
+) -> Plan | None:
     """Take a search apart; None if nothing is known of its partition. Raises `Invalid`.
 
     `partitions` remembers the numbers of those that have been asked for.
     """
-    criteria: list[tuple[Level, Criterion]] = []
+    criteria: list[tuple[Attribute, Criterion]] = []
     for key in search.keys:
-        row = searchable(key.tag, search.level)
+        row = attributes.searchable(key.tag, search.level)
         if row and (criterion := criterion_of(search, key)):
-            criteria.append((row.level, criterion))
+            criteria.append((row, criterion))
     partition = partitions.get(search.partition)
     if partition is None:
         name = (search.partition,)
@@ -51,25 +53,25 @@ def plan(db: sqlite3.Connection, search: Search, partitions: dict[str, int]) -> 
         if found is None:
             return None
         partition = partitions[search.partition] = found[0]
-    top = tuple([c for level, c in criteria if level in TOP])
-    conditions = [condition_of(partition, search.level, c) for _, c in criteria]
+    top = tuple([c for row, c in criteria if row.level in TOP])
+    # Asked anew each time: another process may have begun to fill them.
+    numbers = numbers_of(db, attributes) if any(row.added for row, _ in criteria) else {}
+    conditions = [
+        condition_of(partition, search.level, row, c, numbers.get(row.tag, 0))
+        for row, c in criteria
+    ]
     return Plan(
         search,
         table="patients" if search.level is Level.PATIENT else "studies",
         order=order_of(search.partition, top),
         conditions=tuple(sorted(filter(None, conditions), key=_cost)),
         top=top,
-        series=tuple([c for level, c in criteria if level is Level.SERIES]),
-        instances=tuple([c for level, c in criteria if level is Level.INSTANCE]),
-        wanted=None if search.include_all else _wanted(search.level, search.include),
+        series=tuple([c for row, c in criteria if row.level is Level.SERIES]),
+        instances=tuple([c for row, c in criteria if row.level is Level.INSTANCE]),
+        wanted=attributes.answered(search.level, search.include, everything=search.include_all),
         asked_order=AskedOrder(partition, search.order) if search.order else None,
     )
 
 
 def _cost(condition: Condition) -> tuple[int, int]:
     return condition.cost, DEPTH[condition.level]
-
-
-@lru_cache(maxsize=1024)
-def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
-    return default_tags(level) | set(include)

@@ -10,6 +10,8 @@
 - `terms`: the canonical terms of the attributes of every patient, study and series, for matching.
 - `shares`: those of instances, by series, with the number of shown instances that have each.
 - `totals`: one row, which triggers keep right, so that it is also when another version writes.
+- `fill_state`: one row, once there are added attributes. The fields of their terms and shares are
+  below zero (`added`).
 
 A row whose level has no shown instance is hidden: its `sort` lies outside every partition.
 """
@@ -17,7 +19,7 @@ A row whose level has no shown instance is hidden: its `sort` lies outside every
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from isocenter.core.attributes import ORDERS, TABLE, Attribute
@@ -80,7 +82,7 @@ CREATE TABLE shares(
 )
 
 # Not part of `SCHEMA`: an index from before they were there gets them when it is next written to.
-_TOTALS = (
+_TOTALS: tuple[str, ...] = (
     """CREATE TABLE totals(
          studies INTEGER NOT NULL, instances INTEGER NOT NULL, bytes INTEGER NOT NULL)""",
     """INSERT INTO totals SELECT
@@ -101,11 +103,20 @@ _TOTALS = (
        BEGIN UPDATE totals SET bytes = bytes - old.size; END""",
 )
 
+_LATER: Mapping[str, tuple[str, ...]] = {
+    "totals": _TOTALS,
+    "fill_state": (
+        "CREATE TABLE fill_state(id INTEGER PRIMARY KEY CHECK(id = 1), doc TEXT NOT NULL)",
+    ),
+}
+
 SEPARATOR = "\x1f"  # between the parts of `sort`; no partition's name holds it
 TRACE = "trace"  # in a study's `doc`, beside its attributes: `Match.trace`
+ADDED = "added"  # in a `doc`: the numbers of the added attributes that are among its terms
 HIDDEN = "\x00"  # begins the `sort` of hidden rows
 
 _FIELDS_PER_SCOPE = 4096
+_ADDED_PER_SCOPE = 1 << 24
 _NUMBER = {row.tag: number for number, row in enumerate(TABLE)} | {
     f"{row.tag}.{item}": len(TABLE) + number
     for number, (row, item) in enumerate((row, item) for row in TABLE for item in row.items)
@@ -115,33 +126,55 @@ WITHOUT_TERMS = frozenset({"0020000D", "0020000E", "00080018", "00080020"})
 
 
 def field(
-    partition: int, level: Level, row: Attribute, *, words: bool = False, item: str = ""
+    partition: int,
+    level: Level,
+    row: Attribute,
+    number: int,
+    *,
+    words: bool = False,
+    item: str = "",
 ) -> int:
     """The number under which `terms` keeps an attribute of patients (PATIENT level), or of studies
-    and series, and `shares` one of instances; `item` is the tag in the items of a sequence."""
+    and series, and `shares` one of instances; `number` is that of an added attribute, `item` the
+    tag in the items of a sequence."""
     scope = partition * 2 + (level is Level.PATIENT)
+    if row.added:
+        return -(scope * _ADDED_PER_SCOPE + number * 2 + words)
     name = f"{row.tag}.{item}" if item else row.tag
     return scope * _FIELDS_PER_SCOPE + _NUMBER[name] * 2 + words
 
 
+def number_of(field: int) -> int:
+    """The number of the added attribute whose terms are under this field."""
+    return -field % _ADDED_PER_SCOPE // 2
+
+
 def fields(
-    partition: int, level: Level, rows: Iterable[Attribute], doc: JsonAttributes
+    partition: int,
+    level: Level,
+    rows: Iterable[Attribute],
+    doc: JsonAttributes,
+    numbers: Mapping[str, int],
 ) -> set[tuple[int, str]]:
-    """Field and term of all these attributes of a document."""
+    """Field and term of all these attributes of a document; of added ones only if they have a
+    number."""
     found: set[tuple[int, str]] = set()
     for row in rows:
         if row.tag not in doc or not row.matched or row.tag in WITHOUT_TERMS:
             continue
+        if row.added and row.tag not in numbers:
+            continue
         if row.vr == "SQ":
             items = [(tag, item[tag]) for item in doc[row.tag]["Value"] for tag in item]
             for tag, element in items:
-                number = field(partition, level, row, item=tag)
+                number = field(partition, level, row, 0, item=tag)
                 found.update((number, term) for term in terms(element["vr"], element))
             continue
-        number = field(partition, level, row)
+        given = numbers.get(row.tag, 0)
+        number = field(partition, level, row, given)
         found.update((number, term) for term in terms(row.vr, doc[row.tag]))
         if row.vr == "PN":
-            number = field(partition, level, row, words=True)
+            number = field(partition, level, row, given, words=True)
             found.update((number, term) for term in fuzzy_terms(doc[row.tag]))
     return found
 
@@ -203,20 +236,20 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writer: bool, durabl
         # FULL: what `upsert` answered survives power loss, as the log's offset moves on then.
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        _keep_totals(connection)
+        _complete(connection)
     else:
         connection.execute("PRAGMA query_only = ON")
 
 
-def _keep_totals(connection: sqlite3.Connection) -> None:
-    known = "SELECT 1 FROM sqlite_master WHERE name = 'totals'"
-    if connection.execute(known).fetchone():
+def _complete(connection: sqlite3.Connection) -> None:
+    known = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if _LATER.keys() <= {name for (name,) in connection.execute(known)}:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not connection.execute(known).fetchone():  # nobody else has been faster
-            for statement in _TOTALS:
-                connection.execute(statement)
+        there = {name for (name,) in connection.execute(known)}  # somebody may have been faster
+        for statement in [one for name in _LATER if name not in there for one in _LATER[name]]:
+            connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import orjson
@@ -29,6 +29,7 @@ from isocenter.adapters.index.counting import COUNTED
 from isocenter.adapters.index.ordering import PAGE
 from isocenter.adapters.index.planning import Plan
 from isocenter.adapters.index.schema import TRACE
+from isocenter.core.cached import cached
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search
 from isocenter.core.ports import Match
 
@@ -61,7 +62,7 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     return [answer() for answer in answers[search.offset : end]]
 
 
-@lru_cache(maxsize=512)
+@cached(512)
 def _few(ids: str, table: str, weight: str) -> str:
     return (
         f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT {QUICK + 1}) found"  # noqa: S608 - names are ours
@@ -268,15 +269,14 @@ def _accepted(doc: bytes, criteria: Sequence[Criterion]) -> bool:
 
 
 def _decoded(
-    doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None
+    doc: bytes, wanted: frozenset[str], above: JsonAttributes | None = None
 ) -> JsonAttributes:
     attributes: JsonAttributes = orjson.loads(doc)
-    if wanted is not None:
-        attributes = {tag: attributes[tag] for tag in attributes if tag in wanted or tag == TRACE}
+    attributes = {tag: attributes[tag] for tag in attributes if tag in wanted or tag == TRACE}
     return {**above, **attributes} if above else attributes
 
 
-def _match(doc: bytes, wanted: frozenset[str] | None, above: JsonAttributes | None = None) -> Match:
+def _match(doc: bytes, wanted: frozenset[str], above: JsonAttributes | None = None) -> Match:
     attributes = _decoded(doc, wanted, above)
     trace = attributes.pop(TRACE, None)
     return Match(attributes, trace["Value"][0]) if trace else Match(attributes)

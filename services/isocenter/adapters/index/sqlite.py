@@ -16,90 +16,30 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self, TypeVar
 
+from isocenter.adapters.index import added, planning, schema, searching
 from isocenter.adapters.index import directory as files
-from isocenter.adapters.index import planning, schema, searching
+from isocenter.adapters.index.connections import READERS, IndexFile
 from isocenter.adapters.index.writing import Transaction
 from isocenter.adapters.index.writing import versions as read_versions
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import Unavailable
+from isocenter.core.fill_state import FillState, whole
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search, counting
 from isocenter.core.ports import FEED, IndexEntry, Match, StudyCount, Totals
 
 T = TypeVar("T")
 
-_READERS = 4
-
-
-class _File:
-    """The connections to one database file."""
-
-    def __init__(self, path: Path, *, durable: bool) -> None:
-        self.path = path
-        self.partitions: dict[str, int] = {}  # never change within a file
-        self._durable = durable
-        self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._retired = False
-        self._quick: sqlite3.Connection | None = None  # of the event loop's thread
-        self._writer: sqlite3.Connection | None = None  # of the writer's thread
-
-    def quick(self) -> sqlite3.Connection:
-        """The connection for short searches, in the event loop's thread."""
-        if self._quick is None:
-            self._quick = schema.connect(self.path)
-        return self._quick
-
-    def writer(self) -> sqlite3.Connection:
-        """The connection that writes, in the writer's thread."""
-        if self._writer is None:
-            self._writer = schema.connect(self.path, writer=True, durable=self._durable)
-        return self._writer
-
-    def borrow(self) -> sqlite3.Connection:
-        """A connection for one reader thread at a time."""
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return schema.connect(self.path)
-
-    def give_back(self, db: sqlite3.Connection) -> None:
-        """End a loan."""
-        with self._lock:
-            if not self._retired and len(self._idle) < _READERS:
-                self._idle.append(db)
-                return
-        db.close()
-
-    def close_writer(self, *, settle: bool = False) -> None:
-        """In the writer's thread. `settle`: everything is in the one file and durable."""
-        if self._writer is not None:
-            if settle:
-                self._writer.execute("PRAGMA synchronous = FULL")
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._writer.close()
-            self._writer = None
-
-    def retire(self) -> None:
-        """In the event loop's thread: close what is not in use, and the rest when it returns."""
-        with self._lock:
-            self._retired = True
-            idle, self._idle = self._idle, []
-        if self._quick is not None:
-            idle.append(self._quick)
-            self._quick = None
-        for db in idle:
-            db.close()
-
 
 class _Running:
     """A search in worker threads: one step at a time, and one end."""
 
-    def __init__(self, file: _File, search: Search) -> None:
+    def __init__(self, file: IndexFile, search: Search, attributes: Attributes) -> None:
         self._file = file
         self._lock = threading.Lock()
         self._db = file.borrow()
         try:
-            plan = planning.plan(self._db, search, file.partitions)
+            plan = planning.plan(self._db, search, attributes, file.partitions)
         except BaseException:
             file.give_back(self._db)
             raise
@@ -142,10 +82,16 @@ class _Found:
 class _Index(ABC):
     """What the index in use and a scratch index have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, attributes: Attributes) -> None:
+        self._attributes = attributes
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
-        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="index-reader")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="index-reader")
         self._closed = False
+
+    @property
+    def attributes(self) -> Attributes:
+        """See `StudyIndex`."""
+        return self._attributes
 
     @property
     def feed(self) -> str:
@@ -157,7 +103,7 @@ class _Index(ABC):
         return await asyncio.to_thread(lambda: schema.is_of_another_version(self._file().path))
 
     @abstractmethod
-    def _file(self) -> _File:
+    def _file(self) -> IndexFile:
         """The database that is used now."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
@@ -167,6 +113,28 @@ class _Index(ABC):
     async def remove(self, objects: Sequence[ObjectName]) -> Sequence[StudyCount]:
         """See `StudyIndex`."""
         return await self._write(lambda work: work.remove(objects)) if objects else ()
+
+    async def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """See `StudyIndex`."""
+        await self._write(lambda work: work.refill(entries))
+
+    async def fill_state(self) -> FillState:
+        """See `StudyIndex`."""
+        return await self._read(added.read_state)
+
+    async def replace_fill_state(self, state: FillState, before: FillState) -> bool:
+        """See `StudyIndex`. The terms of attributes that are held no more are removed."""
+        file = self._file()
+
+        def replace(db: sqlite3.Connection) -> bool:
+            return added.replace_state(db, state, before)
+
+        if not await self._in(self._writing, lambda: _transact(file, replace)):
+            return False
+        if {one.number for one in before.held} - {one.number for one in state.held}:
+            while await self._in(self._writing, lambda: _transact(file, added.forget_some)):
+                pass
+        return True
 
     async def versions(
         self, names: Sequence[InstanceName]
@@ -179,13 +147,13 @@ class _Index(ABC):
     def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
         """See `StudyIndex`. A short search raises its errors here."""
         file = self._file()
-        found = _at_once(file, search)
+        found = _at_once(file, search, self._attributes)
         return self._in_threads(file, search) if found is None else _Found(found)
 
     async def _in_threads(
-        self, file: _File, search: Search
+        self, file: IndexFile, search: Search
     ) -> AsyncGenerator[Sequence[Match], None]:
-        running = await self._in(self._reading, lambda: _start(file, search))
+        running = await self._in(self._reading, lambda: _start(file, search, self._attributes))
         try:
             while (batch := await self._in(self._reading, running.step)) is not None:
                 if batch:
@@ -201,12 +169,12 @@ class _Index(ABC):
         """See `StudyIndex`."""
         search = counting(search)
         file = self._file()
-        found = _at_once(file, search)
+        found = _at_once(file, search, self._attributes)
         if found is not None:
             return len(found)
 
         def read(db: sqlite3.Connection) -> int:
-            plan = planning.plan(db, search, file.partitions)
+            plan = planning.plan(db, search, self._attributes, file.partitions)
             return searching.count(db, plan) if plan else 0
 
         return await self._read(read)
@@ -223,7 +191,11 @@ class _Index(ABC):
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
         file = self._file()
-        return await self._in(self._writing, lambda: _transact(file, work))
+
+        def write(db: sqlite3.Connection) -> T:
+            return work(Transaction(db, self._attributes))
+
+        return await self._in(self._writing, lambda: _transact(file, write))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         file = self._file()
@@ -243,7 +215,7 @@ class _Index(ABC):
             raise Unavailable("the search index is closed", fix="this process is stopping")
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
-    async def _shut(self, file: _File | None) -> None:
+    async def _shut(self, file: IndexFile | None) -> None:
         self._closed = True
         if file is not None:
             self._writing.submit(file.close_writer)
@@ -255,25 +227,25 @@ class _Index(ABC):
 class SqliteIndex(_Index):
     """The index in use: whichever file of the directory is current."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
+    def __init__(self, directory: Path, attributes: Attributes) -> None:
+        super().__init__(attributes)
         self._directory = directory
         self._stamp: files.Stamp | None = None
-        self._current: _File | None = None
+        self._current: IndexFile | None = None
 
     @classmethod
-    async def open(cls, directory: Path) -> Self:
+    async def open(cls, directory: Path, attributes: Attributes = BUILT_IN) -> Self:
         """The index in this directory, made empty if there is none. A damaged one is reported
         by its first use (`Corrupted`), so that it can be rebuilt."""
         await asyncio.to_thread(files.prepare, directory)
-        return cls(directory)
+        return cls(directory, attributes)
 
-    def _file(self) -> _File:
+    def _file(self) -> IndexFile:
         stamp = files.stamp(self._directory)
         if self._current is None or stamp != self._stamp:
             path = files.current(self._directory)
             self._leave()
-            self._stamp, self._current = stamp, _File(path, durable=True)
+            self._stamp, self._current = stamp, IndexFile(path, durable=True)
         return self._current
 
     def _leave(self) -> None:
@@ -283,7 +255,7 @@ class SqliteIndex(_Index):
 
     async def scratch(self) -> SqliteScratch:
         """See `StudyIndex`. Raises `Unavailable` while there is another one."""
-        return await SqliteScratch.make(self._directory)
+        return await SqliteScratch.make(self._directory, self._attributes)
 
     async def close(self) -> None:
         """See `StudyIndex`."""
@@ -293,14 +265,21 @@ class SqliteIndex(_Index):
 class SqliteScratch(_Index):
     """An index being filled in a file of its own."""
 
-    def __init__(self, directory: Path, path: Path, lock: AbstractContextManager[None]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        directory: Path,
+        path: Path,
+        lock: AbstractContextManager[None],
+        attributes: Attributes,
+    ) -> None:
+        super().__init__(attributes)
         self._directory = directory
-        self._own = _File(path, durable=False)
+        self._own = IndexFile(path, durable=False)
+        self._promoted = False
         self._lock: AbstractContextManager[None] | None = lock
 
     @classmethod
-    async def make(cls, directory: Path) -> Self:
+    async def make(cls, directory: Path, attributes: Attributes) -> Self:
         """An empty one; earlier ones that were never promoted are removed."""
         lock = files.one_rebuild(directory)
         lock.__enter__()
@@ -309,9 +288,12 @@ class SqliteScratch(_Index):
         except BaseException:
             lock.__exit__(None, None, None)
             raise
-        return cls(directory, path, lock)
+        made = cls(directory, path, lock, attributes)
+        if attributes.added:
+            await made.replace_fill_state(whole(attributes), FillState())
+        return made
 
-    def _file(self) -> _File:
+    def _file(self) -> IndexFile:
         return self._own
 
     async def scratch(self) -> SqliteScratch:
@@ -321,14 +303,20 @@ class SqliteScratch(_Index):
     async def promote(self) -> None:
         """See `ScratchIndex`."""
         await self._in(self._writing, lambda: self._own.close_writer(settle=True))
-        await self._in(self._writing, lambda: files.switch(self._directory, self._own.path))
+        await self._in(self._writing, self._switch)
         self._unlock()
+
+    def _switch(self) -> None:
+        """In the writer's thread, which ends it also if whoever waits for it goes away."""
+        files.switch(self._directory, self._own.path)
+        self._promoted = True
 
     async def close(self) -> None:
         """See `StudyIndex`; what was not promoted is removed."""
         await self._shut(self._own)
         if self._lock is not None:
-            await asyncio.to_thread(files.discard, self._own.path)
+            if not self._promoted:
+                await asyncio.to_thread(files.discard, self._own.path)
             self._unlock()
 
     def _unlock(self) -> None:
@@ -337,24 +325,24 @@ class SqliteScratch(_Index):
             lock.__exit__(None, None, None)
 
 
-def _at_once(file: _File, search: Search) -> list[Match] | None:
+def _at_once(file: IndexFile, search: Search, attributes: Attributes) -> list[Match] | None:
     with schema.errors(file.path):
         db = file.quick()
-        plan = planning.plan(db, search, file.partitions)
+        plan = planning.plan(db, search, attributes, file.partitions)
         return searching.quick(db, plan) if plan else []
 
 
-def _start(file: _File, search: Search) -> _Running:
+def _start(file: IndexFile, search: Search, attributes: Attributes) -> _Running:
     with schema.errors(file.path):
-        return _Running(file, search)
+        return _Running(file, search, attributes)
 
 
-def _transact(file: _File, work: Callable[[Transaction], T]) -> T:
+def _transact(file: IndexFile, work: Callable[[sqlite3.Connection], T]) -> T:
     with schema.errors(file.path):
         db = file.writer()
         db.execute("BEGIN IMMEDIATE")
         try:
-            result = work(Transaction(db))
+            result = work(db)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from isocenter.adapters.index import schema
+from isocenter.adapters.index.added import mark, numbers_of
 from isocenter.adapters.index.levels import (
     INSTANCE_UID,
     SERIES_UID,
@@ -21,9 +22,8 @@ from isocenter.adapters.index.levels import (
     Settlement,
     TouchedSeries,
     TouchedStudy,
-    shares_of,
 )
-from isocenter.core.attributes import select
+from isocenter.core.attributes import Attributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import (
     JsonAttributes,
@@ -39,18 +39,27 @@ _ABOVE_INSTANCE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 class Transaction:
     """Changes to the index, all or none; the caller begins and commits."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, attributes: Attributes) -> None:
         self._db = connection
+        self._attributes = attributes
+        self._numbers = numbers_of(connection, attributes)
         self._partitions: dict[str, int] = {}
         self._studies: dict[tuple[str, str], TouchedStudy] = {}
         self._series: dict[tuple[str, str, str], TouchedSeries] = {}
-        self._levels = Settlement(connection)
+        self._levels = Settlement(connection, attributes, self._numbers)
 
     def upsert(self, entries: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """Add or replace versions; the new counts of the studies touched."""
         for entry in entries:
             self._put(entry)
         return self._settle()
+
+    def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """Give versions that are held other attributes."""
+        for entry in entries:
+            self._refill(entry)
+        self._settle()
+        self._levels.forget_unused(self._series.values())
 
     def remove(self, objects: Sequence[ObjectName]) -> Sequence[StudyCount]:
         """Forget versions; the new counts of the studies touched."""
@@ -77,11 +86,8 @@ class Transaction:
     def _put(self, entry: IndexEntry) -> None:
         name = entry.name
         series = self._find_series(name) or self._new_series(name)
-        own = select(entry.attributes, (Level.INSTANCE,))
-        own[STUDY_UID] = {"vr": "UI", "Value": [name.study]}
-        own[SERIES_UID] = {"vr": "UI", "Value": [name.series]}
-        own[INSTANCE_UID] = {"vr": "UI", "Value": [name.instance]}
-        context = self._context(series, select(entry.attributes, _ABOVE_INSTANCE))
+        own = self._own(entry)
+        context = self._context(series, entry)
         rows = self._versions(series, name.instance)
         old = [row for row in rows if row[1] == entry.digest]
         if old and self._decision(old[0][0]) > entry.decision:
@@ -105,12 +111,42 @@ class Transaction:
         (row_id,) = cursor.fetchone()
         if shown:
             context.used += 1
-            series.shares.update(shares_of(series.study.partition_id, own))
+            series.shares.update(self._levels.shares_of(series.study.partition_id, own))
             self._count(series, 1)
         elif rows:
             kept = [row for row in rows if row[1] != entry.digest]
             new = (row_id, entry.digest, int(entry.current), 0, context.id, orjson.dumps(own))
             self._show(series, old, [*kept, new])
+
+    def _refill(self, entry: IndexEntry) -> None:
+        series = self._find_series(entry.name)
+        rows = self._versions(series, entry.name.instance) if series else []
+        old = [row for row in rows if row[1] == entry.digest]
+        if series is None or not old:
+            return
+        ((row_id, digest, current, _, former, blob),) = old
+        own = orjson.dumps(self._own(entry))
+        context = self._context(series, entry)
+        if (context.id, own) == (former, blob):
+            return
+        self._db.execute(
+            "UPDATE versions SET shown = 0, context = ?, doc = ? WHERE id = ?",
+            (context.id, own, row_id),
+        )
+        kept = [row for row in rows if row[1] != digest]
+        # The same context may mean something else to this table.
+        series.stale = series.study.stale = True
+        self._show(series, old, [*kept, (row_id, digest, current, 0, context.id, own)])
+
+    def _own(self, entry: IndexEntry) -> JsonAttributes:
+        """The document of a version."""
+        name = entry.name
+        own = self._attributes.select(entry.attributes, (Level.INSTANCE,))
+        own[STUDY_UID] = {"vr": "UI", "Value": [name.study]}
+        own[SERIES_UID] = {"vr": "UI", "Value": [name.series]}
+        own[INSTANCE_UID] = {"vr": "UI", "Value": [name.instance]}
+        mark(own, self._numbers)
+        return own
 
     def _versions(self, series: TouchedSeries, uid: str) -> list[_Version]:
         """Every version of an instance."""
@@ -139,11 +175,11 @@ class Transaction:
         partition = series.study.partition_id
         for row in before:
             self._context_of(series, row[4]).used -= 1
-            series.shares.subtract(shares_of(partition, orjson.loads(row[5])))
+            series.shares.subtract(self._levels.shares_of(partition, orjson.loads(row[5])))
             self._db.execute("UPDATE versions SET shown = 0 WHERE id = ?", (row[0],))
         if after:
             self._context_of(series, after[4]).used += 1
-            series.shares.update(shares_of(partition, orjson.loads(after[5])))
+            series.shares.update(self._levels.shares_of(partition, orjson.loads(after[5])))
             self._db.execute("UPDATE versions SET shown = 1 WHERE id = ?", (after[0],))
         self._count(series, (after is not None) - len(before))
 
@@ -215,7 +251,8 @@ class Transaction:
         self._series[name.partition, name.study, name.series] = series
         return series
 
-    def _context(self, series: TouchedSeries, attributes: JsonAttributes) -> Context:
+    def _context(self, series: TouchedSeries, entry: IndexEntry) -> Context:
+        attributes = self._attributes.select(entry.attributes, _ABOVE_INSTANCE)
         blob = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
         context = series.by_blob.get(blob)
         if context is None:

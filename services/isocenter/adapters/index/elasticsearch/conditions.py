@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from isocenter.adapters.index.elasticsearch.client import Json
 from isocenter.adapters.index.elasticsearch.schema import (
+    ADDED,
     LONG_VRS,
     TERM_LENGTH,
     UID_FIELDS,
+    added_term,
     item_field,
 )
-from isocenter.core.attributes import BY_TAG
+from isocenter.core.attributes import Attribute
 from isocenter.core.matching import Between, Criterion, Equal, Test, Wildcard, Word
 
 _ALTERNATIVES = 256  # clauses of a query, beside single values
@@ -29,7 +31,8 @@ _PATTERN_STARS = 12
 _PATTERN_MARKS = 6
 _PATTERN_CARETS = 5
 _ABOVE = "\U0010ffff"
-_SPECIAL = re.compile(r"[^\w\s]|_", re.ASCII)
+_SPECIAL = re.compile(r"[^\w\s]|_", re.ASCII)  # in regular expressions
+_LITERALLY = re.compile(r"[*?\\]")  # in wild cards
 
 EVERYTHING: Json = {"match_all": {}}
 
@@ -42,23 +45,37 @@ class Condition:
     exact: bool  # it is no more than these
 
 
-def of(criterion: Criterion) -> Condition:
-    """What a criterion leaves of the documents that have the terms of its attribute."""
-    row = BY_TAG[criterion.tag]
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Where the terms of an attribute are, and what stands in front of each."""
+
+    name: str
+    start: str = ""
+
+    def term(self, term: str) -> str:
+        """A term as it is kept."""
+        return self.start + term[:TERM_LENGTH]
+
+
+def of(row: Attribute, criterion: Criterion) -> Condition:
+    """What a criterion of an attribute leaves of the documents that have its terms."""
     if row.vr != criterion.vr or row.vr in LONG_VRS:
         return Condition(EVERYTHING, exact=False)
     if row.vr == "SQ":
         found = [
-            _matching(f"t.{item_field(row.tag, item.tag)}", "", item)
+            _matching(_Field(f"t.{item_field(row.tag, item.tag)}"), _Field(""), item)
             for item in criterion.items
             if item.tag in row.items
         ]
         return Condition(_all([condition.query for condition in found]), exact=False)
-    field = UID_FIELDS.get(row.tag)
-    return _matching(field or f"t.{row.tag}", f"w.{row.tag}", criterion)
+    if row.added:
+        terms, words = (_Field(f"t.{ADDED}", added_term(row, words=kind)) for kind in (False, True))
+    else:
+        terms, words = _Field(UID_FIELDS.get(row.tag, f"t.{row.tag}")), _Field(f"w.{row.tag}")
+    return _matching(terms, words, criterion)
 
 
-def _matching(field: str, words: str, criterion: Criterion) -> Condition:
+def _matching(field: _Field, words: _Field, criterion: Criterion) -> Condition:
     equal = [
         tests[0].term
         for tests in criterion.alternatives
@@ -82,29 +99,38 @@ def _matching(field: str, words: str, criterion: Criterion) -> Condition:
     return Condition(_any(found), exact)
 
 
-def _test(field: str, test: Test) -> Condition:
+def _test(field: _Field, test: Test) -> Condition:
     if isinstance(test, Equal):
         return Condition(_equal(field, [test.term]), len(test.term) < TERM_LENGTH)
     if isinstance(test, Between):
-        bounds = {"gte": test.low} | ({} if test.high == _ABOVE else {"lte": test.high})
-        return Condition({"range": {field: bounds}}, exact=True)
+        return Condition(_between(field, test), exact=True)
     if not _simple(test):
-        start = test.prefix[:TERM_LENGTH]
-        query = {"prefix": {field: {"value": start}}} if start else EVERYTHING
-        return Condition(query, exact=False)
-    found: list[Json] = [{"wildcard": {field: {"value": _glob(test.pattern)}}}]
+        return Condition(_begins(field, test.prefix), exact=False)
+    glob = _LITERALLY.sub(r"\\\g<0>", field.start) + _glob(test.pattern)
+    found: list[Json] = [{"wildcard": {field.name: {"value": glob}}}]
     if test.carets:
         found += [_shorter(field, components) for components in _without_ends(test)]
     return Condition(_any(found), exact=True)
 
 
-def _word(field: str, word: Word) -> Json:
-    begins: Json = {"prefix": {field: {"value": word.start[:TERM_LENGTH]}}}
+def _word(field: _Field, word: Word) -> Json:
+    begins = _begins(field, word.start)
     return _any([begins, _equal(field, [word.sound])]) if word.sound else begins
 
 
-def _equal(field: str, values: Sequence[str]) -> Json:
-    return {"terms": {field: [value[:TERM_LENGTH] for value in values]}}
+def _between(field: _Field, test: Between) -> Json:
+    if test.high == _ABOVE and not field.start:
+        return {"range": {field.name: {"gte": test.low}}}
+    return {"range": {field.name: {"gte": field.term(test.low), "lte": field.term(test.high)}}}
+
+
+def _begins(field: _Field, start: str) -> Json:
+    value = field.term(start)
+    return {"prefix": {field.name: {"value": value}}} if value else EVERYTHING
+
+
+def _equal(field: _Field, values: Sequence[str]) -> Json:
+    return {"terms": {field.name: [field.term(value) for value in values]}}
 
 
 def _all(queries: Sequence[Json]) -> Json:
@@ -149,12 +175,13 @@ def _without_ends(test: Wildcard) -> list[list[str]]:
     return found
 
 
-def _shorter(field: str, components: Sequence[str]) -> Json:
+def _shorter(field: _Field, components: Sequence[str]) -> Json:
     text = "^".join(components)
     if not {"*", "?"} & set(text):
         return _equal(field, [text])
     parts = [_expression(component) for component in components]
-    return {"regexp": {field: {"value": r"\^".join(parts), "flags": "NONE"}}}
+    value = _SPECIAL.sub(r"\\\g<0>", field.start) + r"\^".join(parts)
+    return {"regexp": {field.name: {"value": value, "flags": "NONE"}}}
 
 
 def _expression(component: str) -> str:

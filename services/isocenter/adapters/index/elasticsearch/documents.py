@@ -15,7 +15,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     fingerprint,
     term_fields,
 )
-from isocenter.core.attributes import select
+from isocenter.core.attributes import Attributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, number
 from isocenter.core.ports import IndexEntry
@@ -46,10 +46,10 @@ class Context:
         )
 
 
-def context_of(entry: IndexEntry) -> Context:
+def context_of(entry: IndexEntry, table: Attributes) -> Context:
     """The context of an entry."""
     name = entry.name
-    attributes = select(entry.attributes, _ABOVE_INSTANCE)
+    attributes = table.select(entry.attributes, _ABOVE_INSTANCE)
     blob = encoded({tag: attributes[tag] for tag in sorted(attributes)})
     parent = f"{name.partition}/{name.study}/{name.series}"
     return Context(f"{parent}/{fingerprint(blob)}", blob)
@@ -61,7 +61,9 @@ def place_of(names: Names, kind: str, key: str, **how: tuple[str, ...]) -> Place
     return Place(names.alias(kind), key, study_path(partition, study), **how)
 
 
-def put(versions: Sequence[Version], entry: IndexEntry, context: Context) -> list[Version] | None:
+def put(
+    versions: Sequence[Version], entry: IndexEntry, context: Context, table: Attributes
+) -> list[Version] | None:
     """The versions with an entry among them; None if it follows an earlier decision than what is
     kept of the same version."""
     for version in versions:
@@ -75,15 +77,30 @@ def put(versions: Sequence[Version], entry: IndexEntry, context: Context) -> lis
         "size": entry.size,
         "sop_class": entry.sop_class,
         "transfer_syntax": entry.transfer_syntax,
-        "context": context.id,
-        "attributes": select(entry.attributes, (Level.INSTANCE,)),
+        **_described(entry, context, table),
     }
     if entry.key != ObjectName(entry.name, entry.digest).key:
         added["key"] = entry.key
     return sorted([*kept, added], key=lambda version: str(version["digest"]))
 
 
-def document(name: InstanceName, versions: Sequence[Version]) -> bytes:
+def refilled(
+    versions: Sequence[Version], entry: IndexEntry, context: Context, table: Attributes
+) -> list[Version]:
+    """The versions, of which that of the entry has its attributes."""
+    described = _described(entry, context, table)
+    return [
+        version | described if version["digest"] == entry.digest else version
+        for version in versions
+    ]
+
+
+def _described(entry: IndexEntry, context: Context, table: Attributes) -> Version:
+    own = table.select(entry.attributes, (Level.INSTANCE,))
+    return {"context": context.id, "attributes": own}
+
+
+def document(name: InstanceName, versions: Sequence[Version], table: Attributes) -> bytes:
     """An instance's document. Of the current versions the one with the smallest digest answers,
     so that the choice does not depend on the order of arrival."""
     shown = next((version for version in versions if version["current"]), None)
@@ -104,7 +121,7 @@ def document(name: InstanceName, versions: Sequence[Version]) -> bytes:
     if shown:
         found["group"] = shown["context"]
         found["number"] = number(shown["attributes"].get("00200013"))
-        found |= term_fields(INSTANCES, shown["attributes"])
+        found |= term_fields(INSTANCES, table, shown["attributes"])
     return encoded(found)
 
 

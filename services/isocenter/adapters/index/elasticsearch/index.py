@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Self, TypeVar
 
+from isocenter.adapters.index.elasticsearch.added import read_state, replace_state
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient
 from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.index.elasticsearch.instances import InstanceWalk
@@ -29,7 +30,9 @@ from isocenter.adapters.index.elasticsearch.searching import Walk, counted, plan
 from isocenter.adapters.index.elasticsearch.writing import Writer
 from isocenter.adapters.index.elasticsearch.writing import versions as read_versions
 from isocenter.adapters.settings import ElasticsearchSettings
+from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import Unavailable
+from isocenter.core.fill_state import FillState, whole
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Level, Search, counting
 from isocenter.core.ports import IndexEntry, Match, StudyCount, Totals
@@ -42,8 +45,14 @@ _SWITCHES = 5  # of the generation in use, during one write
 class _Index(ABC):
     """What the index in use and a scratch index have in common."""
 
-    def __init__(self, client: ElasticsearchClient) -> None:
+    def __init__(self, client: ElasticsearchClient, attributes: Attributes) -> None:
         self._client = client
+        self._attributes = attributes
+
+    @property
+    def attributes(self) -> Attributes:
+        """See `StudyIndex`."""
+        return self._attributes
 
     @property
     def feed(self) -> str:
@@ -65,13 +74,29 @@ class _Index(ABC):
         """See `StudyIndex`."""
         if not entries:
             return ()
-        return await self._write(lambda where: Writer(self._client, where).upsert(entries))
+        return await self._write(lambda where: self._writer(where).upsert(entries))
 
     async def remove(self, objects: Sequence[ObjectName]) -> Sequence[StudyCount]:
         """See `StudyIndex`."""
         if not objects:
             return ()
-        return await self._write(lambda where: Writer(self._client, where).remove(objects))
+        return await self._write(lambda where: self._writer(where).remove(objects))
+
+    async def refill(self, entries: Sequence[IndexEntry]) -> None:
+        """See `StudyIndex`."""
+        if entries:
+            await self._write(lambda where: self._writer(where).refill(entries))
+
+    def _writer(self, where: Generation) -> Writer:
+        return Writer(self._client, where, self._attributes)
+
+    async def fill_state(self) -> FillState:
+        """See `StudyIndex`."""
+        return (await self._read(lambda where: read_state(self._client, where)))[0]
+
+    async def replace_fill_state(self, state: FillState, before: FillState) -> bool:
+        """See `StudyIndex`."""
+        return await self._write(lambda where: replace_state(self._client, where, state, before))
 
     async def versions(
         self, names: Sequence[InstanceName]
@@ -86,7 +111,7 @@ class _Index(ABC):
         return self._found(search)
 
     async def _found(self, search: Search) -> AsyncGenerator[Sequence[Match], None]:
-        asked = plan(search)
+        asked = plan(search, self._attributes)
         walk = Walk(self._client, await self._names(), asked)
         of_instances = search.level is Level.INSTANCE
         found = InstanceWalk(walk).batches() if of_instances else walk.batches()
@@ -96,7 +121,7 @@ class _Index(ABC):
 
     async def count(self, search: Search) -> int:
         """See `StudyIndex`."""
-        asked = plan(counting(search))
+        asked = plan(counting(search), self._attributes)
         return await self._read(lambda where: _count(Walk(self._client, where, asked)))
 
     async def totals(self) -> Totals:
@@ -107,16 +132,23 @@ class _Index(ABC):
 class ElasticsearchIndex(_Index):
     """The index in use: whichever generation the aliases lead to."""
 
-    def __init__(self, client: ElasticsearchClient, settings: ElasticsearchSettings) -> None:
-        super().__init__(client)
+    def __init__(
+        self,
+        client: ElasticsearchClient,
+        settings: ElasticsearchSettings,
+        attributes: Attributes = BUILT_IN,
+    ) -> None:
+        super().__init__(client, attributes)
         self._settings = settings
         self._seen: Generation | None = None
 
     @classmethod
-    async def open(cls, url: str, settings: ElasticsearchSettings) -> Self:
+    async def open(
+        cls, url: str, settings: ElasticsearchSettings, attributes: Attributes = BUILT_IN
+    ) -> Self:
         """Nothing is asked: the cluster may be away. Its first use reports an index that is not
         there, or not ours."""
-        return cls(ElasticsearchClient.open(url, settings), settings)
+        return cls(ElasticsearchClient.open(url, settings), settings, attributes)
 
     async def _names(self) -> Names:
         if self._seen is None:
@@ -169,7 +201,11 @@ class ElasticsearchIndex(_Index):
 
     async def scratch(self) -> ElasticsearchScratch:
         """See `StudyIndex`. Raises `Unavailable` while there is another one."""
-        return ElasticsearchScratch(self._client, await Rebuild.begin(self._client, self._settings))
+        rebuild = await Rebuild.begin(self._client, self._settings)
+        made = ElasticsearchScratch(self._client, rebuild, self._attributes)
+        if self._attributes.added:
+            await made.replace_fill_state(whole(self._attributes), FillState())
+        return made
 
     async def close(self) -> None:
         """See `StudyIndex`."""
@@ -180,8 +216,10 @@ class ElasticsearchScratch(_Index):
     """An index being filled in a generation of its own, through the connections of the index
     that it was made by."""
 
-    def __init__(self, client: ElasticsearchClient, rebuild: Rebuild) -> None:
-        super().__init__(client)
+    def __init__(
+        self, client: ElasticsearchClient, rebuild: Rebuild, attributes: Attributes
+    ) -> None:
+        super().__init__(client, attributes)
         self._rebuild = rebuild
 
     async def _names(self) -> Names:

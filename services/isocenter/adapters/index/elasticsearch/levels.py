@@ -50,7 +50,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     order_fields,
     term_fields,
 )
-from isocenter.core.attributes import merge, select
+from isocenter.core.attributes import Attributes, merge
 from isocenter.core.matching import JsonAttributes, Level, number, study_order
 from isocenter.core.ports import StudyCount
 
@@ -96,8 +96,10 @@ class Settlement:
         generation: Generation,
         studies: dict[str, TouchedStudy],
         own: Mapping[str, Context],
+        table: Attributes,
     ) -> None:
         self._client = client
+        self._table = table
         self._generation = generation
         self._studies = studies
         self._own = own
@@ -230,17 +232,78 @@ class Settlement:
         """The writes of the study's series; what becomes of the study is in `after`."""
         of_series = {uid: [found[key] for key in groups] for uid, groups in study.groups.items()}
         all_contexts = [c for some in of_series.values() for c in some]
-        above = merge(select(c, _OF_STUDY) for c in all_contexts)
+        above = merge(self._table.select(c, _OF_STUDY) for c in all_contexts)
         above[STUDY_UID] = {"vr": "UI", "Value": [study.uid]}
         writes = []
         for uid, some in of_series.items():
-            doc = _series_document(study, uid, some, above)
+            doc = self._series_document(study, uid, some, above)
             if doc["print"] != study.held_series[uid].source.get("print"):
                 writes.append(self._series_write(study, uid, doc))
         gone = [uid for uid in study.held_series if uid not in study.groups]
         writes += [self._series_write(study, uid, None) for uid in gone]
-        study.after = _study_document(study, above)
+        study.after = self._study_document(study, above)
         return writes
+
+    def _series_document(
+        self, study: TouchedStudy, uid: str, some: Sequence[JsonAttributes], above: JsonAttributes
+    ) -> Json:
+        instances = sum(study.groups[uid].values())
+        doc = merge(self._table.select(context, (Level.SERIES,)) for context in some)
+        doc[STUDY_UID] = above[STUDY_UID]
+        doc[SERIES_UID] = {"vr": "UI", "Value": [uid]}
+        doc["00201209"] = {"vr": "IS", "Value": [instances]}
+        found = {
+            "partition": study.partition,
+            "study": study.uid,
+            "series": uid,
+            "id": study.id_of(uid),
+            "shown": True,
+            "order": study_order(above),
+            "number": number(doc.get("00200011")),
+            "instances": instances,
+            "attributes": doc,
+            "above": above,
+            **term_fields(SERIES, self._table, {**above, **doc}),
+        }
+        found["print"] = fingerprint(orjson.dumps(found, option=orjson.OPT_SORT_KEYS))
+        return found
+
+    def _study_document(self, study: TouchedStudy, above: JsonAttributes) -> Json:
+        before: Json = study.held.source if study.held else {}
+        former = before.get("patient")
+        unsettled = set(before.get("unsettled", ()))
+        found: Json = {
+            "partition": study.partition,
+            "study": study.uid,
+            "shown": bool(study.groups),
+            "trace": study.trace or before.get("trace", ""),
+        }
+        if study.groups:
+            count = study.count
+            of_patient = self._table.select(above, (Level.PATIENT,))
+            found |= {
+                "order": study_order(above),
+                "patient": patient_key(study.partition, of_patient),
+                "known": sorted(study.groups),
+                "series_count": count.series,
+                "instance_count": count.instances,
+                "attributes": {
+                    **above,
+                    "00201206": {"vr": "IS", "Value": [count.series]},
+                    "00201208": {"vr": "IS", "Value": [count.instances]},
+                },
+                **term_fields(STUDIES, self._table, above),
+                **order_fields(above),
+            }
+            known = self._table.select(before.get("attributes", {}), (Level.PATIENT,))
+            if former == found["patient"] and merge([known, of_patient]) != of_patient:
+                unsettled.add(former)
+        if former and former != found.get("patient"):
+            unsettled.add(former)
+        if unsettled:
+            found["unsettled"] = sorted(unsettled)
+        study.changed |= study.removal and before.get("instance_count", 0) != study.count.instances
+        return found
 
     def _series_write(self, study: TouchedStudy, uid: str, doc: Json | None) -> Write:
         place = place_of(self._generation, SERIES, study.id_of(uid))
@@ -270,7 +333,7 @@ class Settlement:
                 change.whole |= key in marked
                 if key == own:
                     change.studies.append(self._study_place(study))
-        await Patients(self._client, self._generation).settle(list(changes.values()))
+        await Patients(self._client, self._generation, self._table).settle(list(changes.values()))
         writes = []
         for study in settled:
             if study.after.pop("unsettled", None) or not study.groups:
@@ -287,66 +350,3 @@ def _claimed(study: TouchedStudy) -> bool:
     if not study.groups:
         return True
     return study.held is not None and set(study.groups) <= set(study.held_series)
-
-
-def _series_document(
-    study: TouchedStudy, uid: str, some: Sequence[JsonAttributes], above: JsonAttributes
-) -> Json:
-    instances = sum(study.groups[uid].values())
-    doc = merge(select(context, (Level.SERIES,)) for context in some)
-    doc[STUDY_UID] = above[STUDY_UID]
-    doc[SERIES_UID] = {"vr": "UI", "Value": [uid]}
-    doc["00201209"] = {"vr": "IS", "Value": [instances]}
-    found = {
-        "partition": study.partition,
-        "study": study.uid,
-        "series": uid,
-        "id": study.id_of(uid),
-        "shown": True,
-        "order": study_order(above),
-        "number": number(doc.get("00200011")),
-        "instances": instances,
-        "attributes": doc,
-        "above": above,
-        **term_fields(SERIES, {**above, **doc}),
-    }
-    found["print"] = fingerprint(orjson.dumps(found, option=orjson.OPT_SORT_KEYS))
-    return found
-
-
-def _study_document(study: TouchedStudy, above: JsonAttributes) -> Json:
-    before: Json = study.held.source if study.held else {}
-    former = before.get("patient")
-    unsettled = set(before.get("unsettled", ()))
-    found: Json = {
-        "partition": study.partition,
-        "study": study.uid,
-        "shown": bool(study.groups),
-        "trace": study.trace or before.get("trace", ""),
-    }
-    if study.groups:
-        count = study.count
-        of_patient = select(above, (Level.PATIENT,))
-        found |= {
-            "order": study_order(above),
-            "patient": patient_key(study.partition, of_patient),
-            "known": sorted(study.groups),
-            "series_count": count.series,
-            "instance_count": count.instances,
-            "attributes": {
-                **above,
-                "00201206": {"vr": "IS", "Value": [count.series]},
-                "00201208": {"vr": "IS", "Value": [count.instances]},
-            },
-            **term_fields(STUDIES, above),
-            **order_fields(above),
-        }
-        known = select(before.get("attributes", {}), (Level.PATIENT,))
-        if former == found["patient"] and merge([known, of_patient]) != of_patient:
-            unsettled.add(former)
-    if former and former != found.get("patient"):
-        unsettled.add(former)
-    if unsettled:
-        found["unsettled"] = sorted(unsettled)
-    study.changed |= study.removal and before.get("instance_count", 0) != study.count.instances
-    return found

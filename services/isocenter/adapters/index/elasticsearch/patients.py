@@ -29,13 +29,13 @@ from isocenter.adapters.index.elasticsearch.schema import (
     fingerprint,
     term_fields,
 )
-from isocenter.core.attributes import merge, of_level, select
+from isocenter.core.attributes import BUILT_IN, Attributes, merge
 from isocenter.core.matching import JsonAttributes, Level, order_key
 
 _SEPARATOR = "\x1f"
 _PAGE = 500
 _SUMS = ("series_count", "instance_count")
-_COUNTS = frozenset(row.tag for row in of_level(Level.PATIENT) if not row.matched)
+_COUNTS = frozenset(row.tag for row in BUILT_IN.of_level(Level.PATIENT) if not row.matched)
 
 
 def patient_key(partition: str, attributes: JsonAttributes) -> str:
@@ -59,8 +59,11 @@ class PatientChange:
 class Patients:
     """Settles patients of one generation."""
 
-    def __init__(self, client: ElasticsearchClient, generation: Generation) -> None:
+    def __init__(
+        self, client: ElasticsearchClient, generation: Generation, table: Attributes
+    ) -> None:
         self._client = client
+        self._table = table
         self._patients = generation.alias(PATIENTS)
         self._studies = generation.alias(STUDIES)
 
@@ -86,7 +89,7 @@ class Patients:
         by_place = dict(zip(places, studies, strict=True))
         for change in changes:
             now = [study.source for place in change.studies if (study := by_place[place])]
-            change.fresh = [_of_patient(s) for s in now if s.get("patient") == change.key]
+            change.fresh = [self._of_patient(s) for s in now if s.get("patient") == change.key]
 
     async def _claim(self, changes: Sequence[PatientChange]) -> None:
         """Make hidden documents of new patients, to have a state of them."""
@@ -119,7 +122,7 @@ class Patients:
         else:
             attributes = merge([_uncounted(known or {}), *change.fresh])
         patient_id, issuer = order_key(Level.PATIENT, attributes)
-        terms = term_fields(PATIENTS, attributes)
+        terms = term_fields(PATIENTS, self._table, attributes)
         numbers = (bucket["doc_count"], *(int(bucket[name]["value"]) for name in _SUMS))
         for tag, count in zip(("00201200", "00201202", "00201204"), numbers, strict=True):
             attributes[tag] = {"vr": "IS", "Value": [count]}
@@ -149,19 +152,18 @@ class Patients:
                 self._studies, {**body, **({"search_after": after} if after else {})}
             )
             hits = answer["hits"]["hits"]
-            merged = merge([merged, *(_of_patient(hit["_source"]) for hit in hits)])
+            merged = merge([merged, *(self._of_patient(hit["_source"]) for hit in hits)])
             if len(hits) < _PAGE:
                 return merged
             after = hits[-1]["sort"]
+
+    def _of_patient(self, study: Json) -> JsonAttributes:
+        return self._table.select(study.get("attributes", {}), (Level.PATIENT,))
 
     def _document(self, change: PatientChange, doc: Json | None) -> Write:
         blob = encoded(doc) if doc else None
         state = change.held.state if change.held else None
         return Write(self._patients, change.key, change.key, blob, state)
-
-
-def _of_patient(study: Json) -> JsonAttributes:
-    return select(study.get("attributes", {}), (Level.PATIENT,))
 
 
 def _uncounted(attributes: JsonAttributes) -> JsonAttributes:

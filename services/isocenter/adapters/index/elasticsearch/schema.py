@@ -13,7 +13,8 @@ The audit trail cannot be made anew, so it has a schema of its own, to which fie
 - `contexts`: the distinct patient, study and series attributes of the instances of a series.
 - `series`, `studies`, `patients`: what these levels answer, with the order of `core.matching`
   and the canonical terms of their own attributes and of those above (`t`; of names also the words
-  and how they sound: `w`); of studies also the terms by which they can be put in order (`o`).
+  and how they sound: `w`; those of added attributes are all in `t.added`, behind the tag, so that
+  adding one adds no field); of studies also the terms by which they can be put in order (`o`).
 
 All documents of a study lie on one shard. Nothing is found by chance before a writer refreshes
 an index, so there is no refresh in the background. Terms are cut off at `TERM_LENGTH`.
@@ -23,15 +24,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
 from isocenter.adapters.index.elasticsearch.errors import IndexMissing
 from isocenter.adapters.settings import ElasticsearchSettings
-from isocenter.core.attributes import ORDERS, Attribute, of_level, order_term
+from isocenter.core.attributes import BUILT_IN, ORDERS, Attribute, Attributes, order_term
 from isocenter.core.errors import Unavailable
 from isocenter.core.matching import JsonAttributes, Level
 from isocenter.core.ports import FEED
@@ -48,6 +48,7 @@ FIRST = "0"  # the generation that is made where there is none
 TERM_LENGTH = 8000  # characters; a term of Lucene has 32,766 bytes at most
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 UID_FIELDS = {STUDY_UID: "study", SERIES_UID: "series", INSTANCE_UID: "instance"}
+ADDED = "added"  # in `t`
 LONG_VRS = frozenset({"LT", "ST", "UT"})  # matched in the documents alone
 
 _LEVELS: Mapping[str, tuple[Level, ...]] = {
@@ -235,6 +236,13 @@ def definition(
     }
 
 
+async def admit_added(client: ElasticsearchClient, generation: Generation) -> None:
+    """Make the field for added attributes in indices from before there was one."""
+    fields: Json = {"properties": {"t": {"properties": {ADDED: _FILTER}}}}
+    names = [generation.alias(kind) for kind in KINDS if _LEVELS[kind]]
+    await client.request("PUT", f"/{','.join(names)}/_mapping", fields)
+
+
 _WORD: Json = {"type": "keyword"}
 _KEPT: Json = {"type": "keyword", "index": False, "doc_values": False}  # only given back
 _FILTER: Json = {"type": "keyword", "doc_values": False}
@@ -275,7 +283,7 @@ _FIELDS: Mapping[str, Json] = {
 
 
 def _term_properties(levels: Iterable[Level]) -> Json:
-    rows = [row for level in levels for row in indexed(level)]
+    rows = [row for level in levels for row in indexed(BUILT_IN, level)]
     names = {
         name
         for row in rows
@@ -283,7 +291,7 @@ def _term_properties(levels: Iterable[Level]) -> Json:
     }
     found: Json = {}
     if rows:
-        found["t"] = {"properties": dict.fromkeys(sorted(names), _FILTER)}
+        found["t"] = {"properties": dict.fromkeys([*sorted(names), ADDED], _FILTER)}
     words = [row.tag for row in rows if row.vr == "PN"]
     if words:
         found["w"] = {"properties": dict.fromkeys(words, _FILTER)}
@@ -293,14 +301,17 @@ def _term_properties(levels: Iterable[Level]) -> Json:
 # --- terms ---------------------------------------------------------------------------------------
 
 
-@cache
-def indexed(level: Level) -> tuple[Attribute, ...]:
+def indexed(attributes: Attributes, level: Level) -> Iterator[Attribute]:
     """The attributes of a level whose terms are in the index."""
-    return tuple(
-        row
-        for row in of_level(level)
-        if row.matched and row.vr not in LONG_VRS and row.tag not in UID_FIELDS
-    )
+    for row in attributes.of_level(level):
+        if row.matched and row.vr not in LONG_VRS and row.tag not in UID_FIELDS:
+            yield row
+
+
+def added_term(row: Attribute, *, words: bool = False) -> str:
+    """What stands in front of the terms of an added attribute; no tag and no creator holds what
+    ends it."""
+    return f"{row.tag}\x1e" if words else f"{row.tag}\x1f"
 
 
 def item_field(sequence: str, tag: str) -> str:
@@ -308,14 +319,17 @@ def item_field(sequence: str, tag: str) -> str:
     return f"{sequence}_{tag}"
 
 
-def term_fields(kind: str, doc: JsonAttributes) -> Json:
+def term_fields(kind: str, attributes: Attributes, doc: JsonAttributes) -> Json:
     """The fields `t` and `w` of a document of this kind with these attributes."""
     found: dict[str, list[str]] = {}
     words: dict[str, list[str]] = {}
     for level in _LEVELS[kind]:
-        for row in indexed(level):
+        for row in indexed(attributes, level):
             element = doc.get(row.tag)
             if element is None:
+                continue
+            if row.added:
+                found.setdefault(ADDED, []).extend(_added_terms(row, element))
                 continue
             if row.vr == "SQ":
                 _item_terms(row, element, found)
@@ -324,6 +338,14 @@ def term_fields(kind: str, doc: JsonAttributes) -> Json:
             if row.vr == "PN":
                 words[row.tag] = _cut(fuzzy_terms(element))
     return {"t": found, "w": words} if words else {"t": found}
+
+
+def _added_terms(row: Attribute, element: dict[str, Any]) -> Iterator[str]:
+    for term in _cut(terms(row.vr, element)):
+        yield added_term(row) + term
+    if row.vr == "PN":
+        for word in _cut(fuzzy_terms(element)):
+            yield added_term(row, words=True) + word
 
 
 def order_fields(doc: JsonAttributes) -> Json:

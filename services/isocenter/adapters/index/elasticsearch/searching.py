@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from isocenter.adapters.index.elasticsearch import conditions
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json
@@ -26,7 +25,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     STUDY_UID,
     Names,
 )
-from isocenter.core.attributes import default_tags, searchable
+from isocenter.core.attributes import Attribute, Attributes
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match, Totals
 
@@ -54,9 +53,9 @@ class Part:
     filters: list[Json] = field(default_factory=list)
     left: list[Criterion] = field(default_factory=list)  # what the filters do not settle
 
-    def add(self, criterion: Criterion) -> None:
+    def add(self, row: Attribute, criterion: Criterion) -> None:
         """One more."""
-        condition = conditions.of(criterion)
+        condition = conditions.of(row, criterion)
         self.filters.append(condition.query)
         if not condition.exact:
             self.left.append(criterion)
@@ -81,35 +80,30 @@ class Plan:
     instances: Part  # INSTANCE level: those of instances
     by_instance: bool  # there are criteria of the instances' own, beside where they are
     by_series: bool  # there are some of the levels above, beside UIDs
-    wanted: frozenset[str] | None  # tags to answer with; None: all
+    wanted: frozenset[str]  # tags to answer with
 
 
-def plan(search: Search) -> Plan:
+def plan(search: Search, attributes: Attributes) -> Plan:
     """Take a search apart. Raises `Invalid`."""
     here: list[Json] = [{"term": {"partition": search.partition}}, {"term": {"shown": True}}]
     top, instances = Part(list(here)), Part(list(here))
     by_instance = by_series = False
     for key in search.keys:
-        row = searchable(key.tag, search.level)
+        row = attributes.searchable(key.tag, search.level)
         criterion = criterion_of(search, key) if row else None
         if row is None or criterion is None:
             continue
         if row.level is Level.INSTANCE:
-            instances.add(criterion)
+            instances.add(row, criterion)
             by_instance = True
             continue
-        top.add(criterion)
+        top.add(row, criterion)
         if row.tag in (STUDY_UID, SERIES_UID):
-            instances.add(criterion)
+            instances.add(row, criterion)
         else:
             by_series = True
-    wanted = None if search.include_all else _wanted(search.level, search.include)
+    wanted = attributes.answered(search.level, search.include, everything=search.include_all)
     return Plan(search, WALKED[search.level], top, instances, by_instance, by_series, wanted)
-
-
-@lru_cache(maxsize=1024)
-def _wanted(level: Level, include: tuple[str, ...]) -> frozenset[str]:
-    return default_tags(level) | set(include)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +148,9 @@ class Walk:
         """The documents that are answers, each with all attributes."""
         found = [(_attributes(hit["_source"]), hit["_source"]) for hit in hits]
         kept = [(doc, source) for doc, source in found if self.plan.top.accepts(doc)]
-        if self.plan.kind == SERIES and (wanted := self._study_counts()):
+        if self.plan.kind == SERIES and (wanted := STUDY_COUNTS & self.plan.wanted):
             await self._add_study_counts(kept, wanted)
         return kept
-
-    def _study_counts(self) -> frozenset[str]:
-        wanted = self.plan.wanted
-        return STUDY_COUNTS if wanted is None else STUDY_COUNTS & wanted
 
     async def _add_study_counts(
         self, docs: Sequence[tuple[JsonAttributes, Json]], wanted: frozenset[str]
@@ -186,10 +176,8 @@ def _order(search: Search) -> list[Json | str]:
     return [*asked, "study"] if asked else []
 
 
-def chosen(attributes: JsonAttributes, wanted: frozenset[str] | None) -> JsonAttributes:
+def chosen(attributes: JsonAttributes, wanted: frozenset[str]) -> JsonAttributes:
     """What is asked for of an answer."""
-    if wanted is None:
-        return attributes
     return {tag: attributes[tag] for tag in attributes if tag in wanted}
 
 

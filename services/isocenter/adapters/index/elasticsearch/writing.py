@@ -26,12 +26,14 @@ from isocenter.adapters.index.elasticsearch.documents import (
     entries,
     place_of,
     put,
+    refilled,
     study_path,
     without,
 )
 from isocenter.adapters.index.elasticsearch.levels import Settlement, TouchedStudy
 from isocenter.adapters.index.elasticsearch.rounds import rounds
 from isocenter.adapters.index.elasticsearch.schema import CONTEXTS, INSTANCES, Generation, Names
+from isocenter.core.attributes import Attributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.ports import IndexEntry, StudyCount
 
@@ -43,17 +45,21 @@ class _Name:
     name: InstanceName
     entries: list[tuple[IndexEntry, Context]] = field(default_factory=list)
     digests: dict[str, None] = field(default_factory=dict)  # to forget
+    refill: bool = False  # give what is held the entries' attributes, and add nothing
     state: State | None = None
     versions: list[Version] = field(default_factory=list)
     trace: str = ""
     found: bool = False  # a version that was to be forgotten
 
-    def changed(self) -> list[Version]:
+    def changed(self, table: Attributes) -> list[Version]:
         """The versions after the change."""
         versions = list(self.versions)
         self.trace = ""
         for entry, context in self.entries:
-            after = put(versions, entry, context)
+            if self.refill:
+                versions = refilled(versions, entry, context, table)
+                continue
+            after = put(versions, entry, context, table)
             if after is not None:
                 versions = after
                 self.trace = entry.trace or self.trace
@@ -63,9 +69,12 @@ class _Name:
 class Writer:
     """Changes to one generation."""
 
-    def __init__(self, client: ElasticsearchClient, generation: Generation) -> None:
+    def __init__(
+        self, client: ElasticsearchClient, generation: Generation, table: Attributes
+    ) -> None:
         self._client = client
         self._generation = generation
+        self._table = table
 
     async def upsert(self, some: Sequence[IndexEntry]) -> Sequence[StudyCount]:
         """Add or replace versions; the counts of the studies touched."""
@@ -73,13 +82,13 @@ class Writer:
         contexts: dict[str, Context] = {}
         studies: dict[str, TouchedStudy] = {}
         for entry in some:
-            context = context_of(entry)
+            context = context_of(entry, self._table)
             contexts[context.id] = context
             if entry.name not in names:
                 names[entry.name] = _Name(entry.name)
                 _touch(studies, entry.name).series.add(entry.name.series)
             names[entry.name].entries.append((entry, context))
-        settlement = Settlement(self._client, self._generation, studies, contexts)
+        settlement = self._settlement(studies, contexts)
         await asyncio.gather(self._create(contexts.values()), settlement.read())
         await asyncio.gather(self._change(list(names.values())), settlement.claim())
         for change in names.values():
@@ -98,13 +107,41 @@ class Writer:
             change.digests[version.digest] = None
             _touch(studies, version.name).removal = True
             _touch(studies, version.name).series.add(version.name.series)
-        settlement = Settlement(self._client, self._generation, studies, {})
+        return await self._change_held(names, self._settlement(studies, {}), studies)
+
+    async def refill(self, some: Sequence[IndexEntry]) -> None:
+        """Give versions that are held other attributes."""
+        names: dict[InstanceName, _Name] = {}
+        contexts: dict[str, Context] = {}
+        studies: dict[str, TouchedStudy] = {}
+        for entry in some:
+            context = context_of(entry, self._table)
+            contexts[context.id] = context
+            change = names.setdefault(entry.name, _Name(entry.name, refill=True))
+            change.entries.append((entry, context))
+            _touch(studies, entry.name).removal = True
+            _touch(studies, entry.name).series.add(entry.name.series)
+        await self._create(contexts.values())
+        await self._change_held(names, self._settlement(studies, contexts), studies)
+
+    def _settlement(
+        self, studies: dict[str, TouchedStudy], contexts: Mapping[str, Context]
+    ) -> Settlement:
+        return Settlement(self._client, self._generation, studies, contexts, self._table)
+
+    async def _change_held(
+        self,
+        names: Mapping[InstanceName, _Name],
+        settlement: Settlement,
+        studies: dict[str, TouchedStudy],
+    ) -> Sequence[StudyCount]:
+        """A change that makes no instance; the counts of the studies that it has changed."""
         await settlement.read()
         await self._look(list(names.values()))
         await self._change(list(names.values()))
         for change in names.values():
             _touch(studies, change.name).changed |= change.found
-        # Also where nothing was found: an interrupted removal may have left the levels behind.
+        # Also where nothing was found: an interruption may have left the levels behind.
         settlement.leave_unknown()
         await settlement.settle()
         await forget_unused(self._client, self._generation, settlement.paths())
@@ -136,7 +173,7 @@ class Writer:
                 await self._look(left)
             writes: list[tuple[_Name, Write]] = []
             for change in left:
-                after = change.changed()
+                after = change.changed(self._table)
                 change.found |= len(without(change.versions, change.digests)) < len(change.versions)
                 if after != change.versions:
                     writes.append((change, self._write(change, after)))
@@ -147,7 +184,7 @@ class Writer:
 
     def _write(self, change: _Name, after: list[Version]) -> Write:
         place = place_of(self._generation, INSTANCES, change.name.path)
-        doc = document(change.name, after) if after else None
+        doc = document(change.name, after, self._table) if after else None
         return Write(*_key(place), doc, change.state)
 
 

@@ -1,0 +1,18 @@
+"""Who calls over gRPC, as far as the connection tells."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from isocenter.core.events import Source
+
+Context = grpc.aio.ServicerContext[object, object]
+
+
+def source_of(context: Context) -> Source:
+    """Address, and certificate with mutual TLS."""
+    kind, _, rest = context.peer().partition(":")
+    host = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+    names = context.auth_context().get("x509_common_name", ())
+    subject = next((bytes(name).decode(errors="replace") for name in names), "")
+    return Source(protocol="gRPC", host=host, tls_subject=subject, known=bool(subject))

@@ -1,0 +1,69 @@
+"""The gRPC port for programs outside. Imported when it is opened: gRPC takes long to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc.aio
+
+from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.role import Role
+from isocenter.runtime.rpc_server import Limits, RpcServer
+from isocenter.runtime.rpc_tracing import TracedServing
+from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.web.archive_rpc import ArchiveServicer, add_to
+from isocenter.web.retrieving import Retrieving
+from isocenter.web.settings import WebSettings
+
+_MAX_REQUEST = 4 * 1024 * 1024  # bytes of a message: gRPC's own default, which programs know
+
+
+class _Archive(Role):
+    """What the port serves."""
+
+    name = "archive"
+
+    def __init__(self, servicer: ArchiveServicer) -> None:
+        self._servicer = servicer
+
+    def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Register the service; answers with its full name."""
+        return add_to(server, self._servicer)
+
+
+def port(
+    settings: WebSettings,
+    *,
+    ingest: Ingest,
+    storage: Storage,
+    query: Query,
+    transcoding: Transcoding,
+    audit_log: AuditLog,
+    feed: ChangeFeed,
+    attributes: Attributes = BUILT_IN,
+    telemetry: Telemetry = OFF,
+) -> RpcServer:
+    """The port of the settings, which several processes may share."""
+    servicer = ArchiveServicer(
+        settings=settings,
+        ingest=ingest,
+        query=query,
+        retrieving=Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry),
+        transcoding=transcoding,
+        audit_log=audit_log,
+        feed=feed,
+        attributes=attributes,
+    )
+    return RpcServer(
+        [_Archive(servicer)],
+        settings.host,
+        settings.grpc_port,
+        setting="web.grpc_port",
+        shared=True,
+        tls=settings.grpc_tls,
+        limits=Limits(max_request=_MAX_REQUEST, max_calls=settings.grpc_max_calls),
+        interceptors=[TracedServing(telemetry)] if telemetry.on else [],
+    )

@@ -1,0 +1,109 @@
+"""Methods, on every route: HEAD is GET without content, others are refused with those allowed."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from isocenter.web.operations import OPERATIONS
+from support.web_fakes import INSTANCE, SERIES, STUDY, Web, study
+
+VALUES = {
+    "study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1",
+    "path": "00420011", "file": "x.js", "deletion": "1",
+}  # fmt: skip
+READ = [template for template, methods in OPERATIONS.items() if "GET" in methods]
+QUERIES = {
+    "/wado": f"requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID=1.2.3.4.5"
+    "&contentType=application/dicom",
+}
+
+
+def _url(template: str) -> str:
+    path = re.sub(r"\{(\w+)(\.\.\.)?\}", lambda found: VALUES[found[1]], template)
+    return f"{path}?{QUERIES.get(template, '')}"
+
+
+def _web() -> Web:
+    web = Web()
+    web.storage.keep()
+    below = {tag: {"vr": "UI", "Value": [SERIES]} for tag in ("0020000E", "00080018")}
+    web.query.answers = [study(1) | below, study(2) | below]
+    return web
+
+
+def _told(answer: httpx.Response) -> dict[str, str]:
+    """Header fields; boundaries are made anew for each answer."""
+    fields = {name: re.sub(r"boundary=\S+", "", value) for name, value in answer.headers.items()}
+    if answer.headers.get("content-type") == "application/problem+json":
+        del fields["content-length"]  # the request's id may be of another length
+    return fields
+
+
+async def _both(url: str, accept: str = "*/*") -> tuple[httpx.Response, httpx.Response]:
+    headers = {"accept": accept}
+    async with _web().client() as client:
+        return await client.get(url, headers=headers), await client.head(url, headers=headers)
+
+
+@pytest.mark.parametrize("template", READ)
+async def test_head_tells_what_get_does_and_sends_nothing(template: str) -> None:
+    get, head = await _both(_url(template))
+    assert get.status_code in ((404, 503) if template == "/viewer/{file...}" else (200, 307))
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert _told(head) == _told(get)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        (INSTANCE, "text/html", 406),
+        ("/dicomweb/studies/9.9", "*/*", 404),
+        ("/dicomweb/studies/9.9/metadata", "*/*", 404),
+        (INSTANCE + "/frames/4", "*/*", 404),
+        (INSTANCE + "/frames/0", "*/*", 400),
+        (INSTANCE + "/bulkdata/00020010", "*/*", 404),
+        ("/dicomweb/studies?limit=x", "*/*", 400),
+        ("/nowhere", "*/*", 404),
+    ],
+)
+async def test_head_fails_as_get_does(path: str, accept: str, status: int) -> None:
+    get, head = await _both(path, accept)
+    assert (get.status_code, head.status_code, head.content) == (status, status, b"")
+    assert _told(head) == _told(get)
+
+
+@pytest.mark.parametrize("template", READ)
+async def test_head_is_recorded_only_where_it_answers_a_question_about_patients(
+    template: str,
+) -> None:
+    web = _web()
+    async with web.client() as client:
+        await client.head(_url(template))
+    searched = OPERATIONS[template]["GET"].section == "10.6"
+    assert [action for action, _ in web.audit.records] == (["query"] if searched else [])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "NONSENSE"])
+@pytest.mark.parametrize("template", OPERATIONS)
+async def test_a_method_is_answered_or_405_with_those_that_are(template: str, method: str) -> None:
+    async with _web().client() as client:
+        answer = await client.request(method, _url(template))
+    if method in OPERATIONS[template]:
+        assert answer.status_code != 405
+        return
+    assert answer.status_code == 405
+    assert answer.headers["allow"].split(", ") == sorted({*OPERATIONS[template], "OPTIONS"})
+
+
+async def test_over_a_socket_the_connection_goes_on_after_head() -> None:
+    web = _web()
+    async with web.listening() as (_, address), httpx.AsyncClient(base_url=address) as client:
+        for path in (INSTANCE, INSTANCE + "/metadata", INSTANCE + "/frames/1,2", "/dicomweb"):
+            for method in ("HEAD", "GET", "HEAD"):
+                answer = await client.request(method, path)
+                assert answer.status_code == 200
+                assert bool(answer.content) == (method == "GET")
+        assert len(web.audit.records) == 3
