@@ -36,9 +36,13 @@ NOTE = "<!-- Written by `make docs` from infra/docs/dicom.md and the code; do no
 STATUS_NAMES = {
     0x0110: "processing failure",
     0x0111: "duplicate SOP instance",
+    0x0112: "no such SOP instance",
+    0x0115: "invalid argument value",
     0x0117: "invalid object instance",
     0x0122: "SOP class not supported",
+    0x0123: "no such action type",
     0x0124: "not authorized",
+    0x0213: "resource limitation",
     0xA700: "out of resources",
     0xA701: "out of resources: unable to calculate number of matches",
     0xA900: "data set (identifier) does not match SOP class",
