@@ -34,6 +34,8 @@ BOUND = 32 * MIB  # for each request, in a process
 READ = 64 * 1024  # bytes, after which a client stops
 EDGE = 1448  # pixels: a frame of 4 MiB
 IMAGES, FRAMES, COMPRESSED = 48, 48, 24
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 PATIENCE = 150  # seconds: other tests may be at work beside these
 STILL = 12  # looks in a row that see no change
 HELD_OPEN = ("01", "08")  # states of a connection that we hold: ESTABLISHED, CLOSE_WAIT
