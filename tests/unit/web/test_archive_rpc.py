@@ -43,11 +43,7 @@ async def served(web: Web) -> AsyncIterator[archive_pb2_grpc.ArchiveServiceAsync
 async def channel_to(
     web: Web, credentials: grpc.ChannelCredentials | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
-    server = port(
-        web.settings.model_copy(update={"grpc_port": 0}),
-        ingest=web.ingest, storage=web.storage, query=web.query,
-        transcoding=web.transcoding, audit_log=web.audit, feed=web.feed,
-    )  # type: ignore[arg-type]  # fmt: skip
+    server = port(web.settings.model_copy(update={"grpc_port": 0}), web.services)
     await server.start()
     try:
         address = f"127.0.0.1:{server.port}"
