@@ -123,7 +123,8 @@ class Remover:
             raise NotFound("there is no such deletion", fix="list the deletions")
         found = await read_deletion(self._storage, record_key(partition, deletion))
         objects = await self._deleted(found)
-        now = datetime.now(UTC)
+        # Later than the deletion, though it was ordered by a process whose clock is ahead.
+        now = max(datetime.now(UTC), found.at + timedelta(microseconds=1))
         if not objects or now > found.keep_until - _MARGIN:
             raise NotFound("nothing of this deletion can be restored any more")
         await self._record(found, by, f"restored {deletion}")
