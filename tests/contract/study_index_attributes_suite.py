@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.study_index_suite import KEYS, SMALL, VALUES, VR_OF, answers, entries, key
 from isocenter.core.added import added
 from isocenter.core.attributes import Attributes
 from isocenter.core.fill_state import FillState, whole
@@ -19,6 +18,7 @@ from isocenter.core.identity import ObjectName
 from isocenter.core.matching import JsonAttributes, Key, Level, Search
 from isocenter.core.ports import IndexEntry, StudyIndex
 from support.index_oracle import Oracle, element, entry
+from support.index_samples import KEYS, SMALL, VALUES, VR_OF, answers, entries, key
 
 Opened = Callable[[Attributes], Awaitable[StudyIndex]]  # the same index, with another table
 

@@ -1,4 +1,5 @@
-"""The service APIs (`core.apis`), on the local object and over gRPC: no difference is seen."""
+"""The APIs of ingest and storage (`core.apis`), on the local object and over gRPC: no difference
+is seen."""
 
 from __future__ import annotations
 
@@ -9,11 +10,7 @@ import pytest
 
 from isocenter.core.apis import (
     Announcement,
-    FillProgress,
-    RebuildProgress,
-    ReplayProgress,
     Stored,
-    SweepProgress,
     Verification,
 )
 from isocenter.core.errors import (
@@ -25,9 +22,8 @@ from isocenter.core.errors import (
     Refused,
     Unavailable,
 )
-from isocenter.core.events import AuditAction, AuditOutcome
-from isocenter.core.matching import Key, Level, Search
-from isocenter.core.ports import AuditFilter, BlobInfo
+from isocenter.core.matching import Level, Search
+from isocenter.core.ports import BlobInfo
 from isocenter.ingest import rpc as ingest_rpc
 from isocenter.query import rpc as query_rpc
 from isocenter.runtime.rpc_channel import open_channel
@@ -44,7 +40,7 @@ from support.fake_services import (
     FakeStorage,
 )
 from support.rpc_fixture import served
-from support.service_pairs import ENOUGH, RECORD, SOURCE, all_of, failing, parts, reused
+from support.service_pairs import ENOUGH, SOURCE, all_of, failing, parts, reused
 
 # --- ingest --------------------------------------------------------------------------------------
 
@@ -349,73 +345,3 @@ async def test_a_reader_that_stops_reading_stops_the_writer():
             await asyncio.sleep(0.2)
         await stream.aclose()
     assert sent < 32
-
-
-# --- query ---------------------------------------------------------------------------------------
-
-
-async def test_what_is_not_filled_is_told_with_how_far_it_is(service):
-    api, fake = await service("query")
-    assert await api.unfilled() == {
-        "00180010": FillProgress(7, 2**40),
-        "0029xx10 ACME 1.0": FillProgress(0, 1),
-    }
-    assert fake.asked == [("unfilled",)]
-
-
-async def test_a_search_is_asked_and_answered_in_full(service):
-    api, fake = await service("query")
-    search = Search(
-        Level.INSTANCE,
-        keys=(
-            Key("00100010", "PN", ("Müller*",)),
-            Key("00081110", "SQ", (), (Key("00080050", "SH", ("A", "B")),)),
-        ),
-        partition="other",
-        include=("00081030",),
-        include_all=True,
-        limit=0,
-        offset=5,
-        fuzzy=True,
-    )
-    batches = await all_of(api.search(search))
-    assert [match for batch in batches for match in batch] == [FakeQuery.MATCH] * 3
-    assert await api.count(Search(Level.PATIENT)) == 2**40
-    assert fake.asked == [(search,), (Search(Level.PATIENT),)]
-
-
-# --- audit and indexing --------------------------------------------------------------------------
-
-
-async def test_audit_records_are_found_and_counted(service):
-    api, fake = await service("audit")
-    which = AuditFilter(AT, AT, (AuditAction.STORE,), (AuditOutcome.FAILURE,), "CT1", "1.2", "p1")
-    assert list(await api.search(which, 440, "id-9")) == [RECORD] * 440
-    assert await api.count(AuditFilter()) == 450
-    assert fake.asked == [(which, 440, "id-9"), (AuditFilter(),)]
-
-
-async def test_a_rebuild_tells_how_far_it_is(service):
-    api, _ = await service("indexing")
-    assert await all_of(api.rebuild()) == [
-        RebuildProgress(1, 2, {}, False),
-        RebuildProgress(3, 4, {"k": "damaged"}, True),
-    ]
-
-
-@pytest.mark.parametrize("asked", [(None, {}), (AT, {0: 7, 3: 2**40})])
-async def test_a_replay_begins_where_it_is_told_and_tells_how_far_it_is(service, asked):
-    api, fake = await service("indexing")
-    assert await all_of(api.replay(*asked)) == [
-        ReplayProgress(1, {}, False),
-        ReplayProgress(2, {"0/7": "damaged"}, True),
-    ]
-    assert fake.asked == [asked]
-
-
-async def test_a_sweep_tells_what_it_found(service):
-    api, _ = await service("indexing")
-    assert await all_of(api.sweep()) == [
-        SweepProgress(1, 0, 0, {}, False),
-        SweepProgress(9, 2, 1, {"k": "damaged"}, True),
-    ]

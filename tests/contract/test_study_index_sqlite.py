@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.study_index_attributes_suite import AddedAttributesSuite, Opened
-from contract.study_index_suite import StudyIndexSuite, answers, key, studies
+from contract.study_index_suite import StudyIndexSuite
 from isocenter.adapters.index import directory, searching
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.attributes import Attributes
@@ -22,6 +22,7 @@ from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.matching import Level, Search
 from isocenter.core.ports import StudyIndex, Totals
 from support.index_oracle import entry
+from support.index_samples import answers, key, studies
 
 
 class TestSqliteIndex(StudyIndexSuite):

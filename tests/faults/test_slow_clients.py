@@ -34,6 +34,9 @@ BOUND = 32 * MIB  # for each request, in a process
 READ = 64 * 1024  # bytes, after which a client stops
 EDGE = 1448  # pixels: a frame of 4 MiB
 IMAGES, FRAMES, COMPRESSED = 48, 48, 24
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PATIENCE = 150  # seconds: other tests may be at work beside these
 STILL = 12  # looks in a row that see no change
 HELD_OPEN = ("01", "08")  # states of a connection that we hold: ESTABLISHED, CLOSE_WAIT
 PARTS = 'multipart/related; type="application/dicom"'
@@ -162,7 +165,7 @@ def connect(isocenter: Isocenter) -> socket.socket:
     """A connection that takes little at a time."""
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ)
-    peer.settimeout(60)
+    peer.settimeout(PATIENCE)
     peer.connect((isocenter.host, isocenter.http_port))
     return peer
 
@@ -208,9 +211,9 @@ def test_readers_that_stop_take_bounded_memory_and_leave_nothing(
             while left > 0:
                 left -= len(peer.recv(left))
     quiet = Quiet(isocenter, lambda: [waiting(peer) for peer in peers])
-    wait_until(quiet, 60, "the server waits for its readers")
+    wait_until(quiet, PATIENCE, "the server waits for its readers")
     assert all(waiting(peer) for peer in peers)
-    assert (left_open(isocenter) - before)["connections"] >= CLIENTS
+    assert left_open(isocenter)["connections"] >= CLIENTS  # earlier ones may have ended meanwhile
     check_growth(quiet.most - base)
     vanish(peers)
     check_closed(isocenter, before)
@@ -240,12 +243,12 @@ def test_senders_that_stop_take_bounded_memory_and_leave_nothing(
         for _ in range(20):
             peer.sendall(bytes(MIB))
     quiet = Quiet(isocenter, lambda: sorted(staged(staging).items()))
-    wait_until(quiet, 60, "the server waits for its senders")
+    wait_until(quiet, PATIENCE, "the server waits for its senders")
     assert len(staged(staging)) == CLIENTS
     check_growth(quiet.most - base)
     vanish(peers)
     check_closed(isocenter, before)
-    wait_until(lambda: not staged(staging), 30, "nothing is staged")
+    wait_until(lambda: not staged(staging), PATIENCE, "nothing is staged")
     assert not isocenter.objects.contents(image.StudyInstanceUID)
     assert len(isocenter.objects.contents(held.study.rpartition("/")[2])) == kept
 
@@ -260,7 +263,7 @@ def check_growth(growth: Counter[str]) -> None:
 def check_closed(isocenter: Isocenter, before: Counter[str]) -> None:
     """Nothing is open that was not open before."""
     try:
-        wait_until(lambda: left_open(isocenter) <= before, 30)
+        wait_until(lambda: left_open(isocenter) <= before, PATIENCE)
     except AssertionError:
         raise AssertionError(f"still open: {left_open(isocenter) - before}") from None
 

@@ -34,6 +34,9 @@ CUSTODY = (
 )
 # What one C-STORE and one search say nothing about.
 NOT_MEASURED = {
+    "isocenter.fill.attributes",
+    "isocenter.fill.objects",
+    "isocenter.fill.remaining",
     "isocenter.log.dead_letters",
     "isocenter.log.skipped",
     "isocenter.outbox.kept",

@@ -9,7 +9,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from contract.study_index_attributes_suite import AddedAttributesSuite, Opened, register
-from contract.study_index_suite import StudyIndexSuite, answers, key, studies
+from contract.study_index_suite import StudyIndexSuite
 from isocenter.adapters.index.elasticsearch import instances, paging, schema
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
@@ -20,6 +20,7 @@ from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import StudyIndex
 from support.elasticsearch import SETTINGS, prepare, prepared, remove, url_of
 from support.index_oracle import VRS, Oracle, entry
+from support.index_samples import answers, key, studies
 from support.ports import free_ports
 from support.stack import Stack
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from contract.study_index_suite import NAMES, answers
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.schema import PATIENTS, STUDIES, alias
 from isocenter.core.errors import Unavailable
@@ -20,6 +19,7 @@ from isocenter.core.matching import Level, Search
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from support.elasticsearch import SETTINGS, prepare, prepared, url_of
 from support.index_oracle import Oracle, entry
+from support.index_samples import NAMES, answers
 from support.stack import Server, Stack
 
 

@@ -39,6 +39,7 @@ from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
+from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
@@ -304,15 +305,17 @@ class Web:
 
     @property
     def application(self) -> Application:
-        return application(
-            self.settings,
+        return application(self.settings, self.services, lambda: self.problems)
+
+    @property
+    def services(self) -> Services:
+        return Services(
             ingest=self.ingest,
             storage=self.storage,  # type: ignore[arg-type]
             query=self.query,
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
-            readiness=lambda: self.problems,
             attributes=self.attributes,
             telemetry=self.telemetry,
         )

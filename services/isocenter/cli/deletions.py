@@ -80,15 +80,14 @@ def _fields(one: Deletion) -> dict[str, object]:
         "bytes": one.size,
         "at": one.at.isoformat(),
         "kept_until": one.keep_until.isoformat(),
-        "by": one.by.user or one.by.ae_title or one.by.host,
+        "by": one.who,
         "reason": one.reason,
     }
 
 
 def _line(one: Deletion) -> str:
     what = " ".join(uid for uid in (one.study, one.series, one.instance) if uid)
-    by = one.by.user or one.by.ae_title or one.by.host
     return (
-        f"{_time(one.at)}  {_time(one.keep_until)}  {one.kept:>9,}  {by:16}  {one.id} {what}"
+        f"{_time(one.at)}  {_time(one.keep_until)}  {one.kept:>9,}  {one.who:16}  {one.id} {what}"
         f"{f' ({one.reason})' if one.reason else ''}"
     )

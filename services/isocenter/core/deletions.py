@@ -46,6 +46,11 @@ class Deletion:
     kept: int = 0  # of these objects, so many are deleted now and can be restored
 
     @property
+    def who(self) -> str:
+        """By whom, for people: the user, else the AE title, else the address."""
+        return self.by.user or self.by.ae_title or self.by.host
+
+    @property
     def at(self) -> datetime:
         """When it was deleted, UTC."""
         return deleted_at(self.id)

@@ -21,9 +21,9 @@ from isocenter.core.ports import StudyIndex
 from isocenter.indexing.packing import prune
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.indexing.sweeping import Sweeper, now_utc
-from isocenter.indexing.trash import Held, Trash
+from isocenter.indexing.trash import Trash
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.deletion_records import read_deletion
+from isocenter.runtime.deletion_records import Held, held_of, read_deletion
 from isocenter.runtime.retrying import Retrying, Stopped
 from isocenter.runtime.streams import generator
 
@@ -95,7 +95,7 @@ class PurgeJob:
             deletion = await read_deletion(self._storage, record)
         except NotFound:
             return  # another process was quicker
-        held = await self._trash.held(deletion.partition, deletion.study, deletion.id)
+        held = await held_of(self._storage, deletion.partition, deletion.study, deletion.id)
         objects = [one for one in held if one.object]
         if objects:
             await self._audit_log.record(

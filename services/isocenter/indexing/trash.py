@@ -13,8 +13,6 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
@@ -22,14 +20,12 @@ from isocenter.core.apis import Storage
 from isocenter.core.deletions import (
     DeletedObject,
     deleted_at,
-    deleted_from_key,
-    deleted_prefix,
     record_key,
 )
 from isocenter.core.errors import DeadlineExceeded, IsocenterError, NotFound, Unavailable
 from isocenter.core.events import InstanceDeleted, InstanceStored
 from isocenter.core.identity import ObjectName
-from isocenter.runtime.streams import generator
+from isocenter.runtime.deletion_records import Held, held_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,15 +34,6 @@ _AT_ONCE = 16  # objects that are looked at or moved
 _NOTHING = hashlib.sha256().hexdigest()
 
 Place = int  # of an event in its batch
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is kept of one object of a deletion."""
-
-    one: DeletedObject
-    object: bool  # the object itself
-    spared: bool  # the mark
 
 
 class Trash:
@@ -62,7 +49,7 @@ class Trash:
         deletions = list({_deletion(event) for event in events.values() if event.deletion})
         records = [record_key(partition, deletion) for partition, _, deletion in deletions]
         there = dict(zip(deletions, await self._all(self._is_kept, records), strict=True))
-        held = await asyncio.gather(*(self.held(*of) for of in deletions if there[of]))
+        held = await asyncio.gather(*(held_of(self._storage, *of) for of in deletions if there[of]))
         over = {one.one for one in chain.from_iterable(held) if one.spared}
         return {
             place: event
@@ -89,7 +76,7 @@ class Trash:
         """Those of the stores whose objects are there. What was deleted before it was stored is
         shown again, if `moving`; what was deleted since is left out."""
         studies = {(event.name.partition, event.name.study) for event in events.values()}
-        held = await asyncio.gather(*(self.held(*study) for study in studies))
+        held = await asyncio.gather(*(held_of(self._storage, *study) for study in studies))
         deleted: defaultdict[ObjectName, list[Held]] = defaultdict(list)
         for one in chain.from_iterable(held):
             deleted[one.one.object].append(one)
@@ -111,17 +98,6 @@ class Trash:
         return {place: event for (place, event), there in found if there}
 
     # --- of objects ------------------------------------------------------------------------------
-
-    async def held(self, partition: str, study: str, deletion: str = "") -> Sequence[Held]:
-        """What is deleted of a study, or by one deletion, in the order of the keys."""
-        found: dict[DeletedObject, list[bool]] = {}
-        listing = self._storage.list(deleted_prefix(partition, study, deletion))
-        async with aclosing(generator(listing)) as infos:
-            async for info in infos:
-                named = deleted_from_key(info.key)
-                if named is not None:
-                    found.setdefault(named[0], [False, False])[named[1]] = True
-        return [Held(one, *kept) for one, kept in found.items()]
 
     async def show(self, deleted: Sequence[Held]) -> None:
         """An object that counts as stored again, whatever deletions it was in."""

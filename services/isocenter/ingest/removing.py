@@ -19,8 +19,6 @@ from isocenter.core.apis import Storage
 from isocenter.core.deletions import (
     DeletedObject,
     Deletion,
-    deleted_from_key,
-    deleted_prefix,
     deletion_id,
     deletions_prefix,
     is_deletion_id,
@@ -35,7 +33,7 @@ from isocenter.core.ports import BlobInfo, Record
 from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.deletion_records import read_deletion
+from isocenter.runtime.deletion_records import held_of, read_deletion
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.streams import generator
 
@@ -125,7 +123,8 @@ class Remover:
             raise NotFound("there is no such deletion", fix="list the deletions")
         found = await read_deletion(self._storage, record_key(partition, deletion))
         objects = await self._deleted(found)
-        now = datetime.now(UTC)
+        # Later than the deletion, though it was ordered by a process whose clock is ahead.
+        now = max(datetime.now(UTC), found.at + timedelta(microseconds=1))
         if not objects or now > found.keep_until - _MARGIN:
             raise NotFound("nothing of this deletion can be restored any more")
         await self._record(found, by, f"restored {deletion}")
@@ -176,17 +175,8 @@ class Remover:
 
     async def _deleted(self, deletion: Deletion) -> Sequence[tuple[DeletedObject, BlobInfo]]:
         """What is hidden by a deletion now."""
-        hidden: dict[DeletedObject, BlobInfo] = {}
-        spared: set[DeletedObject] = set()
-        prefix = deleted_prefix(deletion.partition, deletion.study, deletion.id)
-        async with aclosing(generator(self._storage.list(prefix))) as infos:
-            async for info in infos:
-                one = deleted_from_key(info.key)
-                if one is not None and one[1]:
-                    spared.add(one[0])
-                elif one is not None:
-                    hidden[one[0]] = info
-        return [(one, info) for one, info in hidden.items() if one not in spared]
+        held = await held_of(self._storage, deletion.partition, deletion.study, deletion.id)
+        return [(one.one, one.object) for one in held if one.object and not one.spared]
 
     async def _store(
         self, one: DeletedObject, info: BlobInfo, source: Source, now: datetime

@@ -6,16 +6,11 @@ from collections.abc import Sequence
 
 import grpc.aio
 
-from isocenter.core.apis import Ingest, Query, Storage, Transcoding
-from isocenter.core.attributes import BUILT_IN, Attributes
-from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
-from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
-from isocenter.web.retrieving import Retrieving
+from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes of a message: gRPC's own default, which programs know
@@ -34,31 +29,11 @@ class _Archive(Role):
         return add_to(server, self._servicer)
 
 
-def port(
-    settings: WebSettings,
-    *,
-    ingest: Ingest,
-    storage: Storage,
-    query: Query,
-    transcoding: Transcoding,
-    audit_log: AuditLog,
-    feed: ChangeFeed,
-    attributes: Attributes = BUILT_IN,
-    telemetry: Telemetry = OFF,
-) -> RpcServer:
+def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
-    servicer = ArchiveServicer(
-        settings=settings,
-        ingest=ingest,
-        query=query,
-        retrieving=Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry),
-        transcoding=transcoding,
-        audit_log=audit_log,
-        feed=feed,
-        attributes=attributes,
-    )
+    telemetry = services.telemetry
     return RpcServer(
-        [_Archive(servicer)],
+        [_Archive(ArchiveServicer(settings, services))],
         settings.host,
         settings.grpc_port,
         setting="web.grpc_port",

@@ -8,17 +8,14 @@ from contextlib import aclosing
 import grpc.aio
 import orjson
 
-from isocenter.core.apis import Ingest, Query, StoredInstance, Transcoding
-from isocenter.core.attributes import BUILT_IN, Attributes
-from isocenter.core.errors import Invalid, NotFound, Unavailable, Unsupported
+from isocenter.core.apis import StoredInstance
+from isocenter.core.errors import Invalid, Unavailable, Unsupported
 from isocenter.core.events import AuditAction
-from isocenter.core.identity import DEFAULT_PARTITION, InstanceName, is_uid
+from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.matching import Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, lookup
-from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.rpc_callers import Context, source_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_matches import in_messages
@@ -28,42 +25,32 @@ from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import LEVELS, enum_from, name_to
 from isocenter.v1 import archive_pb2, archive_pb2_grpc, query_pb2, storage_pb2
 from isocenter.web.archive_storing import answers_of
+from isocenter.web.frames import is_plain
 from isocenter.web.problems import shown
 from isocenter.web.qido_keys import Asked, path, read
-from isocenter.web.retrieving import Retrieving, part10
+from isocenter.web.retrieving import LEVELS as UIDS
+from isocenter.web.retrieving import Level as Place
+from isocenter.web.retrieving import part10
+from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 
 _BULK_BASE = BULK_BASE.encode("ascii")
-_UIDS = ("study", "series", "instance")
 _WATCH_LIMIT, _WATCH_SECONDS = 1000, 30.0  # changes of a page, and how long it waits for one
-
-_Level = tuple[str, str, str, str]  # partition and UIDs, empty below
 
 
 class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     """Answers calls of programs."""
 
-    def __init__(
-        self,
-        *,
-        settings: WebSettings,
-        ingest: Ingest,
-        query: Query,
-        retrieving: Retrieving,
-        transcoding: Transcoding,
-        audit_log: AuditLog,
-        feed: ChangeFeed,
-        attributes: Attributes = BUILT_IN,
-    ) -> None:
+    def __init__(self, settings: WebSettings, services: Services) -> None:
         self._settings = settings
-        self._ingest = ingest
-        self._query = query
-        self._retrieving = retrieving
-        self._storage = retrieving.storage
-        self._transcoding = transcoding
-        self._audit_log = audit_log
-        self._feed = feed
-        self._attributes = attributes
+        self._ingest = services.ingest
+        self._query = services.query
+        self._retrieving = services.retrieving("gRPC")
+        self._storage = services.storage
+        self._transcoding = services.transcoding
+        self._audit_log = services.audit_log
+        self._feed = services.feed
+        self._attributes = services.attributes
         self._bulk_root = f"{settings.public_url}/dicomweb".encode("ascii")
 
     @answers_errors
@@ -89,9 +76,11 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         for uid in request.transfer_syntaxes:
             if not is_uid(uid):
                 raise Invalid("`transfer_syntaxes` holds what is no UID", fix="see PS3.5 9.1")
-        found = await self._all(level)
+        found = await self._retrieving.all_at(level)
         targets = [self._target(one, request.transfer_syntaxes) for one in found]
-        await self._record(context, level, len(found), "RetrieveObjects")
+        await self._retrieving.record_of(
+            source_of(context), level, len(found), "gRPC RetrieveObjects"
+        )
         for one, target in zip(found, targets, strict=True):
             head = archive_pb2.ObjectHead(
                 name=name_to(one.name),
@@ -113,8 +102,8 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[storage_pb2.ItemChunk]:
         """One JSON object for each instance."""
         level = _level(request)
-        found = len(await self._all(level))
-        await self._record(context, level, found, "RetrieveMetadata")
+        found = len(await self._retrieving.all_at(level))
+        await self._retrieving.record_of(source_of(context), level, found, "gRPC RetrieveMetadata")
         async with aclosing(generator(self._storage.metadata(*level))) as models:
             number = 0
             async for model in models:
@@ -135,10 +124,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         if len(numbers) > self._settings.max_frames:
             raise Invalid(f"more than {self._settings.max_frames} frames are asked for")
         syntax = instance.transfer_syntax
-        plain = not (lookup(syntax).encapsulated or lookup(syntax).deflated)
-        decode = request.decoded and not (plain and lookup(syntax).little_endian)
+        decode = request.decoded and not is_plain(lookup(syntax))
         pixels = await self._storage.pixel_format(instance) if decode else None
-        await self._accessed(context, instance.name, "RetrieveFrames")
+        await self._retrieving.access_of(source_of(context), instance.name, "gRPC RetrieveFrames")
         told = EXPLICIT_VR_LITTLE_ENDIAN if decode else syntax
         async with aclosing(generator(self._storage.frames(instance, numbers))) as frames:
             async for frame in frames:
@@ -158,7 +146,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         if request.offset > size:
             raise Invalid(f"`offset` is beyond the {size} bytes of the value")
         length = request.length if request.HasField("length") else None
-        await self._accessed(context, instance.name, "RetrieveBulkData")
+        await self._retrieving.access_of(source_of(context), instance.name, "gRPC RetrieveBulkData")
         value = self._storage.bulk(instance, request.path, request.offset, length)
         async with aclosing(as_chunks(value)) as chunks:
             async for chunk in chunks:
@@ -265,12 +253,6 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
 
     # --- what all share --------------------------------------------------------------------------
 
-    async def _all(self, level: _Level) -> Sequence[StoredInstance]:
-        found = [one async for one in self._storage.instances(*level)]
-        if not found:
-            raise NotFound("nothing is kept there")
-        return found
-
     async def _one(
         self,
         request: archive_pb2.RetrieveFramesRequest | archive_pb2.RetrieveBulkDataRequest,
@@ -278,7 +260,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         level = _level(request)
         if not level[3]:
             raise Invalid("`instance` is empty", fix="name one instance")
-        return (await self._all(level))[0]
+        return await self._retrieving.one_at(level)
 
     def _target(self, instance: StoredInstance, wanted: Sequence[str]) -> str:
         """The transfer syntax that an object is sent in."""
@@ -295,29 +277,6 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             fix=f"take {stored}" + (f", or one of {', '.join(possible)}" if possible else ""),
         )
 
-    async def _record(self, context: Context, level: _Level, count: int, verb: str) -> None:
-        _, study, series, instance = level
-        await self._audit_log.record(
-            AuditAction.RETRIEVE,
-            source_of(context),
-            partition=DEFAULT_PARTITION,
-            studies=(study,),
-            series=(series,) if series else (),
-            instances=(instance,) if instance else (),
-            instance_count=count,
-            detail=f"gRPC {verb}",
-        )
-
-    async def _accessed(self, context: Context, name: InstanceName, verb: str) -> None:
-        await self._audit_log.accessed(
-            source_of(context),
-            partition=name.partition,
-            study=name.study,
-            series=name.series,
-            instance_count=1,
-            detail=f"gRPC {verb}",
-        )
-
 
 _Addressed = (
     archive_pb2.RetrieveObjectsRequest
@@ -327,10 +286,10 @@ _Addressed = (
 )
 
 
-def _level(request: _Addressed) -> _Level:
+def _level(request: _Addressed) -> Place:
     """The UIDs of a request. Raises `Invalid` naming the field."""
     uids = [request.study, request.series, request.instance]
-    for field, uid in zip(_UIDS, uids, strict=True):
+    for field, uid in zip(UIDS, uids, strict=True):
         if uid and not is_uid(uid):
             raise Invalid(f"`{field}` is no UID", fix="see PS3.5 9.1")
     if not uids[0]:

@@ -46,6 +46,8 @@ class BulkData:
         path = exchange.path["path"]
         instance = await self._retrieving.one(exchange)
         if path.upper() in _PIXELS and lookup(instance.transfer_syntax).encapsulated:
+            if not instance.number_of_frames:
+                raise NotFound("the instance has no frames that could be told apart")
             numbers = range(1, instance.number_of_frames + 1)
             await self._frames.answer(exchange, instance, numbers, "WADO-RS bulk data")
             return

@@ -83,7 +83,7 @@ def _told(deletion: Deletion) -> Mapping[str, object]:
         "deleted": deletion.kept,
         "at": _time(deletion.at),
         "keptUntil": _time(deletion.keep_until),
-        "by": deletion.by.user or deletion.by.ae_title or deletion.by.host,
+        "by": deletion.who,
         "reason": deletion.reason,
     }
 

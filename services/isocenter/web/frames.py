@@ -28,7 +28,7 @@ from isocenter.web.retrieving import Retrieving, frame_numbers, resource
 _MPEG = "video/mpeg"  # as RFC 3555 calls MPEG-2
 
 
-def _plain(stored: TransferSyntax) -> bool:
+def is_plain(stored: TransferSyntax) -> bool:
     """Whether frames are kept as the bytes that uncompressed ones are sent as."""
     return stored.codec is Codec.NATIVE and stored.little_endian and not stored.encapsulated
 
@@ -163,7 +163,7 @@ class Frames:
     async def _data(self, instance: StoredInstance, numbers: Sequence[int], form: Offer) -> Chunks:
         pixels: PixelFormat | None = None
         syntax = instance.transfer_syntax
-        decode = form.transfer_syntax != syntax and not _plain(lookup(syntax))
+        decode = form.transfer_syntax != syntax and not is_plain(lookup(syntax))
         async with closing(self._storage.frames(instance, numbers)) as frames:
             async for frame in frames:
                 if not decode:

@@ -285,7 +285,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
 
 _VIEWER_FILE = Operation(
     "viewerFile", "A file of the viewer", answers={200: ["*/*"], 304: [], 503: ["text/html"]},
-    errors=(404,),
+    errors=(404, 412),
 )  # fmt: skip
 _TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
 

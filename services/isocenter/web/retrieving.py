@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
 from isocenter.core.errors import Invalid, NotFound
-from isocenter.core.events import AuditAction
+from isocenter.core.events import AuditAction, Source
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -16,8 +16,10 @@ from isocenter.web.recent import RecentInstances
 
 LEVELS = ("study", "series", "instance")
 
+Level = tuple[str, str, str, str]  # partition and UIDs, empty below it
 
-def address(exchange: Exchange) -> tuple[str, str, str, str]:
+
+def address(exchange: Exchange) -> Level:
     """Partition and the UIDs of the address, empty below its level."""
     uids = [exchange.path.get(level, "") for level in LEVELS]
     return DEFAULT_PARTITION, uids[0], uids[1], uids[2]
@@ -28,10 +30,10 @@ def resource(root: str, name: InstanceName) -> str:
     return f"{root}/studies/{name.study}/series/{name.series}/instances/{name.instance}"
 
 
-def unknown(exchange: Exchange) -> NotFound:
-    """The error for an address behind which there is nothing."""
-    level = next(name for name in reversed(LEVELS) if name in exchange.path)
-    return NotFound(f"no such {level} is kept here")
+def unknown(level: Level) -> NotFound:
+    """The error for a level at which there is nothing."""
+    name = [name for name, uid in zip(LEVELS, level[1:], strict=True) if uid][-1]
+    return NotFound(f"no such {name} is kept here")
 
 
 class Retrieving:
@@ -41,26 +43,75 @@ class Retrieving:
     """
 
     def __init__(
-        self, *, storage: Storage, audit_log: AuditLog, telemetry: Telemetry = OFF
+        self,
+        *,
+        storage: Storage,
+        audit_log: AuditLog,
+        telemetry: Telemetry = OFF,
+        protocol: str = "DICOMweb",
     ) -> None:
         self.storage = storage
-        self.given_out = GivenOut(telemetry, "DICOMweb")
+        self.given_out = GivenOut(telemetry, protocol)
         self._recent = RecentInstances(storage)
         self._recent.lookups.tell(telemetry, "instances")
         self._audit_log = audit_log
 
+    # --- of any protocol -------------------------------------------------------------------------
+
+    async def all_at(self, level: Level) -> Sequence[StoredInstance]:
+        """The instances at or below a level. Raises `NotFound` if there are none."""
+        found = [one async for one in self.storage.instances(*level)]
+        if not found:
+            raise unknown(level)
+        return found
+
+    async def one_at(self, level: Level) -> StoredInstance:
+        """The instance of a level. Raises `NotFound`."""
+        *series, uid = level
+        seen = self._recent.find((series[0], series[1], series[2]), uid)
+        return seen or (await self.all_at(level))[0]
+
+    async def record_of(
+        self,
+        source: Source,
+        level: Level,
+        instance_count: int,
+        detail: str,
+        action: AuditAction = AuditAction.RETRIEVE,
+    ) -> None:
+        """A retrieve, durable in the audit trail on return."""
+        partition, study, series, instance = level
+        await self._audit_log.record(
+            action,
+            source,
+            partition=partition,
+            studies=(study,),
+            series=(series,) if series else (),
+            instances=(instance,) if instance else (),
+            instance_count=instance_count,
+            detail=detail,
+        )
+
+    async def access_of(self, source: Source, name: InstanceName, detail: str) -> None:
+        """One of many retrieves that follow each other."""
+        await self._audit_log.accessed(
+            source,
+            partition=name.partition,
+            study=name.study,
+            series=name.series,
+            instance_count=1,
+            detail=detail,
+        )
+
+    # --- of HTTP ---------------------------------------------------------------------------------
+
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:
         """The instances at or below the address. Raises `NotFound` if there are none."""
-        found = [one async for one in self.storage.instances(*address(exchange))]
-        if not found:
-            raise unknown(exchange)
-        return found
+        return await self.all_at(address(exchange))
 
     async def one(self, exchange: Exchange) -> StoredInstance:
         """The instance of the address. Raises `NotFound`."""
-        *series, uid = address(exchange)
-        seen = self._recent.find((series[0], series[1], series[2]), uid)
-        return seen or (await self.all(exchange))[0]
+        return await self.one_at(address(exchange))
 
     async def record(
         self,
@@ -69,33 +120,15 @@ class Retrieving:
         detail: str,
         action: AuditAction = AuditAction.RETRIEVE,
     ) -> None:
-        """A retrieve, durable in the audit trail on return."""
-        if exchange.head:
-            return
-        _, study, series, instance = address(exchange)
-        await self._audit_log.record(
-            action,
-            exchange.source,
-            partition=DEFAULT_PARTITION,
-            studies=(study,),
-            series=(series,) if series else (),
-            instances=(instance,) if instance else (),
-            instance_count=instance_count,
-            detail=detail,
-        )
+        """As `record_of`, of what is not HEAD."""
+        if not exchange.head:
+            level = address(exchange)
+            await self.record_of(exchange.source, level, instance_count, detail, action)
 
     async def accessed(self, exchange: Exchange, name: InstanceName, detail: str) -> None:
-        """One of many retrieves that follow each other."""
-        if exchange.head:
-            return
-        await self._audit_log.accessed(
-            exchange.source,
-            partition=name.partition,
-            study=name.study,
-            series=name.series,
-            instance_count=1,
-            detail=detail,
-        )
+        """As `access_of`, of what is not HEAD."""
+        if not exchange.head:
+            await self.access_of(exchange.source, name, detail)
 
 
 async def part10(

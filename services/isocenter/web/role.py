@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from isocenter.core.apis import Ingest, Query, Storage, Transcoding
-from isocenter.core.attributes import BUILT_IN, Attributes
+from isocenter.core.apis import Transcoding
 from isocenter.core.matching import Level
-from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
-from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.bulk_data import BulkData
 from isocenter.web.capabilities import capabilities
@@ -19,7 +16,7 @@ from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.changes import Changes
 from isocenter.web.deletions import RESTORE, Deletions
 from isocenter.web.deletions import ROUTE as DELETIONS
-from isocenter.web.exchange import ASGIApp
+from isocenter.web.exchange import ASGIApp, Handler
 from isocenter.web.frames import Frames
 from isocenter.web.openapi import openapi
 from isocenter.web.operations import OPENAPI_PATH
@@ -29,6 +26,7 @@ from isocenter.web.rendered import Rendered
 from isocenter.web.retrieving import Retrieving
 from isocenter.web.routes import Application, Route, dicomweb
 from isocenter.web.server import HttpServer
+from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 from isocenter.web.stow import Stow
 from isocenter.web.tracing import TracedApplication
@@ -43,71 +41,74 @@ _FRAMES = _INSTANCE + "/frames/{frames}"
 
 
 def application(
-    settings: WebSettings,
-    *,
-    ingest: Ingest,
-    storage: Storage,
-    query: Query,
-    transcoding: Transcoding,
-    audit_log: AuditLog,
-    feed: ChangeFeed,
-    readiness: Callable[[], Sequence[str]],
-    attributes: Attributes = BUILT_IN,
-    telemetry: Telemetry = OFF,
+    settings: WebSettings, services: Services, readiness: Callable[[], Sequence[str]]
 ) -> Application:
     """Everything that is served, as one table of routes."""
-    changes = Changes(feed=feed, audit_log=audit_log)
-    retrieving = Retrieving(storage=storage, audit_log=audit_log, telemetry=telemetry)
-    stow = Stow(ingest=ingest)
-    qido = Qido(query=query, audit_log=audit_log, attributes=attributes)
-    wado = Wado(retrieving=retrieving, transcoding=transcoding)
-    frames = Frames(retrieving=retrieving, transcoding=transcoding)
-    bulk_data = BulkData(retrieving=retrieving, frames=frames)
-    pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
-    rendered = Rendered(retrieving=retrieving, pictures=pictures)
-    wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
-    deletions = Deletions(ingest=ingest, audit_log=audit_log, allowed=settings.deletion)
-    search = {level: {"GET": qido.search(level)} for level in Level}
-    described = {"GET": capabilities, "OPTIONS": capabilities}
-    store = {"POST": stow.store}
-    of_a_level = {
-        "": {"GET": wado.objects, "DELETE": deletions.delete},
-        "/metadata": {"GET": wado.metadata},
-        "/rendered": {"GET": rendered.rendered},
-        "/thumbnail": {"GET": rendered.thumbnail},
-        "/bulkdata": {"GET": bulk_data.all_values},
-        "/pixeldata": {"GET": bulk_data.all_pixels},
-    }
-    levels = {
-        level + path: methods
-        for level in (_STUDY, _SERIES, _INSTANCE)
-        for path, methods in of_a_level.items()
-    }
-    routes = dicomweb(
-        {
-            "": described,
-            "/": described,
-            "/studies": {**search[Level.STUDY], **store},
-            "/series": search[Level.SERIES],
-            "/instances": search[Level.INSTANCE],
-            _FRAMES: {"GET": frames.frames},
-            _FRAMES + "/rendered": {"GET": rendered.rendered},
-            _FRAMES + "/thumbnail": {"GET": rendered.thumbnail},
-            _INSTANCE + "/bulkdata/{path...}": {"GET": bulk_data.element},
-            **levels,
-            _STUDY: {**levels[_STUDY], **store},
-            _STUDY + "/series": search[Level.SERIES],
-            _STUDY + "/instances": search[Level.INSTANCE],
-            _SERIES + "/instances": search[Level.INSTANCE],
-        }
+    changes = Changes(feed=services.feed, audit_log=services.audit_log)
+    deletions = Deletions(
+        ingest=services.ingest, audit_log=services.audit_log, allowed=settings.deletion
     )
+    retrieving, transcoding = services.retrieving("DICOMweb"), services.transcoding
+    pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
+    wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
+    retrieved = _retrieved(retrieving, transcoding, pictures)
+    for level in (_STUDY, _SERIES, _INSTANCE):
+        retrieved[level] = {**retrieved[level], "DELETE": deletions.delete}
+    described = {"GET": capabilities, "OPTIONS": capabilities}
+    paths = {"": described, "/": described, **retrieved}
+    for path, methods in _searched_and_stored(services).items():
+        paths[path] = {**paths.get(path, {}), **methods}
     others = [
         Route(CHANGES, {"GET": changes.read}),
         Route("/wado", {"GET": wado_uri.retrieve}),
         Route(DELETIONS, {"GET": deletions.listed}),
         Route(RESTORE, {"POST": deletions.restore}),
     ]
-    return Application([*routes, *others, *_pages(settings, readiness)], settings)
+    return Application([*dicomweb(paths), *others, *_pages(settings, readiness)], settings)
+
+
+_Paths = dict[str, Mapping[str, Handler]]  # below the DICOMweb root
+
+
+def _retrieved(retrieving: Retrieving, transcoding: Transcoding, pictures: Pictures) -> _Paths:
+    wado = Wado(retrieving=retrieving, transcoding=transcoding)
+    frames = Frames(retrieving=retrieving, transcoding=transcoding)
+    bulk_data = BulkData(retrieving=retrieving, frames=frames)
+    rendered = Rendered(retrieving=retrieving, pictures=pictures)
+    of_a_level = {
+        "": wado.objects,
+        "/metadata": wado.metadata,
+        "/rendered": rendered.rendered,
+        "/thumbnail": rendered.thumbnail,
+        "/bulkdata": bulk_data.all_values,
+        "/pixeldata": bulk_data.all_pixels,
+    }
+    handlers = {
+        level + path: handler
+        for level in (_STUDY, _SERIES, _INSTANCE)
+        for path, handler in of_a_level.items()
+    } | {
+        _FRAMES: frames.frames,
+        _FRAMES + "/rendered": rendered.rendered,
+        _FRAMES + "/thumbnail": rendered.thumbnail,
+        _INSTANCE + "/bulkdata/{path...}": bulk_data.element,
+    }
+    return {path: {"GET": handler} for path, handler in handlers.items()}
+
+
+def _searched_and_stored(services: Services) -> _Paths:
+    qido = Qido(query=services.query, audit_log=services.audit_log, attributes=services.attributes)
+    search = {level: {"GET": qido.search(level)} for level in Level}
+    store = {"POST": Stow(ingest=services.ingest).store}
+    return {
+        "/studies": {**search[Level.STUDY], **store},
+        "/series": search[Level.SERIES],
+        "/instances": search[Level.INSTANCE],
+        _STUDY: store,
+        _STUDY + "/series": search[Level.SERIES],
+        _STUDY + "/instances": search[Level.INSTANCE],
+        _SERIES + "/instances": search[Level.INSTANCE],
+    }
 
 
 def _pages(settings: WebSettings, readiness: Callable[[], Sequence[str]]) -> Sequence[Route]:
@@ -177,37 +178,23 @@ class WebRole(Role):
 async def build(env: Env) -> Role:
     """The role, from what the process hands out."""
     settings = env.section(WebSettings)
-    feed = ChangeFeed(await env.bus(), env.telemetry)
-    ingest, storage, query = await env.ingest(), await env.storage(), await env.query()
-    transcoding, audit_log = await env.transcoding(), await env.audit_log()
-    served: ASGIApp = application(
-        settings,
-        ingest=ingest,
-        storage=storage,
-        query=query,
-        transcoding=transcoding,
-        audit_log=audit_log,
-        feed=feed,
-        readiness=env.readiness,
+    services = Services(
+        ingest=await env.ingest(),
+        storage=await env.storage(),
+        query=await env.query(),
+        transcoding=await env.transcoding(),
+        audit_log=await env.audit_log(),
+        feed=ChangeFeed(await env.bus(), env.telemetry),
         attributes=env.attributes,
         telemetry=env.telemetry,
     )
+    served: ASGIApp = application(settings, services, env.readiness)
     if env.telemetry.on:
         served = TracedApplication(served, env.telemetry)
 
     def api() -> Role:
         from isocenter.web import archive_port  # noqa: PLC0415 - see there
 
-        return archive_port.port(
-            settings,
-            ingest=ingest,
-            storage=storage,
-            query=query,
-            transcoding=transcoding,
-            audit_log=audit_log,
-            feed=feed,
-            attributes=env.attributes,
-            telemetry=env.telemetry,
-        )
+        return archive_port.port(settings, services)
 
-    return WebRole(served, settings, feed, api if settings.grpc_port else None)
+    return WebRole(served, settings, services.feed, api if settings.grpc_port else None)

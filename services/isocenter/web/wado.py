@@ -176,7 +176,7 @@ class Wado:
         async with closing(self._storage.described(*address(exchange))) as fragments:
             first = await anext(fragments, None)
             if first is None:
-                raise unknown(exchange)
+                raise unknown(address(exchange))
             versions = first[0]
             headers = [(b"content-type", frame.content_type)]
             if versions:

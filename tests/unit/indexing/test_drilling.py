@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import ConflictPolicy
 from isocenter.core.identity import ObjectName
@@ -19,10 +16,8 @@ from support.datasets import tiny
 
 
 @pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
+async def archive(archive: Archive) -> Archive:
     """Three studies; one instance of them has three versions."""
-    index = await SqliteIndex.open(tmp_path / "index")
-    archive = Archive(index)
     for number in range(3):
         await archive.store(tiny("1.1", "1.2", f"1.2.{number}", PatientID="A"))
     for series in range(2):
@@ -31,8 +26,7 @@ async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
         data_set = tiny("3.1", "3.2", "3.3", StudyDescription=text)
         await archive.store(data_set, ConflictPolicy.KEEP_LATEST)
     await archive.index_all()
-    yield archive
-    await index.close()
+    return archive
 
 
 async def differences(run: Drill, archive: Archive) -> dict[str, str]:

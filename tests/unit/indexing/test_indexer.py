@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -31,19 +29,12 @@ from isocenter.indexing.role import IndexingRole
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.runtime.telemetry import OFF
 from isocenter.storage.service import StorageService
-from support.archive import SETTINGS, Archive, values
+from support.archive import SETTINGS, values
 from support.datasets import ct_image, tiny
 
 FIRST, LATEST = ConflictPolicy.KEEP_FIRST, ConflictPolicy.KEEP_LATEST
 STUDIES = Search(Level.STUDY, include_all=True)
 INSTANCES = Search(Level.INSTANCE, include_all=True)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index)
-    await index.close()
 
 
 async def test_a_stored_instance_is_found_has_a_pack_and_its_study_is_announced(archive) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 
@@ -52,12 +51,10 @@ class TracedArchive(Archive):
 
 
 @pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[TracedArchive]:
-    index = await SqliteIndex.open(tmp_path / "index")
+async def archive(index: SqliteIndex) -> AsyncIterator[TracedArchive]:
     made = TracedArchive(index, Recorder())
     yield made
     await made.bus.close()
-    await index.close()
 
 
 async def test_each_event_is_a_step_of_its_own_trace_and_the_batch_links_to_all(archive) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -26,10 +24,8 @@ QUIET = StudyQuiet("main", "1.2", 1, 1)
 
 
 @pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index, MemoryBus(partitions=4))
-    await index.close()
+def archive(index: SqliteIndex) -> Archive:
+    return Archive(index, MemoryBus(partitions=4))
 
 
 async def until(condition) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.deletions import Deletion
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import ObjectName
@@ -21,13 +16,6 @@ from support.datasets import tiny
 
 WEEK = timedelta(hours=168)
 INSTANCES = Search(Level.INSTANCE, include_all=True)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index)
-    await index.close()
 
 
 async def deleted(archive: Archive, *level: str) -> Deletion:

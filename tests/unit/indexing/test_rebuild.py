@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.events import ConflictPolicy
@@ -16,13 +12,6 @@ from support.archive import Archive, values
 from support.datasets import ct_image, tiny
 
 PERSON = "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce"
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index)
-    await index.close()
 
 
 async def _fill(archive: Archive) -> None:

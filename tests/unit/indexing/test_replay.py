@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +18,8 @@ STUDIES = Search(Level.STUDY, include_all=True)
 
 
 @pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index, MemoryBus(partitions=2))
-    await index.close()
+def archive(index: SqliteIndex) -> Archive:
+    return Archive(index, MemoryBus(partitions=2))
 
 
 async def replay(archive: Archive, since=None, offsets=None):

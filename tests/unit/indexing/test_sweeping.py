@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.entries import event_from_object
 from isocenter.core.events import (
     TOPIC_INSTANCES,
@@ -33,13 +30,6 @@ from support.datasets import tiny
 
 AT_ONCE = SETTINGS.model_copy(update={"orphan_seconds": 0})
 STUDIES = Search(Level.STUDY, include_all=True)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index)
-    await index.close()
 
 
 async def sweep(archive: Archive, settings=AT_ONCE):

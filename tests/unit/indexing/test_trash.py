@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.deletions import DeletedObject, deleted_prefix, deletion_id, record_key
 from isocenter.core.errors import OutOfResources, Unavailable
 from isocenter.core.events import (
@@ -33,13 +30,6 @@ STUDIES = Search(Level.STUDY, include_all=True)
 INSTANCES = Search(Level.INSTANCE, include_all=True)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEEP = timedelta(days=7)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    index = await SqliteIndex.open(tmp_path / "index")
-    yield Archive(index)
-    await index.close()
 
 
 def minutes(count: float) -> datetime:

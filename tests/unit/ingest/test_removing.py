@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.matching import Level, Search
+from isocenter.ingest import removing
 from isocenter.ingest.settings import IngestSettings
 from support.archive import SOURCE, Archive, values
 from support.datasets import ct_image, tiny
@@ -79,6 +80,24 @@ async def test_a_level_is_deleted_and_restored(archive, level, instances, object
     assert "restored" in archive.audit.records[-1]["detail"]
     with pytest.raises(NotFound):
         await remover.restore("main", deletion.id, SOURCE)
+
+
+async def test_what_another_process_deleted_whose_clock_is_ahead_is_restored(
+    archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(archive)
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=5)
+
+    with monkeypatch.context() as another:
+        another.setattr(removing, "datetime", Ahead)
+        deletion = await archive.remover().delete("main", "1.2", "", "", SOURCE, "")
+    assert deletion.kept == 5
+    assert (await archive.remover().restore("main", deletion.id, SOURCE)).kept == 0
+    assert len(await archive.answers(INSTANCES)) == 4
 
 
 async def test_what_comes_after_the_deletion_stays(archive) -> None:

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag
 
-from contract.study_index_suite import KEYS, SMALL, VR_OF, entries
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.errors import Invalid
 from isocenter.core.matching import Key, Level, Search
@@ -24,6 +23,7 @@ from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
 from support.gateway_fakes import EXPLICIT, encode, identifier
 from support.index_oracle import Oracle
+from support.index_samples import KEYS, SMALL, VR_OF, entries
 from support.web_fakes import FakeStorage, Web
 
 RESOURCES = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}

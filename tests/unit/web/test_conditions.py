@@ -240,3 +240,10 @@ async def test_conditions_are_described_where_they_count(template: str) -> None:
     refused = await _web().get(f"{path}?{query}", if_match='"other"')
     assert refused.status_code == 412
     assert refused.headers["content-type"] == "application/problem+json"
+
+
+async def test_pixel_data_without_frames_that_could_be_told_apart_are_not_there() -> None:
+    web = Web()
+    web.storage.keep(syntax=JPEG_LS, frames=0)
+    answer = await web.get(f"{INSTANCE}/bulkdata/7FE00010")
+    assert answer.status_code == 404

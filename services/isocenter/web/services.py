@@ -1,0 +1,35 @@
+"""What stands behind both doors of the web role, HTTP and gRPC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isocenter.core.apis import Ingest, Query, Storage, Transcoding
+from isocenter.core.attributes import BUILT_IN, Attributes
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.web.retrieving import Retrieving
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services that the role calls, and what it tells."""
+
+    ingest: Ingest
+    storage: Storage
+    query: Query
+    transcoding: Transcoding
+    audit_log: AuditLog
+    feed: ChangeFeed
+    attributes: Attributes = BUILT_IN
+    telemetry: Telemetry = OFF
+
+    def retrieving(self, protocol: str) -> Retrieving:
+        """How instances are found and given out over a protocol."""
+        return Retrieving(
+            storage=self.storage,
+            audit_log=self.audit_log,
+            telemetry=self.telemetry,
+            protocol=protocol,
+        )
