@@ -10,7 +10,7 @@ from elasticsearch import AsyncElasticsearch
 
 from contract.study_index_attributes_suite import AddedAttributesSuite, Opened, register
 from contract.study_index_suite import StudyIndexSuite
-from isocenter.adapters.index.elasticsearch import instances, paging, schema
+from isocenter.adapters.index.elasticsearch import instances, paging, schema, upkeep
 from isocenter.adapters.index.elasticsearch.index import ElasticsearchIndex
 from isocenter.adapters.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from isocenter.core.added import added
@@ -163,6 +163,27 @@ async def test_indices_from_before_attributes_were_added_get_the_one_field_for_a
     finally:
         await index.close()
         await remove(address, name)
+
+
+async def test_full_disks_are_to_be_fixed_where_elasticsearch_stops_on_them(
+    stack: Stack, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_NEARLY_FULL", 0.0)
+    disks = "cluster.routing.allocation.disk"
+    limits = dict.fromkeys(("low", "high", "flood_stage"), "1b")  # reached by no test
+    limits = {f"{disks}.watermark.{limit}": free for limit, free in limits.items()}
+    url = url_of(stack.elasticsearch.address, name)
+    async with AsyncElasticsearch(f"http://{stack.elasticsearch.address}") as client:
+        for stops in (True, False):
+            settings = {**limits, f"{disks}.threshold_enabled": stops}
+            await client.cluster.put_settings(transient=settings)
+            try:
+                looking = await ElasticsearchUpkeep.open(url, SETTINGS)
+                (found,) = [f for f in await looking.check() if f.what == "disks of the cluster"]
+                await looking.close()
+            finally:
+                await client.cluster.put_settings(transient=dict.fromkeys(settings))
+            assert found.fix.startswith("make room") is stops
 
 
 async def test_an_index_that_was_not_prepared_is_reported_and_not_made(

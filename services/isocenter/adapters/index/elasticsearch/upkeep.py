@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Self
+from typing import Any, Self
 
 from isocenter.adapters.index.elasticsearch.client import ElasticsearchClient, Json, Write
 from isocenter.adapters.index.elasticsearch.rebuild import make_indices
@@ -115,9 +115,23 @@ class ElasticsearchUpkeep:
             if total.get("total_in_bytes"):
                 free = total["available_in_bytes"] / total["total_in_bytes"]
                 used = max(used, 1 - free)
-        full = used > _NEARLY_FULL
+        full = used > _NEARLY_FULL and await self._stops_on_full_disks()
         fix = "make room: at 95 % Elasticsearch makes its indices read-only" if full else ""
         return [Finding("disks of the cluster", f"at most {used:.0%} full", fix)]
+
+    async def _stops_on_full_disks(self) -> bool:
+        """Whether its watermarks are on, as they are by default: an administrator may trust other
+        limits instead."""
+        disk = "cluster.routing.allocation.disk.threshold_enabled"
+        params = {"include_defaults": "true", "filter_path": f"*.{disk}"}
+        found = await self._client.request("GET", "/_cluster/settings", params=params)
+        for level in ("transient", "persistent", "defaults"):  # the first one that says it counts
+            said: Any = found.get(level)
+            for name in disk.split(".") if said else ():
+                said = said[name]
+            if said is not None:
+                return str(said) == "true"
+        return True
 
     async def _indices(self) -> list[Finding]:
         found = await uses(self._client, (*KINDS, AUDIT))
