@@ -17,8 +17,9 @@ from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.retrieval import Retrieval
-from isocenter.gateway.settings import GatewaySettings, KnownAE
+from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
+from isocenter.runtime.aes import Directory, KnownAE
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class DestinationRoute:
 
 
 class CMove:
-    """The retrieve SCP that delivers to a destination of the settings."""
+    """The retrieve SCP that delivers to a destination of the directory."""
 
     def __init__(
         self,
@@ -115,16 +116,18 @@ class CMove:
         sub_operations: SubOperations,
         transcoding: Transcoding,
         settings: GatewaySettings,
+        directory: Directory,
     ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
         self._transcoding = transcoding
         self._settings = settings
+        self._directory = directory
 
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
         title = request.command.move_destination
-        destination = self._settings.known_ae(title)
+        destination = self._directory.named(title)
         try:
             if destination is None or not destination.port:
                 await self._unknown(request, title)

@@ -6,32 +6,35 @@ import ipaddress
 
 from isocenter.core.events import Source
 from isocenter.dimse.association import Association
-from isocenter.gateway.settings import GatewaySettings, KnownAE, UnknownCallers
+from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.aes import Directory, KnownAE
 
 
 class Callers:
-    """Peers, as the settings see them."""
+    """Peers, as the directory sees them."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: GatewaySettings, directory: Directory) -> None:
+        self._policy = settings.unknown_callers
+        self._directory = directory
 
     def is_known(self, title: str, host: str) -> bool:
-        """Whether a peer is one of the settings: its title and, where one is given, its address.
+        """Whether a peer is one of the directory: its title and, where one is given, its address.
 
         A host given by name is not compared: names are resolved for what we call, not for who
         calls.
         """
-        known = self._settings.known_ae(title)
+        known = self._directory.named(title)
         return known is not None and _comes_from(known, host)
 
     def may_call(self, title: str, host: str) -> bool:
         """Whether a peer may associate."""
-        policy = self._settings.unknown_callers
-        if policy is UnknownCallers.ALWAYS or self.is_known(title, host):
+        if self._policy is UnknownCallers.ALWAYS or self.is_known(title, host):
             return True
+        if self._policy is not UnknownCallers.LOOPBACK:
+            return False
         address = ip_of(host)
-        return policy is UnknownCallers.LOOPBACK and address is not None and address.is_loopback
+        return address is not None and address.is_loopback
 
     def source(self, association: Association) -> Source:
         """The peer of an association, as events and audit records name it."""

@@ -47,6 +47,7 @@ from isocenter.gateway.commitment_items import (
 )
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STORAGE_COMMITMENT
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
@@ -79,10 +80,13 @@ class _Pending:
 class Commitments:
     """One process's part in it."""
 
-    def __init__(self, *, bus: EventBus, checker: Checker, settings: GatewaySettings) -> None:
+    def __init__(
+        self, *, bus: EventBus, checker: Checker, settings: GatewaySettings, directory: Directory
+    ) -> None:
         self._bus = bus
         self._checker = checker
         self._settings = settings
+        self._directory = directory
         self._wait = timedelta(seconds=settings.commitment_wait_seconds)
         self._patience = timedelta(hours=settings.commitment_retry_hours)
         self._events = EventReader(GROUP)
@@ -238,7 +242,7 @@ class Commitments:
     async def _call(self, event: CommitmentRequested, checked: Checked) -> None:
         """Report on an association of our own."""
         title = event.source.ae_title
-        peer = self._settings.known_ae(title)
+        peer = self._directory.named(title)
         if peer is None or not peer.port:
             raise NotFound(
                 f"no host and port are known for {title}", fix="add it to gateway.known_aes"

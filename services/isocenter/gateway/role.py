@@ -23,6 +23,7 @@ from isocenter.gateway.n_action import NAction
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import Telemetry
 
@@ -42,12 +43,14 @@ class GatewayRole(Role):
         admit: Admit,
         telemetry: Telemetry,
         commitments: Commitments,
+        callers: Callers,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
         self._admit = admit
         self._telemetry = telemetry
         self._commitments = commitments
+        self._callers = callers
         self._server: Server | None = None
 
     @property
@@ -70,7 +73,7 @@ class GatewayRole(Role):
             max_pdu=settings.max_pdu,
             max_associations=settings.max_associations,
         )
-        answered = tracing.answered(Callers(settings), self._telemetry)
+        answered = tracing.answered(self._callers, self._telemetry)
         self._server = await serve(listener, self._handlers, self._admit, answered)
         tracing.observe(self._server, self._telemetry)
         self._commitments.start()
@@ -97,7 +100,8 @@ async def build(env: Env) -> GatewayRole:
     settings = env.section(GatewaySettings)
     storage, query = await env.storage(), await env.query()
     transcoding, audit = await env.transcoding(), await env.audit_log()
-    callers = Callers(settings)
+    directory = Directory(settings.known_aes)
+    callers = Callers(settings, directory)
     retrieval = Retrieval(
         storage=storage,
         query=query,
@@ -116,6 +120,7 @@ async def build(env: Env) -> GatewayRole:
             proof=timedelta(seconds=settings.commitment_proof_seconds),
         ),
         settings=settings,
+        directory=directory,
     )
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
@@ -134,6 +139,7 @@ async def build(env: Env) -> GatewayRole:
             sub_operations=sub_operations,
             transcoding=transcoding,
             settings=settings,
+            directory=directory,
         ),
         CommandField.N_ACTION: NAction(
             custody=commitments, callers=callers, max_identifier=settings.max_identifier
@@ -145,4 +151,5 @@ async def build(env: Env) -> GatewayRole:
         Admissions(settings=settings, callers=callers),
         env.telemetry,
         commitments,
+        callers,
     )

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from isocenter.core.identity import is_ae_title
 from isocenter.dimse.limits import Timeouts
 from isocenter.runtime import listen
 from isocenter.runtime.addresses import Network, Networks, networks_of
+from isocenter.runtime.aes import AETitle, KnownAE
 from isocenter.runtime.tls_files import Tls
-
-
-def _ae_title(text: str) -> str:
-    if not is_ae_title(text):
-        raise ValueError(
-            "an AE title has 1 to 16 characters of ASCII, no backslash, and is not blank"
-            " (PS3.5 6.2); shorten or respell it"
-        )
-    return text.strip(" ")
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
 
 
 class UnknownCallers(Enum):
@@ -33,28 +20,6 @@ class UnknownCallers(Enum):
     NEVER = "never"
     LOOPBACK = "loopback"
     ALWAYS = "always"
-
-
-class KnownAE(BaseModel):
-    """One peer: it may call, and with an address it is a C-MOVE destination."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: AETitle = Field(description="Its AE title.")
-    host: str = Field(
-        default="",
-        description="Its address or name. A caller with this title must come from the address;"
-        " with a name, or none, it may call from anywhere.",
-    )
-    port: int = Field(
-        default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
-    )
-
-    @model_validator(mode="after")
-    def _destination_is_complete(self) -> KnownAE:
-        if self.port and not self.host:
-            raise ValueError(f"AE {self.title} has a port but no host; give both, or no port")
-        return self
 
 
 class GatewaySettings(BaseModel):
@@ -216,7 +181,3 @@ class GatewaySettings(BaseModel):
             dimse=self.dimse_timeout,
             connect=self.connect_timeout,
         )
-
-    def known_ae(self, title: str) -> KnownAE | None:
-        """The peer of this title."""
-        return next((known for known in self.known_aes if known.title == title.strip(" ")), None)

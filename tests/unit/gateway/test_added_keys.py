@@ -13,6 +13,7 @@ from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STUDY_ROOT
 from isocenter.gateway.identifiers import read
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import Directory
 from support.gateway_fakes import EXPLICIT, FakeAudit, FakeQuery, FakeRequest, encode, series
 
 AGENT = added("ContrastBolusAgent", "SERIES")
@@ -39,7 +40,7 @@ async def find(
     await CFind(
         query=query,
         audit=audit or FakeAudit(),  # type: ignore[arg-type]
-        callers=Callers(GatewaySettings()),
+        callers=Callers(GatewaySettings(), Directory(())),
         ae_title="ISOCENTER",
         max_identifier=10_000,
         attributes=TABLE,

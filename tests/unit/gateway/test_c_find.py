@@ -13,6 +13,7 @@ from isocenter.gateway.c_find import CFind
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import Directory
 from support.gateway_fakes import (
     EXPLICIT,
     FakeAudit,
@@ -35,7 +36,7 @@ def find(query: FakeQuery, audit: FakeAudit | None = None) -> CFind:
     return CFind(
         query=query,
         audit=audit or FakeAudit(),
-        callers=Callers(GatewaySettings()),
+        callers=Callers(GatewaySettings(), Directory(())),
         ae_title="ISOCENTER",
         max_identifier=10_000,
     )

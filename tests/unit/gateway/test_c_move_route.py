@@ -10,8 +10,9 @@ from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Unavailable
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway.c_move import MAX_LOSSES, DestinationRoute
-from isocenter.gateway.settings import GatewaySettings, KnownAE
+from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Originator
+from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeAssociation, FakeTranscoding, series
 
 J2K = "1.2.840.10008.1.2.4.90"

@@ -24,7 +24,7 @@ from isocenter.core.events import (
     Source,
 )
 from isocenter.gateway import commitments
-from isocenter.gateway.settings import KnownAE
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.event_codec import decode, encode
 from support.gateway_fakes import EXPLICIT, IMPLICIT, series
 from support.live_gateway import CT, MR, STUDY_1, Live, associate, in_thread, live

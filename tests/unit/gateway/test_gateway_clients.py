@@ -8,7 +8,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from isocenter.gateway.contexts import STUDY_ROOT, VERIFICATION
-from isocenter.gateway.settings import KnownAE
+from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file, series
 from support.live_gateway import (
     CT,

@@ -12,7 +12,7 @@ from pynetdicom import AE, build_role, evt
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.gateway import suboperations
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
-from isocenter.gateway.settings import KnownAE
+from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file, series
 from support.live_gateway import (
     CT,

@@ -13,11 +13,12 @@ from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway import contexts, statuses
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.settings import GatewaySettings, KnownAE, UnknownCallers
+from isocenter.gateway.settings import GatewaySettings, UnknownCallers
+from isocenter.runtime.aes import Directory, KnownAE
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"
-STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
 J2K = "1.2.840.10008.1.2.4.90"
@@ -71,8 +72,8 @@ KNOWN = (KnownAE(title="CT1", host="192.0.2.7", port=104), KnownAE(title="WS", h
 )
 def test_callers_are_admitted_by_title_and_address(policy, calling, host, admitted, known):
     settings = GatewaySettings(known_aes=KNOWN, unknown_callers=policy)
-    assert Callers(settings).may_call(calling, host) is admitted
-    assert Callers(settings).is_known(calling, host) is known
+    assert Callers(settings, Directory(settings.known_aes)).may_call(calling, host) is admitted
+    assert Callers(settings, Directory(settings.known_aes)).is_known(calling, host) is known
 
 
 def test_storage_classes_are_accepted_in_every_transfer_syntax_that_is_kept():
@@ -92,7 +93,7 @@ def test_every_storage_class_of_the_standard_that_belongs_to_a_study_is_accepted
         (PRIVATE, False, True),
         ("1.2.840.10008.5.1.4.1.1.99999", False, True),
         (HANGING_PROTOCOL, False, False),
-        (STORAGE_COMMITMENT, False, False),
+        (MODALITY_WORKLIST, False, False),
         ("not a uid", False, False),
     ],
 )
@@ -140,7 +141,8 @@ def offer(*proposed: OfferedContext, called="ISOCENTER", calling="NEW", host="12
 
 
 def admit(settings: GatewaySettings, asked: AssociationOffer):
-    return Admissions(settings=settings, callers=Callers(settings))(asked)
+    callers = Callers(settings, Directory(settings.known_aes))
+    return Admissions(settings=settings, callers=callers)(asked)
 
 
 def test_what_is_supported_is_accepted_in_the_proposers_order():
@@ -148,7 +150,7 @@ def test_what_is_supported_is_accepted_in_the_proposers_order():
         OfferedContext(1, CT, (J2K, "1.2.3.4", EXPLICIT)),
         OfferedContext(3, CT, (IMPLICIT,)),
         OfferedContext(5, contexts.STUDY_ROOT.find, (J2K, IMPLICIT)),
-        OfferedContext(7, STORAGE_COMMITMENT, (IMPLICIT,)),
+        OfferedContext(7, MODALITY_WORKLIST, (IMPLICIT,)),
         OfferedContext(9, contexts.VERIFICATION, (IMPLICIT,)),
         OfferedContext(11, PRIVATE, (IMPLICIT,)),
     )

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from isocenter.core.errors import OutOfResources
-from isocenter.gateway.settings import KnownAE, UnknownCallers
+from isocenter.gateway.settings import UnknownCallers
 from isocenter.gateway.tracing import status_class
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.instruments import ASSOCIATIONS, ASSOCIATIONS_OPEN, DIMSE_DURATION
 from support.datasets import tiny
 from support.live_gateway import CT, associate, at, dcmtk, in_thread, live

@@ -15,6 +15,7 @@ from isocenter.gateway.contexts import PATIENT_ROOT
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
 from isocenter.runtime.telemetry import OFF, Telemetry
 from support.gateway_fakes import (
@@ -63,7 +64,7 @@ class Setup:
             storage=self.storage,
             query=self.query,
             audit=self.audit,
-            callers=Callers(GatewaySettings()),
+            callers=Callers(GatewaySettings(), Directory(())),
             max_identifier=100_000,
         )
         sub_operations = SubOperations(
