@@ -44,7 +44,8 @@ def taking(reports: Reports) -> list[tuple[Any, Callable[[evt.Event], tuple[int,
 def ask(
     isocenter: Isocenter, series: Series, reports: Reports, *, title: str = "TESTER", wait: bool
 ) -> str:
-    """The transaction of a request to commit to a series."""
+    """The transaction of a request to commit to a series. Whoever does not wait takes no result on
+    this association."""
     asked = Dataset()
     asked.TransactionUID = generate_uid()
     asked.ReferencedSOPSequence = []
@@ -54,8 +55,9 @@ def ask(
         asked.ReferencedSOPSequence.append(item)
     ae = AE(title)
     ae.add_requested_context(StorageCommitmentPushModel)
+    handlers = taking(reports) if wait else []
     association = ae.associate(
-        isocenter.host, isocenter.dicom_port, ae_title="ISOCENTER", evt_handlers=taking(reports)
+        isocenter.host, isocenter.dicom_port, ae_title="ISOCENTER", evt_handlers=handlers
     )
     assert association.is_established
     try:

@@ -179,24 +179,19 @@ def send(
         ),
     ],
     calling: Annotated[str, typer.Option(help="Our AE title, for C-STORE.")] = "ISOCENTER-SEND",
-    parallel: Annotated[
-        int, typer.Option(min=1, max=32, help="Associations or requests at the same time.")
-    ] = 1,
+    parallel: Annotated[int, typer.Option(min=1, max=32, help="Associations or requests.")] = 1,
     commit: Annotated[
         bool, typer.Option("--commit", help="Ask the peer to commit to keeping what it took.")
     ] = False,
-    commit_seconds: Annotated[
-        float, typer.Option(min=1, help="How long to wait for its answer to that.")
-    ] = 120,
+    commit_seconds: Annotated[float, typer.Option(min=1, help="Wait for that so long.")] = 120,
 ) -> None:
     """Send files to any peer, over C-STORE or STOW-RS."""
     from isocenter.cli.send import send as run_send
 
     quiet("text")
-    wait = commit_seconds if commit else 0
-    raise typer.Exit(
-        run_async(run_send(paths, to, calling=calling, parallel=parallel, commit=wait))
-    )
+    seconds = commit_seconds if commit else 0
+    sending = run_send(paths, to, calling=calling, parallel=parallel, commit=seconds)
+    raise typer.Exit(run_async(sending))
 
 
 @app.command("import", rich_help_panel=MOVE)
