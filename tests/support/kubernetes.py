@@ -46,6 +46,16 @@ def run(*command: str, text: str | None = None, seconds: float = 300) -> str:
     return done.stdout
 
 
+def fullest_disk() -> float:
+    """How full the disk of the nodes is that has least room, as their kubelets tell: 0 to 1."""
+    full = 0.0
+    for node in json.loads(run("kubectl", "get", "nodes", "-o", "json"))["items"]:
+        path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
+        disk = json.loads(run("kubectl", "get", "--raw", path))["node"]["fs"]
+        full = max(full, 1 - disk["availableBytes"] / disk["capacityBytes"])
+    return full
+
+
 class Namespace:
     """A namespace that admits only pods of the profile `restricted`."""
 
