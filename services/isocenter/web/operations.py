@@ -100,7 +100,8 @@ _ORDERBY = (
 )
 _OTHER_KEYS = Parameter(
     "attributes",
-    "other attributes by keyword or tag: answered with, not matched, as a Warning field says",
+    "other attributes by keyword or tag: matched if the settings make them searchable; if not, they"
+    " are answered with, as a Warning field says",
     {"type": "object", "additionalProperties": {"type": "string"}},
     others=True,
 )
