@@ -113,6 +113,14 @@ class RawPeer:
         async with asyncio.timeout(10):
             return await self._reader.read()
 
+    def stop_reading(self) -> None:
+        """Let what comes pile up in the socket."""
+        self._writer.transport.pause_reading()
+
+    def end(self) -> None:
+        """Say that nothing more comes from here."""
+        self._writer.write_eof()
+
     def close(self) -> None:
         self._writer.close()
 

@@ -15,7 +15,7 @@ from typing import Any
 from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
-from isocenter.dimse.contexts import PresentationContext, Rejected, UserIdentity
+from isocenter.dimse.contexts import PresentationContext, UserIdentity
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.messages import (
@@ -169,18 +169,6 @@ class Association(Operations):
     def connected(self) -> None:
         """The transport connection is open."""
 
-    def associate_indication(self, body: bytes) -> None:
-        """Only acceptors take it."""
-        raise NotImplementedError
-
-    def associate_confirmation(self, body: bytes) -> None:
-        """Only requestors take it."""
-        raise NotImplementedError
-
-    def rejected(self, rejection: Rejected) -> None:
-        """Only requestors take it."""
-        raise NotImplementedError
-
     def data_indication(self, context_id: int, control: int, fragment: memoryview) -> None:
         """Part of a message."""
         try:
@@ -221,6 +209,10 @@ class Association(Operations):
             return
         self.fail_operation(AssociationAborted(f"{self.peer_host} releases the association"))
         self._release_wanted = True
+        self._release_if_idle()
+
+    def release_confirmation(self) -> None:
+        """The peer released; if it wanted to at the same time, it waits for our response."""
         self._release_if_idle()
 
     def aborted(self, error: AssociationAborted) -> None:

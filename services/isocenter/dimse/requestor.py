@@ -13,7 +13,8 @@ from isocenter.dimse.association import MAX_BUFFERED_BYTES, Association, Handler
 from isocenter.dimse.contexts import ProposedContext, Rejected
 from isocenter.dimse.errors import AssociationAborted, AssociationRejected, ConnectionFailed
 from isocenter.dimse.limits import Timeouts
-from isocenter.dimse.upper_layer import UpperLayer, new_buffer
+from isocenter.dimse.sides import RequestorLayer
+from isocenter.dimse.upper_layer import new_buffer
 
 __all__ = [
     "AssociationAborted",
@@ -93,9 +94,8 @@ async def associate(
         timeouts=timeouts,
         request=request,
     )
-    layer = UpperLayer(
+    layer = RequestorLayer(
         association,
-        acceptor=False,
         timeouts=timeouts,
         max_length=max_pdu,
         buffer=new_buffer(),
@@ -126,7 +126,7 @@ async def _outcome(association: _Requested, timeouts: Timeouts, peer: str) -> Re
 
 
 async def _connect(
-    layer: UpperLayer,
+    layer: RequestorLayer,
     host: str,
     port: int,
     timeouts: Timeouts,
@@ -134,6 +134,7 @@ async def _connect(
     peer: str,
 ) -> None:
     loop = asyncio.get_running_loop()
+    layer.associate_request()
     try:
         async with asyncio.timeout(timeouts.connect):
             await loop.create_connection(lambda: layer, host, port, ssl=tls)

@@ -23,7 +23,8 @@ from isocenter.dimse.contexts import (
 )
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.ports import Contexts, Port
-from isocenter.dimse.upper_layer import UpperLayer, new_buffer
+from isocenter.dimse.sides import AcceptorLayer
+from isocenter.dimse.upper_layer import new_buffer
 from isocenter.runtime.addresses import Address, Networks
 
 __all__ = [
@@ -230,11 +231,10 @@ class Server:
         open_now = len(self.connections) + sum(port.opening for port in self._ports)
         return open_now < self._listener.max_associations + _MAX_UNASSOCIATED
 
-    def _layer(self, caller: Address) -> UpperLayer:
+    def _layer(self, caller: Address) -> AcceptorLayer:
         association = _Accepted(self, self._listener, self._handlers)
-        layer = UpperLayer(
+        layer = AcceptorLayer(
             association,
-            acceptor=True,
             timeouts=self._listener.timeouts,
             max_length=self._listener.max_pdu,
             buffer=self._buffer,

@@ -15,24 +15,16 @@ class ServiceUser(Protocol):
         """The transport connection is open."""
         ...
 
-    def associate_indication(self, body: bytes) -> None:
-        """A-ASSOCIATE-RQ; answer with `accept` or `reject`. May raise `MalformedPdu`."""
-        ...
-
-    def associate_confirmation(self, body: bytes) -> None:
-        """A-ASSOCIATE-AC. May raise `MalformedPdu`."""
-        ...
-
-    def rejected(self, rejection: Rejected) -> None:
-        """A-ASSOCIATE-RJ."""
-        ...
-
     def data_indication(self, context_id: int, control: int, fragment: memoryview) -> None:
         """A fragment, valid during the call. May raise `MalformedPdu`."""
         ...
 
     def release_indication(self) -> None:
         """The peer wants to release; answer with `release_response`."""
+        ...
+
+    def release_confirmation(self) -> None:
+        """The peer answers our release. Where both asked for it, our answer is still to come."""
         ...
 
     def aborted(self, error: AssociationAborted) -> None:
@@ -54,4 +46,24 @@ class ServiceUser(Protocol):
 
     def awaits_peer(self) -> bool:
         """Whether it is the peer's turn, so that its silence counts."""
+        ...
+
+
+class AcceptingUser(ServiceUser, Protocol):
+    """Of an association that the peer requests."""
+
+    def associate_indication(self, body: bytes) -> None:
+        """A-ASSOCIATE-RQ; answer with `accept` or `reject`. May raise `MalformedPdu`."""
+        ...
+
+
+class RequestingUser(ServiceUser, Protocol):
+    """Of an association that we request."""
+
+    def associate_confirmation(self, body: bytes) -> None:
+        """A-ASSOCIATE-AC. May raise `MalformedPdu`."""
+        ...
+
+    def rejected(self, rejection: Rejected) -> None:
+        """A-ASSOCIATE-RJ."""
         ...

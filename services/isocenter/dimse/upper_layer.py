@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import ClassVar, cast
 
 from isocenter.core.ports import Buffer
 from isocenter.dimse.contexts import Rejected
@@ -48,8 +48,9 @@ _EVENTS = {
     PduType.A_RELEASE_RP: Event.EVT13,
     PduType.A_ABORT: Event.EVT16,
 }
+_UNEXPECTED = (AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU)
 _UNSPECIFIED = (AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED)
-_DATA_ACTIONS = frozenset({Action.DT2, Action.AR6})
+_RECEIVING = frozenset({State.STA6, State.STA7})
 _ENDED = frozenset({State.STA1, State.STA13})
 
 
@@ -59,25 +60,25 @@ def new_buffer() -> memoryview:
 
 
 class UpperLayer(asyncio.BufferedProtocol):
-    """One transport connection."""
+    """One transport connection; `sides` has what only an acceptor or only a requestor does."""
+
+    # What an open transport connection is to this side, and its state in a release collision.
+    _opened: ClassVar[Event]
+    _collision: ClassVar[State]
 
     def __init__(
         self,
         user: ServiceUser,
         *,
-        acceptor: bool,
         timeouts: Timeouts,
         max_length: int,
         buffer: memoryview,
-        request: bytes = b"",
         peer: Address | None = None,
     ) -> None:
         """`peer`: who that is, if not whoever the transport connection is with."""
         self._user = user
-        self._acceptor = acceptor
         self._timeouts = timeouts
         self._buffer = buffer
-        self._request = request  # the A-ASSOCIATE-RQ of a requestor
         self._framer = Framer(self, max_length)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -87,6 +88,7 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ended = False
+        self._abort_sent = False
         self._state = State.STA1
         self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
         self._requested_abort: tuple[int, int] | None = None
@@ -98,28 +100,21 @@ class UpperLayer(asyncio.BufferedProtocol):
     def _table(self) -> dict[Action, Callable[[bytes], None]]:
         """What is done for each action, with the body of the PDU or the PDU to send."""
         return {
-            Action.AE2: lambda _: self._write(self._request),
-            Action.AE3: self._user.associate_confirmation,
-            Action.AE4: self._ae4,
-            Action.AE5: lambda _: self._start_artim(),
-            Action.AE6: self._ae6,
-            Action.AE7: self._write,
-            Action.AE8: self._send_last,
             Action.AR1: lambda _: self._write(RELEASE_RQ),
             Action.AR2: lambda _: self._user.release_indication(),
-            Action.AR3: lambda _: self._close(),
+            Action.AR3: lambda _: self._ar3(),
             Action.AR4: lambda _: self._send_last(RELEASE_RP),
             Action.AR5: lambda _: self._stop_timers(),
             Action.AR8: lambda _: self._ar8(),
             Action.AR9: lambda _: self._write(RELEASE_RP),
-            Action.AR10: lambda _: self._user.release_indication(),
+            Action.AR10: lambda _: self._user.release_confirmation(),
             Action.AA1: lambda _: self._aa1(),
             Action.AA2: lambda _: self._close(),
             Action.AA3: self._aa3,
             Action.AA4: lambda _: self._aborted("the connection was lost"),
             Action.AA5: lambda _: self._stop_timers(),
             Action.AA7: lambda _: self._send_abort(*self._reason),
-            Action.AA8: self._aa8,
+            Action.AA8: lambda _: self._aa8(),
         }
 
     # --- asyncio ---------------------------------------------------------------------------------
@@ -139,11 +134,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         self.last_read = self._active = self._loop.time()
         self._network = self._loop.call_later(self._timeouts.network, self._watch)
         self._user.connected()
-        if self._acceptor:
-            self._fire(Event.EVT5)
-        else:
-            self._state = State.STA4
-            self._fire(Event.EVT2)
+        if self._fire(self._opened) is None:  # aborted before the connection was open
+            self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The shared buffer: `buffer_updated` follows before any other connection reads."""
@@ -156,14 +148,13 @@ class UpperLayer(asyncio.BufferedProtocol):
         try:
             self._framer.feed(self._buffer[:nbytes])
         except MalformedPdu as error:
-            self._framer.stopped = True
-            log.warning("malformed PDU", extra={"peer": self.peer[0], "problem": error.message})
-            self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason(error.reason))
-            self._fire(Event.EVT19)
+            self._framer.stopped = True  # where the next PDU begins is not known
+            self._malformed(error)
         self._acknowledge()
 
     def eof_received(self) -> bool:
         """The peer sends nothing more: it is gone."""
+        self._close()
         return False
 
     def pause_writing(self) -> None:
@@ -189,18 +180,30 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def pdu_received(self, kind: PduType, body: bytes) -> None:
         """A whole PDU other than P-DATA-TF."""
-        self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU)
-        self._fire(_EVENTS[kind], body)
+        self._reason = _UNEXPECTED
+        try:
+            self._fire(_EVENTS[kind], body)
+        except MalformedPdu as error:
+            self._malformed(error)
 
     def data_begins(self) -> None:
         """A P-DATA-TF PDU begins."""
-        self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU)
-        if self._fire(Event.EVT10) not in _DATA_ACTIONS:
-            self._framer.stopped = True
+        self._reason = _UNEXPECTED
+        self._fire(Event.EVT10)
 
     def fragment_received(self, context_id: int, control: int, fragment: memoryview) -> None:
-        """Some bytes of a PDV."""
-        self._user.data_indication(context_id, control, fragment)
+        """Some bytes of a PDV. Those of a PDU that is not expected are passed over."""
+        if self._state not in _RECEIVING:
+            return
+        try:
+            self._user.data_indication(context_id, control, fragment)
+        except MalformedPdu as error:
+            self._malformed(error)
+
+    def _malformed(self, error: MalformedPdu) -> None:
+        log.warning("malformed PDU", extra={"peer": self.peer[0], "problem": error.message})
+        self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason(error.reason))
+        self._fire(Event.EVT19)
 
     # --- primitives of the service user ----------------------------------------------------------
 
@@ -245,24 +248,21 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def release_request(self) -> None:
         """A-RELEASE request; nothing happens without an established association."""
-        if self._state is State.STA6:
-            self._fire(Event.EVT11)
+        self._fire(Event.EVT11)
 
     def release_response(self) -> None:
         """A-RELEASE response; nothing happens if none is asked for."""
-        if (Event.EVT14, self._state) in TRANSITIONS:
-            self._fire(Event.EVT14)
+        self._fire(Event.EVT14)
 
     def abort(self, source: int, reason: int, why: str) -> None:
         """A-ABORT request; nothing happens without an association."""
         if (Event.EVT15, self._state) in TRANSITIONS:
             log.warning("association aborted", extra={"peer": self.peer[0], "problem": why})
-            self._framer.stopped = True
             self._requested_abort = (source, reason)
-            self._fire(Event.EVT15)
             self._user.aborted(
                 AssociationAborted(f"the association with {self.peer[0]} was aborted: {why}")
             )
+            self._fire(Event.EVT15)
 
     def close(self) -> None:
         """Close the transport connection at once, whatever is under way."""
@@ -296,19 +296,13 @@ class UpperLayer(asyncio.BufferedProtocol):
             self._user.ended()
         return action
 
-    def _ae4(self, body: bytes) -> None:
-        self._user.rejected(Rejected(body[1], body[2], body[3]))
+    def _ar3(self) -> None:
+        self._user.release_confirmation()
         self._close()
 
-    def _ae6(self, body: bytes) -> None:
-        self._stop_artim()
-        self._user.associate_indication(body)
-
     def _ar8(self) -> None:
-        if self._acceptor:
-            self._state = State.STA10
-        else:
-            self._user.release_indication()
+        self._state = self._collision
+        self._user.release_indication()
 
     def _aa1(self) -> None:
         if self._requested_abort is None:
@@ -321,9 +315,7 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._aborted(f"the peer aborts, source {source}, reason {reason}")
         self._close()
 
-    def _aa8(self, body: bytes) -> None:
-        del body
-        self._framer.stopped = True
+    def _aa8(self) -> None:
         self._send_abort(*self._reason)
         self._start_artim()
         self._aborted(f"a protocol error of the peer, reason {self._reason[1]}")
@@ -333,8 +325,10 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._user.aborted(AssociationAborted(f"the association with {self.peer[0]} ended: {why}"))
 
     def _send_abort(self, source: int, reason: int) -> None:
-        self._write(abort_pdu(source, reason))
-        self._half_close()
+        if not self._abort_sent:  # our direction is closed after the first
+            self._abort_sent = True
+            self._write(abort_pdu(source, reason))
+            self._half_close()
 
     def _send_last(self, pdu: bytes) -> None:
         self._write(pdu)
@@ -361,9 +355,14 @@ class UpperLayer(asyncio.BufferedProtocol):
                 self._transport.write_eof()
 
     def _close(self) -> None:
+        """Nothing is left to be said. A transport that waits for a peer to read what was said
+        before would wait for ever."""
         self._stop_timers()
         if self._transport is not None:
-            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
+            else:
+                self._transport.close()
 
     # --- timers ----------------------------------------------------------------------------------
 

@@ -28,12 +28,13 @@ class Admissions:
 
     def __call__(self, offer: AssociationOffer) -> Admission:
         """Reject callers that may not call; accept what is supported of what is proposed."""
-        if offer.called_ae_title not in self._settings.called_ae_titles:
-            return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
+        # The caller first: strangers do not find out our AE titles by trying them.
         if not self._callers.may_call(offer.calling_ae_title, offer.peer_host):
             return self._reject(
                 offer, CALLING_AE_TITLE_NOT_RECOGNIZED, "caller not in gateway.known_aes"
             )
+        if offer.called_ae_title not in self._settings.called_ae_titles:
+            return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
         unknown = self._settings.accept_unknown_sop_classes
         accepted: dict[str, dict[str, None]] = {}
         for context in offer.contexts:

@@ -298,3 +298,30 @@ async def test_both_sides_may_release_at_once():
         await asyncio.gather(association.release(), other.release())
         assert association.closed.is_set()
         assert other.closed.is_set()
+
+
+async def test_both_sides_release_at_once_without_an_abort(caplog: pytest.LogCaptureFixture):
+    async with port() as server:
+        ours = await _associate(server.port)
+        (theirs,) = server.established
+        await asyncio.gather(ours.release(), theirs.release())
+        assert ours.closed.is_set()
+        assert theirs.closed.is_set()
+        await asyncio.wait_for(theirs.disconnect.wait(), 5)
+    assert not [record for record in caplog.records if "abort" in record.message]
+
+
+async def test_what_waits_learns_that_we_aborted():
+    asked = asyncio.Event()
+
+    async def silent(request: Request) -> None:
+        asked.set()
+        await request.cancelled.wait()
+
+    async with port({CommandField.C_ECHO: silent}) as server:
+        association = await _associate(server.port)
+        echo = asyncio.create_task(association.c_echo())
+        await asyncio.wait_for(asked.wait(), 5)
+        await association.abort()
+        with pytest.raises(AssociationAborted, match="aborted locally"):
+            await echo
