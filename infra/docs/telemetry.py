@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tables import table
 
-from isocenter.runtime.instruments import METRICS, SPANS
+from isocenter.runtime.instruments import METRICS
+from isocenter.runtime.spans import SPANS
 
 INTRODUCTION = Path(__file__).with_name("telemetry.md")
 

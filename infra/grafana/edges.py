@@ -13,15 +13,19 @@ from panels import (
     slowest,
     spread,
 )
-from promql import total
+from promql import or_zero, total
 
 from isocenter.runtime.instruments import (
     ASSOCIATIONS,
     ASSOCIATIONS_OPEN,
     DIMSE_DURATION,
     HTTP_DURATION,
+    MOVES_ACTIVE,
+    MOVES_WAITING,
     RETRIEVE_BYTES,
+    RETRIEVE_FAILURES,
     RETRIEVE_INSTANCES,
+    RETRIEVE_RETRIES,
     RPC_CLIENT_DURATION,
     RPC_SERVER_DURATION,
     STORE_INSTANCES,
@@ -72,6 +76,36 @@ GATEWAY = Dashboard(
                     _DIMSE,
                     by=("ae",),
                     unit=BYTES_PER_SECOND,
+                ),
+            ),
+        ),
+        Row(
+            "C-MOVE destinations",
+            (
+                Panel(
+                    "C-MOVEs waiting",
+                    "Until fewer are under way to their destination, by destination.",
+                    COUNT,
+                    (Query(or_zero(total(MOVES_WAITING, by=("ae",))), "{{ae}}"),),
+                ),
+                Panel(
+                    "C-MOVEs under way",
+                    "By destination.",
+                    COUNT,
+                    (Query(or_zero(total(MOVES_ACTIVE, by=("ae",))), "{{ae}}"),),
+                ),
+                failures(
+                    "Tried again",
+                    "Sub-operations for which the association was lost, or the destination was out "
+                    "of resources.",
+                    RETRIEVE_RETRIES,
+                    by=("ae",),
+                ),
+                failures(
+                    "Not delivered",
+                    "Sub-operations of C-MOVE and C-GET that failed for good, by receiver.",
+                    RETRIEVE_FAILURES,
+                    by=("ae",),
                 ),
             ),
         ),

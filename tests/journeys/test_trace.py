@@ -10,7 +10,8 @@ from pathlib import Path
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage
 
-from isocenter.runtime.instruments import METRICS, SPANS
+from isocenter.runtime.instruments import METRICS
+from isocenter.runtime.spans import SPANS
 from support.datasets import ct_image
 from support.harness import Isocenter, running, wait_until
 from support.otlp_receiver import Receiver, Span, receiving
@@ -39,10 +40,14 @@ NOT_MEASURED = {
     "isocenter.fill.remaining",
     "isocenter.log.dead_letters",
     "isocenter.log.skipped",
+    "isocenter.moves.active",
+    "isocenter.moves.waiting",
     "isocenter.outbox.kept",
     "isocenter.outbox.relayed",
     "isocenter.retrieve.bytes",
+    "isocenter.retrieve.failures",
     "isocenter.retrieve.instances",
+    "isocenter.retrieve.retries",
     "isocenter.sweep.objects",
     "isocenter.transcoding.duration",
 }

@@ -6,6 +6,7 @@ from isocenter.core.errors import Refused, Unavailable, Unprocessable
 
 # PS3.8 table 9-21.
 REJECT_RESULTS = {1: "permanently", 2: "for now"}
+_TRANSIENT = 2
 REJECT_REASONS = {
     (1, 1): "no reason given",
     (1, 2): "application context name not supported",
@@ -29,6 +30,7 @@ class AssociationRejected(Refused):
             fix="check the AE titles on both sides",
         )
         self.result = result
+        self.transient = result == _TRANSIENT
         self.source = source
         self.reason = reason
 

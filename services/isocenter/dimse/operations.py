@@ -325,10 +325,12 @@ class Operations(ABC):
     async def _wait(self, operation: _Operation) -> tuple[Command, DataStream] | AssociationAborted:
         limit = self._timeouts.dimse
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, unsent = loop.time(), self._layer.unsent
         while not operation.answers:
             # A C-GET is not late while its sub-operations are coming in.
             left = max(began, self._layer.last_read) + limit - loop.time()
+            if left <= 0 and self._layer.unsent < unsent:  # nor a peer that still reads the request
+                began, unsent, left = loop.time(), self._layer.unsent, limit
             if left <= 0:
                 self._layer.abort(
                     AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "no response in time"

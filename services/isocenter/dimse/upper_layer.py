@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import ClassVar, cast
 
 from isocenter.core.ports import Buffer
+from isocenter.dimse import sockets
 from isocenter.dimse.contexts import Rejected
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 READ_BUFFER = 256 * 1024
 _WRITE_HIGH = 512 * 1024
 _WRITE_LOW = 128 * 1024
-# Linux only: acknowledge at once, or a peer with Nagle's algorithm waits 40 ms for us.
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 _EVENTS = {
     PduType.A_ASSOCIATE_AC: Event.EVT3,
@@ -123,10 +122,7 @@ class UpperLayer(asyncio.BufferedProtocol):
         """The transport connection is open."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_WRITE_HIGH, _WRITE_LOW)
-        if (transport_socket := self._transport.get_extra_info("socket")) is not None:
-            # The transport's own stand-in builds a socket for every call. Detached at the end.
-            self._socket = socket.socket(fileno=transport_socket.fileno())
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sockets.socket_of(self._transport)
         if not self.peer[0]:
             address = self._transport.get_extra_info("peername") or self.peer
             self.peer = (str(address[0]), int(address[1]))
@@ -233,18 +229,23 @@ class UpperLayer(asyncio.BufferedProtocol):
             self._active = self._loop.time()
             self._transport.writelines(pdus)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were sent and that the peer's host does not have yet."""
+        return sockets.unsent(self._transport, self._socket) if self._transport is not None else 0
+
     async def drained(self) -> None:
         """Wait until the peer has taken most of what was sent; a peer that reads nothing within
         the network timeout is aborted. Raises `AssociationAborted`."""
-        if self._writable.is_set():
-            return
-        try:
-            async with asyncio.timeout(self._timeouts.network):
-                await self._writable.wait()
-        except TimeoutError:
-            self.abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "it reads nothing")
-            if self._transport is not None:
-                self._transport.abort()
+        while not self._writable.is_set():
+            before = self.unsent
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timeouts.network):
+                    await self._writable.wait()
+            if not self._writable.is_set() and self.unsent >= before:
+                self.abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED, "it reads nothing")
+                self.close()
+                return
 
     def release_request(self) -> None:
         """A-RELEASE request; nothing happens without an established association."""
@@ -339,8 +340,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         """Let a peer with Nagle's algorithm go on; a complete message is acknowledged by our
         answer."""
         waiting = self._user.incomplete or not self._framer.between
-        if waiting and self._socket is not None and _QUICKACK is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if waiting and self._socket is not None:
+            sockets.acknowledge(self._socket)
 
     def _write(self, data: Buffer) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -7,16 +7,20 @@ import logging
 from isocenter.core.errors import IsocenterError
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.dimse.messages import Request
-from isocenter.gateway.statuses import Service, failure
+from isocenter.gateway.statuses import CANCELLED, Service, failure
 
 log = logging.getLogger(__name__)
 
 
 async def refuse(request: Request, service: Service, error: IsocenterError) -> None:
-    """Answer with the error's status in this service; a requester that is gone gets none."""
+    """Answer with the error's status in this service; a requester that is gone gets none, one that
+    cancelled knows why."""
     if isinstance(error, AssociationAborted):
         raise error
     answer = failure(service, error)
+    if answer.status == CANCELLED:
+        await request.respond(CANCELLED)
+        return
     log.warning(
         "request failed",
         extra={

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from isocenter.core.apis import Query
@@ -11,14 +9,15 @@ from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
-from isocenter.core.ports import Match
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.cancelling import cancelled, unless_cancelled
 from isocenter.gateway.contexts import MODELS
 from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.streams import generator
 
 
 class CFind:
@@ -49,12 +48,11 @@ class CFind:
             syntax = request.context.transfer_syntax
             identifier = read(data, syntax, levels, self._attributes)
             await self._record(request, identifier)
-            await self._answer(request, identifier)
+            await unless_cancelled(request, self._answer(request, identifier))
         except IsocenterError as error:
             await refuse(request, statuses.Service.FIND, error)
         else:
-            cancelled = request.cancelled.is_set()
-            await request.respond(statuses.CANCELLED if cancelled else statuses.SUCCESS)
+            await request.respond(statuses.SUCCESS)
 
     async def _record(self, request: Request, identifier: Identifier) -> None:
         """The audit trail knows of the search before the requester knows of an answer."""
@@ -76,39 +74,14 @@ class CFind:
         if identifier.unsupported or await self._unfilled(identifier):
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
         syntax = request.context.transfer_syntax
-        found = until(request.cancelled, self._query.search(identifier.search()))
-        async with aclosing(found) as batches:
+        async with aclosing(generator(self._query.search(identifier.search()))) as batches:
             async for batch in batches:
                 for match in batch:
                     if request.cancelled.is_set():
-                        return
+                        raise cancelled()
                     answer = identifier.answer(match.attributes, self._ae_title)
                     await request.respond(status, data_set=write(answer, syntax))
 
     async def _unfilled(self, identifier: Identifier) -> bool:
         added = identifier.added
         return bool(added and added & (await self._query.unfilled()).keys())
-
-
-async def until(
-    cancelled: asyncio.Event, batches: AsyncIterator[Sequence[Match]]
-) -> AsyncGenerator[Sequence[Match], None]:
-    """The batches until the event is set, also while one is being waited for."""
-    stop = asyncio.ensure_future(cancelled.wait())
-    try:
-        while True:
-            coming = asyncio.ensure_future(anext(batches, None))
-            try:
-                await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait({coming})
-            if stop.done() or (batch := coming.result()) is None:
-                return
-            yield batch
-    finally:
-        stop.cancel()
-        close = getattr(batches, "aclose", None)
-        if close is not None:
-            await close()

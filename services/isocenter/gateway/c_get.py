@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Sequence
+
+from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
+from isocenter.core.ports import Buffer
 from isocenter.dimse.association import Association
+from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.cancelling import unless_cancelled
 from isocenter.gateway.retrieval import Retrieval
-from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
+from isocenter.gateway.suboperations import Contexts, SubOperations
 
 
 class RequesterRoute:
     """The association that the C-GET came on; the requester took the role of storage SCP where
     it wants objects (PS3.7 D.3.3.4)."""
 
-    originator: Originator | None = None
+    pauses: Sequence[float] = ()  # the requester sees what failed, and can ask again
+    breakable = False  # the final response needs it
 
-    def __init__(self, association: Association) -> None:
-        self._association = association
-        self.receiver = association.calling_ae_title
+    def __init__(self, request: Request) -> None:
+        self._association = request.association
+        self.receiver = request.association.calling_ae_title
         self._contexts: Contexts = {
             (context.abstract_syntax, context.transfer_syntax): context
-            for context in association.contexts.values()
+            for context in request.association.contexts.values()
             if context.scu
         }
 
@@ -38,6 +45,25 @@ class RequesterRoute:
         """Those in which we are the SCU."""
         return self._contexts
 
+    async def store(
+        self,
+        context: PresentationContext,
+        stored: StoredInstance,
+        data: Buffer | AsyncIterable[Buffer],
+        priority: int,
+    ) -> int:
+        """See `Route`."""
+        response = await self._association.c_store(
+            context, stored.sop_class, stored.name.instance, data, priority=priority
+        )
+        return response.status
+
+    async def break_off(self) -> None:
+        """Not ours to end."""
+
+    async def close(self) -> None:
+        """Not ours to release."""
+
 
 class CGet:
     """The retrieve SCP that delivers to the requester."""
@@ -49,10 +75,9 @@ class CGet:
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
         try:
-            plan = await self._retrieval.plan(request)
+            plan = await unless_cancelled(request, self._retrieval.plan(request))
             await self._retrieval.record(AuditAction.RETRIEVE, request, plan)
         except IsocenterError as error:
             await refuse(request, statuses.Service.GET, error)
             return
-        route = RequesterRoute(request.association)
-        await self._sub_operations.perform(request, plan.instances, route)
+        await self._sub_operations.perform(request, plan.instances, [RequesterRoute(request)])

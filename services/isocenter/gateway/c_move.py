@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import AsyncIterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
+from isocenter.core.ports import Buffer
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
-from isocenter.dimse.contexts import ProposedContext
+from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.messages import Request
 from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.cancelling import unless_cancelled
+from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
+from isocenter.gateway.suboperations import Contexts, SubOperations
 from isocenter.runtime.aes import Directory, KnownAE
 
 log = logging.getLogger(__name__)
 
-MAX_LOSSES = 3  # associations that the destination may lose before the rest is given up
+# Seconds before what failed for a reason that may pass is tried again, and again.
+PAUSES = (1.0, 2.0, 4.0)
+# What is worth another association: fewer are sent before it is established.
+INSTANCES_PER_ASSOCIATION = 4
 # What every storage SCP takes, or nearly every one; proposed beside what is stored.
 _FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """The C-MOVE that a C-STORE is part of (PS3.7 9.1.1.1.10, 9.1.1.1.11)."""
+
+    ae_title: str
+    message_id: int
 
 
 class DestinationRoute:
     """Associations to a C-MOVE destination, one after another, each with the presentation
     contexts that the next instances need."""
+
+    breakable = True
 
     def __init__(
         self,
@@ -41,7 +60,8 @@ class DestinationRoute:
         transcoding: Transcoding,
         originator: Originator,
     ) -> None:
-        self.originator: Originator | None = originator
+        self.pauses: Sequence[float] = PAUSES
+        self._originator = originator
         self._destination = destination
         self.receiver = destination.title
         self._instances = instances
@@ -50,17 +70,12 @@ class DestinationRoute:
         self._association: Association | None = None
         self._contexts: Contexts = {}
         self._until = 0  # position of the first instance that was not planned for
-        self._losses = 0
 
     async def association(self, position: int) -> Association:
         """The present one as long as it lasts and suits the instance, or else a new one."""
         current = self._association
         if current is not None and not current.closed.is_set() and position < self._until:
             return current
-        if current is not None and current.closed.is_set():
-            self._losses += 1
-            if self._losses > MAX_LOSSES:
-                raise Unavailable(f"{self._destination.title} keeps ending the association")
         await self.close()
         self._association = await self._associate(position)
         self._contexts = {
@@ -73,11 +88,43 @@ class DestinationRoute:
         """Those that the destination accepted."""
         return self._contexts
 
-    async def close(self) -> None:
-        """Release the association, if there is one."""
+    async def store(
+        self,
+        context: PresentationContext,
+        stored: StoredInstance,
+        data: Buffer | AsyncIterable[Buffer],
+        priority: int,
+    ) -> int:
+        """See `Route`."""
+        if self._association is None:
+            raise Unavailable(f"there is no association with {self.receiver}")
+        response = await self._association.c_store(
+            context,
+            stored.sop_class,
+            stored.name.instance,
+            data,
+            priority=priority,
+            move_originator=self._originator.ae_title,
+            move_originator_message_id=self._originator.message_id,
+        )
+        return response.status
+
+    async def break_off(self) -> None:
+        """Abort the association, if there is one; nothing that was not sent yet is kept."""
         current, self._association = self._association, None
         if current is not None:
-            await current.release()
+            await current.abort()
+            await current.abandon()
+
+    async def close(self) -> None:
+        """Release the association, if there is one."""
+        try:
+            if self._association is not None:
+                await self._association.release()
+        except asyncio.CancelledError:
+            await self.break_off()
+            raise
+        self._association = None
 
     async def _associate(self, position: int) -> Association:
         proposed: dict[tuple[str, str], None] = {}
@@ -117,12 +164,14 @@ class CMove:
         transcoding: Transcoding,
         settings: GatewaySettings,
         directory: Directory,
+        destinations: Destinations,
     ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
         self._transcoding = transcoding
         self._settings = settings
         self._directory = directory
+        self._destinations = destinations
 
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
@@ -132,24 +181,34 @@ class CMove:
             if destination is None or not destination.port:
                 await self._unknown(request, title)
                 return
-            plan = await self._retrieval.plan(request)
+            plan = await unless_cancelled(request, self._retrieval.plan(request))
             await self._retrieval.record(
                 AuditAction.EXPORT, request, plan, destination=destination.title
             )
         except IsocenterError as error:
             await refuse(request, statuses.Service.MOVE, error)
             return
-        route = DestinationRoute(
-            destination,
-            plan.instances,
-            settings=self._settings,
-            transcoding=self._transcoding,
-            originator=Originator(request.association.calling_ae_title, request.command.message_id),
+        turn = self._destinations.queue(destination).turn(
+            destination.move_requests, request.command.priority
         )
-        try:
-            await self._sub_operations.perform(request, plan.instances, route)
-        finally:
-            await route.close()
+        routes = self._routes(request, destination, plan.instances)
+        await self._sub_operations.perform(request, plan.instances, routes, turn)
+
+    def _routes(
+        self, request: Request, destination: KnownAE, instances: Sequence[StoredInstance]
+    ) -> list[DestinationRoute]:
+        worth = math.ceil(len(instances) / INSTANCES_PER_ASSOCIATION)
+        originator = Originator(request.association.calling_ae_title, request.command.message_id)
+        return [
+            DestinationRoute(
+                destination,
+                instances,
+                settings=self._settings,
+                transcoding=self._transcoding,
+                originator=originator,
+            )
+            for _ in range(min(destination.move_associations, worth))
+        ]
 
     async def _unknown(self, request: Request, title: str) -> None:
         log.warning(

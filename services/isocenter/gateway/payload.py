@@ -74,23 +74,31 @@ class ReadAhead:
         self._ahead = 0  # bytes begun and not taken
 
     async def take(self, position: int) -> Payload:
-        """The payload at a position of the list, which grows from call to call. The caller
-        closes it."""
-        while self._begun and (passed := next(iter(self._begun))) < position:
-            await self._drop(passed)
-        self._next = max(self._next, position)
+        """The payload at a position of the list; the ones after it are begun. Positions grow from
+        call to call, but for what is taken once more. The caller closes it."""
+        if position not in self._begun:
+            self._begin(position)
+        self._next = max(self._next, position + 1)
         while self._next < len(self._instances) and self._may_begin(position):
-            instance = self._instances[self._next]
-            data = self._storage.data_set(instance)
-            self._begun[self._next] = asyncio.create_task(Payload.begin(data))
-            self._ahead += instance.size
+            self._begin(self._next)
             self._next += 1
         return await self._pop(position)
+
+    async def skip(self, position: int) -> None:
+        """This one will not be taken."""
+        if position in self._begun:
+            await self._drop(position)
 
     async def close(self) -> None:
         """Drop what was begun and not asked for."""
         for position in list(self._begun):
             await self._drop(position)
+
+    def _begin(self, position: int) -> None:
+        instance = self._instances[position]
+        data = self._storage.data_set(instance)
+        self._begun[position] = asyncio.create_task(Payload.begin(data))
+        self._ahead += instance.size
 
     def _may_begin(self, position: int) -> bool:
         if self._next <= position + 1:  # it itself and the next one, whatever their size

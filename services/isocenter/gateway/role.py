@@ -19,6 +19,7 @@ from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
+from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
@@ -140,6 +141,7 @@ async def build(env: Env) -> GatewayRole:
             transcoding=transcoding,
             settings=settings,
             directory=directory,
+            destinations=Destinations(env.telemetry),
         ),
         CommandField.N_ACTION: NAction(
             custody=commitments, callers=callers, max_identifier=settings.max_identifier

@@ -115,6 +115,12 @@ def is_warning(status: int) -> bool:
     return status & 0xF000 == 0xB000 or status in (0x0107, 0x0116)
 
 
+def may_pass(status: int) -> bool:
+    """Whether a storage SCP may take the object later: it is out of resources (PS3.4 B.2.3,
+    PS3.7 C.5.18)."""
+    return status & 0xFF00 == OUT_OF_RESOURCES or status == RESOURCE_LIMITATION
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How a request that failed is answered."""

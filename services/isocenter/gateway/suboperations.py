@@ -1,26 +1,31 @@
 """The C-STORE sub-operations of C-MOVE and C-GET (PS3.4 C.4.2.2.1, C.4.3.2.1).
 
 An object goes out as it is stored where the receiver accepted its transfer syntax, transcoded
-where not. The next objects are read while one is under way.
+where not. There is a worker for each association to the receiver; each takes the next object that
+no other one has. The next objects are read while some are under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Protocol
 
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
-from isocenter.core.errors import IsocenterError, Unsupported
+from isocenter.core.errors import DeadlineExceeded, IsocenterError, Unavailable, Unsupported
 from isocenter.core.ports import Buffer
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext
+from isocenter.dimse.errors import AssociationRejected
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
-from isocenter.gateway.identifiers import FAILED_UIDS, write
+from isocenter.gateway.cancelling import stopped
 from isocenter.gateway.payload import Payload, ReadAhead
+from isocenter.gateway.progress import Progress
+from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
 
@@ -28,35 +33,34 @@ log = logging.getLogger(__name__)
 
 Contexts = Mapping[tuple[str, str], PresentationContext]
 
-# Pending responses are for the requester's patience, not for each sub-operation (C.4.2.3.1,
-# C.4.3.3.1): seconds between two of them.
-PENDING_INTERVAL = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Originator:
-    """The C-MOVE that a C-STORE is part of (PS3.7 9.1.1.1.10, 9.1.1.1.11)."""
-
-    ae_title: str
-    message_id: int
+# How long a C-CANCEL leaves to what is under way before it is broken off, seconds.
+GRACE = 0.5
+# Instances in a row that a receiver did not take for reasons that may pass, however often they were
+# tried, before it is given up.
+MAX_IN_VAIN = 3
 
 
 class Route(Protocol):
-    """How sub-operations reach the receiver."""
-
-    async def association(self, position: int) -> Association:
-        """The association for the instance at a position of the list. Raises `Unavailable` if
-        the receiver cannot be reached; then nothing further is tried."""
-        ...
-
-    @property
-    def originator(self) -> Originator | None:
-        """On whose behalf it is sent (C-MOVE only)."""
-        ...
+    """How sub-operations reach the receiver: one association at a time."""
 
     @property
     def receiver(self) -> str:
         """The AE title of whoever gets the instances."""
+        ...
+
+    @property
+    def pauses(self) -> Sequence[float]:
+        """Seconds to wait before each further try of what failed for a reason that may pass."""
+        ...
+
+    @property
+    def breakable(self) -> bool:
+        """Whether a C-CANCEL may cost the association."""
+        ...
+
+    async def association(self, position: int) -> Association:
+        """The association for the instance at a position of the list. Raises `Unavailable` or
+        `AssociationRejected` if there is none to be had."""
         ...
 
     def contexts(self) -> Contexts:
@@ -64,39 +68,23 @@ class Route(Protocol):
         transfer syntax."""
         ...
 
+    async def store(
+        self,
+        context: PresentationContext,
+        stored: StoredInstance,
+        data: Buffer | AsyncIterable[Buffer],
+        priority: int,
+    ) -> int:
+        """C-STORE on that association; the status that the receiver answers with."""
+        ...
 
-@dataclass(slots=True)
-class Tally:
-    """The counts of PS3.7 tables 9.1-3 and 9.1-4, and what failed."""
+    async def break_off(self) -> None:
+        """End the association in the middle of a sub-operation, if it is ours to end."""
+        ...
 
-    remaining: int
-    completed: int = 0
-    failed: int = 0
-    warning: int = 0
-    failed_uids: list[str] = field(default_factory=list)
-
-    def fail(self, instances: Sequence[StoredInstance]) -> None:
-        """These were not delivered."""
-        self.remaining -= len(instances)
-        self.failed += len(instances)
-        self.failed_uids += [stored.name.instance for stored in instances]
-
-    def count(self, status: int) -> bool:
-        """Count the receiver's answer; whether it kept the object. A failure is counted with
-        `fail`."""
-        kept = status == statuses.SUCCESS or statuses.is_warning(status)
-        if kept:
-            self.remaining -= 1
-            self.completed += status == statuses.SUCCESS
-            self.warning += status != statuses.SUCCESS
-        return kept
-
-    @property
-    def final(self) -> int:
-        """The status of the last response, unless it was cancelled."""
-        if self.failed and not self.completed and not self.warning:
-            return statuses.CANNOT_PERFORM_SUB_OPERATIONS
-        return statuses.SUB_OPERATIONS_FAILED if self.failed or self.warning else statuses.SUCCESS
+    async def close(self) -> None:
+        """Release the association, if it is ours to release."""
+        ...
 
 
 class SubOperations:
@@ -107,112 +95,210 @@ class SubOperations:
     ) -> None:
         self._storage = storage
         self._transcoding = transcoding
-        self._given_out = GivenOut(telemetry, "DIMSE")
+        self._telemetry = telemetry
 
     async def perform(
-        self, request: Request, instances: Sequence[StoredInstance], route: Route
+        self,
+        request: Request,
+        instances: Sequence[StoredInstance],
+        routes: Sequence[Route],
+        turn: AbstractAsyncContextManager[None] | None = None,
     ) -> None:
-        """Send every instance on the route, with pending responses now and then and the final
-        response at the end."""
-        run = _Run(request, instances, route, self._storage, self._transcoding, self._given_out)
-        try:
-            await run.deliver()
-        finally:
-            await run.close()
-        await run.finish()
+        """Send every instance on some route, once it is our turn, with pending responses now and
+        then and the final response at the end. Raises `AssociationAborted` if the requester is
+        gone. Nothing is under way afterwards, and the routes are closed."""
+        progress = Progress(request, len(instances))
+        reading = ReadAhead(self._storage, instances)
+        delivery = _Delivery(
+            request, instances, progress, reading, self._transcoding, self._telemetry
+        )
+        async with AsyncExitStack() as held:  # until the final response is on its way
+
+            async def begin() -> None:
+                await held.enter_async_context(turn or nullcontext())
+                for route in routes:
+                    held.push_async_callback(route.close)
+
+            reporting = asyncio.create_task(progress.keep_up())
+            try:
+                await delivery.run(begin, routes)
+            finally:
+                await stopped(reporting)
+                await reading.close()
+            await progress.finish()
 
 
-class _Run:
+class _Delivery:
     """The sub-operations of one request."""
 
     def __init__(
         self,
         request: Request,
         instances: Sequence[StoredInstance],
-        route: Route,
-        storage: Storage,
+        progress: Progress,
+        reading: ReadAhead,
         transcoding: Transcoding,
-        given_out: GivenOut,
+        telemetry: Telemetry,
     ) -> None:
-        self._given_out = given_out
         self._request = request
         self._instances = instances
-        self._route = route
-        self._payloads = ReadAhead(storage, instances)
+        self._left = deque(range(len(instances)))  # positions that no worker has
+        self._progress = progress
+        self._tally = progress.tally
+        self._reading = reading
         self._transcoding = transcoding
-        self._tally = Tally(len(instances))
-        self._clock = asyncio.get_running_loop().time
-        self._pending_at = self._clock()  # when the next pending response is due
+        self._telemetry = telemetry
+        self._given_out = GivenOut(telemetry, "DIMSE")
+        self._retries = Counter[int]()  # by position
+        self._in_vain = 0
+        self._sending = 0
 
-    async def deliver(self) -> None:
-        """One sub-operation after another, until all are done, it is cancelled, or the receiver
+    async def run(self, begin: Callable[[], Awaitable[None]], routes: Sequence[Route]) -> None:
+        """All of them, or as many as there are until the request is cancelled. What has not
+        begun by then remains; what is broken off has failed."""
+        work = asyncio.create_task(self._all(begin, routes))
+        cancel = asyncio.create_task(self._request.cancelled.wait())
+        try:
+            await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                finishes = self._sending and not all(route.breakable for route in routes)
+                await asyncio.wait({work}, timeout=None if finishes else GRACE)
+            if work.done():
+                work.result()
+        finally:
+            await stopped(work, cancel)
+
+    async def _all(self, begin: Callable[[], Awaitable[None]], routes: Sequence[Route]) -> None:
+        await begin()
+        workers = {asyncio.create_task(self._work(route)) for route in routes}
+        working = workers
+        try:
+            while working and self._tally.remaining:
+                done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+                for worker in done:
+                    worker.result()
+        finally:  # one that still waits for its association is not needed
+            await stopped(*workers)
+        if not self._request.cancelled.is_set():
+            self._give_up([self._instances[position] for position in sorted(self._left)], routes)
+
+    async def _work(self, route: Route) -> None:
+        """One sub-operation after another, until none is left, it is cancelled, or the receiver
         cannot be reached."""
-        for position, stored in enumerate(self._instances):
-            if self._request.cancelled.is_set():
+        while self._left and not self._request.cancelled.is_set():
+            if self._in_vain >= MAX_IN_VAIN:
+                log.warning("receiver given up", extra={"receiver": route.receiver})
                 return
+            position = self._left[0]
             try:
-                association = await self._route.association(position)
+                await self._reach(route, position)
             except IsocenterError as error:
-                log.warning("receiver not reached", extra={"error": str(error)})
-                self._tally.fail(self._instances[position:])
+                log.warning(
+                    "receiver not reached",
+                    extra={"receiver": route.receiver, "error": str(error)},
+                )
                 return
+            if self._left and self._left[0] == position:  # no other worker took it meanwhile
+                self._left.popleft()
+                await self._perform(route, position)
+                await self._progress.report()
+
+    async def _reach(self, route: Route, position: int) -> None:
+        for pause in route.pauses:
             try:
-                status = await self._send(position, association)
+                await route.association(position)
             except IsocenterError as error:
-                self._failed(stored, error=str(error))
+                if not _may_pass(error):
+                    raise
+                await asyncio.sleep(pause)
             else:
-                if self._tally.count(status):
-                    self._given_out.count(stored.size, self._route.receiver)
-                else:
-                    self._failed(stored, status=f"0x{status:04X}")
-            await self._report()
+                return
+        await route.association(position)
 
-    def _failed(self, stored: StoredInstance, **why: str) -> None:
-        log.warning("sub-operation failed", extra={"instance": stored.name.instance, **why})
-        self._tally.fail([stored])
-
-    async def _send(self, position: int, association: Association) -> int:
+    async def _perform(self, route: Route, position: int) -> None:
         stored = self._instances[position]
-        context = self._context(stored)
-        payload = await self._payloads.take(position)
+        try:
+            status = await self._send(route, position)
+        except IsocenterError as error:
+            why = {"error": str(error)}
+            passing, again = (
+                _may_pass(error) or isinstance(error, DeadlineExceeded),
+                _may_pass(error),
+            )
+        else:
+            if status is None:  # cancelled: it remains
+                return
+            if self._tally.count(status):
+                self._given_out.count(stored.size, route.receiver)
+                self._in_vain = 0
+                return
+            why = {"status": f"0x{status:04X}"}
+            passing = again = statuses.may_pass(status)
+        if again and self._retries[position] < len(route.pauses):
+            await self._retry(route, position)
+            return
+        log.warning("sub-operation failed", extra={"instance": stored.name.instance, **why})
+        self._give_up([stored], [route])
+        # A receiver of a C-GET is asked for every instance; it can end that itself.
+        self._in_vain = self._in_vain + 1 if passing and route.pauses else 0
+
+    async def _retry(self, route: Route, position: int) -> None:
+        """Leave it to the next worker that asks, which may be this one, after a pause."""
+        pause = route.pauses[self._retries[position]]
+        self._retries[position] += 1
+        self._telemetry.count(RETRIEVE_RETRIES, 1, {"ae": self._telemetry.ae(route.receiver)})
+        await asyncio.sleep(pause)
+        self._left.appendleft(position)
+
+    def _give_up(self, instances: Sequence[StoredInstance], routes: Sequence[Route]) -> None:
+        if instances:
+            self._tally.fail(instances)
+            ae = self._telemetry.ae(routes[0].receiver)
+            self._telemetry.count(RETRIEVE_FAILURES, len(instances), {"ae": ae})
+
+    async def _send(self, route: Route, position: int) -> int | None:
+        """The status that the receiver answers with; none if nothing was sent, since the request
+        was cancelled."""
+        stored = self._instances[position]
+        try:
+            context = self._context(stored, route.contexts())
+        except Unsupported:
+            await self._reading.skip(position)
+            raise
+        payload = await self._reading.take(position)
         try:
             if context.transfer_syntax == stored.transfer_syntax:
-                return await self._store(stored, association, context, payload.data)
+                return await self._store(route, context, stored, payload)
             transcoded = await Payload.begin(
                 self._transcoding.data_set(
                     payload.chunks(), stored.transfer_syntax, context.transfer_syntax
                 )
             )
             try:
-                return await self._store(stored, association, context, transcoded.data)
+                return await self._store(route, context, stored, transcoded)
             finally:
                 await transcoded.close()
         finally:
             await payload.close()
 
     async def _store(
-        self,
-        stored: StoredInstance,
-        association: Association,
-        context: PresentationContext,
-        data: Buffer | AsyncIterable[Buffer],
-    ) -> int:
-        """The status that the receiver answers with."""
-        originator = self._route.originator
-        response = await association.c_store(
-            context,
-            stored.sop_class,
-            stored.name.instance,
-            data,
-            priority=self._request.command.priority,
-            move_originator=originator.ae_title if originator else "",
-            move_originator_message_id=originator.message_id if originator else 0,
-        )
-        return response.status
+        self, route: Route, context: PresentationContext, stored: StoredInstance, payload: Payload
+    ) -> int | None:
+        if self._request.cancelled.is_set():
+            return None
+        self._sending += 1
+        try:
+            priority = self._request.command.priority
+            return await route.store(context, stored, payload.data, priority)
+        except asyncio.CancelledError:  # nobody knows whether the receiver keeps it
+            self._give_up([stored], [route])
+            await route.break_off()
+            raise
+        finally:
+            self._sending -= 1
 
-    def _context(self, stored: StoredInstance) -> PresentationContext:
+    def _context(self, stored: StoredInstance, contexts: Contexts) -> PresentationContext:
         """The context that takes the object as it is stored, or else with the least change."""
-        contexts = self._route.contexts()
         if context := contexts.get((stored.sop_class, stored.transfer_syntax)):
             return context
         for syntax in self._transcoding.targets(stored.transfer_syntax):
@@ -223,40 +309,9 @@ class _Run:
             f" that {stored.transfer_syntax} can be turned into"
         )
 
-    async def _report(self) -> None:
-        """A pending response if one is due."""
-        now = self._clock()
-        if now >= self._pending_at:
-            self._pending_at = now + PENDING_INTERVAL
-            await self._respond(statuses.PENDING)
 
-    async def close(self) -> None:
-        """Drop what was read ahead and will not be sent."""
-        await self._payloads.close()
-
-    async def finish(self) -> None:
-        """The final response."""
-        cancelled = self._tally.remaining > 0
-        await self._respond(statuses.CANCELLED if cancelled else self._tally.final)
-
-    async def _respond(self, status: int) -> None:
-        tally = self._tally
-        identifier = None
-        if status != statuses.PENDING and tally.failed_uids:
-            failed = {FAILED_UIDS: {"vr": "UI", "Value": tally.failed_uids}}
-            identifier = write(failed, self._request.context.transfer_syntax)
-        # Remaining has no place in a final response but that to a C-CANCEL (C.4.2.1.6).
-        going_on = status in (statuses.PENDING, statuses.CANCELLED)
-        await self._request.respond(
-            status,
-            data_set=identifier,
-            remaining=_us(tally.remaining) if going_on else None,
-            completed=_us(tally.completed),
-            failed=_us(tally.failed),
-            warning=_us(tally.warning),
-        )
-
-
-def _us(count: int) -> int:
-    """A count as the VR of the command elements can hold it."""
-    return min(count, 0xFFFF)
+def _may_pass(error: IsocenterError) -> bool:
+    """Whether another try may succeed."""
+    if isinstance(error, AssociationRejected):
+        return error.transient
+    return isinstance(error, Unavailable)

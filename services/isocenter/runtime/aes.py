@@ -37,6 +37,20 @@ class KnownAE(BaseModel):
         default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
     )
 
+    move_associations: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Associations at once for one C-MOVE to it; one that it does not accept is"
+        " done without.",
+    )
+    move_requests: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="C-MOVEs to it at once in one process; further ones wait.",
+    )
+
     @model_validator(mode="after")
     def _destination_is_complete(self) -> KnownAE:
         if self.port and not self.host:

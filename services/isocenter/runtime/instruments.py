@@ -1,4 +1,4 @@
-"""What is measured and traced, as data: every metric and every kind of span, with their labels.
+"""What is measured, as data: every metric with its labels. `runtime.spans` has what is traced.
 
 Names, units and labels are stable; `docs/telemetry.md` is made from these tables. Labels have few
 values: no UID, no host, nothing of a patient (PS3.15 annex E counts UIDs among what identifies).
@@ -106,6 +106,29 @@ RETRIEVE_INSTANCES = _counter(
 )
 RETRIEVE_BYTES = _counter(
     "isocenter.retrieve.bytes", "By", "Their Part 10 bytes, as they are kept", "protocol", "ae"
+)
+RETRIEVE_RETRIES = _counter(
+    "isocenter.retrieve.retries",
+    "{sub-operation}",
+    "Sub-operations of C-MOVE that are tried again: the association was lost, or the destination "
+    "was out of resources",
+    "ae",
+)
+RETRIEVE_FAILURES = _counter(
+    "isocenter.retrieve.failures",
+    "{sub-operation}",
+    "Sub-operations of C-MOVE and C-GET that failed for good",
+    "ae",
+)
+MOVES_WAITING = Metric(
+    "isocenter.moves.waiting",
+    Kind.GAUGE,
+    "{request}",
+    "C-MOVEs that wait until fewer are under way to their destination",
+    ("ae",),
+)
+MOVES_ACTIVE = Metric(
+    "isocenter.moves.active", Kind.GAUGE, "{request}", "C-MOVEs under way to a destination", ("ae",)
 )
 CACHE_LOOKUPS = Metric(
     "isocenter.cache.lookups",
@@ -297,96 +320,3 @@ AUDIT_RECORDS = _counter(
 )
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-
-
-@dataclass(frozen=True, slots=True)
-class SpanKind:
-    """One row of the table of spans. `*` in a name is what differs between them."""
-
-    name: str
-    parent: str
-    what: str
-    attributes: tuple[str, ...] = ()
-
-
-_AE = ("dicom.calling_ae_title", "dicom.called_ae_title")
-_RPC = ("rpc.system", "rpc.service", "rpc.method", "rpc.grpc.status_code")
-
-SPANS = (
-    SpanKind(
-        "C-*",
-        "none: a trace begins",
-        "A DIMSE operation asked of us, named by its verb: `C-STORE`",
-        (*_AE, "dicom.sop_class", "dicom.transfer_syntax", "dicom.status"),
-    ),
-    SpanKind(
-        "* /*",
-        "the client's, if it sends `traceparent`",
-        "An HTTP request, named by method and route: `GET /dicomweb/studies/{study}`; by the "
-        "method alone where there is no such route",
-        ("http.request.method", "http.route", "http.response.status_code"),
-    ),
-    SpanKind(
-        "isocenter.v1.*",
-        "the caller's",
-        "A gRPC call, one span on each side: `isocenter.v1.IngestService/Store`",
-        _RPC,
-    ),
-    SpanKind(
-        "ingest.store",
-        "the edge's",
-        "An instance from its first byte to its announcement",
-        (
-            "isocenter.protocol",
-            "dicom.calling_ae_title",
-            "dicom.sop_class",
-            "dicom.transfer_syntax",
-            "isocenter.size",
-        ),
-    ),
-    SpanKind(
-        "storage.put", "the caller's", "A small blob until it is durable", ("isocenter.size",)
-    ),
-    SpanKind(
-        "storage.commit", "the caller's", "A staged blob until it is durable", ("isocenter.size",)
-    ),
-    SpanKind(
-        "storage.read",
-        "the caller's",
-        "A blob, or a range of it",
-        ("isocenter.operation", "isocenter.size"),
-    ),
-    SpanKind("storage.delete", "the caller's", "Removal of a blob"),
-    SpanKind("storage.move", "the caller's", "An object that is deleted or restored"),
-    SpanKind(
-        "bus.append",
-        "the caller's",
-        "Records until they are durable in the log; they carry its trace context",
-        ("messaging.destination.name", "messaging.batch.message_count"),
-    ),
-    SpanKind(
-        "indexing.batch",
-        "none: a trace begins, linked to those of its events",
-        "A batch of events until they are findable",
-        ("messaging.batch.message_count",),
-    ),
-    SpanKind(
-        "indexing.event",
-        "bus.append",
-        "One event of a batch, in its own trace",
-        ("cloudevents.event_type",),
-    ),
-    SpanKind("index.*", "the caller's", "A call of the search index: `index.upsert`"),
-    SpanKind("query.search", "the caller's", "A search", ("isocenter.level", "isocenter.answers")),
-    SpanKind(
-        "query.first_answer",
-        "indexing.event",
-        "The first answer of this process that shows what was stored; linked to its search",
-    ),
-    SpanKind(
-        "transcoding.*",
-        "the caller's",
-        "Pixels decoded, drawn, or turned into another transfer syntax",
-        ("dicom.transfer_syntax",),
-    ),
-)

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 from isocenter.core.events import AuditAction, AuditOutcome
-from isocenter.gateway import suboperations
+from isocenter.gateway import c_move, progress
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file, series
@@ -138,7 +138,8 @@ async def test_an_unknown_destination_has_its_status_and_is_recorded_as_a_failur
     assert {record["outcome"] for record in records} == {AuditOutcome.FAILURE}
 
 
-async def test_a_dead_destination_fails_every_sub_operation():
+async def test_a_dead_destination_fails_every_sub_operation(monkeypatch):
+    monkeypatch.setattr(c_move, "PAUSES", (0.1, 0.1))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         known = [KnownAE(title="DEST", host="127.0.0.1", port=closed.getsockname()[1])]
@@ -148,7 +149,8 @@ async def test_a_dead_destination_fails_every_sub_operation():
     assert list(failed.FailedSOPInstanceUIDList) == STUDY_1
 
 
-async def test_a_silent_destination_does_not_hang_the_move():
+async def test_a_silent_destination_does_not_hang_the_move(monkeypatch):
+    monkeypatch.setattr(c_move, "PAUSES", (0.1,))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         known = [KnownAE(title="DEST", host="127.0.0.1", port=silent.getsockname()[1])]
         timeouts = {"connect_timeout": 0.3, "association_timeout": 0.3}
@@ -158,7 +160,7 @@ async def test_a_silent_destination_does_not_hang_the_move():
 
 
 async def test_c_move_names_its_originator_and_is_cancelled_between_sub_operations(monkeypatch):
-    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 0)  # it is cancelled at the second one
+    monkeypatch.setattr(progress, "PENDING_INTERVAL", 0)  # it is cancelled at the second one
     originators: list[tuple[str, int]] = []
 
     def keep(event: evt.Event) -> int:

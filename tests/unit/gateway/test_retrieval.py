@@ -8,7 +8,7 @@ import pytest
 
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import AuditAction
-from isocenter.gateway import suboperations
+from isocenter.gateway import progress
 from isocenter.gateway.c_get import CGet
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT
@@ -52,7 +52,7 @@ def request(*contexts: tuple[str, str], **keys) -> FakeRequest:
 @pytest.fixture(autouse=True)
 def pending_after_each(monkeypatch: pytest.MonkeyPatch):
     """Every count can be seen."""
-    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 0)
+    monkeypatch.setattr(progress, "PENDING_INTERVAL", 0)
 
 
 class Setup:
@@ -127,7 +127,7 @@ async def test_an_identifier_without_proper_unique_keys_is_refused(keys):
 
 
 async def test_pending_responses_are_not_sent_more_often_than_the_interval(monkeypatch):
-    monkeypatch.setattr(suboperations, "PENDING_INTERVAL", 3600)
+    monkeypatch.setattr(progress, "PENDING_INTERVAL", 3600)
     asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
     await Setup()(asked)
     assert asked.statuses == [0xFF00, 0x0000]
