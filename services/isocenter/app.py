@@ -28,6 +28,7 @@ from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env, Role, Section
@@ -251,6 +252,10 @@ class Process(Env):
         """Close what was opened, in reverse order."""
         await self._closing.aclose()
 
+    async def directory(self) -> Directory:
+        """The AEs that are known."""
+        return Directory(self.settings.gateway.known_aes)
+
     # --- adapters ---
 
     async def bus(self) -> EventBus:
@@ -358,10 +363,9 @@ class Process(Env):
                 service = measured(role, made, self.telemetry)
                 if service is not made:
                     self._close_later(made)
-            else:
-                channel = cast("grpc.aio.Channel", await self._channel(role, address))
-                service = getattr(ROLES[role].package("rpc"), f"{role.title()}Client")(channel)
-            return service
+                return service
+            channel = cast("grpc.aio.Channel", await self._channel(role, address))
+            return getattr(ROLES[role].package("rpc"), f"{role.title()}Client")(channel)
 
         return await self._once(role, make)
 
@@ -371,8 +375,8 @@ class Process(Env):
         from isocenter.runtime.rpc_tracing import TracedChannel  # noqa: PLC0415
 
         async def make() -> object:
-            service = f"isocenter.v1.{role.title()}Service"
-            channel = open_channel(address, service=service, tls=self.settings.rpc.tls)
+            name, tls = f"isocenter.v1.{role.title()}Service", self.settings.rpc.tls
+            channel = open_channel(address, service=name, tls=tls)
             return TracedChannel(channel, self.telemetry) if self.telemetry.on else channel
 
         return await self._once(f"channel to {role}", make)
@@ -392,6 +396,5 @@ class Process(Env):
         return opened
 
     def _close_later(self, opened: object) -> None:
-        close = getattr(opened, "close", None)
-        if close is not None:
+        if (close := getattr(opened, "close", None)) is not None:
             self._closing.push_async_callback(close)

@@ -11,6 +11,17 @@ import pytest
 from support.harness import Isocenter, running
 from support.ports import free_ports
 
+# An AE whose objects are corrected.
+COERCED = {
+    "title": "COERCED",
+    "character_set": "ISO_IR 100",
+    "coercions": [
+        {"attribute": "IssuerOfPatientID", "set_if_absent": "NORTH"},
+        {"attribute": "PatientID", "trim_leading": "0"},
+        {"attribute": "StationName", "map": {"OLD-*": "CT-*"}},
+    ],
+}
+
 
 @pytest.fixture(scope="session", params=["up", "cluster"])
 def isocenter(
@@ -22,6 +33,7 @@ def isocenter(
         "gateway.known_aes": [
             {"title": "DESTINATION", "host": "127.0.0.1", "port": destination_port},
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
+            COERCED,
         ],
     }
     shape = "up"

@@ -61,6 +61,11 @@ SAMPLES: tuple[Event, ...] = (
         policy=ConflictPolicy.KEEP_LATEST,
         patient_id="SAMPLE^1",
         checksum="0123456789abcdef",
+        overlay="objects/main/1.2.840.1/1.2.840.1.2/1.2.840.1.2.3/"
+        + "d" * 64
+        + "/00000000000003e8."
+        + "e" * 64
+        + ".overlay",
     ),
     InstanceConflict(_NAME, "a" * 64, "b" * 64, ConflictPolicy.REJECT, _SOURCE),
     InstanceRejected(_NAME, "a" * 64, "policy", _SOURCE),

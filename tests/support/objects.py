@@ -20,6 +20,7 @@ from isocenter.core.ports import Record
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.ingest.service import IngestService
 from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.aes import Directory, KnownAE
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.storage.service import StorageService
@@ -220,6 +221,7 @@ class Archive:
         storage_settings: StorageSettings | None = None,
         blobs: MemoryBlobs | None = None,
         bus: MemoryBus | None = None,
+        known: Sequence[KnownAE] = (),
     ) -> None:
         self.blobs = blobs or MemoryBlobs()
         self.bus = bus or MemoryBus()
@@ -233,6 +235,7 @@ class Archive:
             outbox=self.outbox,
             audit_log=AuditLog(self.outbox, "test"),
             settings=settings or IngestSettings(),
+            directory=Directory(known),
         )
 
     async def open_storage(self) -> Storage:

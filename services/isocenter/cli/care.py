@@ -16,7 +16,7 @@ from isocenter.core import part10
 from isocenter.core.apis import Announcement, Ingest
 from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Unavailable
 from isocenter.core.events import Source
-from isocenter.core.identity import is_uid, objects_prefix
+from isocenter.core.identity import ObjectName, is_uid, objects_prefix
 from isocenter.settings import Settings
 
 
@@ -59,10 +59,10 @@ async def verify(settings: Settings, study: str) -> int:
         with Tally(err, "verified", "objects", otherwise="not as stored") as tally:
             prefix = objects_prefix(settings.ingest.partition, study)
             async for result in storage.verify(prefix):
-                if result.ok:
-                    tally.add()
-                else:
+                if not result.ok:
                     tally.refuse(result.key, result.problem)
+                elif ObjectName.from_key(result.key):  # not an overlay
+                    tally.add()
             if study and not tally.done + tally.refused:
                 raise NotFound(f"no object of the study {study} is kept here", fix="check the UID")
     return 1 if tally.refused else 0

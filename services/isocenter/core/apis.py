@@ -44,6 +44,7 @@ class Stored:
     transfer_syntax: str
     digest: str
     size: int  # of the Part 10 file, bytes
+    coerced: tuple[int, ...] = ()  # tags of the attributes that were coerced
 
 
 class Ingest(Protocol):
@@ -92,13 +93,14 @@ class StoredInstance:
     name: InstanceName
     digest: str
     key: str
-    size: int  # of the Part 10 file, bytes
+    size: int  # of the Part 10 file as it is given out, bytes
     sop_class: str
     transfer_syntax: str
     data_set_offset: int  # of the data set in the Part 10 file, bytes
     number_of_frames: int  # 0: no pixel data
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
     modified_at: datetime | None = None  # when it became the current version; None: not known
+    overlay: str = ""  # key of the corrections that are applied on the way out, if there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +206,8 @@ class Storage(Protocol):
         ...
 
     def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
-        """The data set as stored, without File Meta Information; read against the checksum, or
-        the digest where none is known: raises `Corrupted` at the latest in place of the last
-        chunk."""
+        """The data set as stored, with its corrections, without File Meta Information; read against
+        the checksum or the digest: raises `Corrupted` at the latest in place of the last chunk."""
         ...
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
@@ -226,8 +227,7 @@ class Storage(Protocol):
         self, instance: StoredInstance, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """A range of that value in bounded chunks, little endian, of encapsulated data the items
-        with their fragments. Raises `NotFound`, for deflated data sets `OutOfResources` where the
-        settings do not allow to inflate it."""
+        with their fragments. Raises `NotFound`, `OutOfResources` where it may not be inflated."""
         ...
 
     def verify(self, prefix: str) -> AsyncIterator[Verification]:

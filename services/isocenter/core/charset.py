@@ -10,7 +10,13 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
+from pydicom.charset import (
+    convert_encodings,
+    decode_bytes,
+    default_encoding,
+    encode_string,
+    python_encoding,
+)
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 _ESCAPE = 0x1B
@@ -38,6 +44,23 @@ class Charset:
         if raw.isascii():
             return raw.decode("ascii")
         return raw.decode(self._first, "replace")
+
+    def encode(self, text: str) -> bytes:
+        """The bytes that `decode` makes this text of. Raises `UnicodeError` if there are none."""
+        if text.isascii():
+            return text.encode("ascii")  # all repertoires have it in G0 (PS3.5 6.1.2.1)
+        if len(self._encodings) == 1:
+            raw = text.encode(self._first)
+        else:
+            raw = encode_string(text, self._encodings)
+        if self.decode(raw) != text:
+            raise UnicodeError("these characters are not in the character set")
+        return raw
+
+
+def is_character_set(value: str) -> bool:
+    """Whether this is one value, or several with backslashes between, of (0008,0005)."""
+    return all(term in python_encoding for term in value.split("\\"))
 
 
 DEFAULT_CHARSET = Charset([default_encoding])

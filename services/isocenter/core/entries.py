@@ -20,6 +20,7 @@ from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.json_model import to_json
 from isocenter.core.locate import find_value
 from isocenter.core.matching import JsonAttributes
+from isocenter.core.overlays import Overlay, apply
 from isocenter.core.packs import PackEntry, bulk_uri
 from isocenter.core.part10 import FileMeta, split
 from isocenter.core.pixels import pixel_format
@@ -49,10 +50,11 @@ class _Facts:
     transfer_syntax: str
     data_set_offset: int
     checksum: str = ""
+    overlay: Overlay | None = None
 
 
 def entry_from_event(
-    event: InstanceStored, dumps: Dumps = dumps_json
+    event: InstanceStored, dumps: Dumps = dumps_json, overlay: Overlay | None = None
 ) -> tuple[PackEntry, JsonAttributes] | None:
     """The entry of a stored instance from its event alone, and all its attributes.
 
@@ -64,14 +66,14 @@ def entry_from_event(
         return None
     facts = _Facts(
         event.name, event.digest, event.size, event.sop_class, event.transfer_syntax,
-        event.data_set_offset, event.checksum,
+        event.data_set_offset, event.checksum, overlay,
     )  # fmt: skip
-    header = event.header
+    header = _shown(event.header, syntax, overlay)
     attributes = to_json(header, event.transfer_syntax, bulk_uri(event.name))
     pixel_offset = event.data_set_offset + event.header_length
     rest = event.size - pixel_offset
     if rest == 0:
-        return _entry(facts, header, attributes, 0, None, dumps), attributes
+        return _entry(facts, event.header, header, attributes, 0, None, dumps), attributes
     layout = pixel_layout(attributes, PIXEL_DATA)
     length = (layout.count * layout.frame_bits + 7) // 8
     head = _IMPLICIT_HEAD if syntax.implicit_vr else _EXPLICIT_HEAD
@@ -81,7 +83,8 @@ def entry_from_event(
         return None
     table = NativeFrames(pixel_offset + head, layout.frame_bits, layout.count)
     _put_pixel_data(attributes, event.name, PIXEL_DATA, "OW")
-    return _entry(facts, header, attributes, layout.count, table, dumps), attributes
+    entry = _entry(facts, event.header, header, attributes, layout.count, table, dumps)
+    return entry, attributes
 
 
 async def entry_from_object(
@@ -90,27 +93,30 @@ async def entry_from_object(
     chunks: AsyncIterable[Buffer],
     dumps: Dumps = dumps_json,
     checksum: str = "",
+    overlay: Overlay | None = None,
 ) -> tuple[PackEntry, JsonAttributes]:
     """The entry of an object from its Part 10 file, and all its attributes.
 
     In bounded memory; stops reading where nothing more is to be learnt, so the checksum is that
     of those who know it. Raises `Unprocessable`, `Unsupported`.
     """
-    meta, (header, scanned, builder) = await _read_object(size, chunks)
+    meta, (came, scanned, builder) = await _read_object(size, chunks)
     syntax = lookup(meta.transfer_syntax)
+    header = _shown(came, syntax, overlay)
     facts = _Facts(
-        name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length, checksum
+        name.name, name.digest, size, meta.sop_class, meta.transfer_syntax, meta.length, checksum,
+        overlay,
     )  # fmt: skip
     base = bulk_uri(name.name)
     attributes = to_json(header, syntax.uid, base)
     if builder is None:
-        return _entry(facts, header, attributes, 0, None, dumps), attributes
+        return _entry(facts, came, header, attributes, 0, None, dumps), attributes
     layout = pixel_layout(attributes, scanned.pixel_tag)
     table = None if syntax.deflated else builder.finish(layout)
     _put_pixel_data(attributes, name.name, scanned.pixel_tag, builder.pixel_vr)
     attributes.update(to_json(builder.tail, syntax.uid, base))
     frames = layout.count if table is None else table.count
-    return _entry(facts, header, attributes, frames, table, dumps), attributes
+    return _entry(facts, came, header, attributes, frames, table, dumps), attributes
 
 
 async def event_from_object(
@@ -119,6 +125,7 @@ async def event_from_object(
     chunks: AsyncIterable[Buffer],
     source: Source,
     received_at: datetime,
+    overlay: Overlay | None = None,
 ) -> InstanceStored:
     """The announcement of an object that had none, from its Part 10 file.
 
@@ -146,8 +153,19 @@ async def event_from_object(
         header=header if len(header) <= MAX_INLINE_HEADER else None,
         source=source,
         received_at=received_at,
-        patient_id=scanned.patient_id,
+        patient_id=patient_id_of(scanned, overlay),
+        overlay=overlay.key if overlay else "",
     )
+
+
+def patient_id_of(header: Header, overlay: Overlay | None) -> str:
+    """Patient ID as the object shows it."""
+    corrected = overlay.patient_id if overlay else None
+    return header.patient_id if corrected is None else corrected
+
+
+def _shown(header: bytes, syntax: TransferSyntax, overlay: Overlay | None) -> bytes:
+    return apply(header, syntax.uid, overlay) if overlay else header
 
 
 _Parts = tuple[bytes, Header, FrameTableBuilder | None]
@@ -212,6 +230,7 @@ def _put_pixel_data(attributes: JsonAttributes, name: InstanceName, tag: int, vr
 
 def _entry(
     facts: _Facts,
+    came: bytes,
     header: bytes,
     attributes: JsonAttributes,
     frames: int,
@@ -238,4 +257,6 @@ def _entry(
         pixel_format=pixels,
         attributes=dumps(attributes),
         checksum=facts.checksum,
+        overlay=facts.overlay.key if facts.overlay else "",
+        grown=len(header) - len(came),
     )

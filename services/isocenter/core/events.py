@@ -66,8 +66,9 @@ class InstanceStored:
     source: Source
     received_at: datetime  # UTC
     policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
-    patient_id: str = ""  # as in the header, for the audit trail
+    patient_id: str = ""  # as in the header, or as corrected; for the audit trail
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
+    overlay: str = ""  # key of the corrections of its header (`core.overlays`), if there are any
 
 
 @dataclass(frozen=True, slots=True)

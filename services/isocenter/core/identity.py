@@ -4,6 +4,9 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
 
 - `objects/{partition}/{study}/{series}/{instance}/{digest}.dcm`: an object, a Part 10 file.
   The digest is the lower-case hexadecimal SHA-256 of the whole file, so `sha256sum` checks it.
+- `objects/{partition}/{study}/{series}/{instance}/{digest}/{time}.{overlay}.overlay`: corrections
+  of that object (`core.overlays`), beside it, so that whoever lists objects sees both as of one
+  moment; `time` is in microseconds, hexadecimal: the last one counts. `overlay` is its SHA-256.
 - `packs/{partition}/{study}/{series}/...`: metadata packs of a series (`core.packs`).
 - `conflicts/{partition}/{study}/{series}/{instance}/{n}.{digest}`: the decision taken when
   another object arrived under the same name; the highest `n` names the current digest.
@@ -31,6 +34,8 @@ DELETED = "deleted/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_OVERLAY = ".overlay"
+_OVERLAY_FILE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{64})\.overlay")
 
 # PS3.8 table 9-11 and PS3.5 6.2 (AE): 16 bytes of the default repertoire, no backslash, not blank.
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
@@ -90,6 +95,33 @@ class ObjectName:
                 if _DIGEST.fullmatch(digest):
                     return cls(InstanceName(partition, study, series, instance), digest)
         return None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OverlayName:
+    """One overlay of an object."""
+
+    object: ObjectName
+    made: int  # microseconds since 1970, UTC
+    digest: str  # SHA-256 of its content
+
+    @property
+    def key(self) -> str:
+        """The key of the overlay in the blob store."""
+        return f"{overlays_prefix(self.object)}{self.made:016x}.{self.digest}{_OVERLAY}"
+
+    @classmethod
+    def from_key(cls, key: str) -> OverlayName | None:
+        """The overlay a key names, or None if the key is not an overlay's."""
+        above, _, file = key.rpartition("/")
+        named = ObjectName.from_key(f"{above}.dcm")
+        found = _OVERLAY_FILE.fullmatch(file)
+        return cls(named, int(found[1], 16), found[2]) if named and found else None
+
+
+def overlays_prefix(name: ObjectName) -> str:
+    """Prefix of the keys of the overlays of an object."""
+    return f"{OBJECTS}{name.name.path}/{name.digest}/"
 
 
 def objects_prefix(partition: str, study: str = "", series: str = "", instance: str = "") -> str:

@@ -52,6 +52,8 @@ class PackEntry:
     pixel_format: PixelFormat | None
     attributes: bytes  # DICOM JSON Model, UTF-8, BulkDataURIs below BULK_BASE
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
+    overlay: str = ""  # key of the corrections that are in the attributes, if there are any
+    grown: int = 0  # bytes by which they make the data set longer
 
     @property
     def object(self) -> ObjectName:
@@ -64,13 +66,14 @@ class PackEntry:
             name=self.name,
             digest=self.digest,
             key=self.object.key,
-            size=self.size,
+            size=self.size + self.grown,
             sop_class=self.sop_class,
             transfer_syntax=self.transfer_syntax,
             data_set_offset=self.data_set_offset,
             number_of_frames=self.number_of_frames,
             checksum=self.checksum,
             modified_at=modified_at,
+            overlay=self.overlay,
         )
 
 
@@ -109,6 +112,8 @@ def _facts(entry: PackEntry) -> dict[str, Any]:
     }
     if entry.checksum:
         facts["checksum"] = entry.checksum
+    if entry.overlay:
+        facts |= {"overlay": entry.overlay, "grown": entry.grown}
     if entry.pixel_format is not None:
         pixels = {field.name: getattr(entry.pixel_format, field.name) for field in _PIXEL_FIELDS}
         if entry.pixel_format.palette is not None:
@@ -127,6 +132,11 @@ class PackedEntry(NamedTuple):
     facts: Mapping[str, Any]
     table: bytes
     attributes: bytes
+
+    @property
+    def overlay(self) -> str:
+        """Key of the corrections that are in the attributes."""
+        return str(self.facts.get("overlay", ""))
 
     def unpacked(self) -> PackEntry:
         """The entry. Raises `Corrupted`."""
@@ -189,6 +199,8 @@ def _entry(facts: Mapping[str, Any], table: bytes, attributes: bytes) -> PackEnt
         pixel_format=None if pixels is None else PixelFormat(**pixels),
         attributes=attributes,
         checksum=facts.get("checksum", ""),
+        overlay=facts.get("overlay", ""),
+        grown=facts.get("grown", 0),
     )
 
 
@@ -198,10 +210,15 @@ def _corrupted(why: str) -> Corrupted:
 
 def merge(packs: Iterable[Sequence[PackEntry]]) -> Sequence[PackEntry]:
     """The entries of several packs, each (instance, digest) once, sorted by both; of two the one
-    that has a checksum."""
+    with the later overlay, then the one that has a checksum."""
     entries: dict[tuple[InstanceName, str], PackEntry] = {}
     for pack in packs:
         for entry in pack:
-            if entry.checksum or (entry.name, entry.digest) not in entries:
+            other = entries.get((entry.name, entry.digest))
+            if other is None or _rank(entry) > _rank(other):
                 entries[entry.name, entry.digest] = entry
     return [entries[key] for key in sorted(entries)]
+
+
+def _rank(entry: PackEntry) -> tuple[str, bool]:
+    return entry.overlay, bool(entry.checksum)

@@ -21,11 +21,19 @@ class CStore:
     async def __call__(self, request: Request) -> None:
         """Success is answered only when ingest says that the object is durable."""
         try:
-            await self._ingest.store(self._announcement(request), request.data)
+            stored = await self._ingest.store(self._announcement(request), request.data)
         except IsocenterError as error:
             await refuse(request, statuses.Service.STORE, error)
-        else:
+            return
+        if not stored.coerced:
             await request.respond(statuses.SUCCESS)
+            return
+        # PS3.4 table B.2-1: the elements that were coerced are those in Offending Element.
+        await request.respond(
+            statuses.COERCION_OF_DATA_ELEMENTS,
+            error_comment="attributes were coerced",
+            offending_elements=stored.coerced,
+        )
 
     def _announcement(self, request: Request) -> Announcement:
         command = request.command

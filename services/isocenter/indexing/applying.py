@@ -6,6 +6,7 @@ The caller commits last, so whatever is interrupted is done again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,14 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.identity import InstanceName, ObjectName
+from isocenter.core.overlays import Overlay
 from isocenter.core.packs import PackEntry
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
 from isocenter.indexing.conflicts import Decisions, decide, read_decisions
 from isocenter.indexing.packing import SeriesName, write_packs
 from isocenter.indexing.reading import TRANSIENT, read_events, read_object
 from isocenter.indexing.trash import Trash
+from isocenter.runtime.overlay_records import newest_overlay
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 # are deleted, are left to another process, which will see the same event.
 Announce = Callable[[InstanceConflict], Awaitable[None]]
 _Versions = Mapping[InstanceName, Sequence[IndexEntry]]
+_AT_ONCE = 16  # objects whose overlays are looked for
 
 
 @dataclass(slots=True)
@@ -114,13 +118,18 @@ class Applier:
     ) -> None:
         events = await self._trash.shown(events, moving=self._announce is not None)
         places = list(events)
+        held = await self._index.versions(list({event.name for event in events.values()}))
+        overlays = await self._overlays(list(events.values()), held)
         found, errors = await read_events(
-            self._storage, self._index.attributes, list(events.values())
+            self._storage, self._index.attributes, list(events.values()), overlays
         )
         outcome.errors.update({places[at]: error for at, error in errors.items()})
         reads = {places[at]: read for at, read in sorted(found.items())}
-        held = await self._index.versions([read.index.name for read in reads.values()])
-        new = [read.pack for read in reads.values() if not _holds(held, read.index)]
+        new = [
+            read.pack
+            for read in reads.values()
+            if read.pack.overlay or not _holds(held, read.pack.object)
+        ]
         outcome.series += await self._write_packs(new)
         changed: dict[InstanceName, dict[str, IndexEntry]] = {}
         for place, read in reads.items():
@@ -129,6 +138,26 @@ class Applier:
             await self._arrive(events[place], entry, held, versions)
         entries = [entry for versions in changed.values() for entry in versions.values()]
         outcome.count(await self._index.upsert(entries))
+
+    async def _overlays(
+        self, events: Sequence[InstanceStored], held: _Versions
+    ) -> Mapping[ObjectName, Overlay]:
+        """The overlays that count. Objects have none if no event names one, unless an event of an
+        earlier batch may have."""
+        named = {
+            name
+            for event in events
+            for name in [ObjectName(event.name, event.digest)]
+            if event.overlay or _holds(held, name)
+        }
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def newest(name: ObjectName) -> Overlay | None:
+            async with gate:
+                return await newest_overlay(self._storage, name)
+
+        found = zip(named, await asyncio.gather(*map(newest, named)), strict=True)
+        return {name: overlay for name, overlay in found if overlay is not None}
 
     async def _write_packs(self, new: Sequence[PackEntry]) -> Sequence[SeriesName]:
         """An object store that is full takes no packs; what is in it is to be found all the same.
@@ -187,10 +216,12 @@ class Applier:
         if version.digest not in versions:
             name = ObjectName(version.name, version.digest)
             table = self._index.attributes
-            read = (await read_object(self._storage, table, name, version.size)).index
+            overlay = await newest_overlay(self._storage, name)
+            size = version.size
+            read = (await read_object(self._storage, table, name, size, overlay=overlay)).index
             version = replace(read, current=version.current, decision=version.decision)
         versions[version.digest] = version
 
 
-def _holds(held: _Versions, entry: IndexEntry) -> bool:
-    return any(version.digest == entry.digest for version in held.get(entry.name, ()))
+def _holds(held: _Versions, name: ObjectName) -> bool:
+    return any(version.digest == name.digest for version in held.get(name.name, ()))

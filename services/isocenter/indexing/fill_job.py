@@ -136,7 +136,7 @@ class FillJob:
                 if objects >= _STEP:
                     await self._refill(waiting, 1)
                     looked = state.looked if state.again else state.looked + objects
-                    return state.revised(after=found[-1][0].key, looked=looked)
+                    return state.revised(after=found[-1].name.key, looked=looked)
         await self._refill(waiting, 1)
         if state.again:
             return state.all_filled()
@@ -148,7 +148,7 @@ class FillJob:
         if not state.again:
             return found
         since = state.since - _CLOCKS
-        return [one for one in found if one[1].modified_at.timestamp() >= since]
+        return [one for one in found if one.modified_at.timestamp() >= since]
 
     async def _read(self, series: SeriesName, found: Sequence[Found]) -> Sequence[IndexEntry]:
         if not found:

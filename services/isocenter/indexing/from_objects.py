@@ -5,19 +5,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from isocenter.core.apis import Storage
 from isocenter.core.attributes import Attributes
 from isocenter.core.errors import NotFound, what_of
-from isocenter.core.identity import OBJECTS, InstanceName, ObjectName
+from isocenter.core.identity import OBJECTS, InstanceName, ObjectName, OverlayName
 from isocenter.core.ports import BlobInfo, IndexEntry, StudyIndex
 from isocenter.indexing.conflicts import read_decisions
 from isocenter.indexing.packing import SeriesName, known_entries, write_packs
 from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
+from isocenter.runtime.overlay_records import read_overlay
 
 _BATCH = 500  # entries per transaction
 
-Found = tuple[ObjectName, BlobInfo]
+
+class Found(NamedTuple):
+    """One object, as listed."""
+
+    name: ObjectName
+    info: BlobInfo
+    modified_at: datetime  # when it, or its last overlay, was durable
+    overlay: str = ""  # the key of that
 
 
 @dataclass(slots=True)
@@ -67,13 +77,17 @@ async def series_of_objects(
     async for info in storage.list(OBJECTS, after):
         name = ObjectName.from_key(info.key)
         if name is None:
+            overlay = OverlayName.from_key(info.key)
+            if overlay and found and found[-1].name == overlay.object:
+                last = found[-1]
+                found[-1] = last._replace(modified_at=info.modified_at, overlay=info.key)
             continue
         series = (name.name.partition, name.name.study, name.name.series)
         if series != current and found:
             yield current, found
             found = []
         current = series
-        found.append((name, info))
+        found.append(Found(name, info, info.modified_at))
     if found:
         yield current, found
 
@@ -89,12 +103,13 @@ async def read_series(
     packs = await known_entries(storage, series)
     entries: list[IndexEntry] = []
     missing: list[Read] = []
-    for name, info in found:
+    for name, info, _, overlay in found:
         try:
-            if name in packs:
+            if name in packs and packs[name].overlay == overlay:
                 entries.append(from_pack(packs[name], table).index)
                 continue
-            read = await read_object(storage, table, name, info.size)
+            made = await read_overlay(storage, overlay) if overlay else None
+            read = await read_object(storage, table, name, info.size, overlay=made)
         except TRANSIENT:
             raise
         except NotFound:
@@ -116,7 +131,7 @@ async def _decided(
     by_name: dict[InstanceName, list[IndexEntry]] = {}
     for entry in entries:
         by_name.setdefault(entry.name, []).append(entry)
-    first = {name: info.modified_at for name, info in found}
+    first = {one.name: one.info.modified_at for one in found}
     decided: list[IndexEntry] = []
     for name, versions in by_name.items():
         if len(versions) == 1:

@@ -13,10 +13,11 @@ from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 
 from isocenter.core.apis import Storage
-from isocenter.core.deletions import deleted_at, is_deletion_id, kept_until
-from isocenter.core.errors import NotFound
+from isocenter.core.deletions import DeletedObject, deleted_at, is_deletion_id, kept_until
+from isocenter.core.errors import NotFound, Refused
 from isocenter.core.events import AuditAction, Source
-from isocenter.core.identity import DELETIONS
+from isocenter.core.identity import DELETIONS, OverlayName, overlays_prefix
+from isocenter.core.overlays import microseconds
 from isocenter.core.ports import StudyIndex
 from isocenter.indexing.packing import prune
 from isocenter.indexing.settings import IndexingSettings
@@ -125,3 +126,14 @@ class PurgeJob:
             if any(version.digest == one.one.object.digest for version in versions):
                 await self._trash.show([one])
             await self._storage.remove(one.one.key)
+            await self._remove_overlays(one.one)
+
+    async def _remove_overlays(self, one: DeletedObject) -> None:
+        """Those that an object had when it was deleted, unless it is kept again."""
+        until = microseconds(deleted_at(one.deletion))
+        async with aclosing(generator(self._storage.list(overlays_prefix(one.object)))) as infos:
+            async for info in infos:
+                overlay = OverlayName.from_key(info.key)
+                if overlay is not None and overlay.made <= until:
+                    with suppress(Refused):
+                        await self._storage.remove(info.key)

@@ -17,6 +17,7 @@ from isocenter.core.errors import DeadlineExceeded, OutOfResources, Unavailable
 from isocenter.core.events import InstanceStored
 from isocenter.core.identity import ObjectName
 from isocenter.core.matching import JsonAttributes
+from isocenter.core.overlays import Overlay
 from isocenter.core.packs import PackEntry
 from isocenter.core.ports import IndexEntry
 from isocenter.runtime.streams import generator
@@ -71,29 +72,39 @@ def from_pack(entry: PackEntry, table: Attributes) -> Read:
 
 
 async def read_object(
-    storage: Storage, table: Attributes, name: ObjectName, size: int, checksum: str = ""
+    storage: Storage,
+    table: Attributes,
+    name: ObjectName,
+    size: int,
+    checksum: str = "",
+    overlay: Overlay | None = None,
 ) -> Read:
     """Read an object's header, and its frames' places, from the object store."""
     # A header ends long before the object: what is behind it is not waited for.
     async with aclosing(generator(storage.read(name.key))) as chunks:
-        entry, _ = await entry_from_object(name, size, chunks, dumps, checksum)
+        entry, _ = await entry_from_object(name, size, chunks, dumps, checksum, overlay)
     return from_pack(entry, table)
 
 
 async def read_events(
-    storage: Storage, table: Attributes, events: Sequence[InstanceStored]
+    storage: Storage,
+    table: Attributes,
+    events: Sequence[InstanceStored],
+    overlays: Mapping[ObjectName, Overlay],
 ) -> tuple[Mapping[int, Read], Mapping[int, Exception]]:
-    """What the events tell, by their place in the sequence; and the errors of the others.
+    """What the events tell, with the overlays that count, by their place in the sequence; and the
+    errors of the others.
 
     Raises the error if it is transient.
     """
-    found, errors = await asyncio.to_thread(_read_inline, table, events)
+    found, errors = await asyncio.to_thread(_read_inline, table, events, overlays)
     for place, event in enumerate(events):
         if place in found or place in errors:
             continue
+        name = ObjectName(event.name, event.digest)
         try:
             found[place] = await read_object(
-                storage, table, ObjectName(event.name, event.digest), event.size, event.checksum
+                storage, table, name, event.size, event.checksum, overlays.get(name)
             )
         except TRANSIENT:
             raise
@@ -105,12 +116,14 @@ async def read_events(
 def _read_inline(
     table: Attributes,
     events: Sequence[InstanceStored],
+    overlays: Mapping[ObjectName, Overlay],
 ) -> tuple[dict[int, Read], dict[int, Exception]]:
     found: dict[int, Read] = {}
     errors: dict[int, Exception] = {}
     for place, event in enumerate(events):
         try:
-            made = entry_from_event(event, dumps)
+            name = ObjectName(event.name, event.digest)
+            made = entry_from_event(event, dumps, overlays.get(name))
             if made:
                 found[place] = from_pack(made[0], table)
         except Exception as error:  # noqa: BLE001 - whatever one header does, the others go on

@@ -26,6 +26,7 @@ from isocenter.indexing.reading import TRANSIENT
 from isocenter.indexing.settings import IndexingSettings
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.instruments import SWEEP_OBJECTS
+from isocenter.runtime.overlay_records import newest_overlay
 from isocenter.runtime.streams import generator
 from isocenter.runtime.telemetry import OFF, Telemetry
 
@@ -168,8 +169,11 @@ class Sweeper:
         swept.announced += len(records)
 
     async def _event(self, name: ObjectName, info: BlobInfo) -> InstanceStored:
+        overlay = await newest_overlay(self._storage, name)
         async with aclosing(generator(self._storage.read(info.key))) as chunks:
-            return await event_from_object(name, info.size, chunks, SOURCE, info.modified_at)
+            return await event_from_object(
+                name, info.size, chunks, SOURCE, info.modified_at, overlay
+            )
 
 
 def _event_id(info: BlobInfo) -> str:

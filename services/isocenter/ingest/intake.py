@@ -18,7 +18,7 @@ from isocenter.core.transfer_syntax import TransferSyntax, lookup
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.checksum import Checksum
 
-_INLINE_WORK = 1024 * 1024  # bytes that are examined or inflated without a thread
+INLINE_WORK = 1024 * 1024  # bytes that are examined or inflated without a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Intake:
         return taken
 
     async def _finish(self) -> Header:
-        if self._examiner.header is None and self._size > _INLINE_WORK:
+        if self._examiner.header is None and self._size > INLINE_WORK:
             return await asyncio.to_thread(self._examiner.finish)
         return self._examiner.finish()
 
@@ -205,7 +205,7 @@ class Intake:
 
     async def _work(self, function: Callable[[Buffer], object], data: Buffer) -> None:
         """Off the event loop if it takes long."""
-        if len(data) > _INLINE_WORK or self._syntax.deflated:
+        if len(data) > INLINE_WORK or self._syntax.deflated:
             await asyncio.to_thread(function, data)
         else:
             function(data)

@@ -35,6 +35,7 @@ from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.deletion_records import held_of, read_deletion
 from isocenter.runtime.event_codec import encode
+from isocenter.runtime.overlay_records import newest_overlay
 from isocenter.runtime.streams import generator
 
 MAX_REASON = 200  # characters
@@ -181,8 +182,10 @@ class Remover:
     async def _store(
         self, one: DeletedObject, info: BlobInfo, source: Source, now: datetime
     ) -> Record:
+        overlay = await newest_overlay(self._storage, one.object)
         async with aclosing(generator(self._storage.read(info.key))) as chunks:
-            return encode(await event_from_object(one.object, info.size, chunks, source, now))
+            found = await event_from_object(one.object, info.size, chunks, source, now, overlay)
+        return encode(found)
 
     async def _until_none(self, left: Callable[[], Awaitable[int]]) -> None:
         """Until indexing has done it, or for so long that whoever waits should be told."""

@@ -109,6 +109,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             transfer_syntax=stored.transfer_syntax,
             digest=stored.digest,
             size=stored.size,
+            coerced=stored.coerced,
         )
 
 
@@ -143,6 +144,7 @@ class IngestClient:
             transfer_syntax=stored.transfer_syntax,
             digest=stored.digest,
             size=stored.size,
+            coerced=tuple(stored.coerced),
         )
 
     async def delete(

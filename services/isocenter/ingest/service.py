@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable
 from datetime import UTC, datetime
 
 from isocenter.core.apis import Announcement, Storage, Stored
+from isocenter.core.entries import patient_id_of
 from isocenter.core.errors import Conflict, IsocenterError
 from isocenter.core.events import (
     MAX_INLINE_HEADER,
@@ -18,12 +19,15 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.identity import objects_prefix
+from isocenter.core.overlays import Overlay
 from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.ingest import admission
 from isocenter.ingest.announcing import Announcer
+from isocenter.ingest.coercing import Coercer
 from isocenter.ingest.intake import Intake, Taken
 from isocenter.ingest.removing import Remover
 from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.instruments import STORE_STAGE_DURATION
@@ -45,12 +49,14 @@ class IngestService:
         outbox: Outbox,
         audit_log: AuditLog,
         settings: IngestSettings,
+        directory: Directory,
         telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
         self._audit_log = audit_log
         self._settings = settings
         self._telemetry = telemetry
+        self._coercer = Coercer(storage, directory)
         self._announcer = Announcer(bus, outbox, settings)
         self._remover = Remover(
             storage=storage, announcer=self._announcer, audit_log=audit_log, settings=settings
@@ -70,6 +76,7 @@ class IngestService:
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
             stages.enter("commit")
+            news.overlay = await self._coercer.overlay(taken, announcement, received_at)
             news.prepare(taken)
 
         try:
@@ -93,6 +100,7 @@ class IngestService:
             transfer_syntax=announcement.transfer_syntax,
             digest=taken.digest,
             size=taken.size,
+            coerced=news.overlay.tags if news.overlay else (),
         )
 
     async def _reject_other(self, taken: Taken, announcement: Announcement) -> None:
@@ -147,6 +155,7 @@ class _News:
         self._announcement = announcement
         self._received_at = received_at
         self._policy = policy
+        self.overlay: Overlay | None = None
         self._record: Record | None = None
 
     def prepare(self, taken: Taken) -> None:
@@ -156,31 +165,28 @@ class _News:
     def record(self, taken: Taken) -> Record:
         """The event, which is not to be appended before the object is durable."""
         if self._record is None:
-            event = _event(taken, self._announcement, self._received_at, self._policy)
-            self._record = encode(event)
+            self._record = encode(self._event(taken))
         return self._record
 
-
-def _event(
-    taken: Taken, announcement: Announcement, received_at: datetime, policy: ConflictPolicy
-) -> InstanceStored:
-    header = taken.header
-    return InstanceStored(
-        name=taken.name,
-        sop_class=header.sop_class,
-        transfer_syntax=announcement.transfer_syntax,
-        key=taken.key,
-        digest=taken.digest,
-        size=taken.size,
-        data_set_offset=len(taken.meta),
-        header_length=header.length,
-        header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
-        source=announcement.source,
-        received_at=received_at,
-        policy=policy,
-        patient_id=header.patient_id,
-        checksum=taken.checksum,
-    )
+    def _event(self, taken: Taken) -> InstanceStored:
+        header = taken.header
+        return InstanceStored(
+            name=taken.name,
+            sop_class=header.sop_class,
+            transfer_syntax=self._announcement.transfer_syntax,
+            key=taken.key,
+            digest=taken.digest,
+            size=taken.size,
+            data_set_offset=len(taken.meta),
+            header_length=header.length,
+            header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
+            source=self._announcement.source,
+            received_at=self._received_at,
+            policy=self._policy,
+            patient_id=patient_id_of(header, self.overlay),
+            checksum=taken.checksum,
+            overlay=self.overlay.key if self.overlay else "",
+        )
 
 
 async def create(env: Env) -> IngestService:
@@ -191,5 +197,6 @@ async def create(env: Env) -> IngestService:
         outbox=await env.outbox(),
         audit_log=await env.audit_log(),
         settings=env.section(IngestSettings),
+        directory=await env.directory(),
         telemetry=env.telemetry,
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from isocenter.core.charset import is_character_set
+from isocenter.core.coercion import Coercions
 from isocenter.core.identity import is_ae_title
+from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.coercions import CoercionRule
 
 
 def _ae_title(text: str) -> str:
@@ -36,6 +41,16 @@ class KnownAE(BaseModel):
     port: int = Field(
         default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
     )
+    character_set: str = Field(
+        default="",
+        description="Specific Character Set of objects that it sends with text in none, or in one"
+        " that is not true; several values with a backslash between.",
+    )
+    coercions: tuple[CoercionRule, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What is corrected in objects that it sends; see [DICOM](dicom.md#coercion).",
+    )
 
     move_associations: int = Field(
         default=2,
@@ -57,6 +72,22 @@ class KnownAE(BaseModel):
             raise ValueError(f"AE {self.title} has a port but no host; give both, or no port")
         return self
 
+    @field_validator("character_set")
+    @classmethod
+    def _character_set_is_known(cls, value: str) -> str:
+        if value and not is_character_set(value):
+            raise ValueError(
+                f"{value!r} is no Specific Character Set; write defined terms of PS3.3 C.12.1.1.2,"
+                " as ISO_IR 100"
+            )
+        return value
+
+    @cached_property
+    def coercing(self) -> Coercions | None:
+        """What is done with its objects, if anything is."""
+        rules = tuple(one.rule for one in self.coercions)
+        return Coercions(rules, self.character_set) if rules or self.character_set else None
+
 
 class Directory:
     """The AEs that are known, by title."""
@@ -67,3 +98,10 @@ class Directory:
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
         return self._aes.get(title.strip(" "))
+
+    def at(self, host: str) -> KnownAE | None:
+        """The first AE whose address this is."""
+        address = ip_of(host)
+        return next(
+            (ae for ae in self._aes.values() if address and ip_of(ae.host) == address), None
+        )

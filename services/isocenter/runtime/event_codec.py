@@ -106,6 +106,7 @@ def _stored_to(event: InstanceStored) -> events_pb2.InstanceStored:
         policy=POLICIES[event.policy],
         patient_id=event.patient_id,
         checksum=event.checksum,
+        overlay=event.overlay,
     )
 
 
@@ -125,6 +126,7 @@ def _stored_from(message: events_pb2.InstanceStored) -> InstanceStored:
         policy=enum_from(POLICIES, message.policy),
         patient_id=message.patient_id,
         checksum=message.checksum,
+        overlay=message.overlay,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.telemetry import Telemetry
@@ -80,6 +81,8 @@ class Env(Protocol):
     def readiness(self) -> Sequence[str]:
         """Why this process is not ready: the problems of all its roles."""
         ...
+
+    async def directory(self) -> Directory: ...
 
     async def bus(self) -> EventBus: ...
 

@@ -250,6 +250,7 @@ def instance_to(instance: StoredInstance) -> storage_pb2.StoredInstance:
         number_of_frames=instance.number_of_frames,
         checksum=instance.checksum,
         modified_at=instance.modified_at and timestamp(instance.modified_at),
+        overlay=instance.overlay,
     )
 
 
@@ -266,6 +267,7 @@ def instance_from(message: storage_pb2.StoredInstance) -> StoredInstance:
         number_of_frames=message.number_of_frames,
         checksum=message.checksum,
         modified_at=moment(message.modified_at) if message.HasField("modified_at") else None,
+        overlay=message.overlay,
     )
 
 

@@ -11,9 +11,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -23,10 +22,12 @@ from isocenter.core.errors import Corrupted, NotFound, Unavailable, Unprocessabl
 from isocenter.core.identity import (
     InstanceName,
     ObjectName,
+    OverlayName,
     conflicts_prefix,
     objects_prefix,
     packs_prefix,
 )
+from isocenter.core.overlays import decode_overlay
 from isocenter.core.packs import MAX_PACK, PACK_SUFFIX, PackedEntry, PackEntry, open_pack
 from isocenter.core.ports import BlobInfo, BlobStore
 from isocenter.runtime.compression import decompress
@@ -37,9 +38,34 @@ _DECODE_INLINE = 64 * 1024  # compressed bytes that are decoded without a thread
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 Series = tuple[str, str, str]  # partition, study, series
-Key = tuple[str, str]  # SOP Instance UID and digest
-_Version = tuple[ObjectName, BlobInfo]
+Key = tuple[str, str, str]  # SOP Instance UID, digest, key of the overlay
+_Current = tuple["_Version", datetime]
 _Reading = Coroutine[Any, Any, "_Cached"]
+
+
+class _Version(NamedTuple):
+    """One version of an instance, as listed."""
+
+    object: ObjectName
+    info: BlobInfo
+    overlay: str = ""  # the key of its last one
+    overlaid_at: datetime = _NEVER
+
+    @property
+    def modified_at(self) -> datetime:
+        """When it became as it is."""
+        return max(self.info.modified_at, self.overlaid_at)
+
+    @property
+    def series(self) -> Series:
+        """Whose packs hold it."""
+        name = self.object.name
+        return name.partition, name.study, name.series
+
+    @property
+    def key(self) -> Key:
+        """Which entry of them it has."""
+        return self.object.name.instance, self.object.digest, self.overlay
 
 
 class _Cached:
@@ -111,9 +137,9 @@ class Catalogue:
             self._begin((partition, study, series), packs)
             found = self._versions(partition, study, series, instance)
             async with aclosing(found) as versions:
-                async for name, info in versions:
-                    cached, key = await self._find(name, info.size, packs)
-                    yield cached.entry(key).stored(info.modified_at)
+                async for version, current_at in versions:
+                    cached = await self._find(version, packs)
+                    yield cached.entry(version.key).stored(current_at)
 
     async def described(
         self, partition: str, study: str, series: str = "", instance: str = ""
@@ -126,16 +152,16 @@ class Catalogue:
             if not versions:
                 return
             whole = _whole(versions)
-            for name, info in versions:
-                cached, key = await self._find(name, info.size, packs)
-                yield whole, cached.attributes(key)
+            for version, _ in versions:
+                cached = await self._find(version, packs)
+                yield whole, cached.attributes(version.key)
 
     async def entry(self, instance: StoredInstance) -> PackEntry:
         """The entry of one version. Raises `NotFound`, `Corrupted`."""
         name = ObjectName(instance.name, instance.digest)
+        version = _Version(name, BlobInfo(name.key, instance.size, _NEVER), instance.overlay)
         async with _Packs() as packs:
-            cached, key = await self._find(name, instance.size, packs)
-            return cached.entry(key)
+            return (await self._find(version, packs)).entry(version.key)
 
     def _begin(self, series: Series, packs: _Packs) -> None:
         """Packs that will be needed are read while the objects are listed."""
@@ -144,34 +170,39 @@ class Catalogue:
 
     async def _versions(
         self, partition: str, study: str, series: str, instance: str
-    ) -> AsyncGenerator[_Version, None]:
-        """The current versions; each was modified when it became current."""
+    ) -> AsyncGenerator[_Current, None]:
+        """The current versions, each with the time when it became so."""
         versions: list[_Version] = []
         async for info in self._blobs.list(objects_prefix(partition, study, series, instance)):
             name = ObjectName.from_key(info.key)
             if name is None:
+                overlay = OverlayName.from_key(info.key)
+                if overlay and versions and versions[-1].object == overlay.object:
+                    # It follows its object, and a later one follows it.
+                    last = versions[-1]
+                    versions[-1] = last._replace(overlay=info.key, overlaid_at=info.modified_at)
                 continue
-            if versions and versions[0][0].name != name.name:
+            if versions and versions[0].object.name != name.name:
                 yield await self._chosen(versions)
                 versions = []
-            versions.append((name, info))
+            versions.append(_Version(name, info))
         if versions:
             yield await self._chosen(versions)
 
-    async def _chosen(self, versions: list[_Version]) -> _Version:
+    async def _chosen(self, versions: list[_Version]) -> _Current:
         """The version to answer with: the last decision's, else the one that came first."""
         if len(versions) == 1:
-            return versions[0]
-        decided, decided_at = await self._decision(versions[0][0].name)
-        name, info = min(
+            return versions[0], versions[0].modified_at
+        decided, decided_at = await self._decision(versions[0].object.name)
+        chosen = min(
             versions,
             key=lambda version: (
-                version[0].digest != decided,
-                version[1].modified_at,
-                version[0].digest,
+                version.object.digest != decided,
+                version.info.modified_at,
+                version.object.digest,
             ),
         )
-        return name, replace(info, modified_at=max(info.modified_at, decided_at))
+        return chosen, max(chosen.modified_at, decided_at)
 
     async def _decision(self, name: InstanceName) -> tuple[str, datetime]:
         """The digest that was decided for last, and when; empty if none was."""
@@ -183,23 +214,22 @@ class Catalogue:
                 best, digest, at = int(number), decided, info.modified_at
         return digest, at
 
-    async def _find(self, name: ObjectName, size: int, packs: _Packs) -> tuple[_Cached, Key]:
+    async def _find(self, version: _Version, packs: _Packs) -> _Cached:
         """Where the entry of a version is, after reading what it takes."""
-        series = name.name.partition, name.name.study, name.name.series
-        key = name.name.instance, name.digest
+        series, key = version.series, version.key
         cached = self._cache.get(series)
         known = cached is not None and key in cached
         self.lookups.note(hit=known)
         if cached is None or not known:
             cached = await packs.of(series, self._refresh)
             if key not in cached:
-                cached.add(key, await self._read_object(name, size))
+                cached.add(key, await self._read_object(version))
             self._cache[series] = cached
             self._cache.move_to_end(series)
             self._evict()
         else:
             self._cache.move_to_end(series)
-        return cached, key
+        return cached
 
     def _evict(self) -> None:
         """Forget series not asked for lately; the latest one always stays."""
@@ -221,7 +251,7 @@ class Catalogue:
                 new = sorted(keys - cached.packs)
                 for key, entries in zip(new, await self._read_packs(new), strict=True):
                     for entry in entries:
-                        cached.add((entry.instance, entry.digest), entry)
+                        cached.add((entry.instance, entry.digest, entry.overlay), entry)
                     cached.packs.add(key)
             except NotFound:
                 continue  # compacted away: its entries are in a pack that is there now
@@ -238,11 +268,17 @@ class Catalogue:
             return [_decode(blob) for blob in blobs]
         return await asyncio.to_thread(lambda: [_decode(blob) for blob in blobs])
 
-    async def _read_object(self, name: ObjectName, size: int) -> PackEntry:
+    async def _read_object(self, version: _Version) -> PackEntry:
+        name, size, overlay = version.object, version.info.size, None
+        if version.overlay:
+            overlay = decode_overlay(version.overlay, await self._blobs.get(version.overlay))
+            size = (await self._blobs.stat(name.key)).size  # the instance's is with its corrections
         try:
             stream = self._blobs.stream(name.key)
             async with aclosing(stream):  # type: ignore[type-var]  # adapters answer with generators
-                entry, _ = await entry_from_object(name, size, stream, orjson.dumps)
+                entry, _ = await entry_from_object(
+                    name, size, stream, orjson.dumps, overlay=overlay
+                )
         except (Unprocessable, Unsupported) as error:
             raise Corrupted(
                 f"{name.key} cannot be read: {error.message}", fix="run `isocenter verify`"
@@ -250,9 +286,10 @@ class Catalogue:
         return entry
 
 
-def _whole(versions: Sequence[_Version]) -> Versions:
-    digest = hashlib.sha256("".join(name.digest for name, _ in versions).encode("ascii"))
-    return Versions(digest.hexdigest(), max(info.modified_at for _, info in versions))
+def _whole(versions: Sequence[_Current]) -> Versions:
+    named = "".join(version.object.digest + version.overlay for version, _ in versions)
+    digest = hashlib.sha256(named.encode("ascii"))
+    return Versions(digest.hexdigest(), max(current_at for _, current_at in versions))
 
 
 def _decode(data: bytes) -> Sequence[PackedEntry]:

@@ -9,7 +9,7 @@ from typing import Self
 
 from isocenter.core.apis import Verification
 from isocenter.core.errors import Corrupted, NotFound, OutOfResources
-from isocenter.core.identity import ObjectName
+from isocenter.core.identity import ObjectName, OverlayName
 from isocenter.core.ports import BlobStore, Buffer, Kept, StagedBlob
 
 _FRESH_SECONDS = 0.5  # how long an answer of the store about free room is good
@@ -77,9 +77,10 @@ class ReservedUpload:
 
 
 async def verify(blobs: BlobStore, prefix: str) -> AsyncIterator[Verification]:
-    """Re-read every object below a prefix and compare it with the digest in its name."""
+    """Re-read every object, and overlay, below a prefix; compare each with the digest in its
+    name."""
     async for info in blobs.list(prefix):
-        name = ObjectName.from_key(info.key)
+        name = ObjectName.from_key(info.key) or OverlayName.from_key(info.key)
         if name is None:
             continue
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
-from isocenter.core.errors import NotFound, Refused
-from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
+from isocenter.core.errors import Invalid, NotFound, Refused
+from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS, OverlayName
+from isocenter.core.overlays import Overlay, corrected, decode_overlay
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
+from isocenter.runtime.streams import generator
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage import custody, pixel_access
 from isocenter.storage.bulk_data import BulkValue
@@ -55,14 +58,24 @@ class StorageService:
         return self._blobs.list(prefix, after)
 
     async def remove(self, key: str) -> None:
-        """Remove a metadata pack, an entry of the outbox or what was deleted. Anything else:
-        `Refused`."""
-        if not key.startswith(_REMOVABLE):
+        """Remove a metadata pack, an entry of the outbox, what was deleted, or an overlay of an
+        object that is gone. Anything else: `Refused`."""
+        if not key.startswith(_REMOVABLE) and not await self._is_left_over(key):
             raise Refused(
                 f"{key} may not be removed: only packs, the outbox and what was deleted are",
                 fix="delete it first, as DICOMweb and `isocenter delete` do",
             )
         await self._blobs.delete(key)
+
+    async def _is_left_over(self, key: str) -> bool:
+        overlay = OverlayName.from_key(key)
+        if overlay is None:
+            return False
+        try:
+            await self._blobs.stat(overlay.object.key)
+        except NotFound:
+            return True
+        return False
 
     async def move(self, key: str, target: str) -> None:
         """An object that is deleted, or restored. Anything else: `Refused`."""
@@ -95,8 +108,27 @@ class StorageService:
             yield one
 
     def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
-        """The data set as stored; `Corrupted` in place of the last chunk if it changed."""
-        return self._blobs.checked(_kept(instance))
+        """The data set as stored, with its corrections; `Corrupted` in place of the last chunk if
+        it changed."""
+        stored = self._blobs.checked(_kept(instance))
+        return self._corrected(instance, stored) if instance.overlay else stored
+
+    async def _corrected(
+        self, instance: StoredInstance, stored: AsyncIterator[Buffer]
+    ) -> AsyncIterator[Buffer]:
+        async with aclosing(generator(stored)) as data_set:
+            overlay = await self._overlay(instance.overlay)
+            async for chunk in corrected(data_set, instance.transfer_syntax, overlay):
+                yield chunk
+
+    async def _overlay(self, key: str) -> Overlay:
+        """Raises `NotFound`, `Corrupted`."""
+        name = OverlayName.from_key(key)
+        if name is None:
+            raise Invalid(f"{key} is no key of an overlay")
+        checked = self._blobs.checked(Kept(key, name.digest))
+        async with aclosing(generator(checked)) as chunks:
+            return decode_overlay(key, b"".join([bytes(chunk) async for chunk in chunks]))
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:
         """Raises `NotFound` if there is no pixel data."""

@@ -2,9 +2,10 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from isocenter.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -44,18 +45,20 @@ class Announcement(_message.Message):
     def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ...) -> None: ...
 
 class StoreResponse(_message.Message):
-    __slots__ = ("name", "sop_class", "transfer_syntax", "digest", "size")
+    __slots__ = ("name", "sop_class", "transfer_syntax", "digest", "size", "coerced")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    COERCED_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     sop_class: str
     transfer_syntax: str
     digest: str
     size: int
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+    coerced: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., coerced: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("partition", "study", "series", "instance", "source", "reason")

@@ -161,7 +161,7 @@ class LevelRequest(_message.Message):
     def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class StoredInstance(_message.Message):
-    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum", "modified_at")
+    __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum", "modified_at", "overlay")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class StoredInstance(_message.Message):
     NUMBER_OF_FRAMES_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     digest: str
     key: str
@@ -182,7 +183,8 @@ class StoredInstance(_message.Message):
     number_of_frames: int
     checksum: str
     modified_at: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ..., checksum: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    overlay: str
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., digest: _Optional[str] = ..., key: _Optional[str] = ..., size: _Optional[int] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., data_set_offset: _Optional[int] = ..., number_of_frames: _Optional[int] = ..., checksum: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., overlay: _Optional[str] = ...) -> None: ...
 
 class PixelFormat(_message.Message):
     __slots__ = ("rows", "columns", "samples_per_pixel", "bits_allocated", "bits_stored", "pixel_representation", "photometric_interpretation", "planar_configuration", "window_center", "window_width", "rescale_slope", "rescale_intercept", "palette", "palette_first", "voi_lut_function")

@@ -192,7 +192,7 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DataSet(self, request, context):
-        """The data set as stored, without File Meta Information.
+        """The data set as stored, with its corrections, without File Meta Information.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,7 @@ class StorageServiceStub:
     first one have their versions.
     """
     DataSet: _grpc.UnaryStreamMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.Chunk]
-    """The data set as stored, without File Meta Information."""
+    """The data set as stored, with its corrections, without File Meta Information."""
     GetPixelFormat: _grpc.UnaryUnaryMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.PixelFormat]
     Frames: _grpc.UnaryStreamMultiCallable[_storage_pb2.FramesRequest, _storage_pb2.ItemChunk]
     """Frames as stored, in the order asked for."""
@@ -97,7 +97,7 @@ class StorageServiceAsyncStub(StorageServiceStub):
     first one have their versions.
     """
     DataSet: _aio.UnaryStreamMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.Chunk]  # type: ignore[assignment]
-    """The data set as stored, without File Meta Information."""
+    """The data set as stored, with its corrections, without File Meta Information."""
     GetPixelFormat: _aio.UnaryUnaryMultiCallable[_storage_pb2.StoredInstance, _storage_pb2.PixelFormat]  # type: ignore[assignment]
     Frames: _aio.UnaryStreamMultiCallable[_storage_pb2.FramesRequest, _storage_pb2.ItemChunk]  # type: ignore[assignment]
     """Frames as stored, in the order asked for."""
@@ -200,7 +200,7 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.StoredInstance,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_storage_pb2.Chunk], _abc.AsyncIterator[_storage_pb2.Chunk]]:
-        """The data set as stored, without File Meta Information."""
+        """The data set as stored, with its corrections, without File Meta Information."""
 
     @_abc_1.abstractmethod
     def GetPixelFormat(

@@ -88,7 +88,7 @@ def of_instances(
     named = hashlib.sha256(f"{__version__} {form}\n".encode())
     dates = []
     for instance in instances:
-        named.update(instance.digest.encode("ascii"))
+        named.update((instance.digest + instance.overlay).encode("ascii"))
         dates.append(instance.modified_at)
     known = [date for date in dates if date is not None]
     newest = max(known) if known and len(known) == len(dates) else None

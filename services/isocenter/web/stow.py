@@ -23,7 +23,7 @@ from isocenter.web.multipart import BrokenBody, MultipartReader, Part, Parts
 from isocenter.web.negotiation import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, Offer
 from isocenter.web.problems import Problem
 from isocenter.web.spool import Spool
-from isocenter.web.stow_answers import Failure, Kept, Outcome, failure
+from isocenter.web.stow_answers import Failure, Outcome, failure, kept
 from isocenter.web.stow_metadata import Assembly, Metadata, named
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Stow:
             # The data set names the instance. File Meta Information of other writers often does
             # not agree with it, and nothing of it but the transfer syntax is kept.
             stored = await self._store(exchange, meta.transfer_syntax, data_set)
-            outcome.kept.append(Kept(stored))
+            outcome.kept.append(kept(stored))
         except (BrokenBody, Disconnected):
             raise
         except IsocenterError as error:
@@ -140,7 +140,7 @@ class Stow:
             del attributes  # they may be large, and storing may take long
             data_set = assembly.data_set(assembled)
             stored = await self._store(exchange, assembled.transfer_syntax, data_set)
-            outcome.kept.append(Kept(stored, assembled.warning))
+            outcome.kept.append(kept(stored, assembled.warning))
         except IsocenterError as error:
             outcome.failed.append(_failed(exchange, error, sop_class, instance))
 

@@ -35,6 +35,7 @@ FAILURE_REASONS: Mapping[Code, int] = {
 }
 
 # Warning Reason (0008,1196), PS3.18 table I.2-1.
+COERCED = 0xB000
 ELEMENTS_DISCARDED = 0xB006
 
 # If nothing could be stored for one of these reasons, the request as a whole is answered so.
@@ -61,6 +62,11 @@ class Kept:
 
     stored: Stored
     warning: int = 0  # Warning Reason; 0: none
+
+
+def kept(stored: Stored, warning: int = 0) -> Kept:
+    """An instance, and what there is to be said of it; of two things the given one."""
+    return Kept(stored, warning or (COERCED if stored.coerced else 0))
 
 
 @dataclass(frozen=True, slots=True)

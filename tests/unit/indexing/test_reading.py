@@ -21,7 +21,7 @@ from support.datasets import ct_image, tiny
 async def test_event_object_and_pack_give_the_same_entry(tmp_path: Path, data_set) -> None:
     archive = Archive(await SqliteIndex.open(tmp_path))
     event = await archive.store(data_set)
-    found, errors = await read_events(archive.storage, BUILT_IN, [event])
+    found, errors = await read_events(archive.storage, BUILT_IN, [event], {})
     assert errors == {}
     name = ObjectName(event.name, event.digest)
     assert await read_object(archive.storage, BUILT_IN, name, event.size) == found[0]

@@ -22,7 +22,7 @@ from isocenter.adapters.blobs.staging import fsync_file
 from isocenter.core.errors import Corrupted
 from isocenter.core.ports import BlobInfo
 
-_NAMED = re.compile(r"(?:objects|packs|deleted)/.*/([0-9a-f]{64})\.(?:dcm|pack)")
+_NAMED = re.compile(r"(?:objects|packs|deleted)/.*[/.]([0-9a-f]{64})\.(?:dcm|pack|overlay)")
 _LINE = re.compile(r"(\d+) (\d+) ([0-9a-f]{64}) (\S+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
