@@ -4,5 +4,6 @@ set -euo pipefail
 here=$(dirname "$0")
 "$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip
 "$here/helm.sh" >/dev/null
+"$here/dicom-rs.sh"
 command -v npm >/dev/null || "$here/packages.sh" npm
 npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$here/../../tests/browser"

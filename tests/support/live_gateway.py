@@ -61,9 +61,13 @@ async def dcmtk(name: str, *arguments: object) -> Outcome:
     """Run one of dcmtk's tools to its end."""
     path = shutil.which(name)
     assert path, f"{name} is missing: install the Debian package dcmtk"
+    return await run(path, *arguments)
+
+
+async def run(*command: object) -> Outcome:
+    """Run a program to its end."""
     process = await asyncio.create_subprocess_exec(
-        path,
-        *map(str, arguments),
+        *map(str, command),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

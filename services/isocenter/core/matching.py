@@ -101,7 +101,7 @@ class Search:
 # --- keys ----------------------------------------------------------------------------------------
 
 
-_WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 MULTIPLE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # C.2.2.2.8
 
 
@@ -243,7 +243,7 @@ def _alternatives(key: Key, value: str) -> Sequence[tuple[Test, ...]]:
     if key.vr in TIMES:
         return [(test,) for test in _time_tests(key, value.strip(" \0"))]
     if "*" in value or "?" in value:
-        if key.vr not in _WILDCARD_VRS:
+        if key.vr not in WILDCARD_VRS:
             raise _malformed(key, "wild cards are not allowed in this value representation")
         text = value.rstrip(" ") if key.vr in LEADING_SPACE_COUNTS else value.strip(" ")
         return ((Wildcard(text),),)

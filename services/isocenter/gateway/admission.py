@@ -38,14 +38,19 @@ class Admissions:
         unknown = self._settings.accept_unknown_sop_classes
         accepted: dict[str, dict[str, None]] = {}
         for context in offer.contexts:
-            supported = frozenset(
-                transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
-            )
+            supported = transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
+            if not supported:
+                continue
             # In the proposer's order: it puts first what costs it, or its objects, least.
             chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
             accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
         return Accepted(
-            contexts={uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes},
+            # Where nothing of it is proposed, what could be: the answer then is that the transfer
+            # syntaxes are not supported, not that the abstract syntax is not (PS3.8 table 9-18).
+            contexts={
+                uid: tuple(syntaxes) or transfer_syntaxes(uid, accept_unknown=unknown)
+                for uid, syntaxes in accepted.items()
+            },
             roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
         )
 

@@ -163,6 +163,16 @@ def test_what_is_supported_is_accepted_in_the_proposers_order():
     assert set(accepted.roles) == {CT}
 
 
+def test_what_is_proposed_in_other_transfer_syntaxes_is_told_from_what_is_not_supported():
+    asked = offer(
+        OfferedContext(1, contexts.VERIFICATION, (J2K,)),
+        OfferedContext(3, MODALITY_WORKLIST, (J2K,)),
+    )
+    assert admit(GatewaySettings(), asked).contexts == {
+        contexts.VERIFICATION: contexts.MESSAGE_TRANSFER_SYNTAXES
+    }
+
+
 def test_private_sop_classes_are_accepted_where_the_setting_says_so():
     asked = offer(OfferedContext(1, PRIVATE, (IMPLICIT,)))
     accepted = admit(GatewaySettings(accept_unknown_sop_classes=True), asked)
