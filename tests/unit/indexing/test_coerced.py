@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from isocenter.core.events import ConflictPolicy, InstanceStored
-from isocenter.core.identity import ObjectName
+from isocenter.core.events import TOPIC_INSTANCES, ConflictPolicy, InstanceStored
+from isocenter.core.identity import ObjectName, OverlayName
 from isocenter.core.matching import Level, Search
 from isocenter.core.overlays import Overlay, microseconds
 from isocenter.indexing.from_objects import Count, fill
@@ -91,6 +91,20 @@ async def test_a_later_overlay_is_shown_at_once_and_indexed_when_it_is_announced
     assert await issuers(archive.index) == ["SOUTH"]
     (entry,) = (await known_entries(archive.storage, SERIES)).values()
     assert entry.overlay == other.key
+
+
+async def test_a_damaged_overlay_is_a_dead_letter_and_holds_nothing_up(archive) -> None:
+    event, part10 = announcement(tiny("1.2", "1.3", "1.4"), ConflictPolicy.KEEP_FIRST)
+    name = ObjectName(event.name, event.digest)
+    key = OverlayName(name, 1, "0" * 64).key
+    archive.blobs._blobs[key] = (b"damaged", datetime.now(UTC))
+    await archive.blobs.put(event.key, [part10], event.digest)
+    await archive.announce(replace(event, overlay=key))
+    await coerced(archive, tiny("1.5", "1.6", "1.7"))
+    await archive.index_all()
+    assert await issuers(archive.index) == ["NORTH"]
+    (letter,) = [one async for one in archive.bus.replay(f"{TOPIC_INSTANCES}.dead")]
+    assert "is no overlay" in letter.headers["error"]
 
 
 @pytest.mark.parametrize("together", [True, False])
