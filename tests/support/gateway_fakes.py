@@ -119,6 +119,7 @@ class FakeIngest:
     """Takes in everything, or fails with `error`."""
 
     def __init__(self) -> None:
+        self.coerced: tuple[int, ...] = ()
         self.error: IsocenterError | None = None
         self.taken: list[tuple[Announcement, bytes]] = []
 
@@ -128,7 +129,8 @@ class FakeIngest:
         data = b"".join([bytes(chunk) async for chunk in data_set])
         self.taken.append((announcement, data))
         name = InstanceName("main", "1", "1", announcement.instance)
-        return Stored(name, announcement.sop_class, announcement.transfer_syntax, "", len(data))
+        syntax = announcement.transfer_syntax
+        return Stored(name, announcement.sop_class, syntax, "", len(data), self.coerced)
 
 
 @dataclass

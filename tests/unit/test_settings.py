@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,24 @@ def test_lists_and_tables_are_json_in_flags_and_environment(
     assert load().gateway.known_aes[0].title == "PEER"
     with pytest.raises(Invalid, match=r"gateway\.known_aes"):
         load(flags={"gateway.known_aes": "[not json"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"coercions": [{"attribute": "StudyInstanceUID", "prefix": "1"}]}, "has VR UI"),
+        ({"coercions": [{"attribute": "PatientNam", "trim": True}]}, "is no attribute"),
+        ({"coercions": [{"attribute": "PatientID"}]}, "exactly one of"),
+        ({"coercions": [{"attribute": "PatientID", "trim": True, "prefix": "1"}]}, "exactly one"),
+        ({"coercions": [{"attribute": "PatientID", "map": {"a": "b*"}}]}, r"one \* at most"),
+        ({"coercions": [{"attribute": "PatientID", "regex": "a"}]}, "unknown key"),
+        ({"character_set": "LATIN1"}, "no Specific Character Set"),
+    ],
+)
+def test_a_coercion_rule_that_may_not_be_is_told_at_once(wrong, why) -> None:
+    known = json.dumps([{"title": "CT1", **wrong}])
+    with pytest.raises(Invalid, match=why):
+        load(flags={"gateway.known_aes": known})
 
 
 def test_attributes_are_added_by_tables_of_the_file_or_as_json(

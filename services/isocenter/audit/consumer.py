@@ -53,7 +53,7 @@ def store_record(event: InstanceStored, event_id: str) -> AuditEvent:
         series=(event.name.series,),
         instances=(event.name.instance,),
         instance_count=1,
-        detail=event.source.store_verb,
+        detail=f"{event.source.store_verb} coerced" if event.overlay else event.source.store_verb,
     )
 
 

@@ -20,7 +20,7 @@ from isocenter.cli.progress import Tally
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, InstanceStored
-from isocenter.core.identity import OBJECTS, objects_prefix
+from isocenter.core.identity import OBJECTS, ObjectName, objects_prefix
 from isocenter.core.ports import Kept
 from isocenter.indexing.drilling import Drill
 from isocenter.indexing.drilling import drill as new_drill
@@ -63,10 +63,10 @@ async def _read_again(storage: Storage, size: int, sample: float) -> int:
     with Tally(err, "read again", "objects", otherwise="not as stored") as tally:
         async for prefix, of_part in _parts(storage, size, sample):
             async for result in storage.verify(prefix):
-                if result.ok:
-                    tally.add()
-                else:
+                if not result.ok:
                     tally.refuse(result.key, result.problem)
+                elif ObjectName.from_key(result.key):  # not an overlay
+                    tally.add()
             tally.bytes += of_part
     return tally.refused
 
@@ -77,9 +77,11 @@ async def _parts(storage: Storage, size: int, sample: float) -> AsyncIterator[tu
         yield OBJECTS, size
         return
     async for info in storage.list(OBJECTS):
-        if random.random() < sample:  # noqa: S311 (nobody's secret)
-            _, *names, _ = info.key.split("/")
-            yield objects_prefix(*names), info.size
+        found = ObjectName.from_key(info.key)
+        if found is not None and random.random() < sample:  # noqa: S311 (nobody's secret)
+            name = found.name
+            prefix = objects_prefix(name.partition, name.study, name.series, name.instance)
+            yield prefix, info.size
 
 
 # --- a backup ------------------------------------------------------------------------------------

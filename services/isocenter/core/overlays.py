@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
 from isocenter.core.charset import Charset
@@ -169,23 +169,27 @@ def apply(header: bytes, transfer_syntax: str, overlay: Overlay) -> bytes:
     found = {place.element[0]: place for place in elements}
     try:
         new = _corrected(header, found, structure, overlay)
+        new[ORIGINAL_ATTRIBUTES] = _original_attributes(header, found, structure, overlay)
     except (UnicodeError, KeyError, TypeError, ValueError) as error:
         raise Corrupted(
             "an overlay does not fit its object", fix="send the object again"
         ) from error
-    new[ORIGINAL_ATTRIBUTES] = _original_attributes(header, found, structure, overlay)
+    return _merged(header, elements, new)
+
+
+def _merged(header: bytes, elements: Sequence[Place], new: Mapping[int, bytes]) -> bytes:
+    """The elements, with the new ones in place of those that were there."""
     # Group Length (gggg,0000) is retired and may be left out (PS3.5 7.2); here it would be wrong.
     stale = {tag & 0xFFFF0000 for tag in new}
     pieces: list[Buffer] = []
-    waiting = sorted(new)
+    waiting = deque(sorted(new))
     for place in elements:
         tag = place.element[0]
-        due = list(takewhile(lambda one, tag=tag: one < tag, waiting))  # type: ignore[misc]
-        pieces += (new[one] for one in due)
-        waiting = waiting[len(due) :]
+        while waiting and waiting[0] < tag:
+            pieces.append(new[waiting.popleft()])
         if tag not in new and tag not in stale:
             pieces.append(memoryview(header)[place.begin : place.end])
-    pieces += (new[one] for one in waiting)
+    pieces += (new[tag] for tag in waiting)
     return b"".join(pieces)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from isocenter.core.apis import Storage
-from isocenter.core.errors import Corrupted, OutOfResources
+from isocenter.core.errors import Corrupted, OutOfResources, Unprocessable
 from isocenter.core.events import (
     ConflictPolicy,
     Event,
@@ -154,10 +154,17 @@ class Applier:
 
         async def newest(name: ObjectName) -> Overlay | None:
             async with gate:
-                return await newest_overlay(self._storage, name)
+                return await self._overlay(name)
 
         found = zip(named, await asyncio.gather(*map(newest, named)), strict=True)
         return {name: overlay for name, overlay in found if overlay is not None}
+
+    async def _overlay(self, name: ObjectName) -> Overlay | None:
+        """One that is damaged is the fault of its object, not of the index."""
+        try:
+            return await newest_overlay(self._storage, name)
+        except Corrupted as error:
+            raise Unprocessable(error.message, fix=error.fix) from error
 
     async def _write_packs(self, new: Sequence[PackEntry]) -> Sequence[SeriesName]:
         """An object store that is full takes no packs; what is in it is to be found all the same.
@@ -216,7 +223,7 @@ class Applier:
         if version.digest not in versions:
             name = ObjectName(version.name, version.digest)
             table = self._index.attributes
-            overlay = await newest_overlay(self._storage, name)
+            overlay = await self._overlay(name)
             size = version.size
             read = (await read_object(self._storage, table, name, size, overlay=overlay)).index
             version = replace(read, current=version.current, decision=version.decision)

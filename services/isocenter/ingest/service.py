@@ -18,7 +18,7 @@ from isocenter.core.events import (
     InstanceRejected,
     InstanceStored,
 )
-from isocenter.core.identity import objects_prefix
+from isocenter.core.identity import ObjectName, objects_prefix
 from isocenter.core.overlays import Overlay
 from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.ingest import admission
@@ -108,7 +108,7 @@ class IngestService:
         name = taken.name
         prefix = objects_prefix(name.partition, name.study, name.series, name.instance)
         async for info in self._storage.list(prefix):
-            if info.key == taken.key:
+            if info.key == taken.key or ObjectName.from_key(info.key) is None:
                 continue
             reason = "another object is kept under this name"
             event = InstanceRejected(name, taken.digest, reason, announcement.source)

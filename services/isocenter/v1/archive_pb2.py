@@ -27,7 +27,7 @@ from isocenter.v1 import query_pb2 as isocenter_dot_v1_dot_query__pb2
 from isocenter.v1 import storage_pb2 as isocenter_dot_v1_dot_storage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aisocenter/v1/archive.proto\x12\x0cisocenter.v1\x1a\x19isocenter/v1/common.proto\x1a\x18isocenter/v1/query.proto\x1a\x1aisocenter/v1/storage.proto\"0\n\x13StoreObjectsRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"\xc7\x01\n\x14StoreObjectsResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04name\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12+\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1a.isocenter.v1.StoreFailure\"/\n\x0cStoreFailure\x12\x0e\n\x06reason\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"d\n\x16RetrieveObjectsRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x19\n\x11transfer_syntaxes\x18\x04 \x03(\t\"[\n\x17RetrieveObjectsResponse\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12(\n\x04head\x18\x02 \x01(\x0b\x32\x18.isocenter.v1.ObjectHeadH\x00\x42\x06\n\x04part\"r\n\nObjectHead\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"J\n\x17RetrieveMetadataRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\"j\n\x15RetrieveFramesRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0f\n\x07numbers\x18\x04 \x03(\r\x12\x0f\n\x07\x64\x65\x63oded\x18\x05 \x01(\x08\"]\n\x16RetrieveFramesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x17\n\x0ftransfer_syntax\x18\x04 \x01(\t\"\x88\x01\n\x17RetrieveBulkDataRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x13\n\x06length\x18\x06 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_length\"\x90\x02\n\x14SearchArchiveRequest\x12\"\n\x05level\x18\x01 \x01(\x0e\x32\x13.isocenter.v1.Level\x12\x37\n\x05match\x18\x02 \x03(\x0b\x32(.isocenter.v1.SearchArchiveRequest.Match\x12\x0f\n\x07include\x18\x03 \x03(\t\x12\x13\n\x0binclude_all\x18\x04 \x01(\x08\x12\x12\n\x05limit\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x06 \x01(\r\x12\r\n\x05\x66uzzy\x18\x07 \x01(\x08\x12\r\n\x05order\x18\x08 \x03(\t\x1a)\n\x05Match\x12\x11\n\tattribute\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\tB\x08\n\x06_limit\"M\n\x15SearchArchiveResponse\x12\x0f\n\x07\x61nswers\x18\x01 \x03(\x0c\x12\x0f\n\x07ignored\x18\x02 \x03(\t\x12\x12\n\nincomplete\x18\x03 \x03(\t\"$\n\x13WatchChangesRequest\x12\r\n\x05since\x18\x01 \x01(\t\"^\n\x14WatchChangesResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t2\xda\x05\n\x0e\x41rchiveService\x12Y\n\x0cStoreObjects\x12!.isocenter.v1.StoreObjectsRequest\x1a\".isocenter.v1.StoreObjectsResponse(\x01\x30\x01\x12`\n\x0fRetrieveObjects\x12$.isocenter.v1.RetrieveObjectsRequest\x1a%.isocenter.v1.RetrieveObjectsResponse0\x01\x12T\n\x10RetrieveMetadata\x12%.isocenter.v1.RetrieveMetadataRequest\x1a\x17.isocenter.v1.ItemChunk0\x01\x12]\n\x0eRetrieveFrames\x12#.isocenter.v1.RetrieveFramesRequest\x1a$.isocenter.v1.RetrieveFramesResponse0\x01\x12P\n\x10RetrieveBulkData\x12%.isocenter.v1.RetrieveBulkDataRequest\x1a\x13.isocenter.v1.Chunk0\x01\x12Z\n\rSearchArchive\x12\".isocenter.v1.SearchArchiveRequest\x1a#.isocenter.v1.SearchArchiveResponse0\x01\x12O\n\x0c\x43ountArchive\x12\".isocenter.v1.SearchArchiveRequest\x1a\x1b.isocenter.v1.CountResponse\x12W\n\x0cWatchChanges\x12!.isocenter.v1.WatchChangesRequest\x1a\".isocenter.v1.WatchChangesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aisocenter/v1/archive.proto\x12\x0cisocenter.v1\x1a\x19isocenter/v1/common.proto\x1a\x18isocenter/v1/query.proto\x1a\x1aisocenter/v1/storage.proto\"0\n\x13StoreObjectsRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"\xd8\x01\n\x14StoreObjectsResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04name\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12+\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1a.isocenter.v1.StoreFailure\x12\x0f\n\x07\x63oerced\x18\x08 \x03(\r\"/\n\x0cStoreFailure\x12\x0e\n\x06reason\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"d\n\x16RetrieveObjectsRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x19\n\x11transfer_syntaxes\x18\x04 \x03(\t\"[\n\x17RetrieveObjectsResponse\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12(\n\x04head\x18\x02 \x01(\x0b\x32\x18.isocenter.v1.ObjectHeadH\x00\x42\x06\n\x04part\"r\n\nObjectHead\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"J\n\x17RetrieveMetadataRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\"j\n\x15RetrieveFramesRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0f\n\x07numbers\x18\x04 \x03(\r\x12\x0f\n\x07\x64\x65\x63oded\x18\x05 \x01(\x08\"]\n\x16RetrieveFramesResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x17\n\x0ftransfer_syntax\x18\x04 \x01(\t\"\x88\x01\n\x17RetrieveBulkDataRequest\x12\r\n\x05study\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x13\n\x06length\x18\x06 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_length\"\x90\x02\n\x14SearchArchiveRequest\x12\"\n\x05level\x18\x01 \x01(\x0e\x32\x13.isocenter.v1.Level\x12\x37\n\x05match\x18\x02 \x03(\x0b\x32(.isocenter.v1.SearchArchiveRequest.Match\x12\x0f\n\x07include\x18\x03 \x03(\t\x12\x13\n\x0binclude_all\x18\x04 \x01(\x08\x12\x12\n\x05limit\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x06 \x01(\r\x12\r\n\x05\x66uzzy\x18\x07 \x01(\x08\x12\r\n\x05order\x18\x08 \x03(\t\x1a)\n\x05Match\x12\x11\n\tattribute\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\tB\x08\n\x06_limit\"M\n\x15SearchArchiveResponse\x12\x0f\n\x07\x61nswers\x18\x01 \x03(\x0c\x12\x0f\n\x07ignored\x18\x02 \x03(\t\x12\x12\n\nincomplete\x18\x03 \x03(\t\"$\n\x13WatchChangesRequest\x12\r\n\x05since\x18\x01 \x01(\t\"^\n\x14WatchChangesResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t2\xda\x05\n\x0e\x41rchiveService\x12Y\n\x0cStoreObjects\x12!.isocenter.v1.StoreObjectsRequest\x1a\".isocenter.v1.StoreObjectsResponse(\x01\x30\x01\x12`\n\x0fRetrieveObjects\x12$.isocenter.v1.RetrieveObjectsRequest\x1a%.isocenter.v1.RetrieveObjectsResponse0\x01\x12T\n\x10RetrieveMetadata\x12%.isocenter.v1.RetrieveMetadataRequest\x1a\x17.isocenter.v1.ItemChunk0\x01\x12]\n\x0eRetrieveFrames\x12#.isocenter.v1.RetrieveFramesRequest\x1a$.isocenter.v1.RetrieveFramesResponse0\x01\x12P\n\x10RetrieveBulkData\x12%.isocenter.v1.RetrieveBulkDataRequest\x1a\x13.isocenter.v1.Chunk0\x01\x12Z\n\rSearchArchive\x12\".isocenter.v1.SearchArchiveRequest\x1a#.isocenter.v1.SearchArchiveResponse0\x01\x12O\n\x0c\x43ountArchive\x12\".isocenter.v1.SearchArchiveRequest\x1a\x1b.isocenter.v1.CountResponse\x12W\n\x0cWatchChanges\x12!.isocenter.v1.WatchChangesRequest\x1a\".isocenter.v1.WatchChangesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,33 +37,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOREOBJECTSREQUEST']._serialized_start=125
   _globals['_STOREOBJECTSREQUEST']._serialized_end=173
   _globals['_STOREOBJECTSRESPONSE']._serialized_start=176
-  _globals['_STOREOBJECTSRESPONSE']._serialized_end=375
-  _globals['_STOREFAILURE']._serialized_start=377
-  _globals['_STOREFAILURE']._serialized_end=424
-  _globals['_RETRIEVEOBJECTSREQUEST']._serialized_start=426
-  _globals['_RETRIEVEOBJECTSREQUEST']._serialized_end=526
-  _globals['_RETRIEVEOBJECTSRESPONSE']._serialized_start=528
-  _globals['_RETRIEVEOBJECTSRESPONSE']._serialized_end=619
-  _globals['_OBJECTHEAD']._serialized_start=621
-  _globals['_OBJECTHEAD']._serialized_end=735
-  _globals['_RETRIEVEMETADATAREQUEST']._serialized_start=737
-  _globals['_RETRIEVEMETADATAREQUEST']._serialized_end=811
-  _globals['_RETRIEVEFRAMESREQUEST']._serialized_start=813
-  _globals['_RETRIEVEFRAMESREQUEST']._serialized_end=919
-  _globals['_RETRIEVEFRAMESRESPONSE']._serialized_start=921
-  _globals['_RETRIEVEFRAMESRESPONSE']._serialized_end=1014
-  _globals['_RETRIEVEBULKDATAREQUEST']._serialized_start=1017
-  _globals['_RETRIEVEBULKDATAREQUEST']._serialized_end=1153
-  _globals['_SEARCHARCHIVEREQUEST']._serialized_start=1156
-  _globals['_SEARCHARCHIVEREQUEST']._serialized_end=1428
-  _globals['_SEARCHARCHIVEREQUEST_MATCH']._serialized_start=1377
-  _globals['_SEARCHARCHIVEREQUEST_MATCH']._serialized_end=1418
-  _globals['_SEARCHARCHIVERESPONSE']._serialized_start=1430
-  _globals['_SEARCHARCHIVERESPONSE']._serialized_end=1507
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=1509
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=1545
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1547
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1641
-  _globals['_ARCHIVESERVICE']._serialized_start=1644
-  _globals['_ARCHIVESERVICE']._serialized_end=2374
+  _globals['_STOREOBJECTSRESPONSE']._serialized_end=392
+  _globals['_STOREFAILURE']._serialized_start=394
+  _globals['_STOREFAILURE']._serialized_end=441
+  _globals['_RETRIEVEOBJECTSREQUEST']._serialized_start=443
+  _globals['_RETRIEVEOBJECTSREQUEST']._serialized_end=543
+  _globals['_RETRIEVEOBJECTSRESPONSE']._serialized_start=545
+  _globals['_RETRIEVEOBJECTSRESPONSE']._serialized_end=636
+  _globals['_OBJECTHEAD']._serialized_start=638
+  _globals['_OBJECTHEAD']._serialized_end=752
+  _globals['_RETRIEVEMETADATAREQUEST']._serialized_start=754
+  _globals['_RETRIEVEMETADATAREQUEST']._serialized_end=828
+  _globals['_RETRIEVEFRAMESREQUEST']._serialized_start=830
+  _globals['_RETRIEVEFRAMESREQUEST']._serialized_end=936
+  _globals['_RETRIEVEFRAMESRESPONSE']._serialized_start=938
+  _globals['_RETRIEVEFRAMESRESPONSE']._serialized_end=1031
+  _globals['_RETRIEVEBULKDATAREQUEST']._serialized_start=1034
+  _globals['_RETRIEVEBULKDATAREQUEST']._serialized_end=1170
+  _globals['_SEARCHARCHIVEREQUEST']._serialized_start=1173
+  _globals['_SEARCHARCHIVEREQUEST']._serialized_end=1445
+  _globals['_SEARCHARCHIVEREQUEST_MATCH']._serialized_start=1394
+  _globals['_SEARCHARCHIVEREQUEST_MATCH']._serialized_end=1435
+  _globals['_SEARCHARCHIVERESPONSE']._serialized_start=1447
+  _globals['_SEARCHARCHIVERESPONSE']._serialized_end=1524
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=1526
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=1562
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1564
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1658
+  _globals['_ARCHIVESERVICE']._serialized_start=1661
+  _globals['_ARCHIVESERVICE']._serialized_end=2391
 # @@protoc_insertion_point(module_scope)

@@ -18,7 +18,7 @@ class StoreObjectsRequest(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., end: bool = ...) -> None: ...
 
 class StoreObjectsResponse(_message.Message):
-    __slots__ = ("number", "name", "sop_class", "transfer_syntax", "digest", "size", "failure")
+    __slots__ = ("number", "name", "sop_class", "transfer_syntax", "digest", "size", "failure", "coerced")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class StoreObjectsResponse(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    COERCED_FIELD_NUMBER: _ClassVar[int]
     number: int
     name: _common_pb2.InstanceName
     sop_class: str
@@ -33,7 +34,8 @@ class StoreObjectsResponse(_message.Message):
     digest: str
     size: int
     failure: StoreFailure
-    def __init__(self, number: _Optional[int] = ..., name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., failure: _Optional[_Union[StoreFailure, _Mapping]] = ...) -> None: ...
+    coerced: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, number: _Optional[int] = ..., name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., failure: _Optional[_Union[StoreFailure, _Mapping]] = ..., coerced: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StoreFailure(_message.Message):
     __slots__ = ("reason", "message")

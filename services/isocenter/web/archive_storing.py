@@ -102,6 +102,7 @@ async def answers_of(
                 transfer_syntax=stored.transfer_syntax,
                 digest=stored.digest,
                 size=stored.size,
+                coerced=stored.coerced,
             )
 
 

@@ -188,6 +188,16 @@ async def test_the_checksum_of_an_event_goes_through_packs_to_retrieval() -> Non
     assert read == entry
 
 
+async def test_of_entries_of_one_object_that_with_the_later_overlay_counts() -> None:
+    plain = replace(await _entry(small()), checksum="0123456789abcdef")
+    one, two = (replace(plain, overlay=key, grown=5, checksum="") for key in ("a", "b"))
+    for packs in ([[plain], [one, two]], [[two], [one], [plain]], [[one, plain, two]]):
+        assert merge(packs) == [two]
+    assert decode_pack(encode_pack([two])) == [two]
+    assert two.stored().size == plain.size + 5
+    assert two.stored().overlay == "b"
+
+
 async def test_an_entry_is_unpacked_when_it_is_asked_for() -> None:
     entry = await _entry(small(more=pixels(4, 4, bytes(32))))
     (packed,) = open_pack(encode_pack([entry]))

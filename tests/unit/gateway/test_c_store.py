@@ -43,6 +43,16 @@ async def test_the_data_set_goes_to_ingest_with_what_the_command_announced():
     assert asked.statuses == [0x0000]
 
 
+async def test_what_is_coerced_is_listed_in_the_answer():
+    ingest, asked = FakeIngest(), request()
+    ingest.coerced = (0x00081010, 0x00100021)
+    await store(ingest)(asked)
+    [(status, data_set, fields)] = asked.answers
+    assert (status, data_set) == (0xB000, None)
+    assert fields["offending_elements"] == (0x00081010, 0x00100021)
+    assert len(fields["error_comment"]) <= 64
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

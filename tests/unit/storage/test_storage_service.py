@@ -23,6 +23,7 @@ from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.core.deletions import DeletedObject, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
 from isocenter.core.identity import ObjectName, outbox_key
+from isocenter.core.overlays import Overlay
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import split
 from isocenter.core.ports import BlobInfo
@@ -298,6 +299,29 @@ async def test_an_object_moves_only_to_its_own_deletion_and_back() -> None:
     await archive.storage.move(stored.key, hidden.key)
     await archive.storage.remove(hidden.key)
     assert await archive.keys("objects/") == await archive.keys("deleted/") == []
+
+
+async def test_an_overlay_is_verified_and_may_be_removed_only_without_its_object() -> None:
+    archive = Archive()
+    stored = await one(archive, small())
+    name = ObjectName(stored.name, stored.digest)
+    patient = {"00100020": {"vr": "LO", "Value": ["P2"]}}
+    overlay = Overlay(patient, len(small()), "CT1", "US").kept(name, 1)
+    await archive.storage.put(overlay.key, [overlay.content], overlay.digest)
+    checked = [item async for item in archive.storage.verify("objects/main/")]
+    assert [(item.key, item.ok) for item in checked] == [(stored.key, True), (overlay.key, True)]
+    with pytest.raises(Refused):
+        await archive.storage.remove(overlay.key)
+    (corrected,) = await all_instances(archive)
+    content, modified_at = archive.blobs._blobs[overlay.key]
+    archive.blobs._blobs[overlay.key] = (content.replace(b"P2", b"P3"), modified_at)
+    (bad,) = [item async for item in archive.storage.verify("objects/main/") if not item.ok]
+    assert bad.key == overlay.key
+    with pytest.raises(Corrupted):
+        _ = [chunk async for chunk in archive.storage.data_set(corrected)]
+    await archive.blobs.delete(stored.key)
+    await archive.storage.remove(overlay.key)
+    assert await archive.keys("objects/") == []
 
 
 async def test_only_packs_and_the_outbox_may_be_removed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,9 +14,10 @@ from isocenter.core.apis import Stored
 from isocenter.core.errors import OutOfResources, Unavailable, Unprocessable
 from isocenter.core.identity import InstanceName
 from isocenter.core.native_model import from_xml
+from isocenter.web import stow_answers
 from isocenter.web.negotiation import DICOM_XML
 from isocenter.web.problems import Problem
-from isocenter.web.stow_answers import ELEMENTS_DISCARDED, Kept, Outcome, failure
+from isocenter.web.stow_answers import COERCED, ELEMENTS_DISCARDED, Kept, Outcome, failure
 from support.web_fakes import CT, SERIES, STUDY, Web, multipart, part10
 
 ROOT = "http://pacs.test/dicomweb"
@@ -72,6 +74,18 @@ def test_a_failure_that_names_no_instance_is_an_other_failure() -> None:
     module = checked(Outcome([], failed))
     assert len(module.FailedSOPSequence) == 1
     assert [item.FailureReason for item in module.OtherFailuresSequence] == [0xC000, 0xC000]
+
+
+@pytest.mark.parametrize(
+    ("coerced", "given", "warning"),
+    [((), 0, 0), ((0x00100021,), 0, COERCED), ((0x00100021,), ELEMENTS_DISCARDED, 0xB006)],
+)
+def test_what_is_coerced_is_a_warning(coerced, given, warning) -> None:
+    stored = replace(kept("1.1").stored, coerced=coerced)
+    outcome = Outcome([stow_answers.kept(stored, given)])
+    (item,) = checked(outcome).ReferencedSOPSequence
+    assert item.get("WarningReason", 0) == warning
+    assert outcome.status == (202 if warning else 200)
 
 
 def test_the_status_is_that_of_table_10_5_3_1() -> None:
