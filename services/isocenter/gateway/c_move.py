@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
-from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import ProposedContext
@@ -16,6 +15,7 @@ from isocenter.dimse.messages import Request
 from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
@@ -24,8 +24,6 @@ from isocenter.runtime.aes import Directory, KnownAE
 log = logging.getLogger(__name__)
 
 MAX_LOSSES = 3  # associations that the destination may lose before the rest is given up
-# What every storage SCP takes, or nearly every one; proposed beside what is stored.
-_FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 class DestinationRoute:
@@ -103,7 +101,9 @@ class DestinationRoute:
     def _proposals(self, stored: StoredInstance) -> Iterator[tuple[str, str]]:
         yield stored.sop_class, stored.transfer_syntax
         targets = self._transcoding.targets(stored.transfer_syntax)
-        yield from ((stored.sop_class, syntax) for syntax in _FALLBACKS if syntax in targets)
+        yield from (
+            (stored.sop_class, syntax) for syntax in FALLBACK_TRANSFER_SYNTAXES if syntax in targets
+        )
 
 
 class CMove:
