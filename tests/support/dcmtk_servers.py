@@ -27,18 +27,41 @@ AETable BEGIN
 AETable END
 """
 
+# Without one it takes no objects at all.
+_RECEIVER_CONFIGURATION = """
+[[TransferSyntaxes]]
+[Any]
+TransferSyntax1 = JPEG2000LosslessOnly
+TransferSyntax2 = LittleEndianExplicit
+TransferSyntax3 = BigEndianExplicit
+TransferSyntax4 = LittleEndianImplicit
+[[PresentationContexts]]
+[Images]
+PresentationContext1 = VerificationSOPClass\\Any
+PresentationContext2 = CTImageStorage\\Any
+PresentationContext3 = MRImageStorage\\Any
+[[Profiles]]
+[Images]
+PresentationContexts = Images
+"""
+
 
 @asynccontextmanager
-async def dcmrecv(folder: Path, *options: str) -> AsyncIterator[int]:
-    """The storage SCP that dcmsend belongs to, writing into a folder; its port."""
+async def dcmrecv(folder: Path) -> AsyncIterator[int]:
+    """The storage SCP that dcmsend belongs to, writing into `folder/kept`; its port."""
     [port] = free_ports(1)
-    async with _running("dcmrecv", "-od", str(folder), *options, str(port), port=port):
+    kept, configuration = folder / "kept", folder / "dcmrecv.cfg"
+    kept.mkdir(parents=True)
+    configuration.write_text(_RECEIVER_CONFIGURATION)
+    profile = ("-xf", str(configuration), "Images")
+    async with _running("dcmrecv", *profile, "-od", str(kept), str(port), port=port):
         yield port
 
 
 @asynccontextmanager
 async def dcmqrscp(folder: Path, isocenter: int = 0) -> AsyncIterator[int]:
-    """An archive with the title `ARCHIVE` that moves to ISOCENTER at a port; its own port."""
+    """An archive titled `ARCHIVE` that moves to ISOCENTER at a port and keeps what it gets in
+    `folder/kept`; its own port."""
     [port] = free_ports(1)
     kept, configuration = folder / "kept", folder / "dcmqrscp.cfg"
     kept.mkdir(parents=True)
