@@ -13,7 +13,11 @@ from isocenter.dimse.contexts import (
     Rejected,
 )
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import is_storage, transfer_syntaxes
+from isocenter.gateway.contexts import (
+    FALLBACK_TRANSFER_SYNTAXES,
+    is_storage,
+    transfer_syntaxes,
+)
 from isocenter.gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,7 @@ class Admissions:
             return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
         unknown = self._settings.accept_unknown_sop_classes
         accepted: dict[str, dict[str, None]] = {}
+        received: set[str] = set()  # by the requestor, as SCP
         for context in offer.contexts:
             supported = transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
             if not supported:
@@ -44,6 +49,11 @@ class Admissions:
             # In the proposer's order: it puts first what costs it, or its objects, least.
             chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
             accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
+            if context.scp:
+                received.add(context.abstract_syntax)
+        for uid in received:
+            # One context is to carry whatever is kept: best what nearly all of it can become.
+            accepted[uid] = dict.fromkeys(sorted(accepted[uid], key=_is_special))
         return Accepted(
             # Where nothing of it is proposed, what could be: the answer then is that the transfer
             # syntaxes are not supported, not that the abstract syntax is not (PS3.8 table 9-18).
@@ -65,3 +75,7 @@ class Admissions:
             },
         )
         return how
+
+
+def _is_special(transfer_syntax: str) -> bool:
+    return transfer_syntax not in FALLBACK_TRANSFER_SYNTAXES

@@ -12,7 +12,6 @@ from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Buffer
-from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
@@ -22,6 +21,7 @@ from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.cancelling import unless_cancelled
 from isocenter.gateway.destinations import Destinations
+from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, SubOperations
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 PAUSES = (1.0, 2.0, 4.0)
 # What is worth another association: fewer are sent before it is established.
 INSTANCES_PER_ASSOCIATION = 4
-# What every storage SCP takes, or nearly every one; proposed beside what is stored.
-_FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,9 @@ class DestinationRoute:
     def _proposals(self, stored: StoredInstance) -> Iterator[tuple[str, str]]:
         yield stored.sop_class, stored.transfer_syntax
         targets = self._transcoding.targets(stored.transfer_syntax)
-        yield from ((stored.sop_class, syntax) for syntax in _FALLBACKS if syntax in targets)
+        yield from (
+            (stored.sop_class, syntax) for syntax in FALLBACK_TRANSFER_SYNTAXES if syntax in targets
+        )
 
 
 class CMove:

@@ -67,6 +67,9 @@ MESSAGE_TRANSFER_SYNTAXES: tuple[str, ...] = (
     EXPLICIT_VR_BIG_ENDIAN,
 )
 
+# What every storage SCP takes, or nearly every one, and nearly every object can be turned into.
+FALLBACK_TRANSFER_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+
 
 def is_storage(sop_class: str, *, accept_unknown: bool) -> bool:
     """Whether objects of this SOP class may be sent to us. Unknown ones are those in no table of

@@ -173,6 +173,13 @@ def test_what_is_proposed_in_other_transfer_syntaxes_is_told_from_what_is_not_su
     }
 
 
+def test_where_objects_are_to_be_received_what_they_can_become_comes_first():
+    wanting = OfferedContext(1, CT, (J2K, IMPLICIT, EXPLICIT), scu=False, scp=True)
+    as_kept = OfferedContext(3, CT, (J2K,), scu=False, scp=True)
+    accepted = admit(GatewaySettings(), offer(as_kept, wanting))
+    assert accepted.contexts == {CT: (IMPLICIT, EXPLICIT, J2K)}
+
+
 def test_private_sop_classes_are_accepted_where_the_setting_says_so():
     asked = offer(OfferedContext(1, PRIVATE, (IMPLICIT,)))
     accepted = admit(GatewaySettings(accept_unknown_sop_classes=True), asked)
