@@ -52,12 +52,14 @@ class Keeper:
 async def port(
     handlers: Mapping[int, Handler] | None = None,
     admit: object = accept_all,
+    number: int = 0,
     **listener: object,
 ) -> AsyncIterator[Server]:
-    """A listening server on loopback; C-ECHO is always answered."""
+    """A listening server on loopback, at any free port or at this one; C-ECHO is always
+    answered."""
     listener.setdefault("timeouts", Timeouts(artim=5, network=5, dimse=5, connect=5))
     server = await serve(
-        Listener("127.0.0.1", 0, **listener),
+        Listener("127.0.0.1", number, **listener),
         {CommandField.C_ECHO: echo, **(handlers or {})},
         admit,
     )

@@ -6,11 +6,13 @@ import array
 import asyncio
 import fcntl
 import socket
+import struct
 import termios
 from contextlib import suppress
 
 # Linux only: acknowledge at once, or a peer with Nagle's algorithm waits 40 ms for us.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+_DROP = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 def socket_of(transport: asyncio.Transport) -> socket.socket | None:
@@ -37,3 +39,10 @@ def unsent(transport: asyncio.Transport, own: socket.socket | None) -> int:
         with suppress(OSError):  # a system that does not tell
             fcntl.ioctl(own, termios.TIOCOUTQ, queued)
     return transport.get_write_buffer_size() + queued[0]
+
+
+def abort(transport: asyncio.Transport, own: socket.socket | None) -> None:
+    """Close at once. What the peer has not read is dropped: the system would go on sending it."""
+    if own is not None and unsent(transport, own):
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
+    transport.abort()

@@ -268,7 +268,7 @@ class UpperLayer(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close the transport connection at once, whatever is under way."""
         if self._transport is not None:
-            self._transport.abort()
+            sockets.abort(self._transport, self._socket)
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer until `resume_reading`."""
