@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import NotFound, Refused
-from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
+from isocenter.core.identity import AES, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -16,7 +16,7 @@ from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS)
+_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES)
 
 
 class StorageService:
@@ -55,8 +55,8 @@ class StorageService:
         return self._blobs.list(prefix, after)
 
     async def remove(self, key: str) -> None:
-        """Remove a metadata pack, an entry of the outbox or what was deleted. Anything else:
-        `Refused`."""
+        """Remove a metadata pack, an entry of the outbox, what was deleted, or a superseded record
+        of the AE directory. Anything else: `Refused`."""
         if not key.startswith(_REMOVABLE):
             raise Refused(
                 f"{key} may not be removed: only packs, the outbox and what was deleted are",
