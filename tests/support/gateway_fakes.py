@@ -22,6 +22,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
+from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import Announcement, FillProgress, Stored, StoredInstance, Verification
 from isocenter.core.attributes import BUILT_IN, BY_TAG, Attributes, default_tags
@@ -35,6 +36,8 @@ from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Command, Response
 from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.storage.service import StorageService
+from isocenter.storage.settings import StorageSettings
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -186,6 +189,11 @@ class FakeStorage:
         default_factory=lambda: defaultdict(asyncio.Event)
     )
 
+    def __post_init__(self) -> None:
+        records = StorageService(blobs=MemoryBlobs(), settings=StorageSettings())
+        self.put, self.read, self.remove = records.put, records.read, records.remove
+        self.list = records.list
+
     async def instances(
         self, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
@@ -268,7 +276,7 @@ class FakeAssociation:
             for number, (sop_class, syntax) in enumerate(contexts)
         }
         self.closed = asyncio.Event()
-        self.tls_subject = ""
+        self.tls_subject = self.tls_fingerprint = self.user = ""
         self.status = 0
         self.gate = asyncio.Event()
         self.gate.set()

@@ -15,7 +15,7 @@ from typing import Any
 from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
-from isocenter.dimse.contexts import PresentationContext, UserIdentity
+from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.messages import (
@@ -55,7 +55,9 @@ class Association(Operations):
         self.peer_host = ""
         self.peer_port = 0
         self.tls_subject = ""
-        self.user_identity: UserIdentity | None = None
+        self.tls_fingerprint = ""
+        self.user = ""
+        """Who the peer is, where its user identity was verified."""
         self.contexts: Mapping[int, PresentationContext] = {}
         """The accepted presentation contexts by ID; the roles are ours."""
         self.max_pdu_out = 0

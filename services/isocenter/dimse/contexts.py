@@ -44,8 +44,9 @@ class UserIdentity:
     """User Identity Negotiation (PS3.7 D.3.3.7)."""
 
     kind: int  # 1 username, 2 username and passcode, 3 Kerberos, 4 SAML, 5 JSON Web Token
-    primary: bytes
-    secondary: bytes = b""
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(default=b"", repr=False)
+    response_requested: bool = False  # a positive one, if the claim is verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class AssociationOffer:
     contexts: Sequence[OfferedContext]
     user_identity: UserIdentity | None = None
     tls_subject: str = ""  # of the client certificate, RFC 4514; empty without one
+    tls_fingerprint: str = ""  # SHA-256 of that certificate, lower-case hexadecimal
     implementation_class_uid: str = ""
     implementation_version: str = ""
 
@@ -71,6 +73,12 @@ class Accepted:
     """Abstract syntax -> transfer syntaxes, best first. The others are not accepted."""
     roles: Collection[str] = field(default_factory=frozenset)
     """Abstract syntaxes for which the requestor may have the SCP role (C-GET)."""
+    refused: Collection[str] = field(default_factory=frozenset)
+    """Abstract syntaxes that are supported, but not for this requestor: user-rejection."""
+    user: str = ""
+    """Who the requestor is, where its user identity was verified."""
+    identity_response: bytes | None = None
+    """Server response of a verified user identity (PS3.7 D.3.3.7.2); None: no such item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,8 @@ NO_REASON_GIVEN = Rejected(1, 1, 1)
 APPLICATION_CONTEXT_NOT_SUPPORTED = Rejected(1, 1, 2)
 CALLING_AE_TITLE_NOT_RECOGNIZED = Rejected(1, 1, 3)
 CALLED_AE_TITLE_NOT_RECOGNIZED = Rejected(1, 1, 7)
+# Authorization failed, by the user identity (PS3.7 D.3.3.7): by the ACSE, no reason given.
+USER_IDENTITY_REFUSED = Rejected(1, 2, 1)
 PROTOCOL_VERSION_NOT_SUPPORTED = Rejected(1, 2, 2)
 TEMPORARY_CONGESTION = Rejected(2, 3, 1)
 LOCAL_LIMIT_EXCEEDED = Rejected(2, 3, 2)

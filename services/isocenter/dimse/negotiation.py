@@ -41,7 +41,7 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 PROTOCOL_VERSION = 1  # bit 0, PS3.8 table 9-11
 IMPLEMENTATION_VERSION = f"ISOCENTER {isocenter.__version__}"[:16]
 MAX_CONTEXTS = 128
-ACCEPTANCE = 0
+ACCEPTANCE, USER_REJECTION = 0, 1  # results of presentation contexts (PS3.8 table 9-18)
 # Requests that are kept with their answers: a peer sends the same bytes again and again.
 KEPT_REQUESTS = 64
 MAX_KEPT_REQUEST = 64 * 1024  # bytes
@@ -111,7 +111,10 @@ def _identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
     for item in primitive.user_information:
         if isinstance(item, UserIdentityNegotiation):
             return UserIdentity(
-                item.user_identity_type or 0, item.primary_field or b"", item.secondary_field or b""
+                item.user_identity_type or 0,
+                item.primary_field or b"",
+                item.secondary_field or b"",
+                item.positive_response_requested,
             )
     return None
 
@@ -141,7 +144,9 @@ def _offered(
     )
 
 
-def decode_request(body: bytes, peer: tuple[str, int], tls_subject: str = "") -> AssociateRequest:
+def decode_request(
+    body: bytes, peer: tuple[str, int], tls_subject: str = "", tls_fingerprint: str = ""
+) -> AssociateRequest:
     """An A-ASSOCIATE-RQ (PS3.8 9.3.2). Raises `MalformedPdu`."""
     pdu = codec.A_ASSOCIATE_RQ()
     primitive = _decode(PduType.A_ASSOCIATE_RQ, body, pdu)
@@ -161,6 +166,7 @@ def decode_request(body: bytes, peer: tuple[str, int], tls_subject: str = "") ->
         contexts=tuple(_offered(context, roles) for context in proposed),
         user_identity=_identity(primitive),
         tls_subject=tls_subject,
+        tls_fingerprint=tls_fingerprint,
         implementation_class_uid=class_uid,
         implementation_version=version,
     )
@@ -198,6 +204,9 @@ def accept(
     results, replies = negotiate_as_acceptor(
         request.primitive.presentation_context_definition_list, supported, roles
     )
+    for context in results:
+        if context.abstract_syntax in accepted.refused:
+            context.result = USER_REJECTION
     primitive = A_ASSOCIATE()
     primitive.application_context_name = APPLICATION_CONTEXT
     primitive.calling_ae_title = request.primitive.calling_ae_title
@@ -205,6 +214,10 @@ def accept(
     primitive.result, primitive.result_source = ACCEPTANCE, 1
     primitive.presentation_context_definition_results_list = results
     _set_user_information(primitive, max_length, replies)
+    if accepted.identity_response is not None:
+        identity = UserIdentityNegotiation()
+        identity.server_response = accepted.identity_response
+        primitive.user_information.append(identity)
     return Negotiated(_accepted(results), request.max_length), _encode(
         codec.A_ASSOCIATE_AC, primitive
     )
@@ -228,10 +241,12 @@ class Acceptor:
         self._max_length = max_length
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
-    def decode(self, body: bytes, peer: tuple[str, int], tls_subject: str) -> AssociateRequest:
+    def decode(
+        self, body: bytes, peer: tuple[str, int], tls_subject: str, tls_fingerprint: str
+    ) -> AssociateRequest:
         """As `decode_request`."""
         if (kept := self._kept.get(body)) is None:
-            request = decode_request(body, peer, tls_subject)
+            request = decode_request(body, peer, tls_subject, tls_fingerprint)
             if len(body) <= MAX_KEPT_REQUEST and request.offer.user_identity is None:
                 self._kept[body] = _Kept(request)
                 if len(self._kept) > KEPT_REQUESTS:
@@ -239,7 +254,13 @@ class Acceptor:
             return request
         self._kept.move_to_end(body)
         host, port = peer
-        offer = replace(kept.request.offer, peer_host=host, peer_port=port, tls_subject=tls_subject)
+        offer = replace(
+            kept.request.offer,
+            peer_host=host,
+            peer_port=port,
+            tls_subject=tls_subject,
+            tls_fingerprint=tls_fingerprint,
+        )
         return replace(kept.request, offer=offer)
 
     def accept(

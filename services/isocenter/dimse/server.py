@@ -86,7 +86,7 @@ class _Accepted(Association):
         """Admit or reject."""
         layer = self._layer
         acceptor = self._server.acceptor
-        request = acceptor.decode(body, layer.peer, layer.tls_subject)
+        request = acceptor.decode(body, layer.peer, layer.tls_subject, layer.tls_fingerprint)
         admission = self._server.admission(request)
         if isinstance(admission, Rejected):
             self._server.answered(request.offer, False)
@@ -96,7 +96,8 @@ class _Accepted(Association):
         self.calling_ae_title = request.offer.calling_ae_title
         self.called_ae_title = request.offer.called_ae_title
         self.tls_subject = request.offer.tls_subject
-        self.user_identity = request.offer.user_identity
+        self.tls_fingerprint = request.offer.tls_fingerprint
+        self.user = admission.user
         layer.accept(pdu)
         self.establish(negotiated)
         self._server.established.add(self)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,4 +80,19 @@ def subject(transport: asyncio.Transport) -> str:
     encrypted = transport.get_extra_info("ssl_object")
     certificate = encrypted.getpeercert() if isinstance(encrypted, ssl.SSLObject) else None
     names = (certificate or {}).get("subject", ())
-    return ",".join(f"{_SHORT.get(kind, kind)}={value}" for ((kind, value),) in reversed(names))
+    return ",".join(
+        "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in name)
+        for name in reversed(names)
+    )
+
+
+def fingerprint(transport: asyncio.Transport) -> str:
+    """SHA-256 of the client certificate, lower-case hexadecimal; empty without one."""
+    encrypted = transport.get_extra_info("ssl_object")
+    der = encrypted.getpeercert(True) if isinstance(encrypted, ssl.SSLObject) else None
+    return hashlib.sha256(der).hexdigest() if der else ""
+
+
+def _escaped(value: str) -> str:
+    """A value of which no other part of a name can be made (RFC 4514 2.4)."""
+    return re.sub(r'[",+;<>\\]|^[ #]| $', r"\\\g<0>", value)

@@ -30,7 +30,7 @@ from isocenter.dimse.pdu import (
 )
 from isocenter.dimse.service_user import ServiceUser
 from isocenter.dimse.states import NEXT_STATE, TRANSITIONS, Action, Event, State
-from isocenter.dimse.tls import subject
+from isocenter.dimse.tls import fingerprint, subject
 from isocenter.runtime.addresses import Address
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._requested_abort: tuple[int, int] | None = None
         self.peer: Address = peer or ("", 0)
         self.tls_subject = ""
+        self.tls_fingerprint = ""
         self.last_read = 0.0
         self._actions = self._table()
 
@@ -127,6 +128,7 @@ class UpperLayer(asyncio.BufferedProtocol):
             address = self._transport.get_extra_info("peername") or self.peer
             self.peer = (str(address[0]), int(address[1]))
         self.tls_subject = subject(self._transport)
+        self.tls_fingerprint = fingerprint(self._transport)
         self.last_read = self._active = self._loop.time()
         self._network = self._loop.call_later(self._timeouts.network, self._watch)
         self._user.connected()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Iterable, Sequence
 
+from isocenter.core.errors import Refused
 from isocenter.dimse.contexts import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     CALLING_AE_TITLE_NOT_RECOGNIZED,
+    TEMPORARY_CONGESTION,
+    USER_IDENTITY_REFUSED,
     Accepted,
     Admission,
     AssociationOffer,
+    OfferedContext,
     Rejected,
+    UserIdentity,
 )
+from isocenter.gateway import identities
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import (
-    FALLBACK_TRANSFER_SYNTAXES,
-    is_storage,
-    transfer_syntaxes,
-)
+from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES, is_storage, transfer_syntaxes
+from isocenter.gateway.identities import Identities, NoUsers, Verified
+from isocenter.gateway.permissions import Verdict, judged, may
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import KnownAE, Verb
 
 log = logging.getLogger(__name__)
 
@@ -26,43 +32,87 @@ log = logging.getLogger(__name__)
 class Admissions:
     """Decides on association requests."""
 
-    def __init__(self, *, settings: GatewaySettings, callers: Callers) -> None:
+    def __init__(
+        self, *, settings: GatewaySettings, callers: Callers, users: Identities | None = None
+    ) -> None:
         self._settings = settings
         self._callers = callers
+        self._users = users or NoUsers()
 
     def __call__(self, offer: AssociationOffer) -> Admission:
-        """Reject callers that may not call; accept what is supported of what is proposed."""
-        # The caller first: strangers do not find out our AE titles by trying them.
-        if not self._callers.may_call(offer.calling_ae_title, offer.peer_host):
-            return self._reject(
-                offer, CALLING_AE_TITLE_NOT_RECOGNIZED, "caller not in gateway.known_aes"
-            )
+        """Reject callers that may not call; accept what is supported of what is proposed.
+
+        Strangers are told nothing but that: not which titles are known or called here, nor what
+        was not right about a title that is.
+        """
+        if not self._callers.may_call(offer):
+            return self._reject(offer, *self._stranger())
         if offer.called_ae_title not in self._settings.called_ae_titles:
             return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
-        unknown = self._settings.accept_unknown_sop_classes
-        accepted: dict[str, dict[str, None]] = {}
-        received: set[str] = set()  # by the requestor, as SCP
-        for context in offer.contexts:
-            supported = transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
-            if not supported:
-                continue
-            # In the proposer's order: it puts first what costs it, or its objects, least.
-            chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
-            accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
-            if context.scp:
-                received.add(context.abstract_syntax)
-        for uid in received:
-            # One context is to carry whatever is kept: best what nearly all of it can become.
-            accepted[uid] = dict.fromkeys(sorted(accepted[uid], key=_is_special))
+        try:
+            verified = self._verified(offer.user_identity)
+        except Refused as refusal:
+            return self._reject(offer, USER_IDENTITY_REFUSED, refusal.message)
+        asked = offer.user_identity is not None and offer.user_identity.response_requested
+        known = self._callers.known(offer)
+        accepted, refused = self._judge(known, offer.contexts)
+        gets = may(known, Verb.GET)
         return Accepted(
+            contexts=accepted,
+            roles=frozenset(uid for uid in accepted if gets and self._is_storage(known, uid)),
+            refused=refused,
+            user=verified.user if verified else "",
+            identity_response=verified.response if verified and asked else None,
+        )
+
+    def _stranger(self) -> tuple[Rejected, str]:
+        if self._callers.complete:
+            return CALLING_AE_TITLE_NOT_RECOGNIZED, "caller not in the AE directory"
+        return TEMPORARY_CONGESTION, "the AE directory has not been read yet"
+
+    def _verified(self, claim: UserIdentity | None) -> Verified | None:
+        if claim is None:
+            return None
+        identities.check(claim)
+        return self._users.verify(claim)
+
+    def _judge(
+        self, ae: KnownAE | None, offered: Iterable[OfferedContext]
+    ) -> tuple[dict[str, Sequence[str]], frozenset[str]]:
+        """The transfer syntaxes that are taken of each abstract syntax that is, best first; and the
+        abstract syntaxes that are supported, but not for this AE."""
+        accepted: dict[str, dict[str, None]] = {}
+        refused = set()
+        received = set()  # by the requestor, as SCP
+        for context in offered:
+            uid = context.abstract_syntax
+            supported = self._supported(ae, uid)
+            verdict = judged(ae, uid, as_scp=context.scp)
+            if supported and verdict is Verdict.REFUSED:
+                refused.add(uid)
+            elif supported and verdict is Verdict.ACCEPTED:
+                chosen = (syntax for syntax in context.transfer_syntaxes if syntax in supported)
+                accepted.setdefault(uid, {}).update(dict.fromkeys(chosen))
+                if context.scp:
+                    received.add(uid)
+        in_order = {
             # Where nothing of it is proposed, what could be: the answer then is that the transfer
             # syntaxes are not supported, not that the abstract syntax is not (PS3.8 table 9-18).
-            contexts={
-                uid: tuple(syntaxes) or transfer_syntaxes(uid, accept_unknown=unknown)
-                for uid, syntaxes in accepted.items()
-            },
-            roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
-        )
+            uid: _in_order(ae, chosen, received=uid in received) or self._supported(ae, uid)
+            for uid, chosen in accepted.items()
+        }
+        return in_order, frozenset(refused)
+
+    def _supported(self, ae: KnownAE | None, uid: str) -> Sequence[str]:
+        return transfer_syntaxes(uid, accept_unknown=self._takes_unknown(ae, uid))
+
+    def _is_storage(self, ae: KnownAE | None, uid: str) -> bool:
+        return is_storage(uid, accept_unknown=self._takes_unknown(ae, uid))
+
+    def _takes_unknown(self, ae: KnownAE | None, uid: str) -> bool:
+        """Whether an object of this SOP class is taken though our tables do not know it."""
+        named = ae is not None and uid in ae.sop_classes
+        return named or self._settings.accept_unknown_sop_classes
 
     def _reject(self, offer: AssociationOffer, how: Rejected, why: str) -> Rejected:
         log.warning(
@@ -75,6 +125,15 @@ class Admissions:
             },
         )
         return how
+
+
+def _in_order(ae: KnownAE | None, offered: Collection[str], *, received: bool) -> tuple[str, ...]:
+    """What we prefer for this AE, then the others in the proposer's order: it puts first what
+    costs it, or its objects, least. Where it receives, one context is to carry whatever is kept:
+    best what nearly all of it can become."""
+    preferred = [uid for uid in (ae.transfer_syntaxes if ae else ()) if uid in offered]
+    others = sorted(offered, key=_is_special) if received else offered
+    return tuple(dict.fromkeys((*preferred, *others)))
 
 
 def _is_special(transfer_syntax: str) -> bool:

@@ -20,8 +20,8 @@ from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.cancelling import unless_cancelled
-from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES
+from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, SubOperations

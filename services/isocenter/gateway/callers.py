@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+from typing import Protocol
 
 from isocenter.core.events import Source
 from isocenter.dimse.association import Association
@@ -11,30 +11,50 @@ from isocenter.runtime.addresses import ip_of
 from isocenter.runtime.aes import Directory, KnownAE
 
 
+class Peer(Protocol):
+    """Who calls, as an association request and an association tell."""
+
+    @property
+    def calling_ae_title(self) -> str: ...
+
+    @property
+    def peer_host(self) -> str: ...
+
+    @property
+    def tls_subject(self) -> str: ...
+
+    @property
+    def tls_fingerprint(self) -> str: ...
+
+
 class Callers:
-    """Peers, as the directory sees them."""
+    """Peers, as the directory sees them now."""
 
     def __init__(self, settings: GatewaySettings, directory: Directory) -> None:
         self._policy = settings.unknown_callers
         self._directory = directory
 
-    def is_known(self, title: str, host: str) -> bool:
-        """Whether a peer is one of the directory: its title and, where one is given, its address.
+    def known(self, peer: Peer) -> KnownAE | None:
+        """The AE of the directory that a peer is: by its title, and by the address and the
+        certificate that the directory has for it. None for everyone else."""
+        ae = self._directory.named(peer.calling_ae_title)
+        if ae is None or not ae.is_at(peer.peer_host):
+            return None
+        return ae if ae.has_shown(peer.tls_subject, peer.tls_fingerprint) else None
 
-        A host given by name is not compared: names are resolved for what we call, not for who
-        calls.
-        """
-        known = self._directory.named(title)
-        return known is not None and _comes_from(known, host)
-
-    def may_call(self, title: str, host: str) -> bool:
+    def may_call(self, peer: Peer) -> bool:
         """Whether a peer may associate."""
-        if self._policy is UnknownCallers.ALWAYS or self.is_known(title, host):
+        if self._policy is UnknownCallers.ALWAYS or self.known(peer) is not None:
             return True
         if self._policy is not UnknownCallers.LOOPBACK:
             return False
-        address = ip_of(host)
+        address = ip_of(peer.peer_host)
         return address is not None and address.is_loopback
+
+    @property
+    def complete(self) -> bool:
+        """Whether all who are known are known here."""
+        return self._directory.complete
 
     def source(self, association: Association) -> Source:
         """The peer of an association, as events and audit records name it."""
@@ -43,14 +63,7 @@ class Callers:
             host=association.peer_host,
             ae_title=association.calling_ae_title,
             called_ae_title=association.called_ae_title,
+            user=association.user,
             tls_subject=association.tls_subject,
-            known=self.is_known(association.calling_ae_title, association.peer_host),
+            known=self.known(association) is not None,
         )
-
-
-def _comes_from(known: KnownAE, host: str) -> bool:
-    try:
-        expected = ipaddress.ip_address(known.host)
-    except ValueError:
-        return True  # empty, or a name
-    return expected == ip_of(host)

@@ -21,9 +21,11 @@ from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.n_action import NAction
+from isocenter.gateway.permissions import permitted
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.ae_records import Follower
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import Telemetry
@@ -45,6 +47,7 @@ class GatewayRole(Role):
         telemetry: Telemetry,
         commitments: Commitments,
         callers: Callers,
+        follower: Follower,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
@@ -52,6 +55,7 @@ class GatewayRole(Role):
         self._telemetry = telemetry
         self._commitments = commitments
         self._callers = callers
+        self._follower = follower
         self._server: Server | None = None
 
     @property
@@ -63,6 +67,7 @@ class GatewayRole(Role):
         """Open the ports, which other processes may share. Raises `Unavailable`, and `Invalid` if
         the files of TLS cannot be used."""
         settings = self._settings
+        await self._follower.start()
         listener = Listener(
             settings.host,
             settings.plain_port,
@@ -87,13 +92,16 @@ class GatewayRole(Role):
     async def stop(self) -> None:
         """Close every connection."""
         await self._commitments.stop()
+        await self._follower.stop()
         if self._server is not None:
             await self._server.close()
             self._server = None
 
     def problems(self) -> Sequence[str]:
-        """Not ready before the port is open."""
-        return () if self._server is not None else ("the DICOM port is not open",)
+        """Not ready before the port is open and the AE directory has been read."""
+        port = () if self._server is not None else ("the DICOM port is not open",)
+        directory = () if self._callers.complete else ("the AE directory has not been read",)
+        return *port, *directory
 
 
 async def build(env: Env) -> GatewayRole:
@@ -149,9 +157,10 @@ async def build(env: Env) -> GatewayRole:
     }
     return GatewayRole(
         settings,
-        tracing.traced(handlers, env.telemetry),
+        tracing.traced(permitted(handlers, callers), env.telemetry),
         Admissions(settings=settings, callers=callers),
         env.telemetry,
         commitments,
         callers,
+        Follower(directory, storage, settings.directory_seconds),
     )

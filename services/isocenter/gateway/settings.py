@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from isocenter.dimse.limits import Timeouts
 from isocenter.runtime import listen
 from isocenter.runtime.addresses import Network, Networks, networks_of
+from isocenter.runtime.ae_records import FOLLOW_SECONDS
 from isocenter.runtime.aes import AETitle, KnownAE
 from isocenter.runtime.tls_files import Tls
 
 
 class UnknownCallers(Enum):
-    """Which callers that are not in `known_aes` may associate."""
+    """Which callers that are not in the AE directory may associate."""
 
     NEVER = "never"
     LOOPBACK = "loopback"
@@ -71,11 +72,19 @@ class GatewaySettings(BaseModel):
     )
     known_aes: tuple[KnownAE, ...] = Field(
         default=(),
-        description="Peers that may call; those with host and port are C-MOVE destinations.",
+        description="Peers that may call; those with host and port are C-MOVE destinations. Others"
+        " are added while everything runs; see [the AE directory](aes.md).",
     )
     unknown_callers: UnknownCallers = Field(
         default=UnknownCallers.LOOPBACK,
-        description="Where callers that are not in `known_aes` are admitted from.",
+        description="Where callers that are not in the AE directory are admitted from.",
+    )
+    directory_seconds: float = Field(
+        default=FOLLOW_SECONDS,
+        gt=0,
+        le=3600,
+        description="How often it is looked whether administrators changed the AE directory,"
+        " seconds.",
     )
     accept_unknown_sop_classes: bool = Field(
         default=False,

@@ -73,7 +73,7 @@ def answered(callers: Callers, telemetry: Telemetry) -> Answered:
         telemetry.count(ASSOCIATIONS, 0, {"ae": _UNKNOWN, "outcome": outcome})
 
     def count(offer: AssociationOffer, accepted: bool) -> None:
-        known = callers.is_known(offer.calling_ae_title, offer.peer_host)
+        known = callers.known(offer) is not None
         ae = telemetry.ae(offer.calling_ae_title) if known else _UNKNOWN
         telemetry.count(ASSOCIATIONS, 1, {"ae": ae, "outcome": _OUTCOMES[accepted]})
 

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from isocenter.core.charset import is_character_set
 from isocenter.core.coercion import Coercions
-from isocenter.core.identity import is_ae_title
-from isocenter.runtime.addresses import ip_of
+from isocenter.core.errors import Invalid
+from isocenter.core.events import ConflictPolicy
+from isocenter.core.identity import is_ae_title, is_uid
+from isocenter.runtime.addresses import Network, Networks, ip_of, is_within, networks_of
 from isocenter.runtime.coercions import CoercionRule
+
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Verb(Enum):
+    """What an AE may ask of us."""
+
+    ECHO = "echo"
+    STORE = "store"
+    FIND = "find"
+    MOVE = "move"
+    GET = "get"
+    COMMIT = "commit"
 
 
 def _ae_title(text: str) -> str:
@@ -24,7 +49,28 @@ def _ae_title(text: str) -> str:
     return text.strip(" ")
 
 
+def _uid(text: str) -> str:
+    if not is_uid(text):
+        raise ValueError("this is no UID; use digits and dots, at most 64 characters (PS3.5 9.1)")
+    return text
+
+
+def _certificate(text: str) -> str:
+    """Fingerprints as OpenSSL prints them are taken too, with colons and in capitals."""
+    kind, colon, digits = text.partition(":")
+    if kind.lower() == "sha256" and colon:
+        text = f"sha256:{digits.replace(':', '').lower()}"
+    if text and "=" not in text and not _FINGERPRINT.fullmatch(text):
+        raise ValueError(
+            "neither a subject nor a fingerprint; write CN=ct1,O=Hospital or sha256: and"
+            " 64 hexadecimal digits"
+        )
+    return text
+
+
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Uid = Annotated[str, AfterValidator(_uid)]
+Certificate = Annotated[str, AfterValidator(_certificate)]
 
 
 class KnownAE(BaseModel):
@@ -35,11 +81,46 @@ class KnownAE(BaseModel):
     title: AETitle = Field(description="Its AE title.")
     host: str = Field(
         default="",
-        description="Its address or name. A caller with this title must come from the address;"
-        " with a name, or none, it may call from anywhere.",
+        max_length=255,
+        description="Its address or name: where it is called, and an address is also where it must"
+        " call from, unless `addresses` says otherwise.",
     )
     port: int = Field(
         default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
+    )
+    addresses: tuple[Network, ...] = Field(
+        default=(),
+        max_length=256,
+        description="Addresses and networks that it may call from; none: `host` if that is an"
+        " address, else anywhere.",
+    )
+    certificate: Certificate = Field(
+        default="",
+        max_length=1024,
+        description="Certificate that a caller with this title must show on the TLS port: its"
+        " subject, most specific first (`CN=ct1,O=Hospital`), or its fingerprint (`sha256:...`).",
+    )
+    site: str = Field(default="", max_length=64, description="Where it is, for people.")
+    verbs: tuple[Verb, ...] = Field(
+        default=tuple(Verb),
+        max_length=16,
+        description="What it may ask: `echo`, `store`, `find`, `move`, `get`, `commit`.",
+    )
+    sop_classes: tuple[Uid, ...] = Field(
+        default=(),
+        max_length=1024,
+        description="SOP classes that it may store, private ones too; none: all that are taken.",
+    )
+    conflict: ConflictPolicy | None = Field(
+        default=None,
+        description="What to do with another object of it under a name that is taken:"
+        " `keep-first`, `keep-latest` or `reject`; none: as the settings of ingest say.",
+    )
+    transfer_syntaxes: tuple[Uid, ...] = Field(
+        default=(),
+        max_length=256,
+        description="Transfer syntaxes that are preferred where it offers several, best first;"
+        " none: its own order.",
     )
     character_set: str = Field(
         default="",
@@ -88,20 +169,66 @@ class KnownAE(BaseModel):
         rules = tuple(one.rule for one in self.coercions)
         return Coercions(rules, self.character_set) if rules or self.character_set else None
 
+    @property
+    def networks(self) -> Networks:
+        """Where it calls from; nothing: anywhere."""
+        if not self.addresses and (address := ip_of(self.host)) is not None:
+            return networks_of((str(address),))
+        return networks_of(self.addresses)
+
+    def is_at(self, host: str) -> bool:
+        """Whether it may call from an address. A host given by name is not compared: names are
+        resolved for what we call, not for who calls."""
+        return not self.networks or is_within(host, self.networks)
+
+    def has_shown(self, tls_subject: str, tls_fingerprint: str) -> bool:
+        """Whether a certificate with this subject and fingerprint, both empty without one, is the
+        one that it must show."""
+        if not self.certificate:
+            return True
+        return self.certificate in (tls_subject, f"sha256:{tls_fingerprint}")
+
+
+def parsed(fields: object) -> KnownAE:
+    """An AE by its fields, as JSON and TOML hold them. Raises `Invalid`, naming each mistake."""
+    try:
+        return KnownAE.model_validate(fields)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in wrong
+        )
+        raise Invalid(f"this is no entry of the AE directory: {told}") from error
+
+
+def fields_of(ae: KnownAE) -> dict[str, Any]:
+    """What is said of an AE, as JSON holds it: all that is not as it is by default."""
+    return ae.model_dump(mode="json", exclude_defaults=True)
+
 
 class Directory:
-    """The AEs that are known, by title."""
+    """The AEs that are known, by title: those of the settings, and those that administrators keep
+    while everything runs (`runtime.ae_records`). What the settings say of a title counts."""
 
     def __init__(self, aes: Iterable[KnownAE]) -> None:
-        self._aes = {ae.title: ae for ae in aes}
+        self.fixed: Mapping[str, KnownAE] = {ae.title: ae for ae in aes}
+        """Those of the settings."""
+        self.complete = True
+        """Whether nothing is known to be missing."""
+        self._kept: Mapping[str, KnownAE] = {}
+
+    def keep(self, aes: Mapping[str, KnownAE]) -> None:
+        """What administrators keep is this, by title."""
+        self._kept = aes
+        self.complete = True
 
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
-        return self._aes.get(title.strip(" "))
+        title = title.strip(" ")
+        return self.fixed.get(title) or self._kept.get(title)
 
     def at(self, host: str) -> KnownAE | None:
         """The first AE whose address this is."""
         address = ip_of(host)
-        return next(
-            (ae for ae in self._aes.values() if address and ip_of(ae.host) == address), None
-        )
+        aes = (*self.fixed.values(), *self._kept.values())
+        return next((ae for ae in aes if address and ip_of(ae.host) == address), None)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import Invalid, NotFound, Refused
-from isocenter.core.identity import DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS, OverlayName
+from isocenter.core.identity import AES, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS, OverlayName
 from isocenter.core.overlays import Overlay, corrected, decode_overlay
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
@@ -19,7 +19,7 @@ from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS)
+_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES)
 
 
 class StorageService:
@@ -58,8 +58,8 @@ class StorageService:
         return self._blobs.list(prefix, after)
 
     async def remove(self, key: str) -> None:
-        """Remove a metadata pack, an entry of the outbox, what was deleted, or an overlay of an
-        object that is gone. Anything else: `Refused`."""
+        """Remove a metadata pack, an entry of the outbox, what was deleted, a superseded record of
+        the AE directory, or an overlay of an object that is gone. Anything else: `Refused`."""
         if not key.startswith(_REMOVABLE) and not await self._is_left_over(key):
             raise Refused(
                 f"{key} may not be removed: only packs, the outbox and what was deleted are",

@@ -138,6 +138,34 @@ async def test_tls_follows_the_header(tmp_path):
     assert announcement.source.tls_subject == "CN=CT1,O=Hospital"
 
 
+async def test_behind_a_balancer_an_ae_is_who_shows_its_certificate(tmp_path):
+    [tls_port] = free_ports(1)
+    authority = Authority(tmp_path / "ca")
+    files = authority.issue("gateway", section="gateway")
+    settings = {
+        "tls_port": tls_port,
+        "certificate_file": files.certificate,
+        "key_file": files.key,
+        "ca_file": files.ca,
+        "known_aes": [{**TESTER, "certificate": "CN=CT1,O=Hospital"}],
+        "unknown_callers": "never",
+    }
+    async with (
+        behind(**settings) as gateway,
+        haproxy(tmp_path, tls_port, "send-proxy-v2", rules=SEEN_FROM_ELSEWHERE) as balancer,
+    ):
+        for name, why in (("CT1", ""), ("CT2", "Calling AE Title Not Recognized")):
+            own = authority.issue(name)
+            outcome = await dcmtk(
+                "storescu", "+tls", own.key, own.certificate, "+cf", own.ca,
+                "-aet", "TESTER", "-aec", "ISOCENTER", "127.0.0.1", balancer.port, CT_FILE,
+            )  # fmt: skip
+            assert (outcome.code != 0) is bool(why), outcome.text
+            assert why in outcome.text
+        [(announcement, _)] = gateway.env.fake_ingest.taken
+    assert (announcement.source.host, announcement.source.known) == (MODALITY, True)
+
+
 DICOM_CHECK = f"""option tcp-check
     tcp-check connect send-proxy
     tcp-check send-binary {associate_rq().hex()}

@@ -72,8 +72,12 @@ KNOWN = (KnownAE(title="CT1", host="192.0.2.7", port=104), KnownAE(title="WS", h
 )
 def test_callers_are_admitted_by_title_and_address(policy, calling, host, admitted, known):
     settings = GatewaySettings(known_aes=KNOWN, unknown_callers=policy)
-    assert Callers(settings, Directory(settings.known_aes)).may_call(calling, host) is admitted
-    assert Callers(settings, Directory(settings.known_aes)).is_known(calling, host) is known
+    callers, peer = (
+        Callers(settings, Directory(settings.known_aes)),
+        offer(calling=calling, host=host),
+    )
+    assert callers.may_call(peer) is admitted
+    assert (callers.known(peer) is not None) is known
 
 
 def test_storage_classes_are_accepted_in_every_transfer_syntax_that_is_kept():

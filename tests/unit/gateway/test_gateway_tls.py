@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from pydicom import dcmread
@@ -14,7 +16,7 @@ from pydicom.data import get_testdata_file
 from pynetdicom import AE
 
 from isocenter.core.errors import Invalid
-from isocenter.dimse.tls import PROFILE
+from isocenter.dimse.tls import PROFILE, subject
 from isocenter.runtime.tls_files import Tls
 from support.authority import Authority
 from support.live_gateway import CT, Live, dcmtk, in_thread, live
@@ -258,3 +260,58 @@ async def test_files_that_cannot_be_used_stop_the_start_and_name_the_setting(aut
         with pytest.raises(Invalid, match=setting):
             async with encrypted(files):
                 pass
+
+
+# --- certificates that belong to AEs -------------------------------------------------------------
+
+
+def fingerprint_of(files: Tls) -> str:
+    der = ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+@pytest.mark.parametrize("by", ["subject", "fingerprint"])
+async def test_an_ae_is_who_shows_its_certificate(authority, by):
+    own, other = authority.issue("CT1"), authority.issue("CT2")
+    certificate = "CN=CT1,O=Hospital" if by == "subject" else fingerprint_of(own)
+    known = [{"title": "CT1", "certificate": certificate}]
+    async with encrypted(
+        authority.issue("gateway"), unknown_callers="never", known_aes=known
+    ) as gateway:
+        titles = ("-aet", "CT1", "-aec", "ISOCENTER", "127.0.0.1")
+        stored = await dcmtk("storescu", *shown(own), *titles, gateway.tls_port, CT_FILE)
+        assert stored.code == 0, stored.text
+        for arguments in (
+            (*shown(other), *titles, gateway.tls_port),
+            (*titles, gateway.port),  # without TLS
+        ):
+            outcome = await dcmtk("echoscu", *arguments)
+            assert "Calling AE Title Not Recognized" in outcome.text
+        [(announcement, _)] = gateway.env.fake_ingest.taken
+    assert announcement.source.known
+
+
+class Shown:
+    """A transport over which this subject was shown."""
+
+    def __init__(self, *names: tuple[tuple[str, str], ...]) -> None:
+        self._names = names
+
+    def get_extra_info(self, name: str):
+        assert name == "ssl_object"
+        encrypted = Mock(spec=ssl.SSLObject)
+        encrypted.getpeercert.return_value = {"subject": self._names}
+        return encrypted
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (((("organizationName", "H"),), (("commonName", "ct1"),)), "CN=ct1,O=H"),
+        (((("commonName", "ct1,O=H"),),), r"CN=ct1\,O=H"),
+        (((("commonName", " a+b "),),), r"CN=\ a\+b\ "),
+        (((("commonName", "a"), ("organizationName", "H")),), "CN=a+O=H"),
+    ],
+)
+def test_a_subject_cannot_be_made_to_look_like_another(names, told):
+    assert subject(Shown(*names)) == told

@@ -1,0 +1,173 @@
+"""The AE directory that administrators change while everything runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.core.errors import Invalid, Unavailable
+from isocenter.core.events import Source
+from isocenter.core.identity import AES
+from isocenter.runtime import ae_records
+from isocenter.runtime.ae_records import AERecords, Follower
+from isocenter.runtime.aes import Directory, KnownAE, fields_of, parsed
+from isocenter.storage.service import StorageService
+from isocenter.storage.settings import StorageSettings
+
+EVA = Source("CLI", "admin.example", user="eva")
+CT1 = KnownAE(title="CT1", host="192.0.2.7", port=104, verbs=["store", "echo"])
+ODD = KnownAE(title="A/B .. #1", addresses=["192.0.2.0/24"])
+
+
+class Store(StorageService):
+    """An object store that can be away."""
+
+    def __init__(self) -> None:
+        super().__init__(blobs=MemoryBlobs(), settings=StorageSettings())
+        self.away = False
+        self.reads = 0
+
+    def list(self, prefix, after=""):
+        if self.away:
+            raise Unavailable("the object store does not answer")
+        return super().list(prefix, after)
+
+    def read(self, key, offset=0, length=None):
+        self.reads += 1
+        return super().read(key, offset, length)
+
+    async def keys(self) -> list[str]:
+        return [info.key async for info in self.list(AES)]
+
+
+async def test_changes_are_read_back_by_whoever_looks():
+    store = Store()
+    for ae in (CT1, ODD):
+        await AERecords(store).append(ae.title, ae, EVA)
+    latest = await AERecords(store).latest()
+    assert {title: one.ae for title, one in latest.items()} == {"CT1": CT1, ODD.title: ODD}
+    assert latest["CT1"].by == EVA
+
+
+async def test_the_last_change_counts_and_the_ones_before_are_removed():
+    store = Store()
+    one, other = AERecords(store), AERecords(store)
+    await one.append("CT1", CT1, EVA)
+    await other.append("CT1", CT1.model_copy(update={"port": 105}), EVA)
+    await one.append("CT1", None, EVA)
+    assert len(await store.keys()) == 1
+    for records in (one, other, AERecords(store)):
+        assert (await records.latest())["CT1"].ae is None
+
+
+async def test_a_change_follows_the_one_that_it_changes_whatever_the_clocks_say(monkeypatch):
+    store = Store()
+    records = AERecords(store)
+    first = await records.append("CT1", CT1, EVA)
+
+    class Behind(ae_records.datetime):
+        @classmethod
+        def now(cls, _tz):
+            return first.at.replace(year=2001)
+
+    monkeypatch.setattr(ae_records, "datetime", Behind)
+    later = await AERecords(store).append("CT1", None, EVA)
+    assert later.at > first.at
+    assert (await records.latest())["CT1"].ae is None
+
+
+async def test_every_record_is_read_once():
+    store = Store()
+    records = AERecords(store)
+    await AERecords(store).append("CT1", CT1, EVA)
+    for _ in range(3):
+        await records.latest()
+    assert store.reads == 1
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"[]", b"{}", b'{"title": "CT1", "ae": {"title": "CT1", "of_later": 1}, "by": {}}'],
+)
+async def test_a_record_that_cannot_be_read_changes_nothing(record, caplog):
+    store = Store()
+    records, fresh = AERecords(store), AERecords(store)
+    await records.append("CT1", CT1, EVA)
+    await records.append("WS", KnownAE(title="WS"), EVA)
+    await records.latest()
+    key = f"{AES}{b'CT1'.hex()}/7fffffffffffffff-00000000"
+    await store.put(key, [record], hashlib.sha256(record).hexdigest())
+    assert (await records.latest())["CT1"].ae == CT1
+    assert set(await fresh.latest()) == {"WS"}
+    assert "is ignored" in caplog.text
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_away(caplog):
+    store, directory = Store(), Directory([KnownAE(title="FIXED", site="settings")])
+    records, follower = AERecords(store), Follower(directory, store, 0.02)
+    await records.append("CT1", CT1, EVA)
+    await records.append("FIXED", KnownAE(title="FIXED", site="elsewhere"), EVA)
+    await follower.start()
+    try:
+        assert directory.named("CT1 ") == CT1
+        assert directory.named("FIXED").site == "settings"
+        store.away = True
+        await until(lambda: "stays as it is" in caplog.text)
+        await asyncio.sleep(0.1)  # for several more looks
+        assert directory.named("CT1") == CT1
+        assert caplog.text.count("stays as it is") == 1
+        store.away = False
+        await records.append("CT1", None, EVA)
+        await until(lambda: directory.named("CT1") is None)
+    finally:
+        await follower.stop()
+
+
+async def test_a_directory_is_not_complete_before_it_was_read():
+    store, directory = Store(), Directory(())
+    store.away = True
+    follower = Follower(directory, store, 0.02)
+    await follower.start()
+    try:
+        assert not directory.complete
+        store.away = False
+        await until(lambda: directory.complete)
+    finally:
+        await follower.stop()
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({}, "title: Field required"),
+        ({"title": "A\\B"}, "title: .*shorten or respell"),
+        ({"title": "A", "verbs": ["print"]}, "verbs.0: .*'echo'"),
+        ({"title": "A", "sop_classes": ["1.02"]}, "sop_classes.0: .*no UID"),
+        ({"title": "A", "addresses": ["ct1"]}, "addresses.0: .*write 10.0.0.7"),
+        ({"title": "A", "certificate": "ct1"}, "certificate: .*64 hexadecimal digits"),
+        ({"title": "A", "certificate": "sha256:abc"}, "certificate: .*64 hexadecimal digits"),
+        ({"title": "A", "conflict": "drop"}, "conflict: .*'keep-first'"),
+        ({"title": "A", "port": 104}, "give both"),
+        ({"title": "A", "prot": 104}, "prot: Extra inputs"),
+        ([], "valid dictionary"),
+    ],
+)
+def test_mistakes_are_named_with_their_field(fields, hint):
+    with pytest.raises(Invalid, match=hint):
+        parsed(fields)
+
+
+def test_an_ae_is_told_by_what_is_not_by_default():
+    told = {"title": "CT1", "host": "192.0.2.7", "port": 104, "verbs": ["store", "echo"]}
+    assert fields_of(CT1) == told
+    assert parsed(json.loads(json.dumps(told))) == CT1
