@@ -9,15 +9,14 @@ from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import ProposedContext
 from isocenter.dimse.messages import Request
 from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.retrieval import Retrieval
-from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
 from isocenter.runtime.aes import Directory, KnownAE
 
@@ -37,7 +36,7 @@ class DestinationRoute:
         destination: KnownAE,
         instances: Sequence[StoredInstance],
         *,
-        settings: GatewaySettings,
+        calls: Calls,
         transcoding: Transcoding,
         originator: Originator,
     ) -> None:
@@ -45,7 +44,7 @@ class DestinationRoute:
         self._destination = destination
         self.receiver = destination.title
         self._instances = instances
-        self._settings = settings
+        self._calls = calls
         self._transcoding = transcoding
         self._association: Association | None = None
         self._contexts: Contexts = {}
@@ -89,15 +88,9 @@ class DestinationRoute:
                     break
                 proposed = wider
             self._until += 1
-        settings = self._settings
-        return await requestor.associate(
-            self._destination.host,
-            self._destination.port,
-            calling_ae_title=settings.ae_title,
-            called_ae_title=self._destination.title,
-            contexts=[ProposedContext(sop_class, (syntax,)) for sop_class, syntax in proposed],
-            timeouts=settings.timeouts,
-            max_pdu=settings.max_pdu,
+        return await self._calls.associate(
+            self._destination,
+            [ProposedContext(sop_class, (syntax,)) for sop_class, syntax in proposed],
         )
 
     def _proposals(self, stored: StoredInstance) -> Iterator[tuple[str, str]]:
@@ -115,13 +108,13 @@ class CMove:
         retrieval: Retrieval,
         sub_operations: SubOperations,
         transcoding: Transcoding,
-        settings: GatewaySettings,
+        calls: Calls,
         directory: Directory,
     ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
         self._transcoding = transcoding
-        self._settings = settings
+        self._calls = calls
         self._directory = directory
 
     async def __call__(self, request: Request) -> None:
@@ -142,7 +135,7 @@ class CMove:
         route = DestinationRoute(
             destination,
             plan.instances,
-            settings=self._settings,
+            calls=self._calls,
             transcoding=self._transcoding,
             originator=Originator(request.association.calling_ae_title, request.command.message_id),
         )

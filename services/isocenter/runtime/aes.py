@@ -36,6 +36,14 @@ class KnownAE(BaseModel):
     port: int = Field(
         default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
     )
+    tls: bool = Field(
+        default=False,
+        description="Whether it is called over TLS: its certificate must be one that"
+        " `gateway.ca_file` trusts, and it is shown ours.",
+    )
+    tls_name: str = Field(
+        default="", description="The name in its certificate, if that is not `host`."
+    )
 
     @model_validator(mode="after")
     def _destination_is_complete(self) -> KnownAE:

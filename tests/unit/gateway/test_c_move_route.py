@@ -10,6 +10,7 @@ from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Unavailable
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway.c_move import MAX_LOSSES, DestinationRoute
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Originator
 from isocenter.runtime.aes import KnownAE
@@ -43,7 +44,7 @@ class Destination:
 @pytest.fixture
 def destination(monkeypatch) -> Destination:
     fake = Destination()
-    monkeypatch.setattr("isocenter.gateway.c_move.requestor.associate", fake)
+    monkeypatch.setattr("isocenter.gateway.calls.requestor.associate", fake)
     return fake
 
 
@@ -51,7 +52,7 @@ def route(instances: list[StoredInstance]) -> DestinationRoute:
     return DestinationRoute(
         KnownAE(title="DEST", host="192.0.2.1", port=104),
         instances,
-        settings=GatewaySettings(),
+        calls=Calls(GatewaySettings()),
         transcoding=FakeTranscoding(),
         originator=Originator("CALLER", 7),
     )
