@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pydicom.uid import generate_uid
 
 from isocenter.cli.progress import Tally
-from isocenter.cli.reasons import told
 from isocenter.core import reader
 from isocenter.core.errors import DeadlineExceeded, Unsupported
 from isocenter.core.events import SopReference
 from isocenter.core.matching import JsonAttributes
-from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.messages import SUCCESS, CommandField, Request
+from isocenter.dimse.reasons import told
+from isocenter.dimse.target import Target
 from isocenter.gateway import identifiers
 from isocenter.gateway.commitment_items import (
     FAILED_SOPS,
@@ -60,28 +60,24 @@ class _Results:
 
 
 async def commit(
-    address: tuple[str, int],
-    titles: tuple[str, str],
+    target: Target,
     references: Sequence[SopReference],
     tally: Tally,
     seconds: float,
 ) -> None:
-    """Ask the peer at an address to commit to instances; `titles`: ours and its. What it does not
-    commit to is refused. Raises `Unsupported` if it cannot be asked, `DeadlineExceeded` if no
-    result comes within so many seconds."""
+    """Ask a peer to commit to instances. What it does not commit to is refused. Raises
+    `Unsupported` if it cannot be asked, `DeadlineExceeded` if no result comes within so many
+    seconds."""
     results = _Results()
-    association = await requestor.associate(
-        *address,
-        calling_ae_title=titles[0],
-        called_ae_title=titles[1],
-        contexts=[ProposedContext(STORAGE_COMMITMENT, MESSAGE_TRANSFER_SYNTAXES)],
-        handlers={CommandField.N_EVENT_REPORT: results},
+    association = await target.associate(
+        [ProposedContext(STORAGE_COMMITMENT, MESSAGE_TRANSFER_SYNTAXES)],
+        {CommandField.N_EVENT_REPORT: results},
     )
     try:
         contexts = list(association.contexts.values())
         if not contexts:
             raise Unsupported(
-                f"{titles[1]} offers no Storage Commitment", fix="send without --commit"
+                f"{target.ae_title} offers no Storage Commitment", fix="send without --commit"
             )
         for start in range(0, len(references), _AT_ONCE):
             some = references[start : start + _AT_ONCE]

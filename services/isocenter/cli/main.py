@@ -23,6 +23,7 @@ from isocenter.cli.common import (
     settings_of,
 )
 from isocenter.cli.dead import dead
+from isocenter.cli.moving import fetch, import_, query, send
 from isocenter.cli.recovery import backup, drill, restore
 from isocenter.core.errors import IsocenterError
 
@@ -37,10 +38,6 @@ app = typer.Typer(
 )
 
 RUN, MOVE, CARE, TELL = "Run", "Bring in and send", "Take care", "Tell"
-
-PathsArgument = Annotated[
-    list[Path], typer.Argument(help="Files, folders, ZIP archives or DICOMDIRs.")
-]
 
 
 @app.command(rich_help_panel=RUN)
@@ -168,44 +165,8 @@ def probe(
     raise typer.Exit(run_async(run_probe(dicom, web, seconds=seconds)))
 
 
-@app.command(rich_help_panel=MOVE)
-def send(
-    paths: PathsArgument,
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            help="dicom://AE_TITLE@host:port (C-STORE), http(s)://host:port/dicomweb (STOW-RS).",
-        ),
-    ],
-    calling: Annotated[str, typer.Option(help="Our AE title, for C-STORE.")] = "ISOCENTER-SEND",
-    parallel: Annotated[int, typer.Option(min=1, max=32, help="Associations or requests.")] = 1,
-    commit: Annotated[
-        bool, typer.Option("--commit", help="Ask the peer to commit to keeping what it took.")
-    ] = False,
-    commit_seconds: Annotated[float, typer.Option(min=1, help="Wait for that so long.")] = 120,
-) -> None:
-    """Send files to any peer, over C-STORE or STOW-RS."""
-    from isocenter.cli.send import send as run_send
-
-    quiet("text")
-    seconds = commit_seconds if commit else 0
-    sending = run_send(paths, to, calling=calling, parallel=parallel, commit=seconds)
-    raise typer.Exit(run_async(sending))
-
-
-@app.command("import", rich_help_panel=MOVE)
-def import_(
-    paths: PathsArgument,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Take files straight into a data directory, whether it is being served or not."""
-    from isocenter.cli.care import import_files
-
-    settings = settings_of(data, config, assignments)
-    raise typer.Exit(run_async(import_files(settings, paths)))
+for move in (send, import_, query, fetch):
+    app.command(move.__name__.strip("_"), rich_help_panel=MOVE)(move)
 
 
 @app.command(rich_help_panel=CARE)

@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
 from isocenter.cli.commit import commit as ask_to_commit
 from isocenter.cli.common import err
+from isocenter.cli.peers import WebPeer, parse_peer
 from isocenter.cli.progress import Tally
-from isocenter.cli.reasons import told
 from isocenter.cli.sources import SourceFile, find_some
 from isocenter.core import part10
 from isocenter.core.deflate import inflate
@@ -27,13 +26,14 @@ from isocenter.core.errors import (
     Unsupported,
 )
 from isocenter.core.events import SopReference
-from isocenter.core.identity import is_ae_title, is_uid
+from isocenter.core.identity import is_uid
 from isocenter.core.reader import Header, NeedMore, scan_header
 from isocenter.core.transfer_syntax import lookup
-from isocenter.dimse import requestor
 from isocenter.dimse.association import Association, PresentationContext
-from isocenter.dimse.requestor import ProposedContext
-from isocenter.runtime import listen
+from isocenter.dimse.contexts import ProposedContext
+from isocenter.dimse.reasons import told
+from isocenter.dimse.target import Target
+from isocenter.runtime.tls_files import CallerTls
 
 # PS3.8 9.3.2.2: presentation context IDs are the odd numbers from 1 to 255.
 MAX_CONTEXTS = 128
@@ -51,58 +51,33 @@ class Item:
     transfer_syntax: str
 
 
-@dataclass(frozen=True, slots=True)
-class DicomPeer:
-    """`dicom://AE_TITLE@host:port`."""
-
-    ae_title: str
-    host: str
-    port: int
-
-
-def parse_peer(text: str) -> DicomPeer | str:
-    """A DICOM peer, or the URL of a DICOMweb root. Raises `Invalid`."""
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError as error:
-        raise Invalid(f"--to {text}: {error}", fix="ports are 1 to 65535") from None
-    if url.scheme in ("http", "https") and url.netloc:
-        return text.rstrip("/")
-    if url.scheme == "dicom" and url.hostname and url.username and is_ae_title(url.username):
-        return DicomPeer(url.username, url.hostname, port or listen.DICOM_PORT)
-    raise Invalid(
-        f"--to {text}: not a peer",
-        fix="write dicom://AE_TITLE@host:port or http://host:port/dicomweb",
-    )
-
-
 async def send(
-    paths: Sequence[Path], to: str, *, calling: str, parallel: int, commit: float = 0
+    paths: Sequence[Path],
+    to: str,
+    *,
+    calling: str,
+    parallel: int,
+    commit: float = 0,
+    tls: CallerTls | None = None,
 ) -> int:
     """Send everything found; 0 when the peer took it all, and commits to it, if it is to tell so
     within `commit` seconds."""
-    peer = parse_peer(to)
-    if commit and not isinstance(peer, DicomPeer):
+    peer = parse_peer(to, calling, tls)
+    if commit and isinstance(peer, WebPeer):
         raise Invalid("--commit: DICOMweb has no Storage Commitment", fix="send to dicom://...")
-    if not is_ae_title(calling):
-        raise Invalid(
-            f"--calling {calling}: not an AE title", fix="1 to 16 characters, without backslash"
-        )
     files = find_some(paths)
     sent: list[SopReference] = []
     with Tally(err, "sent", "instances", len(files)) as tally:
         queue = Queue(_batches(_items(files, tally)))
-        if isinstance(peer, DicomPeer):
-            workers = [_c_store(peer, calling, queue, tally, sent) for _ in range(parallel)]
+        if isinstance(peer, Target):
+            workers = [_c_store(peer, queue, tally, sent) for _ in range(parallel)]
         else:
             workers = [_stow(peer, queue, tally) for _ in range(parallel)]
         await asyncio.gather(*workers)
     refused = tally.refused
-    if commit and isinstance(peer, DicomPeer) and sent:
-        address, titles = (peer.host, peer.port), (calling, peer.ae_title)
+    if commit and isinstance(peer, Target) and sent:
         with Tally(err, "committed", "instances", len(sent), otherwise="not committed") as tally:
-            await ask_to_commit(address, titles, sent, tally, commit)
+            await ask_to_commit(peer, sent, tally, commit)
         refused += tally.refused
     return 1 if refused else 0
 
@@ -177,9 +152,7 @@ class Queue:
 # --- C-STORE -------------------------------------------------------------------------------------
 
 
-async def _c_store(
-    peer: DicomPeer, calling: str, queue: Queue, tally: Tally, sent: list[SopReference]
-) -> None:
+async def _c_store(peer: Target, queue: Queue, tally: Tally, sent: list[SopReference]) -> None:
     """One association after another; kept open while the next batch needs no other contexts."""
     association: Association | None = None
     try:
@@ -188,7 +161,7 @@ async def _c_store(
             if association is None or not needed <= _accepted(association).keys():
                 if association is not None:
                     await association.release()
-                association = await _associate(peer, calling, needed)
+                association = await _associate(peer, needed)
             for item in batch:
                 await _c_store_one(association, item, tally, sent)
     finally:
@@ -196,13 +169,9 @@ async def _c_store(
             await association.release()
 
 
-async def _associate(peer: DicomPeer, calling: str, needed: set[tuple[str, str]]) -> Association:
-    return await requestor.associate(
-        peer.host,
-        peer.port,
-        calling_ae_title=calling,
-        called_ae_title=peer.ae_title,
-        contexts=[ProposedContext(sop_class, (syntax,)) for sop_class, syntax in sorted(needed)],
+async def _associate(peer: Target, needed: set[tuple[str, str]]) -> Association:
+    return await peer.associate(
+        [ProposedContext(sop_class, (syntax,)) for sop_class, syntax in sorted(needed)]
     )
 
 
@@ -251,10 +220,11 @@ class _Counter:
 # --- STOW-RS -------------------------------------------------------------------------------------
 
 
-async def _stow(root: str, queue: Queue, tally: Tally) -> None:
-    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT) as client:
+async def _stow(peer: WebPeer, queue: Queue, tally: Tally) -> None:
+    verify = peer.tls() if peer.tls is not None else True
+    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, verify=verify) as client:
         async for batch in queue:
-            await _stow_batch(client, root, batch, tally)
+            await _stow_batch(client, peer.root, batch, tally)
 
 
 async def _stow_batch(

@@ -14,6 +14,7 @@ from isocenter.dimse.contexts import ProposedContext, Rejected
 from isocenter.dimse.errors import AssociationAborted, AssociationRejected, ConnectionFailed
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.sides import RequestorLayer
+from isocenter.dimse.tls import refusal
 from isocenter.dimse.upper_layer import new_buffer
 
 __all__ = [
@@ -79,10 +80,12 @@ async def associate(
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
     max_pdu: int = MAX_PDU,
     tls: ssl.SSLContext | None = None,
+    tls_name: str = "",
     handlers: Mapping[int, Handler] | None = None,
 ) -> Association:
     """Establish an association, or raise `ConnectionFailed`, `AssociationRejected` or
-    `AssociationAborted`. `handlers` take requests of the peer (C-STORE sub-operations of a C-GET).
+    `AssociationAborted`. With TLS, the peer's certificate must be for `tls_name`, or else for
+    `host`. `handlers` take requests of the peer (C-STORE sub-operations of a C-GET).
 
     The presentation contexts that were accepted may be none: see `Association.contexts`.
     """
@@ -103,7 +106,7 @@ async def associate(
     )
     association.attach(layer)
     peer = f"{called_ae_title} at {host}:{port}"
-    await _connect(layer, host, port, timeouts, tls, peer)
+    await _connect(layer, (host, port), timeouts, tls, tls_name, peer)
     rejection = await _outcome(association, timeouts, peer)
     if rejection is not None:
         raise AssociationRejected(peer, rejection.result, rejection.source, rejection.reason)
@@ -127,19 +130,22 @@ async def _outcome(association: _Requested, timeouts: Timeouts, peer: str) -> Re
 
 async def _connect(
     layer: RequestorLayer,
-    host: str,
-    port: int,
+    address: tuple[str, int],
     timeouts: Timeouts,
     tls: ssl.SSLContext | None,
+    tls_name: str,
     peer: str,
 ) -> None:
     loop = asyncio.get_running_loop()
     layer.associate_request()
+    name = None if tls is None else tls_name or address[0]
     try:
         async with asyncio.timeout(timeouts.connect):
-            await loop.create_connection(lambda: layer, host, port, ssl=tls)
+            await loop.create_connection(lambda: layer, *address, ssl=tls, server_hostname=name)
     except (OSError, TimeoutError) as error:
-        reason = str(error) or f"no answer within {timeouts.connect} s"
+        reason, fix = refusal(error) if tls is not None else ("", "")
+        reason = reason or str(error) or f"no answer within {timeouts.connect} s"
         raise ConnectionFailed(
-            f"no connection to {peer}: {reason}", fix="check the address and that the peer runs"
+            f"no connection to {peer}: {reason}",
+            fix=fix or "check the address and that the peer runs",
         ) from error

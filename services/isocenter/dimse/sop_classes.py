@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AllStoragePresentationContexts, StoragePresentationContexts
 
 # Retired from PS3.4 table B.5-1, or of DICOS and DICONDE: still composite instances of a study.
 _STORAGE_BESIDE_THE_TABLE = frozenset(
@@ -43,3 +43,8 @@ _STORAGE_BESIDE_THE_TABLE = frozenset(
 STORAGE_SOP_CLASSES: frozenset[str] = _STORAGE_BESIDE_THE_TABLE | {
     str(context.abstract_syntax) for context in AllStoragePresentationContexts
 }
+
+# As many as one association can propose, of those that are in use.
+COMMON_STORAGE_SOP_CLASSES: tuple[str, ...] = tuple(
+    str(context.abstract_syntax) for context in StoragePresentationContexts
+)

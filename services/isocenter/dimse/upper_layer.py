@@ -30,7 +30,7 @@ from isocenter.dimse.pdu import (
 )
 from isocenter.dimse.service_user import ServiceUser
 from isocenter.dimse.states import NEXT_STATE, TRANSITIONS, Action, Event, State
-from isocenter.dimse.tls import fingerprint, subject
+from isocenter.dimse.tls import fingerprint, loss, subject
 from isocenter.runtime.addresses import Address
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,8 @@ class UpperLayer(asyncio.BufferedProtocol):
         self._network: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._ended = False
-        self._abort_sent = False
+        self._ended = self._abort_sent = False
+        self._loss = ""
         self._state = State.STA1
         self._reason = (AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
         self._requested_abort: tuple[int, int] | None = None
@@ -111,7 +111,7 @@ class UpperLayer(asyncio.BufferedProtocol):
             Action.AA1: lambda _: self._aa1(),
             Action.AA2: lambda _: self._close(),
             Action.AA3: self._aa3,
-            Action.AA4: lambda _: self._aborted("the connection was lost"),
+            Action.AA4: lambda _: self._aborted(self._loss),
             Action.AA5: lambda _: self._stop_timers(),
             Action.AA7: lambda _: self._send_abort(*self._reason),
             Action.AA8: lambda _: self._aa8(),
@@ -165,7 +165,7 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport connection is closed."""
-        del exc
+        self._loss = loss(exc)
         self._fire(Event.EVT17)
         self._stop_timers()
         if self._socket is not None:

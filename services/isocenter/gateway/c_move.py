@@ -12,18 +12,17 @@ from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Buffer
-from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.messages import Request
 from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.cancelling import unless_cancelled
 from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES
 from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.retrieval import Retrieval
-from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import Contexts, SubOperations
 from isocenter.runtime.aes import Directory, KnownAE
 
@@ -54,7 +53,7 @@ class DestinationRoute:
         destination: KnownAE,
         instances: Sequence[StoredInstance],
         *,
-        settings: GatewaySettings,
+        calls: Calls,
         transcoding: Transcoding,
         originator: Originator,
     ) -> None:
@@ -63,7 +62,7 @@ class DestinationRoute:
         self._destination = destination
         self.receiver = destination.title
         self._instances = instances
-        self._settings = settings
+        self._calls = calls
         self._transcoding = transcoding
         self._association: Association | None = None
         self._contexts: Contexts = {}
@@ -134,15 +133,9 @@ class DestinationRoute:
                     break
                 proposed = wider
             self._until += 1
-        settings = self._settings
-        return await requestor.associate(
-            self._destination.host,
-            self._destination.port,
-            calling_ae_title=settings.ae_title,
-            called_ae_title=self._destination.title,
-            contexts=[ProposedContext(sop_class, (syntax,)) for sop_class, syntax in proposed],
-            timeouts=settings.timeouts,
-            max_pdu=settings.max_pdu,
+        return await self._calls.associate(
+            self._destination,
+            [ProposedContext(sop_class, (syntax,)) for sop_class, syntax in proposed],
         )
 
     def _proposals(self, stored: StoredInstance) -> Iterator[tuple[str, str]]:
@@ -162,14 +155,14 @@ class CMove:
         retrieval: Retrieval,
         sub_operations: SubOperations,
         transcoding: Transcoding,
-        settings: GatewaySettings,
+        calls: Calls,
         directory: Directory,
         destinations: Destinations,
     ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
         self._transcoding = transcoding
-        self._settings = settings
+        self._calls = calls
         self._directory = directory
         self._destinations = destinations
 
@@ -203,7 +196,7 @@ class CMove:
             DestinationRoute(
                 destination,
                 instances,
-                settings=self._settings,
+                calls=self._calls,
                 transcoding=self._transcoding,
                 originator=originator,
             )

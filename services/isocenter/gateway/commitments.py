@@ -28,11 +28,11 @@ from isocenter.core.events import (
 )
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Consumer, Delivery, EventBus
-from isocenter.dimse import requestor
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.gateway import identifiers
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checked, Checker
 from isocenter.gateway.commitment_items import (
     ALL_COMMITTED,
@@ -81,11 +81,18 @@ class Commitments:
     """One process's part in it."""
 
     def __init__(
-        self, *, bus: EventBus, checker: Checker, settings: GatewaySettings, directory: Directory
+        self,
+        *,
+        bus: EventBus,
+        checker: Checker,
+        settings: GatewaySettings,
+        calls: Calls,
+        directory: Directory,
     ) -> None:
         self._bus = bus
         self._checker = checker
         self._settings = settings
+        self._calls = calls
         self._directory = directory
         self._wait = timedelta(seconds=settings.commitment_wait_seconds)
         self._patience = timedelta(hours=settings.commitment_retry_hours)
@@ -247,16 +254,10 @@ class Commitments:
             raise NotFound(
                 f"no host and port are known for {title}", fix="add it to gateway.known_aes"
             )
-        association = await requestor.associate(
-            peer.host,
-            peer.port,
-            calling_ae_title=event.source.called_ae_title or self._settings.ae_title,
-            called_ae_title=title,
-            contexts=[
-                ProposedContext(STORAGE_COMMITMENT, MESSAGE_TRANSFER_SYNTAXES, scu=False, scp=True)
-            ],
-            timeouts=self._settings.timeouts,
-            max_pdu=self._settings.max_pdu,
+        association = await self._calls.associate(
+            peer,
+            [ProposedContext(STORAGE_COMMITMENT, MESSAGE_TRANSFER_SYNTAXES, scu=False, scp=True)],
+            calling_ae_title=event.source.called_ae_title,
         )
         try:
             for context in association.contexts.values():

@@ -17,6 +17,7 @@ from isocenter.gateway.c_get import CGet
 from isocenter.gateway.c_move import CMove
 from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
@@ -111,6 +112,7 @@ async def build(env: Env) -> GatewayRole:
     transcoding, audit = await env.transcoding(), await env.audit_log()
     directory = Directory(settings.known_aes)
     callers = Callers(settings, directory)
+    calls = Calls(settings)
     retrieval = Retrieval(
         storage=storage,
         query=query,
@@ -129,6 +131,7 @@ async def build(env: Env) -> GatewayRole:
             proof=timedelta(seconds=settings.commitment_proof_seconds),
         ),
         settings=settings,
+        calls=calls,
         directory=directory,
     )
     handlers: dict[int, Handler] = {
@@ -147,7 +150,7 @@ async def build(env: Env) -> GatewayRole:
             retrieval=retrieval,
             sub_operations=sub_operations,
             transcoding=transcoding,
-            settings=settings,
+            calls=calls,
             directory=directory,
             destinations=Destinations(env.telemetry),
         ),

@@ -12,7 +12,7 @@ from isocenter.runtime import listen
 from isocenter.runtime.addresses import Network, Networks, networks_of
 from isocenter.runtime.ae_records import FOLLOW_SECONDS
 from isocenter.runtime.aes import AETitle, KnownAE
-from isocenter.runtime.tls_files import Tls
+from isocenter.runtime.tls_files import CallerTls, Tls
 
 
 class UnknownCallers(Enum):
@@ -48,7 +48,8 @@ class GatewaySettings(BaseModel):
     )
     certificate_file: Path | None = Field(
         default=None,
-        description="Certificate of the TLS port, with those between it and the CA (PEM).",
+        description="Certificate of the TLS port, with those between it and the CA (PEM). Shown to"
+        " peers that we call over TLS, too.",
     )
     key_file: Path | None = Field(
         default=None, description="Key of the certificate (PEM, no password)."
@@ -56,7 +57,8 @@ class GatewaySettings(BaseModel):
     ca_file: Path | None = Field(
         default=None,
         description="Certificates of the CA of which callers on the TLS port must have one (PEM);"
-        " without it anyone may connect.",
+        " without it anyone may connect. Peers that we call over TLS must have one too, or stand"
+        " here with their own; without it, those that the system trusts.",
     )
     proxy_protocol_from: tuple[Network, ...] = Field(
         default=(),
@@ -150,10 +152,11 @@ class GatewaySettings(BaseModel):
         needed = (self.certificate_file, self.key_file)
         if self.tls_port and not all(needed):
             raise ValueError("tls_port needs certificate_file and key_file")
-        if not self.tls_port and (self.tls_only or self.ca_file or any(needed)):
+        if any(needed) and not all(needed):
+            raise ValueError("certificate_file and key_file are given together")
+        if self.tls_only and not self.tls_port:
             raise ValueError(
-                "tls_only, certificate_file, key_file and ca_file are those of the tls_port, which"
-                f" is 0; set it, {listen.DICOM_TLS_PORT} by convention"
+                f"tls_only needs a tls_port; set it, {listen.DICOM_TLS_PORT} by convention"
             )
         if self.tls_port and self.tls_port == self.plain_port:
             raise ValueError(f"port and tls_port are both {self.port}; each needs its own")
@@ -170,6 +173,13 @@ class GatewaySettings(BaseModel):
         if not self.tls_port or self.certificate_file is None or self.key_file is None:
             return None
         return Tls(self.ca_file, self.certificate_file, self.key_file, section="gateway")
+
+    @property
+    def caller_tls(self) -> CallerTls:
+        """The files with which peers are called over TLS."""
+        return CallerTls(
+            self.ca_file, self.certificate_file, self.key_file, setting="gateway.{}".format
+        )
 
     @property
     def balancers(self) -> Networks:

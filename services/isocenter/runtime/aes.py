@@ -146,6 +146,14 @@ class KnownAE(BaseModel):
         le=1000,
         description="C-MOVEs to it at once in one process; further ones wait.",
     )
+    tls: bool = Field(
+        default=False,
+        description="Whether it is called over TLS: its certificate must be one that"
+        " `gateway.ca_file` trusts, and it is shown ours.",
+    )
+    tls_name: str = Field(
+        default="", description="The name in its certificate, if that is not `host`."
+    )
 
     @model_validator(mode="after")
     def _destination_is_complete(self) -> KnownAE:

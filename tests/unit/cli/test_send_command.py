@@ -13,27 +13,29 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from isocenter.cli import send as module
-from isocenter.cli.reasons import told
+from isocenter.cli.peers import WebPeer, parse_peer
 from isocenter.cli.send import (
     MAX_CONTEXTS,
     STOW_BATCH,
-    DicomPeer,
     Item,
     Queue,
     _batches,
     _identify,
-    parse_peer,
     send,
 )
 from isocenter.cli.sources import SourceFile
 from isocenter.core.errors import Invalid, Unavailable, Unprocessable, Unsupported
+from isocenter.dimse import requestor
+from isocenter.dimse.reasons import told
+from isocenter.dimse.target import Target
 from support.datasets import encoded, tiny, write
 
 
 def test_peers_are_read_from_their_addresses() -> None:
-    assert parse_peer("dicom://PACS@10.0.0.1:104") == DicomPeer("PACS", "10.0.0.1", 104)
-    assert parse_peer("dicom://PACS@archive.example").port == 11112  # type: ignore[union-attr]
-    assert parse_peer("https://archive.example/dicomweb/") == "https://archive.example/dicomweb"
+    assert parse_peer("dicom://PACS@10.0.0.1:104", "US") == Target("PACS", "10.0.0.1", 104, "US")
+    assert parse_peer("dicom://PACS@archive.example", "US").port == 11112  # type: ignore[union-attr]
+    root = "https://archive.example/dicomweb"
+    assert parse_peer(f"{root}/", "US") == WebPeer(root)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_peers_are_read_from_their_addresses() -> None:
 )
 def test_what_is_no_peer_is_refused_with_the_two_forms(text: str) -> None:
     with pytest.raises(Invalid, match=r"dicom://AE_TITLE@host:port or http://host:port/dicomweb"):
-        parse_peer(text)
+        parse_peer(text, "US")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ async def test_a_file_is_identified_by_its_data_set(name: str, syntax: str) -> N
 
 def test_a_port_that_cannot_be_is_refused() -> None:
     with pytest.raises(Invalid, match=r"Port out of range.*ports are 1 to 65535"):
-        parse_peer("dicom://PACS@10.0.0.1:99999")
+        parse_peer("dicom://PACS@10.0.0.1:99999", "US")
 
 
 async def test_a_calling_title_that_cannot_be_is_refused(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def _answering(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Excepti
     monkeypatch.setattr(
         module.httpx,
         "AsyncClient",
-        lambda timeout: real(timeout=timeout, transport=httpx.MockTransport(handle)),
+        lambda timeout, **_: real(timeout=timeout, transport=httpx.MockTransport(handle)),
     )
 
 
@@ -198,7 +200,7 @@ async def test_a_class_that_the_peer_does_not_accept_is_named(
     async def associate(*_: object, **__: object) -> Rejecting:
         return Rejecting()
 
-    monkeypatch.setattr(module.requestor, "associate", associate)
+    monkeypatch.setattr(requestor, "associate", associate)
     write(tiny(), tmp_path / "a.dcm")
     assert await send([tmp_path], "dicom://ANY@127.0.0.1:1", calling="US", parallel=1) == 1
     told = capsys.readouterr().err

@@ -11,10 +11,11 @@ import pytest
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES, Process
 from isocenter.cli import demo
 from isocenter.cli.check import check, complain_about
-from isocenter.cli.send import DicomPeer, parse_peer
+from isocenter.cli.peers import parse_peer
 from isocenter.cli.serving import is_served, only_one
 from isocenter.cli.up import _children, banner, up
 from isocenter.core.errors import Invalid, Unavailable
+from isocenter.dimse.target import Target
 from isocenter.settings import load
 
 
@@ -186,7 +187,7 @@ async def test_demo_studies_that_were_loaded_are_not_loaded_again(
 def test_the_demo_studies_are_sent_to_where_the_gateway_listens(host: str, peer: str) -> None:
     to = demo._own_gateway(load(flags={"gateway.host": host}))
     assert to == peer
-    assert isinstance(parse_peer(to), DicomPeer)
+    assert isinstance(parse_peer(to, "US"), Target)
 
 
 async def test_demo_studies_that_were_refused_are_tried_again_next_time(

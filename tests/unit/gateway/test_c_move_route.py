@@ -9,6 +9,7 @@ import pytest
 from isocenter.core.apis import StoredInstance
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway.c_move import DestinationRoute, Originator
+from isocenter.gateway.calls import Calls
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, FakeAssociation, FakeTranscoding, series
@@ -41,7 +42,7 @@ class Destination:
 @pytest.fixture
 def destination(monkeypatch) -> Destination:
     fake = Destination()
-    monkeypatch.setattr("isocenter.gateway.c_move.requestor.associate", fake)
+    monkeypatch.setattr("isocenter.gateway.calls.requestor.associate", fake)
     return fake
 
 
@@ -49,7 +50,7 @@ def route(instances: list[StoredInstance]) -> DestinationRoute:
     return DestinationRoute(
         KnownAE(title="DEST", host="192.0.2.1", port=104),
         instances,
-        settings=GatewaySettings(),
+        calls=Calls(GatewaySettings()),
         transcoding=FakeTranscoding(),
         originator=Originator("CALLER", 7),
     )

@@ -26,9 +26,26 @@ _RANGES = {
 }
 
 
-def told(status: int) -> str:
-    """`0xA700, the peer is out of resources`."""
-    meaning = _MEANINGS.get(status) or _RANGES.get(status & 0xFF00)
+# PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4, where they are others than of the Storage service.
+_OF_QUERIES = {
+    0xA701: "the peer is out of resources and cannot count what matches",
+    0xA702: "the peer is out of resources and cannot perform sub-operations",
+    0xA801: "the peer does not know the move destination",
+    0xB000: "not all sub-operations were completed",
+    0xFE00: "the request was cancelled",
+}
+_RANGES_OF_QUERIES = {0xA900: "the identifier does not match the SOP class"}
+
+
+def told(status: int, *, query: bool = False) -> str:
+    """`0xA700, the peer is out of resources`; `query`: it answers a C-FIND, C-MOVE or C-GET."""
+    meaning = _MEANINGS.get(status)
+    ranges = _RANGES
+    if query:
+        meaning = _OF_QUERIES.get(status) or meaning
+        ranges = {**_RANGES, **_RANGES_OF_QUERIES}
+    meaning = meaning or ranges.get(status & 0xFF00)
     if meaning is None and status & 0xF000 == 0xC000:
-        meaning = "the peer cannot understand the data set"
+        what = "process the request" if query else "understand the data set"
+        meaning = f"the peer cannot {what}"
     return f"0x{status:04X}" + (f", {meaning}" if meaning else "")

@@ -1,0 +1,77 @@
+"""Peers on the command line: their addresses, and the files of TLS with which they are called."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from isocenter.core.errors import Invalid
+from isocenter.core.identity import is_ae_title
+from isocenter.core.remote import RemoteArchive
+from isocenter.dimse.target import Target
+from isocenter.dimse.tls import RequestorContexts
+from isocenter.runtime import listen
+from isocenter.runtime.tls_files import CallerTls
+
+
+@dataclass(frozen=True, slots=True)
+class WebPeer:
+    """A DICOMweb root, without a slash at its end."""
+
+    root: str
+    tls: Callable[[], ssl.SSLContext] | None = None  # None: as the system trusts
+
+
+def parse_peer(text: str, calling: str, tls: CallerTls | None = None) -> Target | WebPeer:
+    """A peer to be called as the AE title `calling`, over TLS if there are files of it. Raises
+    `Invalid`."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise Invalid(f"{text}: {error}", fix="ports are 1 to 65535") from None
+    contexts = RequestorContexts(tls) if tls is not None else None
+    if url.scheme in ("http", "https") and url.netloc:
+        return WebPeer(text.rstrip("/"), contexts)
+    if url.scheme == "dicom" and url.hostname and url.username and is_ae_title(url.username):
+        if not is_ae_title(calling):
+            raise Invalid(
+                f"--calling {calling}: not an AE title", fix="1 to 16 characters, without backslash"
+            )
+        default = listen.DICOM_PORT if tls is None else listen.DICOM_TLS_PORT
+        return Target(url.username, url.hostname, port or default, calling, tls=contexts)
+    raise Invalid(
+        f"{text}: not a peer",
+        fix="write dicom://AE_TITLE@host:port or http://host:port/dicomweb",
+    )
+
+
+def archive_of(peer: Target | WebPeer, move_to: str = "") -> RemoteArchive:
+    """A way into the archive that a peer is; `move_to`: see `gateway.remote`. Raises `Invalid`."""
+    if isinstance(peer, Target):
+        from isocenter.gateway.remote import DimseArchive
+
+        return DimseArchive(peer, move_to=move_to)
+    from isocenter.web.remote import WebArchive
+
+    if move_to:
+        raise Invalid("--move: DICOMweb has no C-MOVE", fix="leave it out")
+    return WebArchive(peer.root, tls=peer.tls() if peer.tls is not None else None)
+
+
+def caller_tls(
+    tls: bool, ca_file: Path | None, certificate_file: Path | None, key_file: Path | None
+) -> CallerTls | None:
+    """The files of the options, if there is to be TLS. Raises `Invalid`."""
+    if (certificate_file is None) != (key_file is None):
+        raise Invalid("--certificate-file and --key-file are given together")
+    if not tls and (ca_file or certificate_file):
+        raise Invalid("--ca-file, --certificate-file and --key-file are those of --tls")
+    return CallerTls(ca_file, certificate_file, key_file, _option) if tls else None
+
+
+def _option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
