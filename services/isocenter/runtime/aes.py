@@ -80,6 +80,8 @@ class Directory:
 
     def __init__(self, aes: Iterable[KnownAE]) -> None:
         self._aes = {ae.title: ae for ae in aes}
+        addresses = [(ip_of(ae.host), ae) for ae in reversed(self._aes.values())]
+        self._by_address = {address: ae for address, ae in addresses if address is not None}
 
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
@@ -88,6 +90,4 @@ class Directory:
     def at(self, host: str) -> KnownAE | None:
         """The first AE whose address this is."""
         address = ip_of(host)
-        return next(
-            (ae for ae in self._aes.values() if address and ip_of(ae.host) == address), None
-        )
+        return None if address is None else self._by_address.get(address)
