@@ -21,6 +21,8 @@ COERCED = {
         {"attribute": "StationName", "map": {"OLD-*": "CT-*"}},
     ],
 }
+# One that sends over HTTP from its address, and names a wrong character set.
+EDITOR = {"title": "EDITOR", "host": "127.0.0.2", "character_set": "ISO_IR 100"}
 
 
 @pytest.fixture(scope="session", params=["up", "cluster"])
@@ -34,6 +36,7 @@ def isocenter(
             {"title": "DESTINATION", "host": "127.0.0.1", "port": destination_port},
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
             COERCED,
+            EDITOR,
         ],
     }
     shape = "up"

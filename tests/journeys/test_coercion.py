@@ -191,6 +191,37 @@ def test_retrieves_of_the_web_give_the_corrected_object(isocenter: Isocenter, se
     assert shown.content.startswith(b"\x89PNG")
 
 
+def test_what_an_ae_stores_over_the_web_is_corrected_by_its_address(isocenter: Isocenter) -> None:
+    instance = ct_image(64, 64)
+    instance.PatientName = "B\N{LATIN SMALL LETTER A WITH DIAERESIS}r^Eva"
+    instance.SpecificCharacterSet = "ISO_IR 100"
+    file = io.BytesIO()
+    instance.save_as(file, enforce_file_format=True)
+    wrong = file.getvalue().replace(b"ISO_IR 100", b"ISO_IR 192")
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as client:
+        answer = client.post(
+            f"{isocenter.dicomweb}/studies",
+            content=wrong,
+            headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+            timeout=60,
+        )
+    assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
+    (referenced,) = answer.json()["00081199"]["Value"]
+    assert referenced["00081196"]["Value"] == [COERCION_OF_DATA_ELEMENTS]
+    study = instance.StudyInstanceUID
+    wait_until(lambda: find_instances(isocenter, study), what="findable")
+    (metadata,) = json.loads(isocenter.get(f"/studies/{study}/metadata"))
+    assert metadata["00100010"]["Value"] == [{"Alphabetic": str(instance.PatientName)}]
+    address = f"/studies/{study}/series/{instance.SeriesInstanceUID}"
+    address += f"/instances/{instance.SOPInstanceUID}"
+    got = httpx.get(isocenter.dicomweb + address, headers={"Accept": "application/dicom"})
+    read = pydicom.dcmread(io.BytesIO(got.content))
+    assert read.SpecificCharacterSet == "ISO_IR 100"
+    assert read.PatientName == instance.PatientName
+    (before,) = read.OriginalAttributesSequence[0].ModifiedAttributesSequence
+    assert before.SpecificCharacterSet == "ISO_IR 192"
+
+
 def test_the_same_again_changes_nothing(isocenter: Isocenter, sent: Sent) -> None:
     before = httpx.get(isocenter.dicomweb + sent.address, headers=FILE, timeout=60)
     for _ in range(2):

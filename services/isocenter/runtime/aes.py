@@ -221,22 +221,21 @@ class Directory:
     def __init__(self, aes: Iterable[KnownAE]) -> None:
         self.fixed: Mapping[str, KnownAE] = {ae.title: ae for ae in aes}
         """Those of the settings."""
-        self.complete = True
-        """Whether nothing is known to be missing."""
-        self._kept: Mapping[str, KnownAE] = {}
+        self.keep({})
 
     def keep(self, aes: Mapping[str, KnownAE]) -> None:
         """What administrators keep is this, by title."""
-        self._kept = aes
+        self._aes = {**aes, **self.fixed}
+        addresses = [(ip_of(ae.host), ae) for ae in reversed(self._aes.values())]
+        self._by_address = {address: ae for address, ae in addresses if address is not None}
         self.complete = True
+        """Whether nothing is known to be missing."""
 
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
-        title = title.strip(" ")
-        return self.fixed.get(title) or self._kept.get(title)
+        return self._aes.get(title.strip(" "))
 
     def at(self, host: str) -> KnownAE | None:
         """The first AE whose address this is."""
         address = ip_of(host)
-        aes = (*self.fixed.values(), *self._kept.values())
-        return next((ae for ae in aes if address and ip_of(ae.host) == address), None)
+        return None if address is None else self._by_address.get(address)

@@ -18,7 +18,7 @@ from isocenter.adapters.backup.folder import BackupFolder, installation_id, to_r
 from isocenter.adapters.backup.taking import Taken, keep_newest, restored
 from isocenter.adapters.blobs.files import FileBlobs
 from isocenter.core.errors import Corrupted, Invalid, NotFound, Unavailable, Unsupported
-from isocenter.core.identity import OBJECTS, PACKS
+from isocenter.core.identity import OBJECTS, PACKS, ObjectName, OverlayName
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -85,6 +85,29 @@ async def test_what_is_restored_is_what_was_there(
     again = [outcome.fate async for outcome in restored(folder, manifest, target)]
     assert set(again) == {Fate.THERE}
     await target.close()
+
+
+async def test_corrections_are_copied_with_their_objects_and_compared_with_their_names(
+    source: FileBlobs, folder: BackupFolder, tmp_path: Path
+) -> None:
+    name = ObjectName.from_key(object_key(b"one"))
+    assert name is not None
+    key = await put(source, OverlayName(name, 1, digest(b"overlay")).key, b"overlay")
+    await take(folder, source)
+    (manifest,) = folder.manifests()
+    listed = {one.key: one.digest for one in folder.entries(manifest, OBJECTS)}
+    assert listed[key] == digest(b"overlay")
+    target = await FileBlobs.open(tmp_path / "restored")
+    assert {one.fate async for one in restored(folder, manifest, target)} == {Fate.COPIED}
+    assert await contents(target) == await contents(source)
+    await target.close()
+    (file,) = (tmp_path / "data").glob(f"**/*{digest(b'overlay')}.overlay")
+    file.write_bytes(b"yalrevo")
+    other = tmp_path / "others"
+    with to_write(other, "me") as anew:
+        taken = Taken(anew, START, "me")
+        fates = {outcome.entry.key: outcome.fate async for outcome in taken.copy(source, {})}
+    assert fates[key] is Fate.DAMAGED
 
 
 async def test_what_is_named_after_its_content_is_copied_once(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.audit import consumer as consumer_module
-from isocenter.audit.consumer import GROUP, AuditConsumer
+from isocenter.audit.consumer import GROUP, AuditConsumer, store_record
 from isocenter.audit.role import AuditRole
 from isocenter.audit.service import MAX_PAGE, AuditService
 from isocenter.core.errors import Invalid, Unavailable
@@ -128,6 +129,8 @@ async def test_an_announced_object_is_the_record_of_its_store():
     assert record.at == stored.received_at
     assert record.patient_ids == ("P1",)
     assert (record.studies, record.series, record.instances) == (("1.2",), ("1.2.3",), ("1.2.3.4",))
+    corrected = store_record(replace(stored, overlay="objects/1"), "1")
+    assert corrected.detail == "C-STORE coerced"
     assert record.instance_count == 1
     assert [d async for d in bus.replay(f"{TOPIC_INSTANCES}.dead")] == []
 
