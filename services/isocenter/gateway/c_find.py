@@ -104,7 +104,10 @@ async def until(
                 if not coming.done():
                     coming.cancel()
                     await asyncio.wait({coming})
-            if stop.done() or (batch := coming.result()) is None:
+            if stop.done():  # nobody is there to learn what became of the search
+                await asyncio.gather(coming, return_exceptions=True)
+                return
+            if (batch := coming.result()) is None:
                 return
             yield batch
     finally:

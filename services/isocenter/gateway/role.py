@@ -21,6 +21,7 @@ from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.retrieval import Retrieval
+from isocenter.gateway.services import of_their_sop_classes
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
 from isocenter.runtime.aes import Directory
@@ -147,7 +148,7 @@ async def build(env: Env) -> GatewayRole:
     }
     return GatewayRole(
         settings,
-        tracing.traced(handlers, env.telemetry),
+        tracing.traced(of_their_sop_classes(handlers), env.telemetry),
         Admissions(settings=settings, callers=callers),
         env.telemetry,
         commitments,
