@@ -43,8 +43,8 @@ test: setup viewer ## Set up and pass every test
 	@if [ -n "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory test-cluster; \
 	    else echo "SKIPPED: the tests of the chart on a cluster, since KUBECONFIG names none" >&2; fi
 
-fuzz: setup ## Send 60,000 generated requests to real processes (FUZZ_REQUESTS=, FUZZ_SEED=)
-	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-60000} $(BIN)/python -m pytest -s tests/fuzz
+fuzz: setup ## Send 60,000 generated requests and 100,000 DICOM streams to real processes (FUZZ_REQUESTS=, FUZZ_STREAMS=, FUZZ_SEED=)
+	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-60000} FUZZ_STREAMS=$${FUZZ_STREAMS:-100000} $(BIN)/python -m pytest -s tests/fuzz
 
 test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part of `make test` where one is named)
 	@infra/setup/test-tools.sh

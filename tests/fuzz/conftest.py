@@ -31,6 +31,9 @@ def isocenter(
         "web.viewer": str(viewer),
         "web.max_upload": 32 * 1024**2,
         "web.stall_timeout": 1.0,
+        "gateway.association_timeout": 1.0,
+        "gateway.network_timeout": 2.0,
+        "gateway.dimse_timeout": 2.0,
     }
     with running(folder / "data", request.param, limits) as installation:
         yield installation

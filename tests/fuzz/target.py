@@ -4,6 +4,7 @@ strict parser, and what must hold of every answer."""
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ PROBLEM = "application/problem+json"
 
 # Statuses of answers that are problem documents in any case: the parser's, and methods.
 _EVERYWHERE = frozenset({405, 431})
+_UNEXPECTED = re.compile(r"^\S+ (error|critical) |Traceback|Exception|never retrieved|Error:")
 
 
 class Violation(AssertionError):
@@ -275,6 +277,11 @@ def store(isocenter: Isocenter, content: bytes) -> None:
         headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
     )  # fmt: skip
     assert answer.status_code == 200, answer.text
+
+
+def unexpected(log: str) -> list[str]:
+    """Lines of errors, and of what Python itself says."""
+    return [line[:500] for line in log.splitlines() if _UNEXPECTED.search(line)]
 
 
 def _check_problem(answer: Answer, told: str) -> None:

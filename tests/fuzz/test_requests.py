@@ -16,7 +16,7 @@ from fuzz.header_fields import FIELDS, LONG, some_fields
 from fuzz.instances import as_file, data_set_of, image, mutants
 from fuzz.plan import REQUESTS, run
 from fuzz.raw import LONG_FIELDS, Talk, talks
-from fuzz.target import MARK, Answer, Connection, Target, store
+from fuzz.target import MARK, Answer, Connection, Target, store, unexpected
 from support.harness import Isocenter, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(max(300, REQUESTS // 10))]
@@ -203,15 +203,9 @@ def test_afterwards_all_is_as_before(target: Target, reference: dict[str, bytes]
     wait_until(lambda: isocenter.search(f"/studies?StudyInstanceUID={study}"), what="found")
     wait_until(lambda: _audited(isocenter, study), what="audited")
     assert MARK.decode() not in target.log()
-    assert _unexpected(target.log()) == []
+    assert unexpected(target.log()) == []
 
 
 def _audited(isocenter: Isocenter, study: str) -> list[dict[str, Any]]:
     listed = isocenter.cli("audit list", "--json", "--study", study, "--limit", "1000")
     return [record for line in listed.stdout.splitlines() if (record := json.loads(line))]
-
-
-def _unexpected(log: str) -> list[str]:
-    """Lines of errors, and of what Python itself says."""
-    signs = (" error ", "Traceback", "Exception", "never retrieved", "Error:")
-    return [line[:500] for line in log.splitlines() if any(sign in line for sign in signs)]

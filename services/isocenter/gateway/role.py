@@ -24,6 +24,7 @@ from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.permissions import permitted
 from isocenter.gateway.retrieval import Retrieval
+from isocenter.gateway.services import of_their_sop_classes
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
 from isocenter.runtime.ae_records import Follower
@@ -160,7 +161,7 @@ async def build(env: Env) -> GatewayRole:
     }
     return GatewayRole(
         settings,
-        tracing.traced(permitted(handlers, callers), env.telemetry),
+        tracing.traced(permitted(of_their_sop_classes(handlers), callers), env.telemetry),
         Admissions(settings=settings, callers=callers),
         env.telemetry,
         commitments,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Match
-from isocenter.gateway.c_find import CFind
+from isocenter.gateway.c_find import CFind, until
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
@@ -152,3 +153,19 @@ async def test_answers_are_searched_for_only_as_fast_as_they_are_taken():
     await find(Endless([]))(asked)
     assert asked.statuses[-1] == 0xFE00
     assert max(taken[:-1]) == 1
+
+
+async def test_a_search_that_fails_when_nobody_asks_any_more_is_no_error_of_ours():
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    cancelled = asyncio.Event()
+
+    async def fails():
+        cancelled.set()
+        await asyncio.sleep(0)  # both are done before anyone looks
+        raise Unavailable("the index is gone")
+        yield []
+
+    assert [batch async for batch in until(cancelled, fails())] == []
+    gc.collect()
+    assert told == []

@@ -1,0 +1,37 @@
+"""Which SOP classes the services are for: a request must be of the service that its presentation
+context was proposed for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from isocenter.dimse.association import Handler
+from isocenter.dimse.messages import CommandField, Request
+from isocenter.gateway.contexts import MODELS, VERIFICATION
+from isocenter.gateway.statuses import SOP_CLASS_NOT_SUPPORTED
+
+# C-STORE and N-ACTION look at what they get themselves.
+_SOP_CLASSES: Mapping[int, frozenset[str]] = {
+    CommandField.C_ECHO: frozenset({VERIFICATION}),
+    CommandField.C_FIND: frozenset(model.find for model in MODELS.values()),
+    CommandField.C_MOVE: frozenset(model.move for model in MODELS.values()),
+    CommandField.C_GET: frozenset(model.get for model in MODELS.values()),
+}
+
+
+def of_their_sop_classes(handlers: Mapping[int, Handler]) -> dict[int, Handler]:
+    """The handlers, with requests on presentation contexts of other services refused."""
+    return {
+        field: partial(_on_its_own, _SOP_CLASSES[field], handler)
+        if field in _SOP_CLASSES
+        else handler
+        for field, handler in handlers.items()
+    }
+
+
+async def _on_its_own(sop_classes: frozenset[str], handler: Handler, request: Request) -> None:
+    if request.context.abstract_syntax in sop_classes:
+        await handler(request)
+    else:
+        await request.respond(SOP_CLASS_NOT_SUPPORTED)
