@@ -28,6 +28,7 @@ from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env, Role, Section
@@ -150,8 +151,7 @@ BACKENDS = {"bus": BUSES, "blobs": BLOBS, "index": INDEXES}
 
 def adapter_of(setting: str, url: str, adapters: Mapping[str, Adapter]) -> Adapter:
     """The adapter for a URL. Raises `Invalid`."""
-    adapter = adapters.get(url.partition(":")[0])
-    if adapter is None:
+    if (adapter := adapters.get(url.partition(":")[0])) is None:
         raise Invalid(
             f"{setting}: no adapter for {url!r}",
             fix=f"schemes that are known: {', '.join(sorted(adapters))}",
@@ -191,8 +191,7 @@ class Process(Env):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """`scraped`: whether its metrics are read, `labels`: what they all have."""
-        unknown = [name for name in roles if name not in ROLES]
-        if unknown:
+        if unknown := [name for name in roles if name not in ROLES]:
             raise Invalid(
                 f"no role named {', '.join(unknown)}", fix=f"roles are: {', '.join(ROLES)}"
             )
@@ -232,6 +231,11 @@ class Process(Env):
     def attributes(self) -> Attributes:
         """The table of what is searchable."""
         return Attributes([one.row for one in self.settings.attributes])
+
+    @property
+    def known_aes(self) -> Sequence[KnownAE]:
+        """The entries of the AE directory that are in the settings."""
+        return self.settings.gateway.known_aes
 
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""
@@ -392,6 +396,5 @@ class Process(Env):
         return opened
 
     def _close_later(self, opened: object) -> None:
-        close = getattr(opened, "close", None)
-        if close is not None:
+        if (close := getattr(opened, "close", None)) is not None:
             self._closing.push_async_callback(close)

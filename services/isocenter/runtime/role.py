@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.telemetry import Telemetry
@@ -70,6 +71,11 @@ class Env(Protocol):
     @property
     def attributes(self) -> Attributes:
         """The table of what is searchable."""
+        ...
+
+    @property
+    def known_aes(self) -> Sequence[KnownAE]:
+        """The entries of the AE directory that are in the settings."""
         ...
 
     @property
