@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 from pynetdicom import AE, evt
 
 from isocenter.cli.aes import fields_from, read_file
+from isocenter.cli.main import main
 from isocenter.core.errors import Invalid
 
 CT1 = ("host=192.0.2.7", "port=104", "verbs=echo, store", "conflict=reject", 'site=Ä "1"')
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch, capsys):
     """Runs `isocenter aes VERB ...` on a data directory that knows FIXED by its settings."""
     (tmp_path / "blobs").mkdir()
-    settings = [
-        "--data",
-        str(tmp_path),
-        "--set",
-        'gateway.known_aes=[{"title": "FIXED", "site": "here"}]',
-    ]
+    known = 'gateway.known_aes=[{"title": "FIXED", "site": "here"}]'
 
     def command(verb: str, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "isocenter", "aes", verb, *arguments, *settings],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if not code else done.stderr
+        settings = ["--data", str(tmp_path), "--set", known]
+        monkeypatch.setattr(sys, "argv", ["isocenter", "aes", verb, *arguments, *settings])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        assert ended.value.code == code, told
+        return told.out if not code else told.err
 
     return command
 
