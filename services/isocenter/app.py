@@ -1,4 +1,5 @@
-"""Composition root: the one file that imports every service and every adapter.
+"""Composition root: the one file that imports every service, and with `isocenter.backends` every
+adapter.
 
 A `Process` hands its roles what they ask for: an adapter chosen by the URL's scheme, and for each
 service either the local object or the gRPC client of the role's address in the settings.
@@ -17,17 +18,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from isocenter.adapters.settings import (
-    ElasticsearchSettings,
-    KafkaSettings,
-    S3Settings,
-    ServerSettings,
+from isocenter.backends import (
+    AUDIT_INDEXES,
+    BACKENDS,
+    BLOBS,
+    BUSES,
+    INDEXES,
+    Adapter,
+    Server,
+    adapter_of,
+    load,
 )
 from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
+from isocenter.runtime.ae_records import Follower
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -89,96 +96,6 @@ REQUEST_ROLES = ("gateway", "web", "ingest", "storage", "query", "transcoding")
 CONSUMER_ROLES = ("indexing", "audit")
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """Where an embedded adapter is, and its folder below the data directory."""
-
-    module: str
-    name: str
-    folder: str
-
-    def path(self, url: str, data: Path) -> Path:
-        """Where it is, as its setting says."""
-        rest = url.partition(":")[2]
-        return Path(rest.removeprefix("//")) if rest else data / self.folder
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the adapter of a server is, how to get in, and the extra that brings its library."""
-
-    module: str
-    name: str
-    settings: type[ServerSettings]
-    extra: str
-    upkeep: str = ""  # the class in the module `upkeep` beside it that looks after the server
-
-
-Adapter = Embedded | Server
-
-# By URL scheme.
-BUSES: Mapping[str, Adapter] = {
-    "log": Embedded("isocenter.adapters.bus.log", "LogBus", "log"),
-    "kafka": Server(
-        "isocenter.adapters.bus.kafka.bus", "KafkaBus", KafkaSettings, "kafka", "KafkaUpkeep"
-    ),
-}
-BLOBS: Mapping[str, Adapter] = {
-    "file": Embedded("isocenter.adapters.blobs.files", "FileBlobs", "blobs"),
-    "s3": Server("isocenter.adapters.blobs.s3.blobs", "S3Blobs", S3Settings, "minio", "S3Upkeep"),
-}
-INDEXES: Mapping[str, Adapter] = {
-    "sqlite": Embedded("isocenter.adapters.index.sqlite", "SqliteIndex", "index"),
-    "elasticsearch": Server(
-        "isocenter.adapters.index.elasticsearch.index",
-        "ElasticsearchIndex",
-        ElasticsearchSettings,
-        "elasticsearch",
-        "ElasticsearchUpkeep",
-    ),
-}
-AUDIT_INDEXES: Mapping[str, Adapter] = {
-    "sqlite": Embedded("isocenter.adapters.index.sqlite_audit", "SqliteAuditIndex", "audit"),
-    "elasticsearch": Server(
-        "isocenter.adapters.index.elasticsearch.audit",
-        "ElasticsearchAuditIndex",
-        ElasticsearchSettings,
-        "elasticsearch",
-    ),
-}
-BACKENDS = {"bus": BUSES, "blobs": BLOBS, "index": INDEXES}
-
-
-def adapter_of(setting: str, url: str, adapters: Mapping[str, Adapter]) -> Adapter:
-    """The adapter for a URL. Raises `Invalid`."""
-    adapter = adapters.get(url.partition(":")[0])
-    if adapter is None:
-        raise Invalid(
-            f"{setting}: no adapter for {url!r}",
-            fix=f"schemes that are known: {', '.join(sorted(adapters))}",
-        )
-    return adapter
-
-
-def uses_data(settings: Settings) -> bool:
-    """Whether anything is kept below the data directory."""
-    return any(
-        isinstance(adapter_of(name, url, adapters), Embedded) and not url.partition(":")[2]
-        for name, adapters in BACKENDS.items()
-        for url in [str(getattr(settings, name))]
-    )
-
-
-def _load(module: str, name: str, setting: str, extra: str) -> Any:  # noqa: ANN401 (a class)
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise Invalid(
-            f"{setting}: a package is missing for {name}: {error}",
-            fix=f"install it with: pip install 'isocenter[{extra}]'",
-        ) from error
-
-
 class Process(Env):
     """One process: opens what is asked for once, closes everything at the end."""
 
@@ -192,8 +109,7 @@ class Process(Env):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """`scraped`: whether its metrics are read, `labels`: what they all have."""
-        unknown = [name for name in roles if name not in ROLES]
-        if unknown:
+        if unknown := [name for name in roles if name not in ROLES]:
             raise Invalid(
                 f"no role named {', '.join(unknown)}", fix=f"roles are: {', '.join(ROLES)}"
             )
@@ -252,10 +168,6 @@ class Process(Env):
         """Close what was opened, in reverse order."""
         await self._closing.aclose()
 
-    async def directory(self) -> Directory:
-        """The AEs that are known."""
-        return Directory(self.settings.gateway.known_aes)
-
     # --- adapters ---
 
     async def bus(self) -> EventBus:
@@ -284,7 +196,7 @@ class Process(Env):
             adapter = adapter_of(setting, url, adapters)
             if isinstance(adapter, Server):
                 module = f"{adapter.module.rpartition('.')[0]}.upkeep"
-                kind = _load(module, adapter.upkeep, setting, adapter.extra)
+                kind = load(module, adapter.upkeep, setting, adapter.extra)
                 made = await kind.open(url, self.section(adapter.settings), **self._keep(setting))
                 self._closing.push_async_callback(made.close)
                 found[setting] = made
@@ -298,7 +210,7 @@ class Process(Env):
 
         async def open_it() -> object:
             if isinstance(adapter, Server):
-                kind = _load(adapter.module, adapter.name, setting, adapter.extra)
+                kind = load(adapter.module, adapter.name, setting, adapter.extra)
                 return await kind.open(url, self.section(adapter.settings), **how)
             kind = getattr(importlib.import_module(adapter.module), adapter.name)
             return await kind.open(adapter.path(url, self.data), **self._keep(setting), **how)
@@ -329,6 +241,18 @@ class Process(Env):
             return AuditLog(await self.outbox(), self.instance)
 
         return cast(AuditLog, await self._once("audit log", make))
+
+    async def directory(self) -> Directory:
+        """The AEs that are known; it follows what administrators change."""
+
+        async def make() -> Follower:
+            settings = self.settings.gateway
+            directory = Directory(settings.known_aes)
+            follower = Follower(directory, await self.storage(), settings.directory_seconds)
+            await follower.start()
+            return follower
+
+        return cast(Follower, await self._once("AE directory", make)).directory
 
     async def ingest(self) -> Ingest:
         """Admission and announcement."""

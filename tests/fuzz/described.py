@@ -61,6 +61,7 @@ class Described:
             "instance": sorted({one[6] for one in parts}),
             "frames": ["1", "2", "1,2,3", "9"],
             "deletion": ["1", f"{0:016x}-{0:016x}-{0:08x}"],
+            "title": ["FUZZ", "CT 1", "a/b"],
             "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
             "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js"],
         }

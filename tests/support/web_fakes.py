@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmwrite
 
+from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import (
     Announcement,
@@ -35,8 +36,12 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.ae_administration import AEAdministration
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.storage.service import StorageService
+from isocenter.storage.settings import StorageSettings
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.services import Services
@@ -45,6 +50,7 @@ from isocenter.web.settings import WebSettings
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"
 PDF = b"%PDF-1.7"
+FIXED_AE = KnownAE(title="FIXED", site="of the settings")
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 
 
@@ -302,6 +308,7 @@ class Web:
 
     def __post_init__(self) -> None:
         self.feed = ChangeFeed(self.bus)
+        self.records = StorageService(blobs=MemoryBlobs(), settings=StorageSettings())
 
     @property
     def application(self) -> Application:
@@ -316,6 +323,7 @@ class Web:
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
+            aes=AEAdministration([FIXED_AE], self.records, self.audit),  # type: ignore[arg-type]
             attributes=self.attributes,
             telemetry=self.telemetry,
         )

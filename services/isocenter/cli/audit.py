@@ -6,15 +6,28 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 
-from isocenter.cli.common import err, out, plain, process
-from isocenter.cli.serving import is_served
+from isocenter.cli.common import (
+    ConfigOption,
+    DataOption,
+    SetOption,
+    err,
+    out,
+    plain,
+    process,
+    require_data,
+    run_async,
+    settings_of,
+)
 from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
-from isocenter.core.ports import AuditFilter
-from isocenter.settings import Settings
+
+if TYPE_CHECKING:
+    from isocenter.settings import Settings
 
 STYLES = {
     AuditOutcome.SUCCESS: "green",
@@ -25,6 +38,45 @@ STYLES = {
 HEAD = (
     f"{'when (UTC)':19}  {'who':16}  {'from':15}  {'what':8}  {'outcome':13}  {'images':>6}  detail"
 )
+
+
+audit = typer.Typer(
+    help="The audit trail.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False
+)
+
+
+@audit.command("list")
+def audit_list(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    since: Annotated[datetime | None, typer.Option(help="Not before (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before (UTC).")] = None,
+    action: Annotated[
+        list[str] | None, typer.Option(help="store, query, retrieve, export, ... (repeat).")
+    ] = None,
+    who: Annotated[str, typer.Option(help="AE title, user or address.")] = "",
+    study: Annotated[str, typer.Option(help="Study Instance UID.")] = "",
+    patient: Annotated[str, typer.Option(help="Patient ID.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Who stored, searched, retrieved or sent what, when, and how it ended."""
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    run_async(
+        list_records(
+            settings,
+            since=since,
+            until=until,
+            actions=action or [],
+            who=who,
+            study=study,
+            patient=patient,
+            limit=limit,
+            as_json=as_json,
+        )
+    )
 
 
 async def list_records(
@@ -40,6 +92,9 @@ async def list_records(
     as_json: bool,
 ) -> None:
     """Print the newest records that pass the filter."""
+    from isocenter.cli.serving import is_served
+    from isocenter.core.ports import AuditFilter
+
     which = AuditFilter(
         since=since and since.replace(tzinfo=UTC),
         until=until and until.replace(tzinfo=UTC),

@@ -12,7 +12,8 @@ from isocenter.adapters.backup.taking import Taken, keep_newest
 from isocenter.adapters.blobs.files import FileBlobs
 from isocenter.adapters.bus import log_file
 from isocenter.adapters.index import sqlite_audit
-from isocenter.app import AUDIT_INDEXES, BLOBS, BUSES, Adapter, Embedded, Process, adapter_of
+from isocenter.app import Process
+from isocenter.backends import AUDIT_INDEXES, BLOBS, BUSES, Adapter, Embedded, adapter_of
 from isocenter.cli.common import err, operator, out, process
 from isocenter.cli.progress import Tally
 from isocenter.core.errors import Invalid, IsocenterError

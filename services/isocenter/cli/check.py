@@ -166,7 +166,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _backends(settings: Settings) -> Iterator[Finding]:
-    from isocenter.app import BACKENDS
+    from isocenter.backends import BACKENDS
 
     for name, adapters in BACKENDS.items():
         url: str = getattr(settings, name)
@@ -252,7 +252,7 @@ def _ports_or_ours(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    from isocenter.app import BACKENDS, Embedded
+    from isocenter.backends import BACKENDS, Embedded
 
     named: dict[str, Path] = {}
     for name, adapters in BACKENDS.items():

@@ -129,7 +129,7 @@ def make_data(settings: Settings) -> None:
 def require_data(settings: Settings) -> None:
     """Raises `Invalid` unless it is a data directory (where one is used): a typing error must not
     make a new one."""
-    from isocenter.app import uses_data
+    from isocenter.backends import uses_data
 
     if not uses_data(settings):
         return

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__
+from isocenter.cli.aes import aes
+from isocenter.cli.audit import audit
 from isocenter.cli.common import (
     ConfigOption,
     DataOption,
@@ -295,47 +297,9 @@ def attributes(
 
 
 app.add_typer(dead, name="dead", rich_help_panel=CARE)
+app.add_typer(aes, name="aes", rich_help_panel=CARE)
 
-audit = typer.Typer(
-    help="The audit trail.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False
-)
 app.add_typer(audit, name="audit", rich_help_panel=TELL)
-
-
-@audit.command("list")
-def audit_list(
-    data: DataOption = None,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-    since: Annotated[datetime | None, typer.Option(help="Not before (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Before (UTC).")] = None,
-    action: Annotated[
-        list[str] | None, typer.Option(help="store, query, retrieve, export, ... (repeat).")
-    ] = None,
-    who: Annotated[str, typer.Option(help="AE title, user or address.")] = "",
-    study: Annotated[str, typer.Option(help="Study Instance UID.")] = "",
-    patient: Annotated[str, typer.Option(help="Patient ID.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Who stored, searched, retrieved or sent what, when, and how it ended."""
-    from isocenter.cli.audit import list_records
-
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    run_async(
-        list_records(
-            settings,
-            since=since,
-            until=until,
-            actions=action or [],
-            who=who,
-            study=study,
-            patient=patient,
-            limit=limit,
-            as_json=as_json,
-        )
-    )
 
 
 @app.command(rich_help_panel=TELL)

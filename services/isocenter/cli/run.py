@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
-from isocenter.app import ROLES, Process, uses_data
+from isocenter.app import ROLES, Process
+from isocenter.backends import uses_data
 from isocenter.cli.common import make_data, out
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.health import Health

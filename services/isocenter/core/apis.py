@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from isocenter.core.deletions import Deletion
-from isocenter.core.events import AuditEvent, Source
+from isocenter.core.events import AuditEvent, ConflictPolicy, Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
 from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlob
@@ -24,8 +24,7 @@ from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlo
 class Announcement:
     """What the protocol says about an object before its data set arrives.
 
-    Empty UIDs are not announced and are taken from the data set; others must agree with it
-    (`Mismatch`).
+    Empty UIDs are taken from the data set; others must agree with it (`Mismatch`).
     """
 
     source: Source
@@ -33,6 +32,7 @@ class Announcement:
     sop_class: str = ""
     instance: str = ""
     study: str = ""  # STOW-RS to a study's address
+    conflict: ConflictPolicy | None = None  # of its sender; None: as the settings of ingest say
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Deletion:
     @property
     def who(self) -> str:
         """By whom, for people: the user, else the AE title, else the address."""
-        return self.by.user or self.by.ae_title or self.by.host
+        return self.by.who
 
     @property
     def at(self) -> datetime:

@@ -44,6 +44,11 @@ class Source:
     known: bool = True  # False: admitted from loopback without being in the settings
 
     @property
+    def who(self) -> str:
+        """For people: the user, else the AE title, else the address."""
+        return self.user or self.ae_title or self.host
+
+    @property
     def store_verb(self) -> str:
         """What a store is called in this protocol."""
         return {"DIMSE": "C-STORE", "DICOMweb": "STOW-RS"}.get(self.protocol, "store")

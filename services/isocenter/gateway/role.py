@@ -27,8 +27,6 @@ from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.services import of_their_sop_classes
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
-from isocenter.runtime.ae_records import Follower
-from isocenter.runtime.aes import Directory
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.telemetry import Telemetry
 
@@ -49,7 +47,6 @@ class GatewayRole(Role):
         telemetry: Telemetry,
         commitments: Commitments,
         callers: Callers,
-        follower: Follower,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
@@ -57,7 +54,6 @@ class GatewayRole(Role):
         self._telemetry = telemetry
         self._commitments = commitments
         self._callers = callers
-        self._follower = follower
         self._server: Server | None = None
 
     @property
@@ -69,7 +65,6 @@ class GatewayRole(Role):
         """Open the ports, which other processes may share. Raises `Unavailable`, and `Invalid` if
         the files of TLS cannot be used."""
         settings = self._settings
-        await self._follower.start()
         listener = Listener(
             settings.host,
             settings.plain_port,
@@ -94,7 +89,6 @@ class GatewayRole(Role):
     async def stop(self) -> None:
         """Close every connection."""
         await self._commitments.stop()
-        await self._follower.stop()
         if self._server is not None:
             await self._server.close()
             self._server = None
@@ -111,7 +105,7 @@ async def build(env: Env) -> GatewayRole:
     settings = env.section(GatewaySettings)
     storage, query = await env.storage(), await env.query()
     transcoding, audit = await env.transcoding(), await env.audit_log()
-    directory = Directory(settings.known_aes)
+    directory = await env.directory()
     callers = Callers(settings, directory)
     calls = Calls(settings)
     retrieval = Retrieval(
@@ -166,5 +160,4 @@ async def build(env: Env) -> GatewayRole:
         env.telemetry,
         commitments,
         callers,
-        Follower(directory, storage, settings.directory_seconds),
     )

@@ -26,8 +26,10 @@ from isocenter.runtime.rpc_stream import (
 )
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import (
+    POLICIES,
     deletion_from,
     deletion_to,
+    enum_from,
     name_from,
     name_to,
     source_from,
@@ -101,6 +103,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             sop_class=announced.sop_class,
             instance=announced.instance,
             study=announced.study,
+            conflict=enum_from(POLICIES, announced.conflict) if announced.conflict else None,
         )
         stored = await self._service.store(announcement, data_set)
         return ingest_pb2.StoreResponse(
@@ -129,6 +132,7 @@ class IngestClient:
             sop_class=announcement.sop_class,
             instance=announcement.instance,
             study=announcement.study,
+            conflict=POLICIES[announcement.conflict] if announcement.conflict else None,
         )
         gathering = Gathering(ingest_pb2.StoreRequest)
         parts = aiter(data_set)

@@ -68,7 +68,8 @@ class IngestService:
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set: durable, announced and audited on return."""
         received_at = datetime.now(UTC)
-        policy = self._settings.policy_of(announcement.source.ae_title)
+        named = announcement.conflict
+        policy = named or self._settings.policy_of(announcement.source.ae_title)
         stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
         news = _News(announcement, received_at, policy)
 

@@ -49,7 +49,9 @@ class IngestSettings(BaseModel):
         "`keep-latest` (both keep all versions) or `reject`.",
     )
     conflict_by_source: tuple[SourcePolicy, ...] = Field(
-        (), description="Policies of single senders, by calling AE title."
+        (),
+        description="Policies of single senders, by calling AE title. What the AE directory says "
+        "of a sender comes before.",
     )
     header_bytes: int = Field(
         64 * MIB, ge=MIB, description="Size up to which elements before Pixel Data are accepted."

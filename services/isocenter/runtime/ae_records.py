@@ -124,7 +124,7 @@ class Follower:
 
     def __init__(self, directory: Directory, storage: Storage, every: float) -> None:
         """`every`: seconds between two looks."""
-        self._directory = directory
+        self.directory = directory
         self._records = AERecords(storage)
         self._every = every
         self._failing = False
@@ -132,14 +132,14 @@ class Follower:
 
     async def start(self) -> None:
         """Returns after the first look, or when that takes too long."""
-        self._directory.complete = False
+        self.directory.complete = False
         first = asyncio.Event()
         self._task = asyncio.create_task(self._run(first), name="AE directory")
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SECONDS):
                 await first.wait()
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """End."""
         if self._task is not None:
             self._task.cancel()
@@ -161,7 +161,7 @@ class Follower:
     async def look(self) -> None:
         """Take over what changed. Raises `Unavailable`."""
         latest = await self._records.latest()
-        self._directory.keep({title: one.ae for title, one in latest.items() if one.ae is not None})
+        self.directory.keep({title: one.ae for title, one in latest.items() if one.ae is not None})
         self._failing = False
 
     def _tell(self, why: str) -> None:

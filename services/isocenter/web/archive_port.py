@@ -9,6 +9,8 @@ import grpc.aio
 from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
+from isocenter.web import aes_rpc
+from isocenter.web.aes_rpc import AEDirectoryServicer
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
@@ -21,19 +23,21 @@ class _Archive(Role):
 
     name = "archive"
 
-    def __init__(self, servicer: ArchiveServicer) -> None:
-        self._servicer = servicer
+    def __init__(self, archive: ArchiveServicer, directory: AEDirectoryServicer) -> None:
+        self._archive = archive
+        self._directory = directory
 
     def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
-        """Register the service; answers with its full name."""
-        return add_to(server, self._servicer)
+        """Register the services; answers with their full names."""
+        return [*add_to(server, self._archive), *aes_rpc.add_to(server, self._directory)]
 
 
 def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
     telemetry = services.telemetry
+    directory = AEDirectoryServicer(services.aes, allowed=settings.ae_directory)
     return RpcServer(
-        [_Archive(ArchiveServicer(settings, services))],
+        [_Archive(ArchiveServicer(settings, services), directory)],
         settings.host,
         settings.grpc_port,
         setting="web.grpc_port",

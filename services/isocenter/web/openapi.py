@@ -12,6 +12,7 @@ import orjson
 
 from isocenter import __version__
 from isocenter.core.dictionary import LONG_VRS, SHORT_VRS
+from isocenter.runtime.aes import KnownAE
 from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS, Operation, Parameter
 
@@ -50,7 +51,26 @@ _DELETION: Mapping[str, object] = {
         "reason": {"type": "string"},
     },
 }
+_AE = KnownAE.model_json_schema(ref_template="#/components/schemas/{model}")
 SCHEMAS: Mapping[str, Mapping[str, object]] = {
+    **_AE.pop("$defs"),
+    "KnownAE": _AE,
+    "AEEntry": {
+        "description": "An AE of the directory",
+        "type": "object",
+        "required": ["ae", "source"],
+        "properties": {
+            "ae": {"$ref": "#/components/schemas/KnownAE"},
+            "source": {"enum": ["settings", "directory"], "description": "where it is kept"},
+            "by": {"type": "string", "description": "who changed it last, in the directory"},
+            "at": _TIME,
+        },
+    },
+    "AEs": {
+        "type": "object",
+        "required": ["aes"],
+        "properties": {"aes": {"type": "array", "items": {"$ref": "#/components/schemas/AEEntry"}}},
+    },
     "DataSet": {
         "description": "DICOM JSON Model (PS3.18 F.2)",
         "type": "object",

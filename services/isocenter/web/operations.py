@@ -14,6 +14,8 @@ from pydicom.datadict import keyword_for_tag
 from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, TABLE
 from isocenter.core.matching import Level
 from isocenter.web import render_parameters
+from isocenter.web.aes import ENTRY
+from isocenter.web.aes import ROUTE as AES
 from isocenter.web.changes import EVENT_STREAM
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.deletions import RESTORE
@@ -74,6 +76,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
         Parameter("frames", "frame numbers from 1, separated by commas",
                   {"type": "string", "pattern": _FRAMES}),
         Parameter("deletion", "id of a deletion"),
+        Parameter("title", "AE title"),
         Parameter("path", "what follows in the BulkDataURI of the metadata, slashes included"),
         Parameter("file", "a file of the viewer, or a path that its page makes up"),
     )
@@ -317,6 +320,23 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
         errors=(403, 404),
     )},
+    AES: {"GET": Operation(
+        "listAEs", "The AE directory: who may call over DIMSE, and what they may do",
+        answers={200: [JSON]}, schema="AEs",
+    )},
+    ENTRY: {
+        "GET": Operation(
+            "getAE", "An AE of the directory", answers={200: [JSON]}, schema="AEEntry",
+            errors=(404,),
+        ),
+        "PUT": Operation(
+            "setAE", "Add an AE, or say everything about it anew (schema KnownAE)", takes=[JSON],
+            answers={200: [JSON], 201: [JSON]}, schema="AEEntry", errors=(403, 408, 409, 413, 415),
+        ),
+        "DELETE": Operation(
+            "removeAE", "Forget an AE", answers={204: []}, errors=(403, 404, 409),
+        ),
+    },
     "/": {"GET": _TO_VIEWER},
     "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
     "/viewer/app-config.js": {"GET": Operation(

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from isocenter.core.apis import Transcoding
 from isocenter.core.matching import Level
+from isocenter.runtime.ae_administration import administration
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
 from isocenter.web import health, viewer
+from isocenter.web.aes import ENTRY, AEDirectory
+from isocenter.web.aes import ROUTE as AES
 from isocenter.web.bulk_data import BulkData
 from isocenter.web.capabilities import capabilities
 from isocenter.web.changes import ROUTE as CHANGES
@@ -48,6 +51,7 @@ def application(
     deletions = Deletions(
         ingest=services.ingest, audit_log=services.audit_log, allowed=settings.deletion
     )
+    aes = AEDirectory(directory=services.aes, allowed=settings.ae_directory)
     retrieving, transcoding = services.retrieving("DICOMweb"), services.transcoding
     pictures = Pictures(retrieving=retrieving, transcoding=transcoding)
     wado_uri = WadoUri(retrieving=retrieving, transcoding=transcoding, pictures=pictures)
@@ -63,6 +67,8 @@ def application(
         Route("/wado", {"GET": wado_uri.retrieve}),
         Route(DELETIONS, {"GET": deletions.listed}),
         Route(RESTORE, {"POST": deletions.restore}),
+        Route(AES, {"GET": aes.listed}),
+        Route(ENTRY, {"GET": aes.entry, "PUT": aes.put, "DELETE": aes.remove}),
     ]
     return Application([*dicomweb(paths), *others, *_pages(settings, readiness)], settings)
 
@@ -185,6 +191,7 @@ async def build(env: Env) -> Role:
         transcoding=await env.transcoding(),
         audit_log=await env.audit_log(),
         feed=ChangeFeed(await env.bus(), env.telemetry),
+        aes=await administration(env),
         attributes=env.attributes,
         telemetry=env.telemetry,
     )

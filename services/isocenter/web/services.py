@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import BUILT_IN, Attributes
+from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -22,6 +23,7 @@ class Services:
     transcoding: Transcoding
     audit_log: AuditLog
     feed: ChangeFeed
+    aes: AEAdministration
     attributes: Attributes = BUILT_IN
     telemetry: Telemetry = OFF
 

@@ -65,6 +65,10 @@ class WebSettings(BaseModel):
         default=True,
         description="Whether studies, series and instances can be deleted and restored over HTTP.",
     )
+    ae_directory: bool = Field(
+        default=True,
+        description="Whether the AE directory can be changed over HTTP and gRPC.",
+    )
     max_connections: int = Field(
         1000, ge=1, description="Connections at once in one process; more are answered with 503."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -279,6 +280,17 @@ async def test_other_content_is_kept_beside_the_first_unless_the_policy_rejects_
     assert len(await archive.keys("objects/")) == 1
     kinds = [type(event) for event in await _events(archive.bus, TOPIC_INSTANCES)]
     assert kinds == [InstanceStored, InstanceRejected, InstanceStored]
+
+
+async def test_the_policy_that_is_announced_comes_before_those_of_the_settings() -> None:
+    other = small(more=element(0x00400001, "AE", b"OTHER "))
+    policy = SourcePolicy(ae_title="SCANNER", policy=ConflictPolicy.REJECT)
+    archive = Archive(IngestSettings(conflict_by_source=(policy,)))
+    named = replace(announcement(), conflict=ConflictPolicy.KEEP_LATEST)
+    for data in (small(), other):
+        await archive.ingest.store(named, chunks(data))
+    events = await _events(archive.bus, TOPIC_INSTANCES)
+    assert [event.policy for event in events] == [ConflictPolicy.KEEP_LATEST] * 2
 
 
 async def test_private_sop_classes_come_in_unless_the_settings_say_otherwise() -> None:

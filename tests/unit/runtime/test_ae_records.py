@@ -130,7 +130,7 @@ async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_aw
         await records.append("CT1", None, EVA)
         await until(lambda: directory.named("CT1") is None)
     finally:
-        await follower.stop()
+        await follower.close()
 
 
 async def test_a_directory_is_not_complete_before_it_was_read():
@@ -143,7 +143,7 @@ async def test_a_directory_is_not_complete_before_it_was_read():
         store.away = False
         await until(lambda: directory.complete)
     finally:
-        await follower.stop()
+        await follower.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from support.web_fakes import INSTANCE, SERIES, STUDY, Web, study
 
 VALUES = {
     "study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1",
-    "path": "00420011", "file": "x.js", "deletion": "1",
+    "path": "00420011", "file": "x.js", "deletion": "1", "title": "FIXED",
 }  # fmt: skip
 READ = [template for template, methods in OPERATIONS.items() if "GET" in methods]
 QUERIES = {
