@@ -75,6 +75,7 @@ class _Accepted(Association):
             max_buffered_bytes=listener.max_buffered_bytes,
         )
         self._server = server
+        self._admission: Accepted | None = None
         self.disconnect = asyncio.Event()
 
     def connected(self) -> None:
@@ -91,13 +92,14 @@ class _Accepted(Association):
             self._server.answered(request.offer, False)
             layer.reject(admission)
             return
+        self._admission = admission
         negotiated, pdu = acceptor.accept(body, request, admission)
         self.calling_ae_title = request.offer.calling_ae_title
         self.called_ae_title = request.offer.called_ae_title
         self.tls_subject = request.offer.tls_subject
         self.user_identity = request.offer.user_identity
         layer.accept(pdu)
-        self.establish(negotiated)
+        self.establish(negotiated, admission.budget)
         self._server.established.add(self)
         self._server.answered(request.offer, True)
 
@@ -105,6 +107,8 @@ class _Accepted(Association):
         """There is no association any more."""
         super().ended()
         self._server.established.discard(self)
+        if self._admission is not None:
+            self._admission.on_end()
 
     def disconnected(self) -> None:
         """The transport connection is closed."""

@@ -14,6 +14,7 @@ from isocenter.dimse.contexts import (
 )
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import is_storage, transfer_syntaxes
+from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,10 @@ log = logging.getLogger(__name__)
 class Admissions:
     """Decides on association requests."""
 
-    def __init__(self, *, settings: GatewaySettings, callers: Callers) -> None:
+    def __init__(self, *, settings: GatewaySettings, callers: Callers, limits: Limits) -> None:
         self._settings = settings
         self._callers = callers
+        self._limits = limits
 
     def __call__(self, offer: AssociationOffer) -> Admission:
         """Reject callers that may not call; accept what is supported of what is proposed."""
@@ -43,10 +45,17 @@ class Admissions:
             # In the proposer's order: it puts first what costs it, or its objects, least.
             chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
             accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
-        return Accepted(
-            contexts={uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes},
-            roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
+        admission = self._limits.within(
+            offer,
+            Accepted(
+                contexts={uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes},
+                roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
+                max_operations=self._settings.max_operations,
+            ),
         )
+        if isinstance(admission, Rejected):
+            return self._reject(offer, admission, "as many associations as it may have")
+        return admission
 
     def _reject(self, offer: AssociationOffer, how: Rejected, why: str) -> Rejected:
         log.warning(

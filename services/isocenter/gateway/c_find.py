@@ -18,6 +18,7 @@ from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MODELS
 from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
+from isocenter.gateway.lanes import Lanes, Work
 from isocenter.runtime.audit_log import AuditLog
 
 
@@ -30,6 +31,7 @@ class CFind:
         query: Query,
         audit: AuditLog,
         callers: Callers,
+        lanes: Lanes,
         ae_title: str,
         max_identifier: int,
         attributes: Attributes = BUILT_IN,
@@ -38,6 +40,7 @@ class CFind:
         self._attributes = attributes
         self._audit = audit
         self._callers = callers
+        self._lanes = lanes
         self._ae_title = ae_title
         self._max_identifier = max_identifier
 
@@ -77,13 +80,16 @@ class CFind:
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
         syntax = request.context.transfer_syntax
         found = until(request.cancelled, self._query.search(identifier.search()))
-        async with aclosing(found) as batches:
-            async for batch in batches:
-                for match in batch:
-                    if request.cancelled.is_set():
-                        return
-                    answer = identifier.answer(match.attributes, self._ae_title)
-                    await request.respond(status, data_set=write(answer, syntax))
+        with self._lanes.turn(Work.READ, request) as turn:
+            await turn.step()
+            async with aclosing(found) as batches:
+                async for batch in batches:
+                    for match in batch:
+                        if request.cancelled.is_set():
+                            return
+                        answer = identifier.answer(match.attributes, self._ae_title)
+                        await request.respond(status, data_set=write(answer, syntax))
+                    await turn.step()
 
     async def _unfilled(self, identifier: Identifier) -> bool:
         added = identifier.added

@@ -18,14 +18,19 @@ class Callers:
         self._policy = settings.unknown_callers
         self._directory = directory
 
-    def is_known(self, title: str, host: str) -> bool:
-        """Whether a peer is one of the directory: its title and, where one is given, its address.
+    def known(self, title: str, host: str) -> KnownAE | None:
+        """The AE of the directory that a peer is, by its title and, where one is given, its
+        address; None if it is a stranger.
 
         A host given by name is not compared: names are resolved for what we call, not for who
         calls.
         """
         known = self._directory.named(title)
-        return known is not None and _comes_from(known, host)
+        return known if known is not None and _comes_from(known, host) else None
+
+    def is_known(self, title: str, host: str) -> bool:
+        """Whether a peer is one of the directory."""
+        return self.known(title, host) is not None
 
     def may_call(self, title: str, host: str) -> bool:
         """Whether a peer may associate."""

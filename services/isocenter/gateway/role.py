@@ -19,6 +19,8 @@ from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
+from isocenter.gateway.lanes import Lanes
+from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
@@ -102,6 +104,8 @@ async def build(env: Env) -> GatewayRole:
     transcoding, audit = await env.transcoding(), await env.audit_log()
     directory = Directory(settings.known_aes)
     callers = Callers(settings, directory)
+    limits = Limits(settings, callers)
+    lanes = Lanes(limits)
     retrieval = Retrieval(
         storage=storage,
         query=query,
@@ -110,7 +114,7 @@ async def build(env: Env) -> GatewayRole:
         max_identifier=settings.max_identifier,
     )
     sub_operations = SubOperations(
-        storage=storage, transcoding=transcoding, telemetry=env.telemetry
+        storage=storage, transcoding=transcoding, lanes=lanes, telemetry=env.telemetry
     )
     commitments = Commitments(
         bus=await env.bus(),
@@ -124,11 +128,12 @@ async def build(env: Env) -> GatewayRole:
     )
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
-        CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers),
+        CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
         CommandField.C_FIND: CFind(
             query=query,
             audit=audit,
             callers=callers,
+            lanes=lanes,
             ae_title=settings.ae_title,
             max_identifier=settings.max_identifier,
             attributes=env.attributes,
@@ -148,7 +153,7 @@ async def build(env: Env) -> GatewayRole:
     return GatewayRole(
         settings,
         tracing.traced(handlers, env.telemetry),
-        Admissions(settings=settings, callers=callers),
+        Admissions(settings=settings, callers=callers, limits=limits),
         env.telemetry,
         commitments,
         callers,

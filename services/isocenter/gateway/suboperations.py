@@ -20,6 +20,7 @@ from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.identifiers import FAILED_UIDS, write
+from isocenter.gateway.lanes import Lanes, Turn, Work
 from isocenter.gateway.payload import Payload, ReadAhead
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
@@ -103,10 +104,16 @@ class SubOperations:
     """Delivers instances and reports on it to the requester."""
 
     def __init__(
-        self, *, storage: Storage, transcoding: Transcoding, telemetry: Telemetry = OFF
+        self,
+        *,
+        storage: Storage,
+        transcoding: Transcoding,
+        lanes: Lanes,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
         self._transcoding = transcoding
+        self._lanes = lanes
         self._given_out = GivenOut(telemetry, "DIMSE")
 
     async def perform(
@@ -116,7 +123,8 @@ class SubOperations:
         response at the end."""
         run = _Run(request, instances, route, self._storage, self._transcoding, self._given_out)
         try:
-            await run.deliver()
+            with self._lanes.turn(Work.READ, request) as turn:
+                await run.deliver(turn)
         finally:
             await run.close()
         await run.finish()
@@ -144,10 +152,11 @@ class _Run:
         self._clock = asyncio.get_running_loop().time
         self._pending_at = self._clock()  # when the next pending response is due
 
-    async def deliver(self) -> None:
+    async def deliver(self, turn: Turn) -> None:
         """One sub-operation after another, until all are done, it is cancelled, or the receiver
         cannot be reached."""
         for position, stored in enumerate(self._instances):
+            await turn.step()
             if self._request.cancelled.is_set():
                 return
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -22,6 +23,14 @@ def _ae_title(text: str) -> str:
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 
 
+class Lane(Enum):
+    """Whose work goes first, the most urgent first."""
+
+    EMERGENCY = "emergency"
+    ROUTINE = "routine"
+    BULK = "bulk"
+
+
 class KnownAE(BaseModel):
     """One peer: it may call, and with an address it is a C-MOVE destination."""
 
@@ -35,6 +44,21 @@ class KnownAE(BaseModel):
     )
     port: int = Field(
         default=0, ge=0, le=65535, description="Its DICOM port; 0: no C-MOVE destination."
+    )
+    lane: Lane = Field(
+        default=Lane.ROUTINE,
+        description="`emergency`, `routine` or `bulk`: while a lane has work, those after it have"
+        " one place for each kind of work.",
+    )
+    max_associations: int = Field(
+        default=200, ge=1, description="Associations at once in one process; more are rejected."
+    )
+    max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes received and not yet durable, of all its associations in one process;"
+        " beyond, only the object that began first is read on. 0: only each association has a"
+        " bound.",
     )
 
     @model_validator(mode="after")

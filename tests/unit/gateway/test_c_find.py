@@ -21,6 +21,7 @@ from support.gateway_fakes import (
     FakeRequest,
     encode,
     identifier,
+    lanes_of,
     series,
 )
 
@@ -37,6 +38,7 @@ def find(query: FakeQuery, audit: FakeAudit | None = None) -> CFind:
         query=query,
         audit=audit or FakeAudit(),
         callers=Callers(GatewaySettings(), Directory(())),
+        lanes=lanes_of(GatewaySettings()),
         ae_title="ISOCENTER",
         max_identifier=10_000,
     )
