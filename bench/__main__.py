@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import large, machine, orthanc, ours, report, stack_rows, storescp
+from bench import gateway_rows, large, machine, orthanc, ours, report, stack_rows, storescp
 from bench.clients import Wrong
 from bench.machine import Unusable
 from bench.rows import ROWS, Bench, Row
@@ -36,6 +36,7 @@ def main() -> int:
                 results = [result for row in rows for result in _run(bench, row, sides[row.nagle])]
                 stack.close()
             results += _run_large(bench, options.only)
+            results += _run_gateway(bench, options.only)
             results += _run_on_servers(bench, options.only)
             complete = complete and all(result.ratio is not None for result in results)
     except Unusable as error:
@@ -59,6 +60,19 @@ def _run_large(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
     return results
 
 
+def _run_gateway(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
+    """The rows of the gateway under load, on ours alone."""
+    rows = {name: row for name, row in gateway_rows.ROWS.items() if not only or name in only}
+    results: list[report.Result] = []
+    if rows:
+        with gateway_rows.side(bench) as server:
+            for row in rows.values():
+                for result in row(bench, server):
+                    print(f"{result.name:24} {result.unit:12} {result}", flush=True)
+                    results.append(result)
+    return results
+
+
 def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
     """The rows on Kafka, Elasticsearch and MinIO."""
     rows = {name: row for name, row in stack_rows.ROWS.items() if not only or name in only}
@@ -75,7 +89,7 @@ def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Res
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = [row.name for row in ROWS] + list(large.ROWS) + list(stack_rows.ROWS)
+    names = [row.name for row in ROWS] + [*large.ROWS, *gateway_rows.ROWS, *stack_rows.ROWS]
     parser.add_argument("--only", action="append", choices=names, help="this row (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one short round of each row")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report")

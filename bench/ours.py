@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,14 +19,17 @@ DURABILITY = (
 
 
 @contextmanager
-def start(folder: Path, destination: tuple[str, int]) -> Iterator[Server]:
-    """`destination` is the AE title and port of the C-MOVE destination."""
+def start(
+    folder: Path, destination: tuple[str, int], *, aes: Sequence[Mapping[str, object]] = ()
+) -> Iterator[Server]:
+    """`destination` is the AE title and port of the C-MOVE destination; `aes` are further ones."""
     folder.mkdir(exist_ok=True)
     dicom, http, grpc = free_ports(3)
     title, port = destination
+    known = [{"title": title, "host": HOST, "port": port}, *aes]
     env = {
         "ISOCENTER_GATEWAY__PORT": str(dicom),
-        "ISOCENTER_GATEWAY__KNOWN_AES": json.dumps([{"title": title, "host": HOST, "port": port}]),
+        "ISOCENTER_GATEWAY__KNOWN_AES": json.dumps(known),
         "ISOCENTER_WEB__PORT": str(http),
         "ISOCENTER_WEB__GRPC_PORT": str(grpc),
     }
