@@ -1,5 +1,5 @@
-"""The rows of the gateway under load: an emergency beside a migration, many associations, and a very
-large object over DIMSE. No peer takes part: what is measured is what the load costs the others.
+"""The rows of the gateway under load: an emergency beside a migration, many associations, and a
+very large object over DIMSE. No peer takes part: measured is what the load costs the others.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 from bench import ours, storescp, work
-from bench.clients import CALLING, Wrong, c_get, c_move, send, storing
+from bench.clients import CALLING, c_get, c_move, send, storing
 from bench.held import Held, held
 from bench.report import Result, compare
 from bench.rows import Bench
-from bench.server import HOST, MemoryWatch, Server
+from bench.server import MemoryWatch, Server
 
 EMERGENCY, MIGRATION = "EMERGENCY", "MIGRATION"
 MANY = 5_000

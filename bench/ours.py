@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.certificate import Certificate
 from bench.server import HOST, Server, free_ports, running
 
 NAME = "isocenter"
@@ -20,11 +21,16 @@ DURABILITY = (
 
 @contextmanager
 def start(
-    folder: Path, destination: tuple[str, int], *, aes: Sequence[Mapping[str, object]] = ()
+    folder: Path,
+    destination: tuple[str, int],
+    *,
+    aes: Sequence[Mapping[str, object]] = (),
+    tls: Certificate | None = None,
 ) -> Iterator[Server]:
-    """`destination` is the AE title and port of the C-MOVE destination; `aes` are further ones."""
+    """`destination` is the AE title and port of the C-MOVE destination; `aes` are further ones.
+    `tls`: DICOM is spoken on the port of TLS."""
     folder.mkdir(exist_ok=True)
-    dicom, http, grpc = free_ports(3)
+    dicom, http, grpc, secure = free_ports(4)
     title, port = destination
     known = [{"title": title, "host": HOST, "port": port}, *aes]
     env = {
@@ -33,7 +39,14 @@ def start(
         "ISOCENTER_WEB__PORT": str(http),
         "ISOCENTER_WEB__GRPC_PORT": str(grpc),
     }
+    if tls is not None:
+        env |= {
+            "ISOCENTER_GATEWAY__TLS_PORT": str(secure),
+            "ISOCENTER_GATEWAY__CERTIFICATE_FILE": str(tls.certificate),
+            "ISOCENTER_GATEWAY__KEY_FILE": str(tls.key),
+        }
     command = [sys.executable, "-m", "isocenter", "up", "--data", str(folder / "data")]
     url = f"http://{HOST}:{http}"
     with running(command, log=folder / "log", port=dicom, url=f"{url}/readyz", env=env) as process:
-        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process)
+        port = dicom if tls is None else secure
+        yield Server(NAME, AE_TITLE, port, f"{url}/dicomweb", process, tls=tls is not None)
