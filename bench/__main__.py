@@ -6,13 +6,23 @@ import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bench import large, machine, orthanc, ours, report, stack_rows, storescp
+from bench import (
+    certificate,
+    gateway_rows,
+    large,
+    machine,
+    orthanc,
+    ours,
+    report,
+    stack_rows,
+    storescp,
+)
 from bench.clients import Wrong
 from bench.machine import Unusable
-from bench.rows import ROWS, Bench, Row
+from bench.rows import ROWS, Bench, Row, Way
 from bench.server import Server
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,10 +42,12 @@ def main() -> int:
             results: list[report.Result] = []
             complete = True
             if rows:
-                sides, complete = _start_sides(stack, Path(scratch))
-                results = [result for row in rows for result in _run(bench, row, sides[row.nagle])]
+                ways = dict.fromkeys(row.way for row in rows)
+                sides, complete = _start_sides(stack, Path(scratch), ways)
+                results = [result for row in rows for result in _run(bench, row, sides[row.way])]
                 stack.close()
             results += _run_large(bench, options.only)
+            results += _run_gateway(bench, options.only)
             results += _run_on_servers(bench, options.only)
             complete = complete and all(result.ratio is not None for result in results)
     except Unusable as error:
@@ -59,6 +71,19 @@ def _run_large(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
     return results
 
 
+def _run_gateway(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
+    """The rows of the gateway under load, on ours alone."""
+    rows = {name: row for name, row in gateway_rows.ROWS.items() if not only or name in only}
+    results: list[report.Result] = []
+    if rows:
+        with gateway_rows.side(bench) as server:
+            for row in rows.values():
+                for result in row(bench, server):
+                    print(f"{result.name:24} {result.unit:12} {result}", flush=True)
+                    results.append(result)
+    return results
+
+
 def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
     """The rows on Kafka, Elasticsearch and MinIO."""
     rows = {name: row for name, row in stack_rows.ROWS.items() if not only or name in only}
@@ -75,7 +100,7 @@ def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Res
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = [row.name for row in ROWS] + list(large.ROWS) + list(stack_rows.ROWS)
+    names = [row.name for row in ROWS] + [*large.ROWS, *gateway_rows.ROWS, *stack_rows.ROWS]
     parser.add_argument("--only", action="append", choices=names, help="this row (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one short round of each row")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report")
@@ -84,29 +109,42 @@ def _options() -> argparse.Namespace:
 
 
 def _start_sides(
-    stack: contextlib.ExitStack, scratch: Path
-) -> tuple[dict[bool, list[Server]], bool]:
-    """The sides without and with Nagle's algorithm, ours first, and whether ours is there.
+    stack: contextlib.ExitStack, scratch: Path, ways: Collection[Way]
+) -> tuple[dict[Way, list[Server]], bool]:
+    """The sides in each of these ways, ours first, and whether ours is there.
 
     A run without ours is possible, to look at the peers, but never silent.
     """
     sink = stack.enter_context(storescp.start(scratch / "sink", keep=False))
     destination = (storescp.DESTINATION, sink.dicom_port)
-    mine = []
+    sides: dict[Way, list[Server]] = {}
+    mine: dict[bool, list[Server]] = {}
+    for way in ways:
+        folder = scratch / way.value
+        folder.mkdir()
+        tls = certificate.make(folder / "tls") if way is Way.TLS else None
+        if (tls is None) not in mine:
+            mine[tls is None] = _start_ours(stack, folder, destination, tls)
+        nagle = way is Way.AS_INSTALLED
+        peers = (
+            orthanc.start(folder / "orthanc", destination, nagle=nagle, tls=tls),
+            storescp.start(folder / "storescp", keep=True, nagle=nagle, tls=tls),
+        )
+        sides[way] = mine[tls is None] + [stack.enter_context(peer) for peer in peers]
+    return sides, all(mine.values())
+
+
+def _start_ours(
+    stack: contextlib.ExitStack,
+    folder: Path,
+    destination: tuple[str, int],
+    tls: certificate.Certificate | None,
+) -> list[Server]:
     try:
-        mine.append(stack.enter_context(ours.start(scratch / "ours", destination)))
+        return [stack.enter_context(ours.start(folder / "ours", destination, tls=tls))]
     except Unusable as error:
         print(f"bench: OUR SIDE IS LEFT OUT: {error}", file=sys.stderr)
-    sides = {}
-    for nagle, name in ((False, "quick"), (True, "as-installed")):
-        folder = scratch / name
-        folder.mkdir()
-        peers = (
-            orthanc.start(folder / "orthanc", destination, nagle=nagle),
-            storescp.start(folder / "storescp", keep=True, nagle=nagle),
-        )
-        sides[nagle] = mine + [stack.enter_context(peer) for peer in peers]
-    return sides, bool(mine)
+        return []
 
 
 def _run(bench: Bench, row: Row, sides: Sequence[Server]) -> list[report.Result]:

@@ -10,7 +10,8 @@ import re
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,40 @@ class Wrong(Exception):
     """A side answered with something else than the work asked for."""
 
 
-def send(server: Server, folders: Sequence[Path], *, nagle: bool = False) -> float:
-    """C-STORE every folder, an association each, all at once. Seconds until the last success."""
-    command = ["storescu", "-aet", CALLING, "-aec", server.ae_title, "-R", "+sd", "+r"]
-    target = [HOST, str(server.dicom_port)]
+def send(
+    server: Server, folders: Sequence[Path], *, nagle: bool = False, calling: str = CALLING
+) -> float:
+    """C-STORE every folder, an association each, all at once; over TLS where the side has it.
+    Seconds until the last success."""
+    command = _storescu(server, calling)
     started = time.perf_counter()
-    running = [_spawn([*command, *target, str(folder)], nagle=nagle) for folder in folders]
+    running = [_spawn([*command, str(folder)], nagle=nagle) for folder in folders]
     for process in running:
         _finish(process)
     return time.perf_counter() - started
+
+
+def _storescu(server: Server, calling: str, *options: str) -> list[str]:
+    names = ["-aet", calling, "-aec", server.ae_title]
+    tls = ["+tla", "-ic"] if server.tls else []
+    target = [HOST, str(server.dicom_port)]
+    return ["storescu", *names, *tls, "-R", "+sd", "+r", *options, *target]
+
+
+@contextmanager
+def storing(server: Server, folder: Path, associations: int, calling: str) -> Iterator[None]:
+    """So many associations store new objects like those of a folder without pause."""
+    command = [*_storescu(server, calling, "+II", "--repeat", "100000"), str(folder)]
+    running = [_spawn(command, nagle=False) for _ in range(associations)]
+    try:
+        yield
+        ended = [process for process in running if process.poll() is not None]
+        if ended:
+            raise Wrong(f"{len(ended)} senders ended: {_finish(ended[0])[-1000:]}")
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
 
 
 def c_get(server: Server, study: str, count: int) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.certificate import Certificate
 from bench.machine import ORTHANC_DICOMWEB, Unusable, find
 from bench.server import HOST, Server, free_ports, nodelay, running
 
@@ -19,10 +20,13 @@ DURABILITY = (
 
 
 @contextmanager
-def start(folder: Path, destination: tuple[str, int], *, nagle: bool) -> Iterator[Server]:
+def start(
+    folder: Path, destination: tuple[str, int], *, nagle: bool, tls: Certificate | None = None
+) -> Iterator[Server]:
     """`destination` is the AE title and port of the C-MOVE destination.
 
     `nagle`: as installed, without the variable that makes dcmtk set TCP_NODELAY.
+    `tls`: DICOM is spoken over TLS.
     """
     folder.mkdir()
     dicom, http = free_ports(2)
@@ -60,6 +64,14 @@ def start(folder: Path, destination: tuple[str, int], *, nagle: bool) -> Iterato
             "SeriesMetadata": "Full",
         },
     }
+    if tls is not None:
+        configuration |= {
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(tls.certificate),
+            "DicomTlsPrivateKey": str(tls.key),
+            "DicomTlsRemoteCertificateRequired": False,
+            "DicomTlsTrustedCertificates": str(tls.certificate),
+        }
     (folder / "orthanc.json").write_text(json.dumps(configuration, indent=2))
     program = find("Orthanc")
     if program is None:
@@ -72,4 +84,4 @@ def start(folder: Path, destination: tuple[str, int], *, nagle: bool) -> Iterato
         url=f"{url}/system",
         env=nodelay(nagle=nagle),
     ) as process:
-        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process)
+        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process, tls=tls is not None)

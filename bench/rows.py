@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
@@ -109,9 +110,17 @@ class Bench:
 Measure = Callable[[Bench, Server, int], float]
 
 
+class Way(Enum):
+    """How sides are started."""
+
+    QUICK = "quick"  # TCP_NODELAY everywhere
+    AS_INSTALLED = "as-installed"  # with Nagle's algorithm, where it is not switched off
+    TLS = "tls"  # quick, DICOM over TLS
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line of the report. `nagle`: all sides as installed; `storescp_too`: a second peer."""
+    """One line of the report. `way`: how all sides are started; `storescp_too`: a second peer."""
 
     name: str
     unit: str
@@ -119,7 +128,7 @@ class Row:
     rounds: int = 3
     less_is_better: bool = False
     storescp_too: bool = False
-    nagle: bool = False
+    way: Way = Way.QUICK
 
 
 def c_store(row: str, associations: int, count: int, *, nagle: bool = False) -> Measure:
@@ -254,7 +263,19 @@ ROWS = [
         c_store("c-store-nagle", 1, 300, nagle=True),
         rounds=2,
         storescp_too=True,
-        nagle=True,
+        way=Way.AS_INSTALLED,
+    ),
+    Row("c-store-16", "instances/s", c_store("c-store-16", 16, 40), storescp_too=True),
+    Row("c-store-64", "instances/s", c_store("c-store-64", 64, 10), storescp_too=True),
+    *(
+        Row(
+            f"c-store-tls-{associations}",
+            "instances/s",
+            c_store(f"c-store-tls-{associations}", associations, count),
+            storescp_too=True,
+            way=Way.TLS,
+        )
+        for associations, count in ((1, 300), (4, 150), (16, 40), (64, 10))
     ),
     Row("qido-patient-id", "requests/s", qido_patient_id(16)),
     Row("qido-patient-id-4", "requests/s", qido_patient_id(4)),

@@ -32,6 +32,7 @@ class Server:
     dicom_port: int
     dicomweb: str
     process: subprocess.Popen[bytes]
+    tls: bool = False  # whether that is a port of TLS
 
 
 def free_ports(count: int) -> list[int]:

@@ -35,6 +35,11 @@ from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.messages import Command, Response
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.lanes import Lanes
+from isocenter.gateway.limits import Limits
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import Directory
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -116,6 +121,11 @@ def series(count: int, *, study: str = "1.2.3", of: str = "CT_small.dcm") -> lis
         )
         for number in range(1, count + 1)
     ]
+
+
+def lanes_of(settings: GatewaySettings) -> Lanes:
+    """The lanes of a gateway with these settings."""
+    return Lanes(Limits(settings, Callers(settings, Directory(settings.known_aes))))
 
 
 class FakeIngest:

@@ -1,10 +1,10 @@
-"""haproxy before a DICOM port, as hospitals run it."""
+"""haproxy before DICOM ports, as hospitals run it."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ frontend dicom
     default_backend gateways
 backend gateways
     {checks}
-    server gateway 127.0.0.1:{gateway} source {address} {options}
+    {servers}
 """
 
 
@@ -38,7 +38,7 @@ class Balancer:
         self._socket = socket
 
     async def check(self) -> dict[str, str]:
-        """What it tells of the gateway behind it: `status`, `check_status` ..."""
+        """What it tells of the (first) gateway behind it: `status`, `check_status` ..."""
         reader, writer = await asyncio.open_unix_connection(self._socket)
         writer.write(b"show stat gateways 4 -1\n")
         head, row = (await reader.read()).decode().split("\n")[:2]
@@ -48,13 +48,23 @@ class Balancer:
 
 @asynccontextmanager
 async def haproxy(
-    folder: Path, gateway: int, options: str, *, rules: str = "", checks: str = ""
+    folder: Path,
+    gateways: int | Sequence[int],
+    options: str,
+    *,
+    rules: str = "",
+    checks: str = "",
 ) -> AsyncIterator[Balancer]:
-    """haproxy that passes on to the port of a gateway. `options` of its server, `rules` of the
-    frontend and `checks` of the backend are in haproxy's words."""
+    """haproxy that passes on to the port of a gateway, or those of several in turn. `options` of
+    each server, `rules` of the frontend and `checks` of the backend are in haproxy's words."""
     path = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin")
     assert path, "haproxy is missing: install the Debian package haproxy"
     [port] = free_ports(1)
+    ports = [gateways] if isinstance(gateways, int) else gateways
+    servers = [
+        f"server gateway{number} 127.0.0.1:{gateway} source {ADDRESS} {options}"
+        for number, gateway in enumerate(ports, 1)
+    ]
     socket, configuration = folder / "haproxy.sock", folder / "haproxy.cfg"
     configuration.write_text(
         _CONFIGURATION.format(
@@ -62,9 +72,7 @@ async def haproxy(
             port=port,
             rules=rules,
             checks=checks,
-            gateway=gateway,
-            address=ADDRESS,
-            options=options,
+            servers="\n    ".join(servers),
         )
     )
     process = await asyncio.create_subprocess_exec(

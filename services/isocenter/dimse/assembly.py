@@ -29,11 +29,18 @@ class Assembler:
     """The message that is arriving on one association."""
 
     def __init__(
-        self, receiver: Receiver, held: Callable[[int], None], taken: Callable[[int], None]
+        self,
+        receiver: Receiver,
+        held: Callable[[int], None],
+        taken: Callable[[int], None],
+        done: Callable[[int], None],
     ) -> None:
+        """How many bytes of data sets: are `held` as they arrive, `taken` by who reads them, and
+        `done` when a message is."""
         self._receiver = receiver
         self._held = held
         self._taken = taken
+        self._done = done
         self._context: PresentationContext | None = None
         self._command = bytearray()
         self._data: DataStream | None = None
@@ -89,7 +96,7 @@ class Assembler:
         if control & LAST:
             command = decode_command(self._command)
             self._command.clear()
-            data = DataStream(self._taken)
+            data = DataStream(self._taken, self._done)
             if command.has_data_set:
                 self._data = data
             else:

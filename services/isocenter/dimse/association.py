@@ -1,8 +1,8 @@
 """An association, whoever requested it: its life, and the DIMSE services on it.
 
-Requests of the peer go to handlers, one after another (synchronous mode, PS3.7 D.3.3.3); requests
-of ours are the `c_...` operations, one at a time. Both may be under way together: the SCP of a
-C-GET stores on the association that the C-GET came on.
+Requests of the peer go to handlers, one after another in synchronous mode, several at once in
+asynchronous mode (PS3.7 D.3.3.3); requests of ours are the `c_...` operations, one at a time. Both
+may be under way together: the SCP of a C-GET stores on the association that the C-GET came on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
+from isocenter.dimse.budget import Budget
 from isocenter.dimse.contexts import PresentationContext
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
@@ -68,13 +69,16 @@ class Association(Operations):
         self._layer: UpperLayer
         self._max_buffered = max_buffered_bytes
         self._buffered = 0
-        self._paused = False
-        self._assembler = Assembler(self, self.hold, self.let_go)
+        self._full = False  # more than that
+        self._over_budget = False
+        self._assembler = Assembler(self, self._arrived, self.let_go, self._done)
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
         self._open: dict[int, Request] = {}  # by message ID: queued or being handled
+        self._under_way = 0  # of these
         self._idle = asyncio.Event()
         self._idle.set()
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._budget: Budget | None = None
         self._send_lock = asyncio.Lock()
         self._release_wanted = False
         self._error: AssociationAborted | None = None
@@ -85,12 +89,13 @@ class Association(Operations):
         """Where the primitives go."""
         self._layer = layer
 
-    def establish(self, negotiated: Negotiated) -> None:
-        """The association is established."""
+    def establish(self, negotiated: Negotiated, budget: Budget | None = None) -> None:
+        """The association is established; `budget` bounds what it and others have in flight."""
+        self._budget = budget
         self.peer_host, self.peer_port = self._layer.peer
         self.contexts = negotiated.contexts
         self.max_pdu_out = negotiated.max_length
-        self._worker = asyncio.create_task(self._work())
+        self._workers = [asyncio.create_task(self._work()) for _ in range(negotiated.operations)]
 
     async def release(self) -> None:
         """Release, and wait until that is done; an association that ended is left alone. A peer
@@ -116,11 +121,13 @@ class Association(Operations):
         await self._idle.wait()
 
     async def abandon(self) -> None:
-        """Close the connection at once, cancel the handler and wait for it."""
+        """Close the connection at once, cancel the handlers and wait for them."""
         self._layer.close()
-        if self._worker is not None and self._worker is not asyncio.current_task():
-            self._worker.cancel()
-            await asyncio.wait([self._worker])
+        workers = [one for one in self._workers if one is not asyncio.current_task()]
+        for worker in workers:
+            worker.cancel()
+        if workers:
+            await asyncio.wait(workers)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -196,6 +203,7 @@ class Association(Operations):
         else:
             request = Request(self, context, command, data)
             self._open[command.message_id] = request
+            self._under_way += 1
             self._idle.clear()
             self.hold(MESSAGE_WEIGHT)
             self._requests.put_nowait(request)
@@ -230,9 +238,12 @@ class Association(Operations):
         self.closed.set()
         self._assembler.fail(error)
         self.fail_operation(error)
+        if self._budget is not None:
+            self._budget.leave(self)
         for request in self._open.values():
             request.cancelled.set()
-        self._requests.put_nowait(None)
+        for _ in self._workers:
+            self._requests.put_nowait(None)
 
     def disconnected(self) -> None:
         """The transport connection is closed."""
@@ -245,7 +256,7 @@ class Association(Operations):
     def awaits_peer(self) -> bool:
         """Whether the peer's silence counts: nothing of ours is under way, or half a message
         has arrived. Responses to our requests have a timeout of their own."""
-        if self._paused or self._worker is None:
+        if self._full or self._over_budget or not self._workers:
             return False
         return self._assembler.incomplete or (self._idle.is_set() and not self.operating)
 
@@ -254,16 +265,41 @@ class Association(Operations):
     def hold(self, count: int) -> None:
         """So many more bytes are held; past the bound the socket is not read."""
         self._buffered += count
-        if self._buffered > self._max_buffered and not self._paused:
-            self._paused = True
+        if self._buffered > self._max_buffered and not self._full:
+            self._full = True
             self._layer.pause_reading()
 
     def let_go(self, count: int) -> None:
         """So many bytes less are held; at half the bound the socket is read again."""
         self._buffered -= count
-        if self._paused and self._buffered <= self._max_buffered // 2:
-            self._paused = False
+        if self._full and self._buffered <= self._max_buffered // 2:
+            self._full = False
+            self._read_again()
+
+    def stop_reading(self) -> None:
+        """Those who share the budget have too much in flight."""
+        self._over_budget = True
+        self._layer.pause_reading()
+
+    def read_on(self) -> None:
+        """They have no more."""
+        self._over_budget = False
+        self._read_again()
+
+    def _read_again(self) -> None:
+        if not self._full and not self._over_budget:
             self._layer.resume_reading()
+
+    def _arrived(self, count: int) -> None:
+        """So many bytes of a data set."""
+        self.hold(count)
+        if self._budget is not None and not self.closed.is_set():
+            self._budget.add(self, count)
+
+    def _done(self, count: int) -> None:
+        """A message whose data set had so many bytes."""
+        if self._budget is not None:
+            self._budget.remove(self, count)
 
     # --- requests of the peer --------------------------------------------------------------------
 
@@ -277,10 +313,10 @@ class Association(Operations):
                 if self._open.get(request.command.message_id) is request:
                     del self._open[request.command.message_id]
                 self.let_go(MESSAGE_WEIGHT)
-                if self._requests.empty():
+                self._under_way -= 1
+                if not self._under_way:
                     self._idle.set()
                 self._release_if_idle()
-        self._idle.set()
 
     async def _handle(self, request: Request) -> None:
         fields: dict[str, Any] = {

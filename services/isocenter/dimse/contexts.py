@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from isocenter.dimse.budget import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class AssociationOffer:
     implementation_version: str = ""
 
 
+def _nothing() -> None:
+    """What is to be done when an association ends, where nothing is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """Admitted, with what is supported."""
@@ -79,6 +85,12 @@ class Accepted:
     """Who the requestor is, where its user identity was verified."""
     identity_response: bytes | None = None
     """Server response of a verified user identity (PS3.7 D.3.3.7.2); None: no such item."""
+    max_operations: int = 1
+    """Operations that the requestor may have outstanding, if it asks for more than one."""
+    budget: Budget | None = field(default=None, compare=False)
+    """What bounds the bytes in flight, besides the bound of each association."""
+    on_end: Callable[[], None] = field(default=_nothing, compare=False)
+    """Called once, when the association has ended."""
 
 
 @dataclass(frozen=True, slots=True)

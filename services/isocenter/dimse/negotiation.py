@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from pynetdicom import pdu as codec
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
     ImplementationVersionNameNotification,
     SCP_SCU_RoleSelectionNegotiation,
     UserIdentityNegotiation,
@@ -74,6 +75,7 @@ class Negotiated:
 
     contexts: Mapping[int, PresentationContext]
     max_length: int  # of P-DATA-TF PDUs that the peer takes; bytes
+    operations: int = 1  # that the peer may have outstanding (PS3.7 D.3.3.3)
 
 
 def _out_length(announced: int | None) -> int:
@@ -118,6 +120,15 @@ def _identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
                 item.secondary_field or b"",
                 item.positive_response_requested,
             )
+    return None
+
+
+def _operations(primitive: A_ASSOCIATE) -> int | None:
+    """How many operations a requestor wants to have outstanding, 0: any number; None if it does
+    not say (PS3.7 D.3.3.3)."""
+    for item in primitive.user_information:
+        if isinstance(item, AsynchronousOperationsWindowNegotiation):
+            return int(item.maximum_number_operations_invoked)
     return None
 
 
@@ -220,9 +231,17 @@ def accept(
         identity = UserIdentityNegotiation()
         identity.server_response = accepted.identity_response
         primitive.user_information.append(identity)
-    return Negotiated(_accepted(results), request.max_length), _encode(
-        codec.A_ASSOCIATE_AC, primitive
-    )
+    operations = 1
+    if (asked := _operations(request.primitive)) is not None:
+        operations = min(asked or accepted.max_operations, accepted.max_operations)
+        # As of the requestor: what it may invoke, and what it is asked to perform. Of us it
+        # never sees more than one at a time.
+        window = AsynchronousOperationsWindowNegotiation()
+        window.maximum_number_operations_invoked = operations
+        window.maximum_number_operations_performed = 1
+        primitive.user_information.append(window)
+    negotiated = Negotiated(_accepted(results), request.max_length, operations)
+    return negotiated, _encode(codec.A_ASSOCIATE_AC, primitive)
 
 
 @dataclass(slots=True)

@@ -76,6 +76,7 @@ class _Accepted(Association):
             max_buffered_bytes=listener.max_buffered_bytes,
         )
         self._server = server
+        self._admission: Accepted | None = None
         self.disconnect = asyncio.Event()
 
     def connected(self) -> None:
@@ -92,6 +93,7 @@ class _Accepted(Association):
             self._server.answered(request.offer, False)
             layer.reject(admission)
             return
+        self._admission = admission
         negotiated, pdu = acceptor.accept(body, request, admission)
         self.calling_ae_title = request.offer.calling_ae_title
         self.called_ae_title = request.offer.called_ae_title
@@ -99,7 +101,7 @@ class _Accepted(Association):
         self.tls_fingerprint = request.offer.tls_fingerprint
         self.user = admission.user
         layer.accept(pdu)
-        self.establish(negotiated)
+        self.establish(negotiated, admission.budget)
         self._server.established.add(self)
         self._server.answered(request.offer, True)
 
@@ -107,6 +109,8 @@ class _Accepted(Association):
         """There is no association any more."""
         super().ended()
         self._server.established.discard(self)
+        if self._admission is not None:
+            self._admission.on_end()
 
     def disconnected(self) -> None:
         """The transport connection is closed."""

@@ -10,14 +10,19 @@ from typing import Self
 class DataStream:
     """An async iterator of what has arrived since it was last asked; iterated once.
 
-    `taken` is told how many bytes left the stream, so that the association knows when to read on.
+    `taken` is told how many bytes left the stream, so that the association knows when to read on,
+    and `done`, when nobody reads it any more, how many it held in all.
     """
 
-    __slots__ = ("_arrived", "_discarding", "_ended", "_error", "_taken", "_waiter")
+    __slots__ = (
+        "_arrived", "_discarding", "_done", "_ended", "_error", "_held", "_taken", "_waiter",
+    )  # fmt: skip
 
-    def __init__(self, taken: Callable[[int], None]) -> None:
+    def __init__(self, taken: Callable[[int], None], done: Callable[[int], None]) -> None:
         self._arrived = bytearray()
         self._taken = taken
+        self._done = done
+        self._held = 0
         self._ended = False
         self._discarding = False
         self._error: Exception | None = None
@@ -33,6 +38,7 @@ class DataStream:
         if self._discarding:
             return 0
         self._arrived += fragment
+        self._held += len(fragment)
         self._wake()
         return len(fragment)
 
@@ -51,6 +57,8 @@ class DataStream:
         """Nobody will read the rest."""
         self._discarding = True
         self._take()
+        held, self._held = self._held, 0
+        self._done(held)
 
     def __aiter__(self) -> Self:
         return self

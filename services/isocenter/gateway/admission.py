@@ -22,6 +22,7 @@ from isocenter.gateway import identities
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES, is_storage, transfer_syntaxes
 from isocenter.gateway.identities import Identities, NoUsers, Verified
+from isocenter.gateway.limits import Limits
 from isocenter.gateway.permissions import Verdict, judged, may
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import KnownAE, Verb
@@ -33,10 +34,16 @@ class Admissions:
     """Decides on association requests."""
 
     def __init__(
-        self, *, settings: GatewaySettings, callers: Callers, users: Identities | None = None
+        self,
+        *,
+        settings: GatewaySettings,
+        callers: Callers,
+        limits: Limits,
+        users: Identities | None = None,
     ) -> None:
         self._settings = settings
         self._callers = callers
+        self._limits = limits
         self._users = users or NoUsers()
 
     def __call__(self, offer: AssociationOffer) -> Admission:
@@ -53,6 +60,12 @@ class Admissions:
             verified = self._verified(offer.user_identity)
         except Refused as refusal:
             return self._reject(offer, USER_IDENTITY_REFUSED, refusal.message)
+        admission = self._limits.within(offer, self._accepted(offer, verified))
+        if isinstance(admission, Rejected):
+            return self._reject(offer, admission, "as many associations as it may have")
+        return admission
+
+    def _accepted(self, offer: AssociationOffer, verified: Verified | None) -> Accepted:
         asked = offer.user_identity is not None and offer.user_identity.response_requested
         known = self._callers.known(offer)
         accepted, refused = self._judge(known, offer.contexts)
@@ -63,6 +76,7 @@ class Admissions:
             refused=refused,
             user=verified.user if verified else "",
             identity_response=verified.response if verified and asked else None,
+            max_operations=self._settings.max_operations,
         )
 
     def _stranger(self) -> tuple[Rejected, str]:

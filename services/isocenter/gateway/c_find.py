@@ -16,6 +16,7 @@ from isocenter.gateway.callers import Callers
 from isocenter.gateway.cancelling import cancelled, unless_cancelled
 from isocenter.gateway.contexts import MODELS
 from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
+from isocenter.gateway.lanes import Lanes, Work
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.streams import generator
 
@@ -29,6 +30,7 @@ class CFind:
         query: Query,
         audit: AuditLog,
         callers: Callers,
+        lanes: Lanes,
         ae_title: str,
         max_identifier: int,
         attributes: Attributes = BUILT_IN,
@@ -37,6 +39,7 @@ class CFind:
         self._attributes = attributes
         self._audit = audit
         self._callers = callers
+        self._lanes = lanes
         self._ae_title = ae_title
         self._max_identifier = max_identifier
 
@@ -74,13 +77,16 @@ class CFind:
         if identifier.unsupported or await self._unfilled(identifier):
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
         syntax = request.context.transfer_syntax
-        async with aclosing(generator(self._query.search(identifier.search()))) as batches:
-            async for batch in batches:
-                for match in batch:
-                    if request.cancelled.is_set():
-                        raise cancelled()
-                    answer = identifier.answer(match.attributes, self._ae_title)
-                    await request.respond(status, data_set=write(answer, syntax))
+        with self._lanes.turn(Work.READ, request) as turn:
+            await turn.step()
+            async with aclosing(generator(self._query.search(identifier.search()))) as batches:
+                async for batch in batches:
+                    for match in batch:
+                        if request.cancelled.is_set():
+                            raise cancelled()
+                        answer = identifier.answer(match.attributes, self._ae_title)
+                        await request.respond(status, data_set=write(answer, syntax))
+                    await turn.step()
 
     async def _unfilled(self, identifier: Identifier) -> bool:
         added = identifier.added

@@ -9,19 +9,23 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.lanes import Lanes, Work
 
 
 class CStore:
     """The storage SCP."""
 
-    def __init__(self, *, ingest: Ingest, callers: Callers) -> None:
+    def __init__(self, *, ingest: Ingest, callers: Callers, lanes: Lanes) -> None:
         self._ingest = ingest
         self._callers = callers
+        self._lanes = lanes
 
     async def __call__(self, request: Request) -> None:
         """Success is answered only when ingest says that the object is durable."""
         try:
-            stored = await self._ingest.store(self._announcement(request), request.data)
+            announcement = self._announcement(request)
+            with self._lanes.turn(Work.STORE, request) as turn:
+                stored = await self._ingest.store(announcement, turn.chunks(request.data))
         except IsocenterError as error:
             await refuse(request, statuses.Service.STORE, error)
             return

@@ -21,6 +21,8 @@ from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
+from isocenter.gateway.lanes import Lanes
+from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.permissions import permitted
 from isocenter.gateway.retrieval import Retrieval
@@ -108,6 +110,8 @@ async def build(env: Env) -> GatewayRole:
     directory = await env.directory()
     callers = Callers(settings, directory)
     calls = Calls(settings)
+    limits = Limits(settings, callers)
+    lanes = Lanes(limits)
     retrieval = Retrieval(
         storage=storage,
         query=query,
@@ -116,7 +120,7 @@ async def build(env: Env) -> GatewayRole:
         max_identifier=settings.max_identifier,
     )
     sub_operations = SubOperations(
-        storage=storage, transcoding=transcoding, telemetry=env.telemetry
+        storage=storage, transcoding=transcoding, lanes=lanes, telemetry=env.telemetry
     )
     commitments = Commitments(
         bus=await env.bus(),
@@ -131,11 +135,12 @@ async def build(env: Env) -> GatewayRole:
     )
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
-        CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers),
+        CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
         CommandField.C_FIND: CFind(
             query=query,
             audit=audit,
             callers=callers,
+            lanes=lanes,
             ae_title=settings.ae_title,
             max_identifier=settings.max_identifier,
             attributes=env.attributes,
@@ -156,7 +161,7 @@ async def build(env: Env) -> GatewayRole:
     return GatewayRole(
         settings,
         tracing.traced(permitted(of_their_sop_classes(handlers), callers), env.telemetry),
-        Admissions(settings=settings, callers=callers),
+        Admissions(settings=settings, callers=callers, limits=limits),
         env.telemetry,
         commitments,
         callers,

@@ -93,7 +93,25 @@ class GatewaySettings(BaseModel):
         description="Whether objects of private or unknown SOP classes may be sent to us.",
     )
     max_associations: int = Field(
-        default=1000, ge=1, description="Associations at once in one process; more are rejected."
+        default=4000, ge=1, description="Associations at once in one process; more are rejected."
+    )
+    unknown_max_associations: int = Field(
+        default=1000,
+        ge=1,
+        description="How many of these callers that are not in `known_aes` may have, together.",
+    )
+    unknown_max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes received and not yet durable, of all callers that are not in"
+        " `known_aes`, as `max_bytes` of those that are.",
+    )
+    max_operations: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Asynchronous Operations Window: requests that a caller may have outstanding"
+        " on an association, if it asks for more than one.",
     )
     max_pdu: int = Field(
         default=131_072,

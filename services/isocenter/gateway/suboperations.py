@@ -23,6 +23,7 @@ from isocenter.dimse.errors import AssociationRejected
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.cancelling import stopped
+from isocenter.gateway.lanes import Lanes, Work
 from isocenter.gateway.payload import Payload, ReadAhead
 from isocenter.gateway.progress import Progress
 from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
@@ -91,10 +92,16 @@ class SubOperations:
     """Delivers instances and reports on it to the requester."""
 
     def __init__(
-        self, *, storage: Storage, transcoding: Transcoding, telemetry: Telemetry = OFF
+        self,
+        *,
+        storage: Storage,
+        transcoding: Transcoding,
+        lanes: Lanes,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
         self._transcoding = transcoding
+        self._lanes = lanes
         self._telemetry = telemetry
 
     async def perform(
@@ -110,7 +117,7 @@ class SubOperations:
         progress = Progress(request, len(instances))
         reading = ReadAhead(self._storage, instances)
         delivery = _Delivery(
-            request, instances, progress, reading, self._transcoding, self._telemetry
+            request, instances, progress, reading, self._transcoding, self._lanes, self._telemetry
         )
         async with AsyncExitStack() as held:  # until the final response is on its way
 
@@ -138,6 +145,7 @@ class _Delivery:
         progress: Progress,
         reading: ReadAhead,
         transcoding: Transcoding,
+        lanes: Lanes,
         telemetry: Telemetry,
     ) -> None:
         self._request = request
@@ -147,6 +155,7 @@ class _Delivery:
         self._tally = progress.tally
         self._reading = reading
         self._transcoding = transcoding
+        self._lanes = lanes
         self._telemetry = telemetry
         self._given_out = GivenOut(telemetry, "DIMSE")
         self._retries = Counter[int]()  # by position
@@ -185,23 +194,27 @@ class _Delivery:
     async def _work(self, route: Route) -> None:
         """One sub-operation after another, until none is left, it is cancelled, or the receiver
         cannot be reached."""
-        while self._left and not self._request.cancelled.is_set():
-            if self._in_vain >= MAX_IN_VAIN:
-                log.warning("receiver given up", extra={"receiver": route.receiver})
-                return
-            position = self._left[0]
-            try:
-                await self._reach(route, position)
-            except IsocenterError as error:
-                log.warning(
-                    "receiver not reached",
-                    extra={"receiver": route.receiver, "error": str(error)},
-                )
-                return
-            if self._left and self._left[0] == position:  # no other worker took it meanwhile
-                self._left.popleft()
-                await self._perform(route, position)
-                await self._progress.report()
+        with self._lanes.turn(Work.READ, self._request) as turn:
+            while self._left and not self._request.cancelled.is_set():
+                await turn.step()
+                if not self._left:
+                    return
+                if self._in_vain >= MAX_IN_VAIN:
+                    log.warning("receiver given up", extra={"receiver": route.receiver})
+                    return
+                position = self._left[0]
+                try:
+                    await self._reach(route, position)
+                except IsocenterError as error:
+                    log.warning(
+                        "receiver not reached",
+                        extra={"receiver": route.receiver, "error": str(error)},
+                    )
+                    return
+                if self._left and self._left[0] == position:  # no other worker took it meanwhile
+                    self._left.popleft()
+                    await self._perform(route, position)
+                    await self._progress.report()
 
     async def _reach(self, route: Route, position: int) -> None:
         for pause in route.pauses:

@@ -73,6 +73,14 @@ Uid = Annotated[str, AfterValidator(_uid)]
 Certificate = Annotated[str, AfterValidator(_certificate)]
 
 
+class Lane(Enum):
+    """Whose work goes first, the most urgent first."""
+
+    EMERGENCY = "emergency"
+    ROUTINE = "routine"
+    BULK = "bulk"
+
+
 class KnownAE(BaseModel):
     """One peer: it may call, and with an address it is a C-MOVE destination."""
 
@@ -153,6 +161,21 @@ class KnownAE(BaseModel):
     )
     tls_name: str = Field(
         default="", description="The name in its certificate, if that is not `host`."
+    )
+    lane: Lane = Field(
+        default=Lane.ROUTINE,
+        description="`emergency`, `routine` or `bulk`: while a lane has work, those after it have"
+        " one place for each kind of work.",
+    )
+    max_associations: int = Field(
+        default=200, ge=1, description="Associations at once in one process; more are rejected."
+    )
+    max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes received and not yet durable, of all its associations in one process;"
+        " beyond, only the object that began first is read on. 0: only each association has a"
+        " bound.",
     )
 
     @model_validator(mode="after")

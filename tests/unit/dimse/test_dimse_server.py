@@ -228,7 +228,7 @@ async def test_a_slow_handler_stops_the_sender_instead_of_growing_memory():
         sending = asyncio.create_task(send())
         (association,) = server.established
         async with asyncio.timeout(10):
-            while not association._paused:
+            while not association._full:
                 await asyncio.sleep(0)
         assert association._buffered < 2 * 1024 * 1024
         assert not sending.done()

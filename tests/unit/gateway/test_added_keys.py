@@ -14,7 +14,15 @@ from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STUDY_ROOT
 from isocenter.gateway.identifiers import read
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
-from support.gateway_fakes import EXPLICIT, FakeAudit, FakeQuery, FakeRequest, encode, series
+from support.gateway_fakes import (
+    EXPLICIT,
+    FakeAudit,
+    FakeQuery,
+    FakeRequest,
+    encode,
+    lanes_of,
+    series,
+)
 
 AGENT = added("ContrastBolusAgent", "SERIES")
 SITE = added("0029xx10", "SERIES", "ACME 1.0", "LO")
@@ -41,6 +49,7 @@ async def find(
         query=query,
         audit=audit or FakeAudit(),  # type: ignore[arg-type]
         callers=Callers(GatewaySettings(), Directory(())),
+        lanes=lanes_of(GatewaySettings()),
         ae_title="ISOCENTER",
         max_identifier=10_000,
         attributes=TABLE,

@@ -22,6 +22,7 @@ from support.gateway_fakes import (
     FakeRequest,
     encode,
     identifier,
+    lanes_of,
     series,
 )
 
@@ -38,6 +39,7 @@ def find(query: FakeQuery, audit: FakeAudit | None = None) -> CFind:
         query=query,
         audit=audit or FakeAudit(),
         callers=Callers(GatewaySettings(), Directory(())),
+        lanes=lanes_of(GatewaySettings()),
         ae_title="ISOCENTER",
         max_identifier=10_000,
     )

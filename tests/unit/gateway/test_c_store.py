@@ -17,7 +17,7 @@ from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
-from support.gateway_fakes import EXPLICIT, FakeIngest, FakeRequest
+from support.gateway_fakes import EXPLICIT, FakeIngest, FakeRequest, lanes_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -28,7 +28,8 @@ def request(**fields) -> FakeRequest:
 
 
 def store(ingest: FakeIngest) -> CStore:
-    return CStore(ingest=ingest, callers=Callers(GatewaySettings(), Directory(())))
+    callers = Callers(GatewaySettings(), Directory(()))
+    return CStore(ingest=ingest, callers=callers, lanes=lanes_of(GatewaySettings()))
 
 
 async def test_the_data_set_goes_to_ingest_with_what_the_command_announced():

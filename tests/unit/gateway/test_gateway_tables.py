@@ -13,6 +13,7 @@ from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway import contexts, statuses
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.aes import Directory, KnownAE
 
@@ -146,7 +147,8 @@ def offer(*proposed: OfferedContext, called="ISOCENTER", calling="NEW", host="12
 
 def admit(settings: GatewaySettings, asked: AssociationOffer):
     callers = Callers(settings, Directory(settings.known_aes))
-    return Admissions(settings=settings, callers=callers)(asked)
+    limits = Limits(settings, callers)
+    return Admissions(settings=settings, callers=callers, limits=limits)(asked)
 
 
 def test_what_is_supported_is_accepted_in_the_proposers_order():

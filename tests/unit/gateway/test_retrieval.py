@@ -31,6 +31,7 @@ from support.gateway_fakes import (
     encode,
     from_test_file,
     identifier,
+    lanes_of,
     series,
 )
 from support.telemetry import Recorder
@@ -68,7 +69,10 @@ class Setup:
             max_identifier=100_000,
         )
         sub_operations = SubOperations(
-            storage=self.storage, transcoding=FakeTranscoding(), telemetry=telemetry
+            storage=self.storage,
+            transcoding=FakeTranscoding(),
+            lanes=lanes_of(GatewaySettings()),
+            telemetry=telemetry,
         )
         self.c_get = CGet(retrieval=retrieval, sub_operations=sub_operations)
 

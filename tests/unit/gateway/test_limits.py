@@ -1,0 +1,134 @@
+"""Limits of single AEs on a live gateway, and of strangers together."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+
+from isocenter.dimse.contexts import (
+    LOCAL_LIMIT_EXCEEDED,
+    Accepted,
+    AssociationOffer,
+    ProposedContext,
+)
+from isocenter.dimse.negotiation import request_pdu
+from isocenter.gateway.callers import Callers
+from isocenter.gateway.limits import Limits
+from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.aes import Directory, Lane
+from support.dimse_peers import CT, IMPLICIT, VERIFICATION, RawPeer, p_data, pdv, store_command
+from support.live_gateway import Live, dcmtk, live
+
+KNOWN = [
+    {"title": "SMALL", "max_associations": 2, "lane": "emergency"},
+    {"title": "OTHER", "max_associations": 2},
+]
+RELEASE_RQ = struct.pack(">BxIxxxx", 5, 4)
+
+
+def associate_rq(title: str) -> bytes:
+    proposed = [ProposedContext(uid, (IMPLICIT,)) for uid in (VERIFICATION, CT)]
+    return request_pdu(title, "ISOCENTER", proposed, 16384)[1]
+
+
+async def call(gateway: Live, title: str) -> tuple[RawPeer, int, bytes]:
+    """An association request and the PDU that answers it."""
+    peer = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.port))
+    peer.send(associate_rq(title))
+    return peer, *await peer.receive()
+
+
+async def test_an_ae_has_as_many_associations_as_it_may_and_others_have_theirs():
+    async with live(known_aes=KNOWN, unknown_max_associations=1) as gateway:
+        first, kind, _ = await call(gateway, "SMALL")
+        second, kind_too, _ = await call(gateway, "SMALL")
+        assert (kind, kind_too) == (2, 2)
+        _, kind, body = await call(gateway, "SMALL")
+        limit = LOCAL_LIMIT_EXCEEDED
+        assert (kind, body[1:]) == (3, bytes([limit.result, limit.source, limit.reason]))
+        assert (await call(gateway, "OTHER"))[1] == 2
+        stranger, kind, _ = await call(gateway, "ONE")
+        assert kind == 2
+        assert (await call(gateway, "TWO"))[1] == 3  # strangers share theirs
+        first.send(RELEASE_RQ)
+        assert (await first.receive())[0] == 6
+        assert (await call(gateway, "SMALL"))[1] == 2
+        second.close()
+        stranger.reset()
+        async with asyncio.timeout(10):
+            while (await call(gateway, "TWO"))[1] == 3:
+                await asyncio.sleep(0)
+
+
+async def test_a_client_is_told_why():
+    async with live(known_aes=[{"title": "TESTER", "max_associations": 1}]) as gateway:
+        held, *_ = await call(gateway, "TESTER")
+        outcome = await dcmtk(
+            "echoscu", "-aet", "TESTER", "-aec", "ISOCENTER", "127.0.0.1", gateway.port
+        )
+        held.close()
+    assert outcome.code != 0
+    assert "Local Limit Exceeded" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("title", "host", "lane"),
+    [("SMALL", "192.0.2.1", Lane.EMERGENCY), ("OTHER", "192.0.2.1", Lane.ROUTINE),
+     ("NEW", "192.0.2.1", Lane.BULK)],
+)  # fmt: skip
+def test_lanes_are_those_of_the_directory_and_strangers_are_last(title, host, lane):
+    settings = GatewaySettings(known_aes=KNOWN)
+    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    assert limits.bounds(title, host).lane is lane
+
+
+async def test_bytes_in_flight_of_an_ae_are_bounded_and_nothing_is_refused():
+    known = [{"title": "SMALL", "max_bytes": 200_000}]
+    async with live(known_aes=known) as gateway:
+        peers = [(await call(gateway, "SMALL"))[0] for _ in range(3)]
+        server = gateway.role._server
+        piece = p_data(pdv(3, 0, bytes(16_000)))
+        for number, peer in enumerate(peers):
+            command = store_command(number + 1)
+            peer.send(p_data(pdv(3, 3, command)) + piece * 8)
+        budget = next(iter(server.established))._budget
+        async with asyncio.timeout(10):
+            while budget.in_flight < 3 * 8 * 16_000:
+                await asyncio.sleep(0)
+        [going] = [one for one in server.established if not one._over_budget]
+        [first] = [peer for peer in peers if peer._writer.get_extra_info("sockname")[1]
+                   == going.peer_port]  # fmt: skip
+        first.send(piece * 100 + p_data(pdv(3, 2, b"")))  # longer than the bound
+        assert (await first.receive())[0] == 4
+        rest = [peer for peer in peers if peer is not first]
+        for peer in rest:
+            peer.send(piece * 100 + p_data(pdv(3, 2, b"")))
+        for peer in rest:
+            assert (await peer.receive())[0] == 4
+        assert budget.in_flight == 0
+    sizes = [len(data) for _, data in gateway.env.fake_ingest.taken]
+    assert sizes == [16_000 * 108] * 3
+
+
+async def test_what_an_association_that_breaks_had_in_flight_does_not_count_any_more():
+    async with live(known_aes=[{"title": "SMALL", "max_bytes": 1000}]) as gateway:
+        broken, *_ = await call(gateway, "SMALL")
+        broken.send(p_data(pdv(3, 3, store_command())) + p_data(pdv(3, 0, bytes(9000))))
+        budget = next(iter(gateway.role._server.established))._budget
+        async with asyncio.timeout(10):
+            while not budget.in_flight:
+                await asyncio.sleep(0)
+            broken.reset()
+            while budget.in_flight:
+                await asyncio.sleep(0)
+
+
+def test_without_a_bound_nothing_is_counted():
+    settings = GatewaySettings(known_aes=KNOWN)
+    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    offer = AssociationOffer("SMALL", "ISOCENTER", "127.0.0.1", 1, ())
+    admitted = limits.within(offer, Accepted({}))
+    assert isinstance(admitted, Accepted)
+    assert admitted.budget is None
