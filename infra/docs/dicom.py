@@ -13,11 +13,13 @@ from pydicom.uid import UID
 from pynetdicom import sop_class
 
 from isocenter.core.attributes import BY_TAG, ORDERS, TABLE, Derivation
+from isocenter.core.charset import LATIN_9
 from isocenter.core.errors import Code
 from isocenter.core.matching import MULTIPLE_VRS, Level
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, TransferSyntax
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
+from isocenter.gateway import extended
 from isocenter.gateway.contexts import (
     MODELS,
     PATIENT_ROOT,
@@ -107,6 +109,15 @@ def _storage() -> str:
     return _table(("SOP class", "UID"), ((name, f"`{uid}`") for name, uid in names))
 
 
+def _extended() -> str:
+    rows = [("C-FIND", field, supported) for field, supported in extended.FIND.items()]
+    rows += [("C-MOVE, C-GET", field, yes) for field, yes in extended.RETRIEVE.items()]
+    return _table(
+        ("service", "field (PS3.4 C.5)", "supported"),
+        ((service, field, "yes" if yes else "no") for service, field, yes in rows),
+    )
+
+
 def _models() -> str:
     return _table(
         ("information model", "C-FIND", "C-MOVE", "C-GET", "levels"),
@@ -190,7 +201,7 @@ def _attributes() -> str:
 
 def _character_sets() -> str:
     by_kind: Mapping[bool, list[str]] = defaultdict(list)
-    for term in python_encoding:
+    for term in (*python_encoding, LATIN_9):
         if term.startswith(("ISO", "GB")) and term != "ISO 2022 58":
             by_kind[term.startswith("ISO 2022")].append(f"`{term}`")
     return _table(
@@ -214,6 +225,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tls suites": _tls_suites,
     "storage": _storage,
     "models": _models,
+    "extended": _extended,
     "syntaxes": _syntaxes,
     "statuses": _statuses,
     "status names": _status_names,

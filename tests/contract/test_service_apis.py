@@ -45,7 +45,7 @@ from support.service_pairs import ENOUGH, SOURCE, all_of, failing, parts, reused
 # --- ingest --------------------------------------------------------------------------------------
 
 SMALL, LARGE = BIG[:1000], 3 * BIG  # one message over gRPC, and several
-ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2")
+ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", "1.8")
 
 
 async def test_an_object_arrives_as_it_was_sent_whatever_the_buffers(service):

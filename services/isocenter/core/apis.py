@@ -33,6 +33,7 @@ class Announcement:
     sop_class: str = ""
     instance: str = ""
     study: str = ""  # STOW-RS to a study's address
+    general_sop_class: str = ""  # of the standard, which `sop_class` specialises (PS3.7 D.3.3.6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
-from isocenter.dimse.contexts import PresentationContext, Rejected, UserIdentity
+from isocenter.dimse.contexts import CommonExtended, PresentationContext, Rejected, UserIdentity
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.messages import (
@@ -58,6 +58,10 @@ class Association(Operations):
         self.user_identity: UserIdentity | None = None
         self.contexts: Mapping[int, PresentationContext] = {}
         """The accepted presentation contexts by ID; the roles are ours."""
+        self.extended: Mapping[str, bytes] = {}
+        """Our answers to the peer's SOP Class Extended Negotiation, by SOP class."""
+        self.common: Mapping[str, CommonExtended] = {}
+        """The peer's SOP Class Common Extended Negotiation, by SOP class."""
         self.max_pdu_out = 0
         """Longest P-DATA-TF PDU sent, bytes after the PDU header."""
         self.closed = asyncio.Event()
@@ -87,6 +91,7 @@ class Association(Operations):
         """The association is established."""
         self.peer_host, self.peer_port = self._layer.peer
         self.contexts = negotiated.contexts
+        self.extended = negotiated.extended
         self.max_pdu_out = negotiated.max_length
         self._worker = asyncio.create_task(self._work())
 

@@ -49,6 +49,15 @@ class UserIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class CommonExtended:
+    """What a requestor says of a SOP class that the acceptor may not know: SOP Class Common
+    Extended Negotiation (PS3.7 D.3.3.6)."""
+
+    service_class: str
+    related_general: tuple[str, ...] = ()  # SOP classes that it specialises
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationOffer:
     """An association request, to be admitted or not."""
 
@@ -61,6 +70,10 @@ class AssociationOffer:
     tls_subject: str = ""  # of the client certificate, RFC 4514; empty without one
     implementation_class_uid: str = ""
     implementation_version: str = ""
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    """SOP class -> proposed service class application information (PS3.7 D.3.3.5)."""
+    common: Mapping[str, CommonExtended] = field(default_factory=dict)
+    """By SOP class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,8 @@ class Accepted:
     """Abstract syntax -> transfer syntaxes, best first. The others are not accepted."""
     roles: Collection[str] = field(default_factory=frozenset)
     """Abstract syntaxes for which the requestor may have the SCP role (C-GET)."""
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    """SOP class -> the answer to its service class application information; only where proposed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import logging
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pydicom.uid import UID
@@ -18,6 +18,8 @@ from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationVersionNameNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext as NetContext
@@ -29,6 +31,7 @@ from isocenter.core.identity import IMPLEMENTATION_CLASS_UID
 from isocenter.dimse.contexts import (
     Accepted,
     AssociationOffer,
+    CommonExtended,
     OfferedContext,
     PresentationContext,
     ProposedContext,
@@ -72,6 +75,7 @@ class Negotiated:
 
     contexts: Mapping[int, PresentationContext]
     max_length: int  # of P-DATA-TF PDUs that the peer takes; bytes
+    extended: Mapping[str, bytes] = field(default_factory=dict)  # of ours to the peer, by SOP class
 
 
 def _out_length(announced: int | None) -> int:
@@ -114,6 +118,26 @@ def _identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
                 item.user_identity_type or 0, item.primary_field or b"", item.secondary_field or b""
             )
     return None
+
+
+def _extended(primitive: A_ASSOCIATE) -> dict[str, bytes]:
+    """Of several items for one SOP class, which D.3.3.5.1 forbids, the last."""
+    return {
+        str(item.sop_class_uid): item.service_class_application_information or b""
+        for item in primitive.user_information
+        if isinstance(item, SOPClassExtendedNegotiation)
+    }
+
+
+def _common(primitive: A_ASSOCIATE) -> dict[str, CommonExtended]:
+    return {
+        str(item.sop_class_uid): CommonExtended(
+            str(item.service_class_uid or ""),
+            tuple(str(uid) for uid in item.related_general_sop_class_identification),
+        )
+        for item in primitive.user_information
+        if isinstance(item, SOPClassCommonExtendedNegotiation)
+    }
 
 
 def _implementation(primitive: A_ASSOCIATE) -> tuple[str, str]:
@@ -163,6 +187,8 @@ def decode_request(body: bytes, peer: tuple[str, int], tls_subject: str = "") ->
         tls_subject=tls_subject,
         implementation_class_uid=class_uid,
         implementation_version=version,
+        extended=_extended(primitive),
+        common=_common(primitive),
     )
     return AssociateRequest(
         offer=offer,
@@ -204,10 +230,19 @@ def accept(
     primitive.called_ae_title = request.primitive.called_ae_title
     primitive.result, primitive.result_source = ACCEPTANCE, 1
     primitive.presentation_context_definition_results_list = results
-    _set_user_information(primitive, max_length, replies)
-    return Negotiated(_accepted(results), request.max_length), _encode(
-        codec.A_ASSOCIATE_AC, primitive
-    )
+    _set_user_information(primitive, max_length, [*replies, *_extended_items(accepted.extended)])
+    negotiated = Negotiated(_accepted(results), request.max_length, accepted.extended)
+    return negotiated, _encode(codec.A_ASSOCIATE_AC, primitive)
+
+
+def _extended_items(answers: Mapping[str, bytes]) -> list[SOPClassExtendedNegotiation]:
+    items = []
+    for sop_class, information in answers.items():
+        item = SOPClassExtendedNegotiation()
+        item.sop_class_uid = sop_class
+        item.service_class_application_information = information
+        items.append(item)
+    return items
 
 
 @dataclass(slots=True)
@@ -313,14 +348,16 @@ def confirm(request: A_ASSOCIATE, body: bytes) -> Negotiated:
 
 
 def _set_user_information(
-    primitive: A_ASSOCIATE, max_length: int, roles: Sequence[SCP_SCU_RoleSelectionNegotiation]
+    primitive: A_ASSOCIATE,
+    max_length: int,
+    items: Sequence[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation],
 ) -> None:
     primitive.maximum_length_received = max_length
     primitive.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION
     primitive.user_information.append(version)
-    primitive.user_information.extend(roles)
+    primitive.user_information.extend(items)
 
 
 def _encode(

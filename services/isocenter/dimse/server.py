@@ -96,6 +96,7 @@ class _Accepted(Association):
         self.called_ae_title = request.offer.called_ae_title
         self.tls_subject = request.offer.tls_subject
         self.user_identity = request.offer.user_identity
+        self.common = request.offer.common
         layer.accept(pdu)
         self.establish(negotiated)
         self._server.established.add(self)

@@ -12,6 +12,7 @@ from isocenter.dimse.contexts import (
     AssociationOffer,
     Rejected,
 )
+from isocenter.gateway import extended
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import is_storage, transfer_syntaxes
 from isocenter.gateway.settings import GatewaySettings
@@ -36,17 +37,23 @@ class Admissions:
             )
         unknown = self._settings.accept_unknown_sop_classes
         accepted: dict[str, dict[str, None]] = {}
+        storage: set[str] = set()
         for context in offer.contexts:
-            supported = frozenset(
-                transfer_syntaxes(context.abstract_syntax, accept_unknown=unknown)
-            )
+            uid = context.abstract_syntax
+            if is_storage(uid, offer.common.get(uid), accept_unknown=unknown):
+                storage.add(uid)
+            supported = frozenset(transfer_syntaxes(uid, storage=uid in storage))
             # In the proposer's order: it puts first what costs it, or its objects, least.
-            chosen = (uid for uid in context.transfer_syntaxes if uid in supported)
-            accepted.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(chosen))
-        return Accepted(
-            contexts={uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes},
-            roles=frozenset(uid for uid in accepted if is_storage(uid, accept_unknown=unknown)),
-        )
+            chosen = (syntax for syntax in context.transfer_syntaxes if syntax in supported)
+            accepted.setdefault(uid, {}).update(dict.fromkeys(chosen))
+        contexts = {uid: tuple(syntaxes) for uid, syntaxes in accepted.items() if syntaxes}
+        answers = {
+            uid: answer
+            for uid, proposed in offer.extended.items()
+            if uid in contexts
+            and (answer := extended.answer(uid, proposed, storage=uid in storage))
+        }
+        return Accepted(contexts=contexts, roles=frozenset(storage), extended=answers)
 
     def _reject(self, offer: AssociationOffer, how: Rejected, why: str) -> Rejected:
         log.warning(

@@ -101,6 +101,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             sop_class=announced.sop_class,
             instance=announced.instance,
             study=announced.study,
+            general_sop_class=announced.general_sop_class,
         )
         stored = await self._service.store(announcement, data_set)
         return ingest_pb2.StoreResponse(
@@ -128,6 +129,7 @@ class IngestClient:
             sop_class=announcement.sop_class,
             instance=announcement.instance,
             study=announcement.study,
+            general_sop_class=announcement.general_sop_class,
         )
         gathering = Gathering(ingest_pb2.StoreRequest)
         parts = aiter(data_set)

@@ -14,6 +14,7 @@ from isocenter.core.errors import Mismatch, Unprocessable
 from isocenter.core.matching import Key, Level
 from isocenter.core.transfer_syntax import lookup
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, PATIENT_ROOT, STUDY_ROOT
+from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read, write
 
 LEVELS = PATIENT_ROOT.levels
@@ -64,7 +65,9 @@ def test_keys_come_as_they_stand_in_every_transfer_syntax(syntax):
         Key("00280010", "US", ("512",)),
         Key("00400275", "SQ", (), (Key("00400009", "SH", ("SPS1",)),)),
     }
-    assert identifier.search().include == tuple(key.tag for key in identifier.keys)
+    assert identifier.search(Matching(), identifier.moments(Matching())).include == tuple(
+        key.tag for key in identifier.keys
+    )
 
 
 @pytest.mark.parametrize(
