@@ -20,12 +20,7 @@ from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, TransferSyntax
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
 from isocenter.gateway import extended
-from isocenter.gateway.contexts import (
-    MODELS,
-    PATIENT_ROOT,
-    PATIENT_STUDY_ONLY,
-    STUDY_ROOT,
-)
+from isocenter.gateway.contexts import INFORMATION_MODELS
 from isocenter.gateway.statuses import STATUSES, Service
 from isocenter.transcoding.codecs import DECODERS
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES
@@ -124,10 +119,10 @@ def _models() -> str:
         (
             (
                 model.name,
-                *(f"`{uid}`" for uid in (model.find, model.move, model.get) if uid in MODELS),
+                *(f"`{uid}`" if uid else "" for uid in (model.find, model.move, model.get)),
                 ", ".join(level.value for level in model.levels),
             )
-            for model in (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
+            for model in INFORMATION_MODELS
         ),
     )
 

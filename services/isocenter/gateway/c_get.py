@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from isocenter.core.apis import Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.dimse.association import Association
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
+from isocenter.gateway.contexts import WITHOUT_BULK_DATA
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.suboperations import Contexts, Originator, SubOperations
+from isocenter.gateway.without_bulk_data import WithoutBulkData
 
 
 class RequesterRoute:
@@ -42,9 +45,12 @@ class RequesterRoute:
 class CGet:
     """The retrieve SCP that delivers to the requester."""
 
-    def __init__(self, *, retrieval: Retrieval, sub_operations: SubOperations) -> None:
+    def __init__(
+        self, *, retrieval: Retrieval, sub_operations: SubOperations, transcoding: Transcoding
+    ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
+        self._renditions = {WITHOUT_BULK_DATA.get: WithoutBulkData(transcoding)}
 
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
@@ -55,4 +61,5 @@ class CGet:
             await refuse(request, statuses.Service.GET, error)
             return
         route = RequesterRoute(request.association)
-        await self._sub_operations.perform(request, plan.instances, route)
+        rendition = self._renditions.get(request.context.abstract_syntax)
+        await self._sub_operations.perform(request, plan.instances, route, rendition)

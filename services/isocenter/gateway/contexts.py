@@ -25,13 +25,15 @@ STORAGE_SERVICE_CLASS = "1.2.840.10008.4.2"
 
 @dataclass(frozen=True, slots=True)
 class InformationModel:
-    """A Query/Retrieve information model (PS3.4 C.6): its SOP classes and levels."""
+    """A Query/Retrieve information model (PS3.4 C.6, Y.3, Z.3): its SOP classes, empty where it
+    has none, and its levels."""
 
     name: str
-    find: str
-    move: str
-    get: str
-    levels: tuple[Level, ...]
+    find: str = ""
+    move: str = ""
+    get: str = ""
+    levels: tuple[Level, ...] = ()
+    frames: bool = False  # has the FRAME level too
 
 
 PATIENT_ROOT = InformationModel(
@@ -55,11 +57,28 @@ PATIENT_STUDY_ONLY = InformationModel(
     get="1.2.840.10008.5.1.4.1.2.3.3",
     levels=(Level.PATIENT, Level.STUDY),
 )
+COMPOSITE_INSTANCE_ROOT = InformationModel(
+    "Composite Instance Root",
+    move="1.2.840.10008.5.1.4.1.2.4.2",
+    get="1.2.840.10008.5.1.4.1.2.4.3",
+    levels=(Level.INSTANCE,),
+    frames=True,
+)
+WITHOUT_BULK_DATA = InformationModel(
+    "Composite Instance Retrieve Without Bulk Data",
+    get="1.2.840.10008.5.1.4.1.2.5.3",
+    levels=(Level.INSTANCE,),
+)
+INFORMATION_MODELS = (
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    PATIENT_STUDY_ONLY,
+    COMPOSITE_INSTANCE_ROOT,
+    WITHOUT_BULK_DATA,
+)
 
 MODELS: Mapping[str, InformationModel] = {
-    uid: model
-    for model in (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
-    for uid in (model.find, model.move, model.get)
+    uid: model for model in INFORMATION_MODELS for uid in (model.find, model.move, model.get) if uid
 }
 
 # Of messages that carry an identifier, or no data set at all.

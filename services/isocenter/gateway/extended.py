@@ -15,6 +15,7 @@ from isocenter.gateway.contexts import MODELS
 STORAGE = bytes((2, 0, 3, 0, 0, 0))
 
 RELATIONAL = "relational queries"
+RELATIONAL_RETRIEVE = "relational retrieve"
 COMBINED = "combined date-time matching"
 FUZZY = "fuzzy semantic matching of person names"
 ZONED = "timezone query adjustment"
@@ -34,9 +35,11 @@ FIND: Mapping[str, bool] = {
 }
 # Tables C.5-3 and C.5-4.
 RETRIEVE: Mapping[str, bool] = {
-    "relational retrieve": True,
+    RELATIONAL_RETRIEVE: True,
     CONVERSION: False,
 }
+# Of the models of instances alone (Y.4.1.2.2, Z.4.2.2.2): they have no level above.
+RETRIEVE_INSTANCES = {**RETRIEVE, RELATIONAL_RETRIEVE: False}
 
 
 def _agreed(proposed: bytes, supported: Mapping[str, bool]) -> bytes:
@@ -54,6 +57,8 @@ def answer(sop_class: str, proposed: bytes, *, storage: bool) -> bytes | None:
     model = MODELS.get(sop_class)
     if model is None:
         return None
+    if not model.find:
+        return _agreed(proposed, RETRIEVE_INSTANCES) or None
     return _agreed(proposed, FIND if sop_class == model.find else RETRIEVE) or None
 
 

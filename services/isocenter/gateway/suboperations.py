@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -99,6 +99,45 @@ class Tally:
         return statuses.SUB_OPERATIONS_FAILED if self.failed or self.warning else statuses.SUCCESS
 
 
+class Rendition(Protocol):
+    """What of an object goes out."""
+
+    def syntaxes(self, stored: StoredInstance) -> Iterable[str]:
+        """The transfer syntaxes in which it can go out, best first."""
+        ...
+
+    def changes(self, stored: StoredInstance, target: str) -> bool:
+        """Whether that is not the data set as it is stored."""
+        ...
+
+    def data_set(
+        self, chunks: AsyncIterable[Buffer], stored: StoredInstance, target: str
+    ) -> AsyncIterator[Buffer]:
+        """What goes out in a transfer syntax, from the data set as it is stored."""
+        ...
+
+
+class AsStored:
+    """The whole object, in another transfer syntax only where the receiver wants that."""
+
+    def __init__(self, transcoding: Transcoding) -> None:
+        self._transcoding = transcoding
+
+    def syntaxes(self, stored: StoredInstance) -> Iterable[str]:
+        """As it is stored, or else with the least change."""
+        return (stored.transfer_syntax, *self._transcoding.targets(stored.transfer_syntax))
+
+    def changes(self, stored: StoredInstance, target: str) -> bool:
+        """See `Rendition`."""
+        return target != stored.transfer_syntax
+
+    def data_set(
+        self, chunks: AsyncIterable[Buffer], stored: StoredInstance, target: str
+    ) -> AsyncIterator[Buffer]:
+        """See `Rendition`."""
+        return self._transcoding.data_set(chunks, stored.transfer_syntax, target)
+
+
 class SubOperations:
     """Delivers instances and reports on it to the requester."""
 
@@ -106,15 +145,20 @@ class SubOperations:
         self, *, storage: Storage, transcoding: Transcoding, telemetry: Telemetry = OFF
     ) -> None:
         self._storage = storage
-        self._transcoding = transcoding
+        self._as_stored = AsStored(transcoding)
         self._given_out = GivenOut(telemetry, "DIMSE")
 
     async def perform(
-        self, request: Request, instances: Sequence[StoredInstance], route: Route
+        self,
+        request: Request,
+        instances: Sequence[StoredInstance],
+        route: Route,
+        rendition: Rendition | None = None,
     ) -> None:
-        """Send every instance on the route, with pending responses now and then and the final
-        response at the end."""
-        run = _Run(request, instances, route, self._storage, self._transcoding, self._given_out)
+        """Send every instance on the route, as it is stored or in another rendition, with pending
+        responses now and then and the final response at the end."""
+        what = rendition or self._as_stored
+        run = _Run(request, instances, route, self._storage, what, self._given_out)
         try:
             await run.deliver()
         finally:
@@ -131,7 +175,7 @@ class _Run:
         instances: Sequence[StoredInstance],
         route: Route,
         storage: Storage,
-        transcoding: Transcoding,
+        rendition: Rendition,
         given_out: GivenOut,
     ) -> None:
         self._given_out = given_out
@@ -139,7 +183,7 @@ class _Run:
         self._instances = instances
         self._route = route
         self._payloads = ReadAhead(storage, instances)
-        self._transcoding = transcoding
+        self._rendition = rendition
         self._tally = Tally(len(instances))
         self._clock = asyncio.get_running_loop().time
         self._pending_at = self._clock()  # when the next pending response is due
@@ -176,17 +220,16 @@ class _Run:
         context = self._context(stored)
         payload = await self._payloads.take(position)
         try:
-            if context.transfer_syntax == stored.transfer_syntax:
+            target = context.transfer_syntax
+            if not self._rendition.changes(stored, target):
                 return await self._store(stored, association, context, payload.data)
-            transcoded = await Payload.begin(
-                self._transcoding.data_set(
-                    payload.chunks(), stored.transfer_syntax, context.transfer_syntax
-                )
+            changed = await Payload.begin(
+                self._rendition.data_set(payload.chunks(), stored, target)
             )
             try:
-                return await self._store(stored, association, context, transcoded.data)
+                return await self._store(stored, association, context, changed.data)
             finally:
-                await transcoded.close()
+                await changed.close()
         finally:
             await payload.close()
 
@@ -211,11 +254,9 @@ class _Run:
         return response.status
 
     def _context(self, stored: StoredInstance) -> PresentationContext:
-        """The context that takes the object as it is stored, or else with the least change."""
+        """The context that takes the object best."""
         contexts = self._route.contexts()
-        if context := contexts.get((stored.sop_class, stored.transfer_syntax)):
-            return context
-        for syntax in self._transcoding.targets(stored.transfer_syntax):
+        for syntax in self._rendition.syntaxes(stored):
             if context := contexts.get((stored.sop_class, syntax)):
                 return context
         raise Unsupported(

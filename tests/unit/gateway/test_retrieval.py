@@ -70,7 +70,9 @@ class Setup:
         sub_operations = SubOperations(
             storage=self.storage, transcoding=FakeTranscoding(), telemetry=telemetry
         )
-        self.c_get = CGet(retrieval=retrieval, sub_operations=sub_operations)
+        self.c_get = CGet(
+            retrieval=retrieval, sub_operations=sub_operations, transcoding=FakeTranscoding()
+        )
 
     async def __call__(self, asked: FakeRequest) -> list[str]:
         await self.c_get(asked)
