@@ -24,8 +24,7 @@ from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlo
 class Announcement:
     """What the protocol says about an object before its data set arrives.
 
-    Empty UIDs are not announced and are taken from the data set; others must agree with it
-    (`Mismatch`).
+    Empty UIDs are taken from the data set; others must agree with it (`Mismatch`).
     """
 
     source: Source

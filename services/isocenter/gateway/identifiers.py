@@ -129,7 +129,7 @@ def read(
     }
     keys = tuple(_key(tag, element, rows.get(tag)) for tag, element in asked.items())
     creators = frozenset(creator_of(tag) for tag, row in rows.items() if row.creator)
-    charset = tuple(str(v or "") for v in attributes.get(CHARACTER_SET, {}).get("Value") or ())
+    charset = reader.charset_of(data, syntax)
     return Identifier(_level(attributes, levels), keys, rows, creators, charset)
 
 
