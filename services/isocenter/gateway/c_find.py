@@ -16,7 +16,7 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.contexts import model_of
 from isocenter.gateway.extended import matching_of
 from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
 from isocenter.runtime.audit_log import AuditLog
@@ -46,7 +46,7 @@ class CFind:
         """Pending responses as the matches come, then the final one."""
         try:
             data = await request.read_data(self._max_identifier)
-            levels = MODELS[request.context.abstract_syntax].levels
+            levels = model_of(request.context.abstract_syntax, "find").levels
             syntax = request.context.transfer_syntax
             identifier = read(data, syntax, levels, self._attributes)
             await self._record(request, identifier)

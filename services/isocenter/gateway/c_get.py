@@ -55,7 +55,7 @@ class CGet:
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
         try:
-            plan = await self._retrieval.plan(request)
+            plan = await self._retrieval.plan(request, "get")
             await self._retrieval.record(AuditAction.RETRIEVE, request, plan)
         except IsocenterError as error:
             await refuse(request, statuses.Service.GET, error)

@@ -132,7 +132,7 @@ class CMove:
             if destination is None or not destination.port:
                 await self._unknown(request, title)
                 return
-            plan = await self._retrieval.plan(request)
+            plan = await self._retrieval.plan(request, "move")
             await self._retrieval.record(
                 AuditAction.EXPORT, request, plan, destination=destination.title
             )

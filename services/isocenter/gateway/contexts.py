@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydicom.uid import UID
 
+from isocenter.core.errors import Mismatch
 from isocenter.core.identity import is_uid
 from isocenter.core.matching import Level
 from isocenter.core.transfer_syntax import (
@@ -80,6 +81,16 @@ INFORMATION_MODELS = (
 MODELS: Mapping[str, InformationModel] = {
     uid: model for model in INFORMATION_MODELS for uid in (model.find, model.move, model.get) if uid
 }
+
+
+def model_of(sop_class: str, verb: str) -> InformationModel:
+    """The model of which a presentation context is that of a verb: `find`, `move` or `get`. Raises
+    `Mismatch` if it is that of none."""
+    model = MODELS.get(sop_class)
+    if model is None or getattr(model, verb) != sop_class:
+        raise Mismatch(f"the presentation context is of no SOP class of C-{verb.upper()}")
+    return model
+
 
 # Of messages that carry an identifier, or no data set at all.
 MESSAGE_TRANSFER_SYNTAXES: tuple[str, ...] = (

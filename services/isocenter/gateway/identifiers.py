@@ -29,6 +29,9 @@ STUDY_UID = "0020000D"
 SERIES_UID = "0020000E"
 INSTANCE_UID = "00080018"
 
+FRAME = "FRAME"  # the level below IMAGE (PS3.4 Y.3.1)
+FRAME_RANGES = ("00081161", "00081162", "00081163")  # Simple, Calculated Frame List; Time Range
+
 ASCII = ("",)
 UTF_8 = ("ISO_IR 192",)
 
@@ -50,6 +53,7 @@ class Identifier:
     rows: Mapping[str, Attribute]  # of the table, for the keys that it has
     creators: frozenset[str]  # tags of the Private Creators of these
     charset: tuple[str, ...] = ()  # values of Specific Character Set
+    frames: bool = False  # the level is FRAME: of frames of instances
 
     @property
     def unsupported(self) -> bool:
@@ -112,10 +116,16 @@ class Identifier:
 
 
 def read(
-    data: bytes, syntax: str, levels: Sequence[Level], table: Attributes = BUILT_IN
+    data: bytes,
+    syntax: str,
+    levels: Sequence[Level],
+    table: Attributes = BUILT_IN,
+    *,
+    frames: bool = False,
 ) -> Identifier:
-    """The identifier in a request. Raises `Unprocessable` for what cannot be read, `Mismatch` for
-    a level that is missing or not one of the information model's."""
+    """The identifier in a request, whose level may be FRAME with `frames`. Raises `Unprocessable`
+    for what cannot be read, `Mismatch` for a level that is missing or not one of the information
+    model's."""
     attributes = reader.to_json(data, syntax, max_depth=_MAX_DEPTH)
     asked = {
         tag: element
@@ -130,6 +140,8 @@ def read(
     keys = tuple(_key(tag, element, rows.get(tag)) for tag, element in asked.items())
     creators = frozenset(creator_of(tag) for tag, row in rows.items() if row.creator)
     charset = reader.charset_of(data, syntax)
+    if frames and joined(attributes.get(LEVEL)).strip(" \0") == FRAME:
+        return Identifier(Level.INSTANCE, keys, rows, creators, charset, frames=True)
     return Identifier(_level(attributes, levels), keys, rows, creators, charset)
 
 

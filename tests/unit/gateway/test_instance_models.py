@@ -88,6 +88,54 @@ async def test_without_uids_nothing_is_sent():
         assert status.Status == 0xA900
 
 
+@pytest.mark.parametrize(
+    ("uids", "keys", "status"),
+    [
+        (STUDY_1[:1], {"SimpleFrameList": [1, 2]}, 0xAA02),
+        (STUDY_1[:1], {"CalculatedFrameList": [1, 9, 2]}, 0xAA02),
+        (STUDY_1[:1], {"TimeRange": [0.0, 1.5]}, 0xAA02),
+        (STUDY_1[:1], {}, 0xAA04),
+        (STUDY_1[:1], {"SimpleFrameList": [1], "TimeRange": [0.0, 1.5]}, 0xAA04),
+        (STUDY_1[:2], {"SimpleFrameList": [1]}, 0xAA04),
+        ((), {"SimpleFrameList": [1]}, 0xAA04),
+    ],
+)
+async def test_frames_are_refused_with_the_status_of_their_model(uids, keys, status):
+    async with live(series(2)) as gateway:
+        received, answer = await got(
+            gateway, COMPOSITE_INSTANCE_ROOT.get, *uids, QueryRetrieveLevel="FRAME", **keys
+        )
+        _, other = await got(gateway, WITHOUT_BULK_DATA.get, *uids, QueryRetrieveLevel="FRAME")
+    assert (received, answer.Status) == ([], status)
+    assert other.Status == 0xA900  # has no such level
+
+
+async def test_a_verb_on_the_context_of_another_is_refused():
+    """A C-FIND where C-GET without bulk data was agreed on, and on a storage context."""
+
+    def ask(gateway: Live) -> list[int]:
+        association = associate(gateway, (WITHOUT_BULK_DATA.get, [IMPLICIT]), (CT, [IMPLICIT]))
+        asked = Dataset()
+        asked.QueryRetrieveLevel = "IMAGE"
+        asked.SOPInstanceUID = STUDY_1[0]
+        models = (WITHOUT_BULK_DATA.get, CT)
+        answers = [
+            [status.Status for status, _ in association.send_c_find(asked, model)]
+            for model in models
+        ]
+        answers += [
+            [status.Status for status, _ in association.send_c_move(asked, "STORE", models[0])]
+        ]
+        association.release()
+        return [status for statuses in answers for status in statuses]
+
+    async with live(series(1)) as gateway:
+        assert await in_thread(lambda: ask(gateway)) == [0xA900, 0xA900, 0xA801]
+        settings = {"known_aes": (KnownAE(title="STORE", host="127.0.0.1", port=1),)}
+    async with live(series(1), unknown_callers="always", **settings) as gateway:
+        assert (await in_thread(lambda: ask(gateway)))[-1] == 0xA900
+
+
 async def test_instances_come_without_bulk_data_and_as_what_they_are():
     async with live(series(2)) as gateway:
         received, status = await got(gateway, WITHOUT_BULK_DATA.get, STUDY_1[1])
