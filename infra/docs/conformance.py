@@ -28,6 +28,7 @@ from tables import filled, hexadecimal, table_text
 
 import isocenter
 from isocenter.core.attributes import TABLE, Attribute, Derivation
+from isocenter.core.charset import LATIN_9
 from isocenter.core.identity import IMPLEMENTATION_CLASS_UID
 from isocenter.core.matching import WILDCARD_VRS, Level
 from isocenter.core.terms import TIMES
@@ -91,8 +92,9 @@ def is_class(value: object) -> bool:
 def _accepted(*, storage: bool) -> Iterator[tuple[str, str, str]]:
     """Name, UID and list of transfer syntaxes, in the order of the names."""
     for uid, name in sorted(sop_classes().items(), key=lambda item: (item[1], item[0])):
-        syntaxes = transfer_syntaxes(uid, accept_unknown=False)
-        if syntaxes and is_storage(uid, accept_unknown=False) is storage:
+        takes = is_storage(uid, accept_unknown=False)
+        syntaxes = transfer_syntaxes(uid, storage=takes)
+        if syntaxes and takes is storage:
             yield name, uid, SYNTAX_LISTS[syntaxes]
 
 
@@ -279,7 +281,7 @@ def _failure_reasons() -> str:
 
 def _character_sets() -> str:
     by_kind: Mapping[bool, list[str]] = defaultdict(list)
-    for term in python_encoding:
+    for term in (*python_encoding, LATIN_9):
         if term.startswith(("ISO", "GB")) and term != "ISO 2022 58":
             by_kind[term.startswith("ISO 2022")].append(f"`{term}`")
     return table_text(

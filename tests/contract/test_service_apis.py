@@ -47,7 +47,7 @@ from support.service_pairs import ENOUGH, SOURCE, all_of, failing, parts, reused
 
 SMALL, LARGE = BIG[:1000], 3 * BIG  # one message over gRPC, and several
 ANNOUNCEMENT = Announcement(
-    SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", ConflictPolicy.KEEP_LATEST
+    SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", ConflictPolicy.KEEP_LATEST, "1.8"
 )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -33,7 +33,7 @@ from isocenter.core.json_model import to_json
 from isocenter.core.matching import Level, Search, matches
 from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
-from isocenter.dimse.contexts import PresentationContext
+from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.lanes import Lanes
@@ -184,7 +184,7 @@ class FakeQuery:
 
 def _searchable(search: Search) -> Search:
     keys = tuple(key for key in search.keys if key.tag in BY_TAG)
-    return Search(level=search.level, keys=keys)
+    return replace(search, keys=keys)
 
 
 @dataclass
@@ -287,6 +287,8 @@ class FakeAssociation:
         }
         self.closed = asyncio.Event()
         self.tls_subject = self.tls_fingerprint = self.user = ""
+        self.extended: dict[str, bytes] = {}
+        self.common: dict[str, CommonExtended] = {}
         self.status = 0
         self.gate = asyncio.Event()
         self.gate.set()

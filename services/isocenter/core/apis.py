@@ -33,6 +33,7 @@ class Announcement:
     instance: str = ""
     study: str = ""  # STOW-RS to a study's address
     conflict: ConflictPolicy | None = None  # of its sender; None: as the settings of ingest say
+    general_sop_class: str = ""  # of the standard, which `sop_class` specialises (PS3.7 D.3.3.6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from pydicom.charset import (
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 _ESCAPE = 0x1B
+_GB_2312 = "\x1b$)A"  # ISO 2022 IR 58
+LATIN_9 = "ISO_IR 203"  # younger than pydicom's table
 _MISSPELLED = re.compile(r"ISO[ -]IR.[0-9]{1,3}|ISO.2022.IR.[0-9]{1,3}")
 
 
@@ -40,7 +42,8 @@ class Charset:
     def decode(self, raw: bytes) -> str:
         """Text of LO, LT, PN, SH, ST, UC and UT, with escape sequences resolved."""
         if _ESCAPE in raw:
-            return decode_bytes(raw, self._encodings, TEXT_VR_DELIMS)
+            # pydicom takes Python's codec for one that resolves this escape sequence.
+            return decode_bytes(raw, self._encodings, TEXT_VR_DELIMS).replace(_GB_2312, "")
         if raw.isascii():
             return raw.decode("ascii")
         return raw.decode(self._first, "replace")
@@ -76,6 +79,8 @@ def _charset(values: tuple[str, ...]) -> Charset:
 def _defined_term(value: str) -> str:
     """The value, if it is a defined term or a misspelling of one that pydicom corrects. Other
     values are not handed on: pydicom would take the name of any codec of Python's."""
+    if value == LATIN_9:
+        return "iso8859_15"
     if value in python_encoding or _MISSPELLED.fullmatch(value):
         return value
     return "ISO_IR 100"

@@ -28,12 +28,14 @@ __all__ = [
     "MAX_DEPTH",
     "Header",
     "NeedMore",
+    "charset_of",
     "scan_header",
     "to_json",
 ]
 
+_CHARSET = 0x00080005
 _WANTED = {
-    0x00080005: "charset",
+    _CHARSET: "charset",
     0x00080016: "sop_class",
     0x00080018: "instance",
     0x00100020: "patient_id",
@@ -90,6 +92,21 @@ def scan_header(
     charset = Charset.of(found.pop("charset").split("\\"))
     found["patient_id"] = charset.decode(found["patient_id"].encode("iso8859-1"))
     return Header(length=position, pixel_tag=tag, **found)
+
+
+def charset_of(buffer: Buffer, transfer_syntax: str) -> tuple[str, ...]:
+    """The values of Specific Character Set (0008,0005) of a data set that `to_json` can read: that
+    gives the one of its JSON."""
+    structure = structure_of(lookup(transfer_syntax))
+    position, end = 0, len(buffer)
+    while position < end:
+        element = structure.element(buffer, position, end)
+        if element[0] == _CHARSET:
+            return tuple(value.strip() for value in _text(buffer, element, end).split("\\"))
+        if element[0] > _CHARSET:
+            break
+        position = skip(buffer, element, end, structure, MAX_DEPTH)
+    return ()
 
 
 def _walk(

@@ -16,7 +16,7 @@ from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
 from isocenter.dimse.budget import Budget
-from isocenter.dimse.contexts import PresentationContext
+from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.messages import (
@@ -61,6 +61,10 @@ class Association(Operations):
         """Who the peer is, where its user identity was verified."""
         self.contexts: Mapping[int, PresentationContext] = {}
         """The accepted presentation contexts by ID; the roles are ours."""
+        self.extended: Mapping[str, bytes] = {}
+        """Our answers to the peer's SOP Class Extended Negotiation, by SOP class."""
+        self.common: Mapping[str, CommonExtended] = {}
+        """The peer's SOP Class Common Extended Negotiation, by SOP class."""
         self.max_pdu_out = 0
         """Longest P-DATA-TF PDU sent, bytes after the PDU header."""
         self.closed = asyncio.Event()
@@ -94,6 +98,7 @@ class Association(Operations):
         self._budget = budget
         self.peer_host, self.peer_port = self._layer.peer
         self.contexts = negotiated.contexts
+        self.extended = negotiated.extended
         self.max_pdu_out = negotiated.max_length
         self._workers = [asyncio.create_task(self._work()) for _ in range(negotiated.operations)]
 

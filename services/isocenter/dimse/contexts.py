@@ -52,6 +52,15 @@ class UserIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class CommonExtended:
+    """What a requestor says of a SOP class that the acceptor may not know: SOP Class Common
+    Extended Negotiation (PS3.7 D.3.3.6)."""
+
+    service_class: str
+    related_general: tuple[str, ...] = ()  # SOP classes that it specialises
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationOffer:
     """An association request, to be admitted or not."""
 
@@ -65,6 +74,10 @@ class AssociationOffer:
     tls_fingerprint: str = ""  # SHA-256 of that certificate, lower-case hexadecimal
     implementation_class_uid: str = ""
     implementation_version: str = ""
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    """SOP class -> proposed service class application information (PS3.7 D.3.3.5)."""
+    common: Mapping[str, CommonExtended] = field(default_factory=dict)
+    """By SOP class."""
 
 
 def _nothing() -> None:
@@ -91,6 +104,8 @@ class Accepted:
     """What bounds the bytes in flight, besides the bound of each association."""
     on_end: Callable[[], None] = field(default=_nothing, compare=False)
     """Called once, when the association has ended."""
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    """SOP class -> the answer to its service class application information; only where proposed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import logging
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pydicom.uid import UID
@@ -19,6 +19,8 @@ from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     ImplementationVersionNameNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext as NetContext
@@ -30,6 +32,7 @@ from isocenter.core.identity import IMPLEMENTATION_CLASS_UID
 from isocenter.dimse.contexts import (
     Accepted,
     AssociationOffer,
+    CommonExtended,
     OfferedContext,
     PresentationContext,
     ProposedContext,
@@ -76,6 +79,7 @@ class Negotiated:
     contexts: Mapping[int, PresentationContext]
     max_length: int  # of P-DATA-TF PDUs that the peer takes; bytes
     operations: int = 1  # that the peer may have outstanding (PS3.7 D.3.3.3)
+    extended: Mapping[str, bytes] = field(default_factory=dict)  # of ours to the peer, by SOP class
 
 
 def _out_length(announced: int | None) -> int:
@@ -132,6 +136,26 @@ def _operations(primitive: A_ASSOCIATE) -> int | None:
     return None
 
 
+def _extended(primitive: A_ASSOCIATE) -> dict[str, bytes]:
+    """Of several items for one SOP class, which D.3.3.5.1 forbids, the last."""
+    return {
+        str(item.sop_class_uid): item.service_class_application_information or b""
+        for item in primitive.user_information
+        if isinstance(item, SOPClassExtendedNegotiation)
+    }
+
+
+def _common(primitive: A_ASSOCIATE) -> dict[str, CommonExtended]:
+    return {
+        str(item.sop_class_uid): CommonExtended(
+            str(item.service_class_uid or ""),
+            tuple(str(uid) for uid in item.related_general_sop_class_identification),
+        )
+        for item in primitive.user_information
+        if isinstance(item, SOPClassCommonExtendedNegotiation)
+    }
+
+
 def _implementation(primitive: A_ASSOCIATE) -> tuple[str, str]:
     version = ""
     for item in primitive.user_information:
@@ -182,6 +206,8 @@ def decode_request(
         tls_fingerprint=tls_fingerprint,
         implementation_class_uid=class_uid,
         implementation_version=version,
+        extended=_extended(primitive),
+        common=_common(primitive),
     )
     return AssociateRequest(
         offer=offer,
@@ -226,7 +252,7 @@ def accept(
     primitive.called_ae_title = request.primitive.called_ae_title
     primitive.result, primitive.result_source = ACCEPTANCE, 1
     primitive.presentation_context_definition_results_list = results
-    _set_user_information(primitive, max_length, replies)
+    _set_user_information(primitive, max_length, [*replies, *_extended_items(accepted.extended)])
     if accepted.identity_response is not None:
         identity = UserIdentityNegotiation()
         identity.server_response = accepted.identity_response
@@ -240,8 +266,18 @@ def accept(
         window.maximum_number_operations_invoked = operations
         window.maximum_number_operations_performed = 1
         primitive.user_information.append(window)
-    negotiated = Negotiated(_accepted(results), request.max_length, operations)
+    negotiated = Negotiated(_accepted(results), request.max_length, operations, accepted.extended)
     return negotiated, _encode(codec.A_ASSOCIATE_AC, primitive)
+
+
+def _extended_items(answers: Mapping[str, bytes]) -> list[SOPClassExtendedNegotiation]:
+    items = []
+    for sop_class, information in answers.items():
+        item = SOPClassExtendedNegotiation()
+        item.sop_class_uid = sop_class
+        item.service_class_application_information = information
+        items.append(item)
+    return items
 
 
 @dataclass(slots=True)
@@ -355,14 +391,16 @@ def confirm(request: A_ASSOCIATE, body: bytes) -> Negotiated:
 
 
 def _set_user_information(
-    primitive: A_ASSOCIATE, max_length: int, roles: Sequence[SCP_SCU_RoleSelectionNegotiation]
+    primitive: A_ASSOCIATE,
+    max_length: int,
+    items: Sequence[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation],
 ) -> None:
     primitive.maximum_length_received = max_length
     primitive.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION
     primitive.user_information.append(version)
-    primitive.user_information.extend(roles)
+    primitive.user_information.extend(items)
 
 
 def _encode(

@@ -100,6 +100,7 @@ class _Accepted(Association):
         self.tls_subject = request.offer.tls_subject
         self.tls_fingerprint = request.offer.tls_fingerprint
         self.user = admission.user
+        self.common = request.offer.common
         layer.accept(pdu)
         self.establish(negotiated, admission.budget)
         self._server.established.add(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from isocenter.core.errors import Refused
 from isocenter.dimse.contexts import (
@@ -14,11 +14,10 @@ from isocenter.dimse.contexts import (
     Accepted,
     Admission,
     AssociationOffer,
-    OfferedContext,
     Rejected,
     UserIdentity,
 )
-from isocenter.gateway import identities
+from isocenter.gateway import extended, identities
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES, is_storage, transfer_syntaxes
 from isocenter.gateway.identities import Identities, NoUsers, Verified
@@ -68,12 +67,18 @@ class Admissions:
     def _accepted(self, offer: AssociationOffer, verified: Verified | None) -> Accepted:
         asked = offer.user_identity is not None and offer.user_identity.response_requested
         known = self._callers.known(offer)
-        accepted, refused = self._judge(known, offer.contexts)
-        gets = may(known, Verb.GET)
+        contexts, storage, refused = self._judge(known, offer)
+        answers = {
+            uid: answer
+            for uid, proposed in offer.extended.items()
+            if uid in contexts
+            and (answer := extended.answer(uid, proposed, storage=uid in storage))
+        }
         return Accepted(
-            contexts=accepted,
-            roles=frozenset(uid for uid in accepted if gets and self._is_storage(known, uid)),
+            contexts=contexts,
+            roles=storage if may(known, Verb.GET) else frozenset(),
             refused=refused,
+            extended=answers,
             user=verified.user if verified else "",
             identity_response=verified.response if verified and asked else None,
             max_operations=self._settings.max_operations,
@@ -91,37 +96,35 @@ class Admissions:
         return self._users.verify(claim)
 
     def _judge(
-        self, ae: KnownAE | None, offered: Iterable[OfferedContext]
-    ) -> tuple[dict[str, Sequence[str]], frozenset[str]]:
-        """The transfer syntaxes that are taken of each abstract syntax that is, best first; and the
-        abstract syntaxes that are supported, but not for this AE."""
+        self, ae: KnownAE | None, offer: AssociationOffer
+    ) -> tuple[dict[str, Sequence[str]], frozenset[str], frozenset[str]]:
+        """The transfer syntaxes that are taken of each abstract syntax that is, best first; which
+        of these are of storage; and the abstract syntaxes that are supported, but not for this
+        AE."""
         accepted: dict[str, dict[str, None]] = {}
-        refused = set()
+        supported: dict[str, Sequence[str]] = {}
+        storage, refused = set(), set()
         received = set()  # by the requestor, as SCP
-        for context in offered:
+        for context in offer.contexts:
             uid = context.abstract_syntax
-            supported = self._supported(ae, uid)
+            if is_storage(uid, offer.common.get(uid), accept_unknown=self._takes_unknown(ae, uid)):
+                storage.add(uid)
+            supported[uid] = transfer_syntaxes(uid, storage=uid in storage)
             verdict = judged(ae, uid, as_scp=context.scp)
-            if supported and verdict is Verdict.REFUSED:
+            if supported[uid] and verdict is Verdict.REFUSED:
                 refused.add(uid)
-            elif supported and verdict is Verdict.ACCEPTED:
-                chosen = (syntax for syntax in context.transfer_syntaxes if syntax in supported)
+            elif supported[uid] and verdict is Verdict.ACCEPTED:
+                chosen = (one for one in context.transfer_syntaxes if one in supported[uid])
                 accepted.setdefault(uid, {}).update(dict.fromkeys(chosen))
                 if context.scp:
                     received.add(uid)
         in_order = {
             # Where nothing of it is proposed, what could be: the answer then is that the transfer
             # syntaxes are not supported, not that the abstract syntax is not (PS3.8 table 9-18).
-            uid: _in_order(ae, chosen, received=uid in received) or self._supported(ae, uid)
+            uid: _in_order(ae, chosen, received=uid in received) or supported[uid]
             for uid, chosen in accepted.items()
         }
-        return in_order, frozenset(refused)
-
-    def _supported(self, ae: KnownAE | None, uid: str) -> Sequence[str]:
-        return transfer_syntaxes(uid, accept_unknown=self._takes_unknown(ae, uid))
-
-    def _is_storage(self, ae: KnownAE | None, uid: str) -> bool:
-        return is_storage(uid, accept_unknown=self._takes_unknown(ae, uid))
+        return in_order, frozenset(storage & accepted.keys()), frozenset(refused)
 
     def _takes_unknown(self, ae: KnownAE | None, uid: str) -> bool:
         """Whether an object of this SOP class is taken though our tables do not know it."""

@@ -15,6 +15,7 @@ from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.cancelling import cancelled, unless_cancelled
 from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.extended import matching_of
 from isocenter.gateway.identifiers import PATIENT_ID, STUDY_UID, Identifier, read, write
 from isocenter.gateway.lanes import Lanes, Work
 from isocenter.runtime.audit_log import AuditLog
@@ -77,15 +78,22 @@ class CFind:
         if identifier.unsupported or await self._unfilled(identifier):
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS
         syntax = request.context.transfer_syntax
+        matching = matching_of(request.association, request.context.abstract_syntax)
+        moments = identifier.moments(matching)
+        search = identifier.search(matching, moments)
         with self._lanes.turn(Work.READ, request) as turn:
             await turn.step()
-            async with aclosing(generator(self._query.search(identifier.search()))) as batches:
+            async with aclosing(generator(self._query.search(search))) as batches:
                 async for batch in batches:
                     for match in batch:
                         if request.cancelled.is_set():
                             raise cancelled()
-                        answer = identifier.answer(match.attributes, self._ae_title)
-                        await request.respond(status, data_set=write(answer, syntax))
+                        attributes = moments.answer(match.attributes)
+                        if attributes is None:
+                            continue
+                        answer = identifier.answer(attributes, self._ae_title)
+                        data_set = write(answer, syntax, identifier.charset)
+                        await request.respond(status, data_set=data_set)
                     await turn.step()
 
     async def _unfilled(self, identifier: Identifier) -> bool:

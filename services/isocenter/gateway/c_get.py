@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Sequence
 
-from isocenter.core.apis import StoredInstance
+from isocenter.core.apis import StoredInstance, Transcoding
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Buffer
@@ -14,8 +14,10 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.cancelling import unless_cancelled
+from isocenter.gateway.contexts import WITHOUT_BULK_DATA
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.suboperations import Contexts, SubOperations
+from isocenter.gateway.without_bulk_data import WithoutBulkData
 
 
 class RequesterRoute:
@@ -68,9 +70,12 @@ class RequesterRoute:
 class CGet:
     """The retrieve SCP that delivers to the requester."""
 
-    def __init__(self, *, retrieval: Retrieval, sub_operations: SubOperations) -> None:
+    def __init__(
+        self, *, retrieval: Retrieval, sub_operations: SubOperations, transcoding: Transcoding
+    ) -> None:
         self._retrieval = retrieval
         self._sub_operations = sub_operations
+        self._renditions = {WITHOUT_BULK_DATA.get: WithoutBulkData(transcoding)}
 
     async def __call__(self, request: Request) -> None:
         """The audit record is durable before the first object leaves."""
@@ -80,4 +85,6 @@ class CGet:
         except IsocenterError as error:
             await refuse(request, statuses.Service.GET, error)
             return
-        await self._sub_operations.perform(request, plan.instances, [RequesterRoute(request)])
+        rendition = self._renditions.get(request.context.abstract_syntax)
+        routes = [RequesterRoute(request)]
+        await self._sub_operations.perform(request, plan.instances, routes, rendition=rendition)

@@ -9,6 +9,7 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.contexts import general_class
 from isocenter.gateway.lanes import Lanes, Work
 
 
@@ -52,4 +53,7 @@ class CStore:
             transfer_syntax=request.context.transfer_syntax,
             sop_class=command.affected_sop_class,
             instance=command.affected_sop_instance,
+            general_sop_class=general_class(
+                request.association.common.get(command.affected_sop_class)
+            ),
         )

@@ -9,10 +9,13 @@ from typing import Any
 
 from isocenter.core import reader, transfer_syntax
 from isocenter.core.attributes import BUILT_IN, DEPTH, Attribute, Attributes
+from isocenter.core.charset_encoder import Encoder
 from isocenter.core.dictionary import LONG_VRS, creator_of
 from isocenter.core.errors import Mismatch
 from isocenter.core.matching import JsonAttributes, Key, Level, Search, joined
+from isocenter.core.moments import TIMEZONE, Moments, zone_of
 from isocenter.core.private import values_as
+from isocenter.gateway.extended import Matching
 
 CHARACTER_SET = "00080005"
 LEVEL = "00080052"
@@ -26,7 +29,11 @@ STUDY_UID = "0020000D"
 SERIES_UID = "0020000E"
 INSTANCE_UID = "00080018"
 
-UTF_8 = "ISO_IR 192"
+FRAME = "FRAME"  # the level below IMAGE (PS3.4 Y.3.1)
+FRAME_RANGES = ("00081161", "00081162", "00081163")  # Simple, Calculated Frame List; Time Range
+
+ASCII = ("",)
+UTF_8 = ("ISO_IR 192",)
 
 # They steer the request; they are no attributes of what is searched (PS3.4 C.4.1.1.3).
 _CONTROL = frozenset({CHARACTER_SET, LEVEL, VIEW, RETRIEVE_AE_TITLE, AVAILABILITY})
@@ -45,6 +52,8 @@ class Identifier:
     keys: tuple[Key, ...]  # matching and return keys, without those that steer the request
     rows: Mapping[str, Attribute]  # of the table, for the keys that it has
     creators: frozenset[str]  # tags of the Private Creators of these
+    charset: tuple[str, ...] = ()  # values of Specific Character Set
+    frames: bool = False  # the level is FRAME: of frames of instances
 
     @property
     def unsupported(self) -> bool:
@@ -67,13 +76,28 @@ class Identifier:
         found = (key.values for key in self.keys if key.tag == tag)
         return tuple(value for value in next(found, ()) if value)
 
-    def search(self) -> Search:
+    def moments(self, matching: Matching) -> Moments:
+        """The date and time keys as they are to be matched. Raises `Invalid`."""
+        searchable = {
+            tag for tag, row in self.rows.items() if DEPTH[row.level] <= DEPTH[self.level]
+        }
+        if not matching.zoned:
+            return Moments(self.keys, searchable, combined=matching.combined)
+        # Where it steers the matching it is not matched (C.2.2.2).
+        zone = next(iter(self.values(TIMEZONE)), "")
+        keys = tuple(key for key in self.keys if key.tag != TIMEZONE)
+        return Moments(keys, searchable, combined=matching.combined, zone=zone_of(zone))
+
+    def search(self, matching: Matching, moments: Moments) -> Search:
         """The search that answers a C-FIND. Keys above the level match too, whether or not
         relational queries were negotiated: a superset of the hierarchical method (C.4.1.3.1)."""
+        asked = (key.tag for key in self.keys if key.tag in self.rows)
         return Search(
             level=self.level,
-            keys=self.keys,
-            include=tuple(key.tag for key in self.keys if key.tag in self.rows),
+            keys=moments.keys,
+            include=tuple(dict.fromkeys((*asked, *moments.include))),
+            fuzzy=matching.fuzzy,
+            every_value=matching.every_value,
         )
 
     def answer(self, found: JsonAttributes, ae_title: str) -> JsonAttributes:
@@ -92,10 +116,16 @@ class Identifier:
 
 
 def read(
-    data: bytes, syntax: str, levels: Sequence[Level], table: Attributes = BUILT_IN
+    data: bytes,
+    syntax: str,
+    levels: Sequence[Level],
+    table: Attributes = BUILT_IN,
+    *,
+    frames: bool = False,
 ) -> Identifier:
-    """The identifier in a request. Raises `Unprocessable` for what cannot be read, `Mismatch` for
-    a level that is missing or not one of the information model's."""
+    """The identifier in a request, whose level may be FRAME with `frames`. Raises `Unprocessable`
+    for what cannot be read, `Mismatch` for a level that is missing or not one of the information
+    model's."""
     attributes = reader.to_json(data, syntax, max_depth=_MAX_DEPTH)
     asked = {
         tag: element
@@ -109,7 +139,10 @@ def read(
     }
     keys = tuple(_key(tag, element, rows.get(tag)) for tag, element in asked.items())
     creators = frozenset(creator_of(tag) for tag, row in rows.items() if row.creator)
-    return Identifier(_level(attributes, levels), keys, rows, creators)
+    charset = reader.charset_of(data, syntax)
+    if frames and joined(attributes.get(LEVEL)).strip(" \0") == FRAME:
+        return Identifier(Level.INSTANCE, keys, rows, creators, charset, frames=True)
+    return Identifier(_level(attributes, levels), keys, rows, creators, charset)
 
 
 def _level(attributes: JsonAttributes, levels: Sequence[Level]) -> Level:
@@ -142,24 +175,30 @@ def _text(value: object) -> str:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def write(attributes: JsonAttributes, syntax: str) -> bytes:
-    """Attributes as a data set, with Specific Character Set where a text is not ASCII.
+def write(attributes: JsonAttributes, syntax: str, charset: Sequence[str] = ()) -> bytes:
+    """Attributes as a data set, with Specific Character Set where a text is not ASCII: `charset`
+    (the requester's, C.4.1.1.3.2) if it has all characters, else UTF-8.
 
     `syntax` is one of `contexts.MESSAGE_TRANSFER_SYNTAXES`.
     """
-    writer = _Writer(syntax)
-    body = writer.data_set(attributes)
-    if writer.ascii_only:
-        return body
-    return writer.data_set({**attributes, CHARACTER_SET: {"vr": "CS", "Value": [UTF_8]}})
+    for values in (ASCII, tuple(charset), UTF_8):
+        encoder = Encoder.of(values)
+        if encoder is None:
+            continue
+        named = {} if values == ASCII else {CHARACTER_SET: {"vr": "CS", "Value": list(values)}}
+        try:
+            return _Writer(syntax, encoder).data_set({**attributes, **named})
+        except UnicodeEncodeError:
+            continue
+    raise AssertionError("UTF-8 has all characters")
 
 
 class _Writer:
     """One pass over attributes in the DICOM JSON Model."""
 
-    def __init__(self, syntax: str) -> None:
+    def __init__(self, syntax: str, encoder: Encoder) -> None:
         known = transfer_syntax.lookup(syntax)
-        self.ascii_only = True
+        self._encoder = encoder
         self._implicit = known.implicit_vr
         self._order = "<" if known.little_endian else ">"
         self._tag = struct.Struct(f"{self._order}HH")
@@ -191,8 +230,7 @@ class _Writer:
             pairs = ((int(value[:4], 16), int(value[4:], 16)) for value in values)
             return b"".join(self._tag.pack(*pair) for pair in pairs)
         text = "\\".join(map(_TEXTS.get(vr, _text), values))
-        self.ascii_only = self.ascii_only and text.isascii()
-        encoded = text.encode()
+        encoded = self._encoder.encode(text, vr)
         return encoded + (b"\0" if vr == "UI" else b" ") * (len(encoded) % 2)
 
     def _numbers(self, form: str, values: Sequence[Any]) -> bytes:

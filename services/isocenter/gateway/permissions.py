@@ -11,16 +11,16 @@ from isocenter.dimse.messages import CommandField, Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import MODELS, STORAGE_COMMITMENT, VERIFICATION
+from isocenter.gateway.contexts import INFORMATION_MODELS, STORAGE_COMMITMENT, VERIFICATION
 from isocenter.gateway.statuses import Service
 from isocenter.runtime.aes import KnownAE, Verb
 
 _VERBS: Mapping[str, Verb] = {
     VERIFICATION: Verb.ECHO,
     STORAGE_COMMITMENT: Verb.COMMIT,
-    **{model.find: Verb.FIND for model in MODELS.values()},
-    **{model.move: Verb.MOVE for model in MODELS.values()},
-    **{model.get: Verb.GET for model in MODELS.values()},
+    **{model.find: Verb.FIND for model in INFORMATION_MODELS},
+    **{model.move: Verb.MOVE for model in INFORMATION_MODELS},
+    **{model.get: Verb.GET for model in INFORMATION_MODELS},
 }
 
 _REQUESTS: Mapping[int, tuple[Verb, Service | None]] = {

@@ -15,9 +15,11 @@ from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.matching import Key, Level, Search
 from isocenter.dimse.messages import Request
+from isocenter.gateway import statuses
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MODELS
 from isocenter.gateway.identifiers import (
+    FRAME_RANGES,
     INSTANCE_UID,
     PATIENT_ID,
     SERIES_UID,
@@ -25,6 +27,7 @@ from isocenter.gateway.identifiers import (
     Identifier,
     read,
 )
+from isocenter.gateway.statuses import StatusError
 from isocenter.runtime.audit_log import AuditLog
 
 MAX_NAMED = 10  # series and instances named in an audit record; the count is of all
@@ -73,6 +76,20 @@ def wanted(identifier: Identifier) -> Wanted:
     )
 
 
+def frames_refused(identifier: Identifier) -> StatusError:
+    """Why a request of the FRAME level fails: by its keys (PS3.4 Y.4.1.2.1), or since new instances
+    of some of the frames are not made here."""
+    ranges = sum(any(identifier.values(tag)) for tag in FRAME_RANGES)
+    if len(identifier.values(INSTANCE_UID)) != 1 or ranges != 1:
+        return StatusError(
+            "level FRAME needs one SOP Instance UID and one frame range key",
+            statuses.INVALID_FRAME_REQUEST,
+        )
+    return StatusError(
+        "frames are not extracted; retrieve the instance", statuses.UNABLE_TO_EXTRACT_FRAMES
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A retrieve that is known to the last instance."""
@@ -102,8 +119,12 @@ class Retrieval:
     async def plan(self, request: Request) -> Plan:
         """Which instances a C-MOVE or C-GET asks for; none if nothing matches."""
         data = await request.read_data(self._max_identifier)
-        levels = MODELS[request.context.abstract_syntax].levels
-        asked = wanted(read(data, request.context.transfer_syntax, levels))
+        model = MODELS[request.context.abstract_syntax]
+        syntax = request.context.transfer_syntax
+        identifier = read(data, syntax, model.levels, frames=model.frames)
+        if identifier.frames:
+            raise frames_refused(identifier)
+        asked = wanted(identifier)
         return Plan(asked, await self.resolve(asked))
 
     async def record(

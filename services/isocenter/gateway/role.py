@@ -145,7 +145,9 @@ async def build(env: Env) -> GatewayRole:
             max_identifier=settings.max_identifier,
             attributes=env.attributes,
         ),
-        CommandField.C_GET: CGet(retrieval=retrieval, sub_operations=sub_operations),
+        CommandField.C_GET: CGet(
+            retrieval=retrieval, sub_operations=sub_operations, transcoding=transcoding
+        ),
         CommandField.C_MOVE: CMove(
             retrieval=retrieval,
             sub_operations=sub_operations,

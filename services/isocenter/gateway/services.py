@@ -8,15 +8,15 @@ from functools import partial
 
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField, Request
-from isocenter.gateway.contexts import MODELS, VERIFICATION
+from isocenter.gateway.contexts import INFORMATION_MODELS, VERIFICATION
 from isocenter.gateway.statuses import SOP_CLASS_NOT_SUPPORTED
 
 # C-STORE and N-ACTION look at what they get themselves.
 _SOP_CLASSES: Mapping[int, frozenset[str]] = {
     CommandField.C_ECHO: frozenset({VERIFICATION}),
-    CommandField.C_FIND: frozenset(model.find for model in MODELS.values()),
-    CommandField.C_MOVE: frozenset(model.move for model in MODELS.values()),
-    CommandField.C_GET: frozenset(model.get for model in MODELS.values()),
+    CommandField.C_FIND: frozenset(model.find for model in INFORMATION_MODELS),
+    CommandField.C_MOVE: frozenset(model.move for model in INFORMATION_MODELS),
+    CommandField.C_GET: frozenset(model.get for model in INFORMATION_MODELS),
 }
 
 

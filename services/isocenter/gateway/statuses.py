@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from isocenter.core.errors import Code, IsocenterError
+from isocenter.core.errors import Code, IsocenterError, Unsupported
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
@@ -30,6 +30,8 @@ CANNOT_COUNT_MATCHES = 0xA701
 CANNOT_PERFORM_SUB_OPERATIONS = 0xA702
 MOVE_DESTINATION_UNKNOWN = 0xA801
 DOES_NOT_MATCH_SOP_CLASS = 0xA900
+UNABLE_TO_EXTRACT_FRAMES = 0xAA02  # PS3.4 tables Y.4-1, Y.4-2
+INVALID_FRAME_REQUEST = 0xAA04
 CANNOT_UNDERSTAND = 0xC000  # C-STORE; "unable to process" of the other services
 
 # Error Comment (0000,0902) is an LO: at most 64 characters, no backslash.
@@ -122,6 +124,14 @@ def may_pass(status: int) -> bool:
     return status & 0xFF00 == OUT_OF_RESOURCES or status == RESOURCE_LIMITATION
 
 
+class StatusError(Unsupported):
+    """What an information model has a status of its own for."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How a request that failed is answered."""
@@ -133,7 +143,8 @@ class Failure:
 def failure(service: Service, error: IsocenterError) -> Failure:
     """The answer to an error. The comment is the error's message (which holds no patient data),
     shortened to what an LO can hold."""
-    return Failure(STATUSES[service][error.code], comment(error.message))
+    own = error.status if isinstance(error, StatusError) else None
+    return Failure(own or STATUSES[service][error.code], comment(error.message))
 
 
 def comment(text: str) -> str:

@@ -26,6 +26,7 @@ from isocenter.gateway.cancelling import stopped
 from isocenter.gateway.lanes import Lanes, Work
 from isocenter.gateway.payload import Payload, ReadAhead
 from isocenter.gateway.progress import Progress
+from isocenter.gateway.renditions import AsStored, Rendition
 from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
@@ -100,7 +101,7 @@ class SubOperations:
         telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
-        self._transcoding = transcoding
+        self._as_stored = AsStored(transcoding)
         self._lanes = lanes
         self._telemetry = telemetry
 
@@ -110,14 +111,23 @@ class SubOperations:
         instances: Sequence[StoredInstance],
         routes: Sequence[Route],
         turn: AbstractAsyncContextManager[None] | None = None,
+        *,
+        rendition: Rendition | None = None,
     ) -> None:
-        """Send every instance on some route, once it is our turn, with pending responses now and
-        then and the final response at the end. Raises `AssociationAborted` if the requester is
-        gone. Nothing is under way afterwards, and the routes are closed."""
+        """Send every instance on some route, as it is stored or in another rendition, once it is
+        our turn, with pending responses now and then and the final response at the end. Raises
+        `AssociationAborted` if the requester is gone. Nothing is under way afterwards, and the
+        routes are closed."""
         progress = Progress(request, len(instances))
         reading = ReadAhead(self._storage, instances)
         delivery = _Delivery(
-            request, instances, progress, reading, self._transcoding, self._lanes, self._telemetry
+            request,
+            instances,
+            progress,
+            reading,
+            rendition or self._as_stored,
+            self._lanes,
+            self._telemetry,
         )
         async with AsyncExitStack() as held:  # until the final response is on its way
 
@@ -144,7 +154,7 @@ class _Delivery:
         instances: Sequence[StoredInstance],
         progress: Progress,
         reading: ReadAhead,
-        transcoding: Transcoding,
+        rendition: Rendition,
         lanes: Lanes,
         telemetry: Telemetry,
     ) -> None:
@@ -154,7 +164,7 @@ class _Delivery:
         self._progress = progress
         self._tally = progress.tally
         self._reading = reading
-        self._transcoding = transcoding
+        self._rendition = rendition
         self._lanes = lanes
         self._telemetry = telemetry
         self._given_out = GivenOut(telemetry, "DIMSE")
@@ -280,17 +290,16 @@ class _Delivery:
             raise
         payload = await self._reading.take(position)
         try:
-            if context.transfer_syntax == stored.transfer_syntax:
+            target = context.transfer_syntax
+            if not self._rendition.changes(stored, target):
                 return await self._store(route, context, stored, payload)
-            transcoded = await Payload.begin(
-                self._transcoding.data_set(
-                    payload.chunks(), stored.transfer_syntax, context.transfer_syntax
-                )
+            changed = await Payload.begin(
+                self._rendition.data_set(payload.chunks(), stored, target)
             )
             try:
-                return await self._store(route, context, stored, transcoded)
+                return await self._store(route, context, stored, changed)
             finally:
-                await transcoded.close()
+                await changed.close()
         finally:
             await payload.close()
 
@@ -311,10 +320,8 @@ class _Delivery:
             self._sending -= 1
 
     def _context(self, stored: StoredInstance, contexts: Contexts) -> PresentationContext:
-        """The context that takes the object as it is stored, or else with the least change."""
-        if context := contexts.get((stored.sop_class, stored.transfer_syntax)):
-            return context
-        for syntax in self._transcoding.targets(stored.transfer_syntax):
+        """The context that takes the object best."""
+        for syntax in self._rendition.syntaxes(stored):
             if context := contexts.get((stored.sop_class, syntax)):
                 return context
         raise Unsupported(

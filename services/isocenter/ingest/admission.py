@@ -43,11 +43,11 @@ def check(header: Header, announcement: Announcement, settings: IngestSettings) 
                 f"{_IDENTIFIERS[field]} of the data set is not the one that was announced",
                 fix="send the data set that the command or the address names",
             )
-    _check_class(header.sop_class, settings)
+    _check_class(header.sop_class, announcement.general_sop_class, settings)
     return InstanceName(settings.partition, header.study, header.series, header.instance)
 
 
-def _check_class(uid: str, settings: IngestSettings) -> None:
+def _check_class(uid: str, general: str, settings: IngestSettings) -> None:
     if uid in _NEVER:
         raise Refused(
             "a Media Storage Directory is not an instance of a study",
@@ -55,5 +55,5 @@ def _check_class(uid: str, settings: IngestSettings) -> None:
         )
     if settings.sop_classes == "any" or uid in settings.more_sop_classes:
         return
-    if uid not in STORAGE_SOP_CLASSES:
+    if uid not in STORAGE_SOP_CLASSES and general not in STORAGE_SOP_CLASSES:
         raise Refused(f"SOP class {uid} is not taken in", fix="add it to [ingest] more_sop_classes")

@@ -104,6 +104,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             instance=announced.instance,
             study=announced.study,
             conflict=enum_from(POLICIES, announced.conflict) if announced.conflict else None,
+            general_sop_class=announced.general_sop_class,
         )
         stored = await self._service.store(announcement, data_set)
         return ingest_pb2.StoreResponse(
@@ -133,6 +134,7 @@ class IngestClient:
             instance=announcement.instance,
             study=announcement.study,
             conflict=POLICIES[announcement.conflict] if announcement.conflict else None,
+            general_sop_class=announcement.general_sop_class,
         )
         gathering = Gathering(ingest_pb2.StoreRequest)
         parts = aiter(data_set)

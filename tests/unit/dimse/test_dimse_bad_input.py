@@ -7,10 +7,13 @@ import logging
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from isocenter.dimse.errors import AssociationAborted
+from isocenter.dimse.errors import AssociationAborted, MalformedPdu
 from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.messages import CommandField, Request, encode_command
+from isocenter.dimse.negotiation import decode_request
 from isocenter.dimse.pdu import RELEASE_RQ, abort_pdu
 from isocenter.dimse.server import Server
 from support.dimse_peers import (
@@ -78,6 +81,41 @@ async def test_before_an_association_bad_input_is_aborted(
         peer.close()
         await _next_one_works(server)
     assert any(record.name.startswith("isocenter.dimse") for record in caplog.records)
+
+
+def _with_user_item(item: bytes) -> bytes:
+    """A request with one more sub-item at the end of its user information, which stands last."""
+    pdu = associate_rq()
+    at = pdu.rindex(b"\x50\x00\x00")
+    length = struct.unpack_from(">H", pdu, at + 2)[0] + len(item)
+    return _resized(pdu[: at + 2] + struct.pack(">H", length) + pdu[at + 4 :] + item)
+
+
+def _sub_item(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", kind, 0, len(body)) + body
+
+
+EXTENDED, COMMON = 0x56, 0x57  # PS3.7 D.3.3.5, D.3.3.6
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from((EXTENDED, COMMON)), st.binary(max_size=40))
+def test_extended_negotiation_of_any_bytes_is_read_or_refused(kind: int, body: bytes):
+    pdu = _with_user_item(_sub_item(kind, body))
+    try:
+        offer = decode_request(pdu[6:], ("127.0.0.1", 1)).offer
+    except MalformedPdu:
+        return
+    assert len(offer.extended) + len(offer.common) <= 1
+
+
+def test_extended_negotiation_is_read_with_the_bytes_of_younger_editions():
+    uid = b"1.2.840.10008.5.1.4.1.2.2.1"
+    information = bytes(range(1, 20))
+    item = _sub_item(EXTENDED, struct.pack(">H", len(uid)) + uid + information)
+    offer = decode_request(_with_user_item(item)[6:], ("127.0.0.1", 1)).offer
+    assert offer.extended == {uid.decode(): information}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from isocenter.core.matching import Level
 from isocenter.gateway.c_find import CFind
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STUDY_ROOT
+from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
@@ -62,12 +63,19 @@ def test_added_keys_are_read_in_every_encoding(syntax: str) -> None:
     identifier = read(encode(asked(), syntax), syntax, STUDY_ROOT.levels, TABLE)
     assert not identifier.unsupported
     assert identifier.added == {AGENT.tag, SITE.tag, COUNT.tag}
-    keys = {key.tag: (key.vr, key.values) for key in identifier.search().keys}
+    keys = {
+        key.tag: (key.vr, key.values)
+        for key in identifier.search(Matching(), identifier.moments(Matching())).keys
+    }
     assert keys[AGENT.tag] == ("LO", ("Iod*",))
     assert keys["00291010"] == ("LO", ("North",))
     assert keys["00291011"] == ("US", ("7",))
     assert keys["00290010"] == ("LO", ("ACME 1.0",))
-    assert set(identifier.search().include) >= {AGENT.tag, "00291010", "00291011"}
+    assert set(identifier.search(Matching(), identifier.moments(Matching())).include) >= {
+        AGENT.tag,
+        "00291010",
+        "00291011",
+    }
 
 
 @pytest.mark.parametrize(("level", "creator"), [("STUDY", "ACME 1.0"), ("SERIES", "OTHER")])

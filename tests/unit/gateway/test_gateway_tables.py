@@ -82,7 +82,7 @@ def test_callers_are_admitted_by_title_and_address(policy, calling, host, admitt
 
 
 def test_storage_classes_are_accepted_in_every_transfer_syntax_that_is_kept():
-    assert contexts.transfer_syntaxes(CT, accept_unknown=False) == tuple(TRANSFER_SYNTAXES)
+    assert contexts.transfer_syntaxes(CT, storage=True) == tuple(TRANSFER_SYNTAXES)
     assert len(TRANSFER_SYNTAXES) > 40
 
 

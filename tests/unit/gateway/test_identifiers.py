@@ -14,6 +14,7 @@ from isocenter.core.errors import Mismatch, Unprocessable
 from isocenter.core.matching import Key, Level
 from isocenter.core.transfer_syntax import lookup
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, PATIENT_ROOT, STUDY_ROOT
+from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read, write
 
 LEVELS = PATIENT_ROOT.levels
@@ -64,7 +65,9 @@ def test_keys_come_as_they_stand_in_every_transfer_syntax(syntax):
         Key("00280010", "US", ("512",)),
         Key("00400275", "SQ", (), (Key("00400009", "SH", ("SPS1",)),)),
     }
-    assert identifier.search().include == tuple(key.tag for key in identifier.keys)
+    assert identifier.search(Matching(), identifier.moments(Matching())).include == tuple(
+        key.tag for key in identifier.keys
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,31 @@ def test_a_list_too_long_for_its_vr_is_written_as_unknown():
     assert data[4:6] == b"UN"
     value = decoded(data, EXPLICIT)["FailedSOPInstanceUIDList"].value
     assert bytes(value).rstrip(b"\0") == "\\".join(uids).encode()
+
+
+@pytest.mark.filterwarnings("ignore:.*ISO_IR 999")
+@pytest.mark.parametrize("syntax", MESSAGE_TRANSFER_SYNTAXES)
+@pytest.mark.parametrize(
+    ("asked", "name", "answered"),
+    [
+        ("ISO_IR 100", "Müller^Jörg", "ISO_IR 100"),
+        ("ISO_IR 144", "Люкceмбypг", "ISO_IR 144"),  # noqa: RUF001
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", ["", "ISO 2022 IR 87"]),
+        ("GB18030", "王^小东", "GB18030"),
+        ("ISO_IR 100", "王^小东", "ISO_IR 192"),
+        ("ISO_IR 999", "Müller", "ISO_IR 192"),
+        (None, "Müller", "ISO_IR 192"),
+        ("ISO_IR 100", "Doe^Jane", None),
+    ],
+)
+def test_answers_are_in_the_character_set_of_the_request(syntax, asked, name, answered):
+    keys = query(PatientName="")
+    if asked is not None:
+        keys.SpecificCharacterSet = asked
+    identifier = read(encoded(keys, syntax), syntax, LEVELS)
+    groups = zip(("Alphabetic", "Ideographic"), name.split("="), strict=False)
+    found = {"00100010": {"vr": "PN", "Value": [dict(groups)]}}
+    written = write(identifier.answer(found, "ISOCENTER"), syntax, identifier.charset)
+    answer = decoded(written, syntax)
+    assert answer.get("SpecificCharacterSet") == answered
+    assert str(answer.PatientName) == name

@@ -74,7 +74,9 @@ class Setup:
             lanes=lanes_of(GatewaySettings()),
             telemetry=telemetry,
         )
-        self.c_get = CGet(retrieval=retrieval, sub_operations=sub_operations)
+        self.c_get = CGet(
+            retrieval=retrieval, sub_operations=sub_operations, transcoding=FakeTranscoding()
+        )
 
     async def __call__(self, asked: FakeRequest) -> list[str]:
         await self.c_get(asked)

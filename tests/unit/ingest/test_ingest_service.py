@@ -302,6 +302,15 @@ async def test_private_sop_classes_come_in_unless_the_settings_say_otherwise() -
         await strict.ingest.store(announcement(), chunks(private))
 
 
+async def test_a_class_comes_in_with_the_standard_one_that_it_specialises() -> None:
+    private = small(sop_class="1.2.826.0.1.3680043.9.1")
+    strict = Archive(IngestSettings(sop_classes="standard"))
+    special = replace(announcement(), general_sop_class="1.2.840.10008.5.1.4.1.1.2")
+    await strict.ingest.store(special, chunks(private))
+    with pytest.raises(Refused):
+        await strict.ingest.store(replace(special, general_sop_class="1.2.3"), chunks(private))
+
+
 async def test_a_sender_that_vanishes_leaves_nothing() -> None:
     archive = Archive()
     data = small(more=pixels(256, 256, bytes(131072)))

@@ -18,6 +18,7 @@ from isocenter.core.errors import Invalid
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Match
 from isocenter.gateway.contexts import STUDY_ROOT
+from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
@@ -73,7 +74,8 @@ async def by_c_find(query: QueryService, question: Question) -> list[tuple[str, 
     data_set.QueryRetrieveLevel = question.level.value
     asked = read(encode(data_set, EXPLICIT), EXPLICIT, STUDY_ROOT.levels)
     try:
-        found: list[Match] = [m async for batch in query.search(asked.search()) for m in batch]
+        search = asked.search(Matching(), asked.moments(Matching()))
+        found: list[Match] = [m async for batch in query.search(search) for m in batch]
     except Invalid:
         return None
     return [names(match.attributes) for match in found]
