@@ -160,10 +160,10 @@ class DimseArchive:
         for sop_class in sop_classes:
             if sop_class in accepted:
                 return accepted[sop_class]
-        raise Unsupported(
-            f"{self._target.ae_title} offers no {service}",
-            fix="retrieve by C-MOVE" if service == "C-GET" else "check what the peer supports",
-        )
+        fix = "check what the peer supports"
+        if service == "C-GET":
+            fix = "retrieve by C-MOVE (`isocenter fetch --move`)"
+        raise Unsupported(f"{self._target.ae_title} offers no {service}", fix=fix)
 
     def _end(self, response: Response, service: str) -> None:
         """Raises for what is no success."""
@@ -237,7 +237,7 @@ def _storage_contexts(classes: frozenset[str], room: int) -> list[ProposedContex
     if not all(known):  # the archive does not tell them
         known = list(COMMON_STORAGE_SOP_CLASSES)[:room]
     share = min(room // len(known), len(_SYNTAXES))
-    groups = [(one,) for one in _SYNTAXES[: share - 1]]
+    groups: list[tuple[str, ...]] = [(one,) for one in _SYNTAXES[: share - 1]]
     groups.append(_SYNTAXES[share - 1 : share - 1 + _SYNTAXES_AT_ONCE])
     return [
         ProposedContext(sop_class, group, scu=False, scp=True)
