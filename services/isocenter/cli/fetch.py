@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from isocenter.cli.common import err, operator, out, process
 from isocenter.cli.peers import WebPeer, archive_of
@@ -91,7 +94,8 @@ async def _studies(plan: Plan) -> Sequence[str]:
     keys = [parse_key(text) for text in plan.which if "=" in text]
     uids = [text for text in plan.which if "=" not in text]
     if plan.uids is not None:
-        uids += [line.strip() for line in plan.uids.read_text().splitlines() if line.strip()]
+        lines = plan.uids.read_bytes().decode("ascii", "replace").splitlines()
+        uids += [line.strip() for line in lines if line.strip()]
     wrong = [uid for uid in uids if not is_uid(uid)]
     if wrong:
         raise Invalid(f"{wrong[0][:64]}: not a UID", fix="give Study Instance UIDs, or KEY=VALUE")
@@ -153,6 +157,7 @@ class FolderKeeper:
                 async for chunk in data_set:
                     file.write(chunk)
                 size = file.tell()
+                await asyncio.to_thread(_sync, file)
             part.rename(path)
         except OSError as error:
             raise OutOfResources(
@@ -165,6 +170,11 @@ class FolderKeeper:
     async def kept(self, study: str) -> Collection[str]:
         """By the names of the files."""
         return {path.stem for path in (self._folder / study).glob(f"*{_ENDING}")}
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _each(studies: Sequence[str]) -> AsyncIterator[str]:

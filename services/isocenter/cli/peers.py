@@ -11,10 +11,14 @@ from urllib.parse import urlsplit
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import is_ae_title
 from isocenter.core.remote import RemoteArchive
+from isocenter.dimse.limits import Timeouts
 from isocenter.dimse.target import Target
 from isocenter.dimse.tls import RequestorContexts
 from isocenter.runtime import listen
 from isocenter.runtime.tls_files import CallerTls
+
+# Archives may have to look for a while, on slower media too, before they answer.
+_TIMEOUTS = Timeouts(network=300, dimse=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ def parse_peer(text: str, calling: str, tls: CallerTls | None = None) -> Target 
                 f"--calling {calling}: not an AE title", fix="1 to 16 characters, without backslash"
             )
         default = listen.DICOM_PORT if tls is None else listen.DICOM_TLS_PORT
-        return Target(url.username, url.hostname, port or default, calling, tls=contexts)
+        address = url.hostname, port or default
+        return Target(url.username, *address, calling, tls=contexts, timeouts=_TIMEOUTS)
     raise Invalid(
         f"{text}: not a peer",
         fix="write dicom://AE_TITLE@host:port or http://host:port/dicomweb",

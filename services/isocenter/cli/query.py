@@ -61,7 +61,7 @@ def parse_key(text: str) -> Key:
     """`KEYWORD=VALUE`, `GGGGEEEE=VALUE`, or one of them alone. Raises `Invalid`."""
     name, _, value = text.partition("=")
     given = _TAG.fullmatch(name)
-    tag = int(given[1] + given[2], 16) if given else tag_for_keyword(name)
+    tag = int(given[1] + given[2], 16) if given else name and tag_for_keyword(name)
     if not tag:
         raise Invalid(
             f"{name}: not an attribute", fix="name it by keyword or tag, as PatientID or 00100020"

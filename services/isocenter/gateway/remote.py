@@ -160,10 +160,10 @@ class DimseArchive:
         for sop_class in sop_classes:
             if sop_class in accepted:
                 return accepted[sop_class]
-        raise Unsupported(
-            f"{self._target.ae_title} offers no {service}",
-            fix="retrieve by C-MOVE" if service == "C-GET" else "check what the peer supports",
-        )
+        fix = "check what the peer supports"
+        if service == "C-GET":
+            fix = "retrieve by C-MOVE (`isocenter fetch --move`)"
+        raise Unsupported(f"{self._target.ae_title} offers no {service}", fix=fix)
 
     def _end(self, response: Response, service: str) -> None:
         """Raises for what is no success."""

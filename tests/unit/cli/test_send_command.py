@@ -32,7 +32,10 @@ from support.datasets import encoded, tiny, write
 
 
 def test_peers_are_read_from_their_addresses() -> None:
-    assert parse_peer("dicom://PACS@10.0.0.1:104", "US") == Target("PACS", "10.0.0.1", 104, "US")
+    peer = parse_peer("dicom://PACS@10.0.0.1:104", "US")
+    assert isinstance(peer, Target)
+    assert (peer.ae_title, peer.host, peer.port) == ("PACS", "10.0.0.1", 104)
+    assert (peer.calling_ae_title, peer.tls) == ("US", None)
     assert parse_peer("dicom://PACS@archive.example", "US").port == 11112  # type: ignore[union-attr]
     root = "https://archive.example/dicomweb"
     assert parse_peer(f"{root}/", "US") == WebPeer(root)
