@@ -14,18 +14,18 @@ import struct
 import termios
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders import RLELosslessEncoder
-from pydicom.uid import RLELossless, generate_uid
+from pydicom.uid import RLELossless
 
 from support.datasets import ct_image
+from support.footprint import PARTS, left_open, memory, store
 from support.harness import Isocenter, running, wait_until
 
 MIB = 1024 * 1024
@@ -38,8 +38,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENCE = 150  # seconds: other tests may be at work beside these
 STILL = 12  # looks in a row that see no change
-HELD_OPEN = ("01", "08")  # states of a connection that we hold: ESTABLISHED, CLOSE_WAIT
-PARTS = 'multipart/related; type="application/dicom"'
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def held(isocenter: Isocenter) -> Held:
     compressed.file_meta.TransferSyntaxUID = RLELossless
     compressed["PixelData"].VR = "OB"
     for template, count in ((image, IMAGES), (compressed, COMPRESSED), (frames, 1)):
-        _store(isocenter, template, count)
+        store(isocenter, template, count)
     found = Held(
         f"/studies/{image.StudyInstanceUID}",
         f"/studies/{compressed.StudyInstanceUID}",
@@ -83,56 +81,6 @@ def held(isocenter: Isocenter) -> Held:
         wait_until(lambda path=path: isocenter.get(path + "/metadata"), what="metadata")
         with httpx.stream("GET", isocenter.dicomweb + path, timeout=60) as answer:
             assert sum(map(len, answer.iter_raw())) > COMPRESSED * EDGE * EDGE * 2
-    return found
-
-
-def _store(isocenter: Isocenter, template: Dataset, count: int) -> None:
-    for _ in range(count):
-        if count > 1:
-            template.SOPInstanceUID = generate_uid()
-        file = io.BytesIO()
-        template.save_as(file, enforce_file_format=True)
-        kind = f'{PARTS}; boundary="x"'
-        head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
-        answer = httpx.post(
-            f"{isocenter.dicomweb}/studies",
-            content=head + file.getvalue() + b"\r\n--x--",
-            headers={"Content-Type": kind},
-            timeout=60,
-        )
-        assert answer.status_code == 200, answer.text
-
-
-def named(isocenter: Isocenter) -> Mapping[int, str]:
-    """All processes, by what they are called."""
-    names = {process.pid: name for name, process in isocenter.processes.items()}
-    return {pid: names.get(pid, f"child {pid}") for pid in isocenter.pids()}
-
-
-def memory(isocenter: Isocenter) -> Counter[str]:
-    """Resident memory of each process, bytes."""
-    found = Counter[str]()
-    for pid, name in named(isocenter).items():
-        found[name] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-    return found
-
-
-def left_open(isocenter: Isocenter) -> Counter[str]:
-    """What there is because of clients: their connections, and objects being read or written.
-    Connections between our processes and files of indexes come and go by themselves."""
-    found = Counter[str]()
-    blobs = str(isocenter.data / "blobs")
-    for pid, name in named(isocenter).items():
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                target = str(link.readlink())
-                if target.startswith(blobs) and not target.endswith("lock"):
-                    found[f"objects of {name}"] += 1
-    port = f":{isocenter.http_port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_ = line.split()
-        if local.endswith(port) and state in HELD_OPEN:
-            found["connections"] += 1
     return found
 
 

@@ -21,6 +21,7 @@ from isocenter.gateway.identifiers import write
 from support.dimse_peers import CT, EXPLICIT, port
 
 PATIENCE = Timeouts(artim=20, network=60, dimse=60, connect=10)
+MR = "1.2.840.10008.5.1.4.1.1.4"
 MODELS = {"find": STUDY_ROOT.find, "move": STUDY_ROOT.move, "get": STUDY_ROOT.get}
 
 
@@ -48,7 +49,7 @@ class Asked:
     async def final(self) -> Response:
         """The last response."""
         assert self.task is not None
-        await asyncio.wait_for(self.task, 60)
+        await asyncio.wait_for(asyncio.shield(self.task), 60)
         return self.responses[-1]
 
     async def cancel(self) -> tuple[Response, float]:
@@ -64,15 +65,22 @@ class Requester:
 
     port: int
     store: Callable[[Request], Awaitable[None]] | None = None  # what C-GET brings
-    associations: list[Association] = field(default_factory=list)
+    all: list[Asked] = field(default_factory=list)
 
     async def ask(
-        self, verb: str, study: str, *, destination: str = "DEST", priority: int = 0
+        self,
+        verb: str,
+        study: str = "",
+        *,
+        series: str = "",
+        destination: str = "DEST",
+        priority: int = 0,
     ) -> Asked:
-        """Ask, and take the responses as they come."""
+        """Ask for a study, or for a series whose study is to be found out; take the responses as
+        they come."""
         contexts = [ProposedContext(MODELS[verb], (EXPLICIT,))]
         if verb == "get":
-            contexts.append(ProposedContext(CT, (EXPLICIT,), scu=True, scp=True))
+            contexts += [ProposedContext(uid, (EXPLICIT,), scu=True, scp=True) for uid in (CT, MR)]
         association = await associate(
             "127.0.0.1",
             self.port,
@@ -82,16 +90,18 @@ class Requester:
             timeouts=PATIENCE,
             handlers={CommandField.C_STORE: self.store} if self.store else {},
         )
-        self.associations.append(association)
         keys: JsonAttributes = {
-            "00080052": {"vr": "CS", "Value": ["STUDY"]},
+            "00080052": {"vr": "CS", "Value": ["SERIES" if series else "STUDY"]},
             "0020000D": {"vr": "UI", "Value": [study] if study else []},
         }
+        if series:
+            keys["0020000E"] = {"vr": "UI", "Value": [series]}
         context = next(iter(association.contexts.values()))
         arguments = [context, MODELS[verb], write(keys, context.transfer_syntax)]
         if verb == "move":
             arguments.insert(2, destination)
         asked = Asked(association)
+        self.all.append(asked)
         responses = getattr(association, f"c_{verb}")(*arguments, priority=priority)
 
         async def take() -> None:
@@ -104,9 +114,10 @@ class Requester:
 
     async def close(self) -> None:
         """End every association at once."""
-        for association in self.associations:
-            await association.abort()
-            await association.abandon()
+        for asked in self.all:
+            await asked.association.abort()
+            await asked.association.abandon()
+        await asyncio.gather(*(one.task for one in self.all if one.task), return_exceptions=True)
 
 
 @asynccontextmanager
@@ -160,10 +171,24 @@ async def destination(
         yield receiving
 
 
+def bound_socket() -> socket.socket:
+    """A free port that stays ours; nobody listens there yet."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
+def port_of(bound: socket.socket) -> int:
+    """Its number."""
+    return int(bound.getsockname()[1])
+
+
 @asynccontextmanager
-async def slow_link(target: int, rate: int, piece: int = 8192) -> AsyncIterator[int]:
-    """A port that passes on what comes at so many bytes a second, with the smallest buffers that
-    the system has; what the target says passes at once."""
+async def slow_link(
+    target: int, rate: int, piece: int = 8192, bound: socket.socket | None = None
+) -> AsyncIterator[int]:
+    """A port, any one or that of a socket, that passes on what comes at so many bytes a second,
+    with the smallest buffers that the system has; what the target says passes at once."""
 
     async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -188,9 +213,8 @@ async def slow_link(target: int, rate: int, piece: int = 8192) -> AsyncIterator[
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    with socket.socket() as listening:
+    with bound or bound_socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        listening.bind(("127.0.0.1", 0))
         server = await asyncio.start_server(connected, sock=listening, limit=piece)
         async with server:
-            yield listening.getsockname()[1]
+            yield port_of(listening)

@@ -27,6 +27,7 @@ class Tally:
     failed: int = 0
     warning: int = 0
     failed_uids: list[str] = field(default_factory=list)
+    broken_off: bool = False  # by a C-CANCEL, in the middle of a sub-operation
 
     def fail(self, instances: Sequence[StoredInstance]) -> None:
         """These were not delivered."""
@@ -48,7 +49,7 @@ class Tally:
     def final(self) -> int:
         """The status of the last response (PS3.4 tables C.4-2 and C.4-3); what remains was
         cancelled."""
-        if self.remaining:
+        if self.remaining or self.broken_off:
             return statuses.CANCELLED
         if self.failed and not self.completed and not self.warning:
             return statuses.CANNOT_PERFORM_SUB_OPERATIONS

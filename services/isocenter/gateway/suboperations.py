@@ -314,6 +314,7 @@ class _Delivery:
             return await route.store(context, stored, payload.data, priority)
         except asyncio.CancelledError:  # nobody knows whether the receiver keeps it
             self._give_up([stored], [route])
+            self._tally.broken_off = True
             await route.break_off()
             raise
         finally:
