@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fuzz.dimse_streams import ABORT, RELEASE_RQ, Stream
-from fuzz.target import MARK, SECONDS, Violation
+from fuzz.target import MARK, Violation
 
 AT_ONCE = 128
+SECONDS = 20.0  # within which a connection ends: more than all timeouts of the port together
 _PIECE = 1 << 16
 
 # PS3.8 table 9-26: reasons by source. With the source service-user they are not significant.

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from fuzz.dimse_recordings import record
 from fuzz.dimse_streams import ASSOCIATE_RQ, CONTEXTS, ECHO, Stream, stream
 from fuzz.dimse_streams import command as command_set
 from fuzz.dimse_target import Port
-from fuzz.instances import as_file, data_set_of, image
+from fuzz.instances import as_file, data_set_of, image, new_uid
 from fuzz.plan import FIRST_STREAM, SEED, SHAPES, STREAMS
 from fuzz.target import MARK, Target, Violation, unexpected
 from isocenter.dimse.messages import CommandField
@@ -35,7 +36,8 @@ async def test_byte_streams_at_the_dicom_port(target: Target, tmp_path: Path) ->
     file = tmp_path / "image.dcm"
     file.write_bytes(as_file(image()))
     recorded = await record(isocenter.host, isocenter.dicom_port, file)
-    await _usable(port)
+    study, series = new_uid(), new_uid()
+    await _usable(port, image(study=study, series=series))
     await port.send_all(_streams(range(10**9, 10**9 + 500), recorded))  # loads what is loaded once
     before, sockets = target.resident(), target.descriptors()
     read = len(target.log())
@@ -45,7 +47,7 @@ async def test_byte_streams_at_the_dicom_port(target: Target, tmp_path: Path) ->
         batch = range(start, min(start + BATCH, numbers.stop))
         try:
             await port.send_all(_streams(batch, recorded))
-            await _usable(port)
+            await _usable(port, image(study=study, series=series))
             log = target.log()[read:]
             read += len(log)
             if MARK.decode() in log or unexpected(log):
@@ -67,9 +69,8 @@ def _streams(numbers: Sequence[int], recorded: Sequence[bytes]) -> Iterator[tupl
     return ((number, stream(SEED, number, recorded)) for number in numbers)
 
 
-async def _usable(port: Port) -> None:
+async def _usable(port: Port, one: Dataset) -> None:
     """A C-ECHO and a C-STORE succeed. Raises `Violation`."""
-    one = image()
     store = command_set(CommandField.C_STORE, CT, 2, affected_sop_instance=str(one.SOPInstanceUID))
     context = CONTEXTS[CT]
     data = data_set_of(as_file(one, ImplicitVRLittleEndian))

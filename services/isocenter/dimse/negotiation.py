@@ -56,9 +56,7 @@ _DECODING_ERRORS = (
     struct.error,
 )  # fmt: skip
 
-# It logs what a peer sent, as an error of ours; what is wrong with it is told by `MalformedPdu`.
 logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
-logging.getLogger("pynetdicom").propagate = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ from typing import Literal, TextIO
 import orjson
 
 _OURS = __name__.partition(".")[0] + "."
-# A library that tells every lost connection many times over; our adapter tells it once.
-_CHATTY = "kafka."
+# Libraries whose part we tell ourselves: one tells every lost connection many times over, the
+# others tell the values that they read, whoever sent them.
+_UNHEARD = ("kafka.", "pydicom", "pynetdicom")
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -40,12 +42,14 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # Python keeps every text that was warned of, and each value that is read makes another one.
+    warnings.filterwarnings("ignore", module="pydicom")
 
 
 def _ours_or_serious(record: logging.LogRecord) -> bool:
     if record.name.startswith(_OURS):
         return True
-    if record.name.startswith(_CHATTY) and record.levelno < logging.CRITICAL:
+    if record.name.startswith(_UNHEARD) and record.levelno < logging.CRITICAL:
         return False
     error = record.exc_info[1] if record.exc_info else None
     # A server that is told to stop at once cancels its requests: what it says of that is no news.

@@ -8,6 +8,9 @@ import json
 import logging
 
 import pytest
+from pydicom import valuerep
+from pydicom.config import WARN
+from pydicom.uid import UID
 
 from isocenter.runtime.logs import configure
 from support.logging_state import logging_as_before
@@ -55,3 +58,13 @@ def test_entries_for_collectors_are_one_json_object_a_line():
         "message": "started",
         "roles": "gateway web",
     }
+
+
+def test_values_that_a_library_read_are_neither_told_nor_kept():
+    stream = io.StringIO()
+    configure("info", "text", "requests-1", stream)
+    for number in range(3):
+        UID(f"1.2.Doe^John.{number}", validation_mode=WARN)
+    logging.getLogger("pynetdicom.pdu").error("Invalid 'Calling AE Title' value 'Doe^John'")
+    assert stream.getvalue() == ""
+    assert "Doe^John" not in str(vars(valuerep).get("__warningregistry__", {}))
