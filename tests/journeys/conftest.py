@@ -22,6 +22,8 @@ def isocenter(
         "gateway.known_aes": [
             {"title": "DESTINATION", "host": "127.0.0.1", "port": destination_port},
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
+            {"title": "EMERGENCY", "lane": "emergency"},
+            {"title": "MIGRATION", "lane": "bulk", "max_bytes": 1_000_000},
         ],
     }
     shape = "up"
