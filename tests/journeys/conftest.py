@@ -37,6 +37,8 @@ def isocenter(
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
             COERCED,
             EDITOR,
+            {"title": "EMERGENCY", "lane": "emergency"},
+            {"title": "MIGRATION", "lane": "bulk", "max_bytes": 1_000_000},
         ],
     }
     shape = "up"
