@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from isocenter.core.errors import IsocenterError
+from isocenter.dimse.association import Handler
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.dimse.messages import Request
-from isocenter.gateway.statuses import Service, failure
+from isocenter.gateway.contexts import QUERY_RETRIEVE
+from isocenter.gateway.statuses import SOP_CLASS_NOT_SUPPORTED, Service, failure
 
 log = logging.getLogger(__name__)
 
@@ -28,3 +31,25 @@ async def refuse(request: Request, service: Service, error: IsocenterError) -> N
         },
     )
     await request.respond(answer.status, error_comment=answer.comment)
+
+
+def in_their_contexts(handlers: Mapping[int, Handler]) -> Mapping[int, Handler]:
+    """The handlers, those of Query/Retrieve only for requests in contexts of their SOP classes."""
+    return {field: _in_its_contexts(field, handler) for field, handler in handlers.items()}
+
+
+def _in_its_contexts(field: int, handler: Handler) -> Handler:
+    sop_classes = QUERY_RETRIEVE.get(field)
+    if sop_classes is None:
+        return handler
+
+    async def handle(request: Request) -> None:
+        if request.context.abstract_syntax in sop_classes:
+            await handler(request)
+        else:
+            await request.respond(
+                SOP_CLASS_NOT_SUPPORTED,
+                error_comment="the presentation context is not for this service",
+            )
+
+    return handle

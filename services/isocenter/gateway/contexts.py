@@ -15,6 +15,7 @@ from isocenter.core.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     TRANSFER_SYNTAXES,
 )
+from isocenter.dimse.messages import CommandField
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -58,6 +59,13 @@ MODELS: Mapping[str, InformationModel] = {
     uid: model
     for model in (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
     for uid in (model.find, model.move, model.get)
+}
+
+# The SOP classes of each service: it is asked for in their contexts alone (PS3.7 9.1.2 to 9.1.4).
+QUERY_RETRIEVE: Mapping[int, frozenset[str]] = {
+    CommandField.C_FIND: frozenset(model.find for model in MODELS.values()),
+    CommandField.C_MOVE: frozenset(model.move for model in MODELS.values()),
+    CommandField.C_GET: frozenset(model.get for model in MODELS.values()),
 }
 
 # Of messages that carry an identifier, or no data set at all.

@@ -11,6 +11,7 @@ from isocenter.dimse.server import Admit, Listener, Server, serve
 from isocenter.dimse.tls import AcceptorContexts
 from isocenter.gateway import tracing
 from isocenter.gateway.admission import Admissions
+from isocenter.gateway.answers import in_their_contexts
 from isocenter.gateway.c_echo import c_echo
 from isocenter.gateway.c_find import CFind
 from isocenter.gateway.c_get import CGet
@@ -147,7 +148,7 @@ async def build(env: Env) -> GatewayRole:
     }
     return GatewayRole(
         settings,
-        tracing.traced(handlers, env.telemetry),
+        tracing.traced(in_their_contexts(handlers), env.telemetry),
         Admissions(settings=settings, callers=callers),
         env.telemetry,
         commitments,
