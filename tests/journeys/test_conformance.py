@@ -150,14 +150,7 @@ def test_we_say_who_we_are_and_how_much_we_take_as_stated(isocenter: Isocenter) 
 
 
 def test_another_called_title_is_rejected_as_stated(isocenter: Isocenter) -> None:
-    (row,) = (
-        row
-        for row in statement.rows("Association acceptance")
-        if row.get("why") == "the called AE title is none of ours"
-    )
-    stated = tuple(
-        int(row[column].rpartition("(")[2].strip(")")) for column in ("result", "source", "reason")
-    )
+    stated = statement.rejection("the called AE title is none of ours")
     contexts = [("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])]
     assert negotiate(address(isocenter), contexts, called="ELSEWHERE") == stated
 

@@ -25,6 +25,7 @@ from isocenter.runtime.aes import KnownAE
 from support import statement
 from support.gateway_fakes import EXPLICIT, series
 from support.live_gateway import CT, Live, associate, in_thread, live
+from support.negotiating import negotiate
 
 ERRORS = [BY_CODE[code]("provoked") for code in Code]
 COMMITMENT = str(StorageCommitmentPushModel)
@@ -238,6 +239,48 @@ async def test_query_and_retrieve_in_a_context_of_another_sop_class(caplog):
         assert await in_thread(lambda: provoked(gateway, work)) == {0x0122}
         assert gateway.env.fake_query.searches == []
     assert "a handler failed" not in caplog.text
+
+
+# --- rejections ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("why", "request_", "settings"),
+    [
+        ("the called AE title is none of ours", {"called": "ELSEWHERE"}, {}),
+        (
+            "the caller is not known, or comes from another address",
+            {},
+            {"unknown_callers": "never"},
+        ),
+        (
+            "the caller is not known, or comes from another address",
+            {},
+            {
+                "unknown_callers": "never",
+                "known_aes": [KnownAE(title="NEGOTIATOR", host="192.0.2.1")],
+            },
+        ),
+        ("the application context is another", {"application_context": "1.2.3"}, {}),
+        ("the protocol version is another", {"version": 2}, {}),
+    ],
+)
+async def test_rejections(why, request_, settings):
+    async with live(**settings) as gateway:
+        address = ("127.0.0.1", gateway.port)
+        answer = await in_thread(lambda: negotiate(address, [(CT, [EXPLICIT])], **request_))
+    assert answer == statement.rejection(why)
+
+
+async def test_too_many_associations_are_rejected_for_a_while():
+    stated = statement.rejection(
+        "`gateway.max_associations` is reached, or the process is being stopped"
+    )
+    async with live(max_associations=1) as gateway:
+        address = ("127.0.0.1", gateway.port)
+        open_one = await in_thread(lambda: associate(gateway, (CT, [EXPLICIT])))
+        assert await in_thread(lambda: negotiate(address, [(CT, [EXPLICIT])])) == stated
+        await in_thread(open_one.release)
 
 
 # --- keys ----------------------------------------------------------------------------------------
