@@ -3,15 +3,25 @@ all that is stated is."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import pynetdicom.sop_class
+from pydicom import dcmread
 from pydicom._uid_dict import UID_dictionary
+from pynetdicom.dsutils import encode
 
-from support import statement
-from support.harness import Isocenter
+from isocenter.dimse import requestor
+from isocenter.dimse.contexts import ProposedContext
+from support import dicom_rs, statement
+from support.clients import Outcome, dcmtk
+from support.datasets import ct_image
+from support.dcmtk_servers import dcmqrscp
+from support.files import count_instances, write_series
+from support.harness import Isocenter, wait_until
 from support.negotiating import (
     ACCEPTANCE,
     CLASS_UID,
@@ -140,13 +150,79 @@ def test_we_say_who_we_are_and_how_much_we_take_as_stated(isocenter: Isocenter) 
 
 
 def test_another_called_title_is_rejected_as_stated(isocenter: Isocenter) -> None:
-    (row,) = (
-        row
-        for row in statement.rows("Association acceptance")
-        if row.get("why") == "the called AE title is none of ours"
-    )
-    stated = tuple(
-        int(row[column].rpartition("(")[2].strip(")")) for column in ("result", "source", "reason")
-    )
+    stated = statement.rejection("the called AE title is none of ours")
     contexts = [("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])]
     assert negotiate(address(isocenter), contexts, called="ELSEWHERE") == stated
+
+
+# --- stacks of others, from end to end -----------------------------------------------------------
+
+
+@dicom_rs.BUILT
+async def test_what_dicom_rs_stores_it_finds_and_receives(
+    isocenter: Isocenter, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path / "sent", count=6)
+    peer = f"{isocenter.ae_title}@{isocenter.host}:{isocenter.dicom_port}"
+    sent = await dicom_rs.dicom_rs("storescu", "-c", "2", "--fail-first", peer, series.folder)
+    assert sent.code == 0, sent.text
+    wait_until(lambda: count_instances(isocenter, series.study) == 6, what="found")
+    keys = ("QueryRetrieveLevel=IMAGE", f"StudyInstanceUID={series.study}", "SOPInstanceUID=")
+    asked = [argument for key in keys for argument in ("-q", key)]
+    found = await dicom_rs.dicom_rs("findscu", "-S", peer, *asked)
+    # It shows no more of a value than this.
+    assert all(uid[:48] in found.text for uid in series.files), found.text
+    received = tmp_path / "received"
+    received.mkdir()
+    async with dicom_rs.storescp(received, port=isocenter.destination_port):
+        moved = await asyncio.to_thread(move, isocenter, series.study)
+    assert moved.code == 0, moved.text
+    assert {dcmread(file).SOPInstanceUID for file in received.iterdir()} == set(series.files)
+
+
+async def test_what_dcmtk_sends_its_archive_receives(isocenter: Isocenter, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "sent", count=6)
+    sent = dcmtk("dcmsend", isocenter, "+sd", series.folder)
+    assert sent.code == 0, sent.text
+    wait_until(lambda: count_instances(isocenter, series.study) == 6, what="found")
+    async with dcmqrscp(tmp_path / "archive", title="DESTINATION", port=isocenter.destination_port):
+        moved = await asyncio.to_thread(move, isocenter, series.study)
+    assert moved.code == 0, moved.text
+    received = (tmp_path / "archive/kept").glob("CT*")
+    assert {dcmread(file).SOPInstanceUID for file in received} == set(series.files)
+    ended = dcmtk("termscu", isocenter)
+    assert "No Acceptable Presentation Contexts" in ended.text
+    assert dcmtk("echoscu", isocenter).code == 0
+
+
+def move(isocenter: Isocenter, study: str) -> Outcome:
+    return dcmtk(
+        "movescu", isocenter, "-S", "-aem", "DESTINATION", "-k", "QueryRetrieveLevel=STUDY",
+        "-k", f"StudyInstanceUID={study}",
+    )  # fmt: skip
+
+
+# --- statuses that no fake makes -----------------------------------------------------------------
+
+
+async def test_objects_that_cannot_be_kept_have_the_stated_statuses(isocenter: Isocenter) -> None:
+    good, another_class, no_study = (ct_image(8, 8) for _ in range(3))
+    another_class.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    del no_study.StudyInstanceUID
+    association = await requestor.associate(
+        isocenter.host,
+        isocenter.dicom_port,
+        calling_ae_title="TESTER",
+        called_ae_title=isocenter.ae_title,
+        contexts=[ProposedContext(good.SOPClassUID, (good.file_meta.TransferSyntaxUID,))],
+    )
+    [context] = association.contexts.values()
+    found = []
+    for one in (good, another_class, no_study):
+        content = encode(one, False, True)
+        response = await association.c_store(context, good.SOPClassUID, one.SOPInstanceUID, content)
+        found.append(response.status)
+    unreadable = await association.c_store(context, good.SOPClassUID, "1.2.3", b"\1" * 400)
+    await association.release()
+    assert found[:2] == [0x0000, 0xA900]
+    assert {found[2], unreadable.status} <= statement.statuses("Storage") - {0x0000}

@@ -59,28 +59,32 @@ async def dcmrecv(folder: Path) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def dcmqrscp(folder: Path, isocenter: int = 0) -> AsyncIterator[int]:
-    """An archive titled `ARCHIVE` that moves to ISOCENTER at a port and keeps what it gets in
+async def dcmqrscp(
+    folder: Path, isocenter: int = 0, *, title: str = ARCHIVE, port: int = 0
+) -> AsyncIterator[int]:
+    """An archive that moves to ISOCENTER at a port and keeps what it gets in
     `folder/kept`; its own port."""
-    [port] = free_ports(1)
+    port = port or free_ports(1)[0]
     kept, configuration = folder / "kept", folder / "dcmqrscp.cfg"
     kept.mkdir(parents=True)
     configuration.write_text(
-        _ARCHIVE_CONFIGURATION.format(port=port, isocenter=isocenter, title=ARCHIVE, folder=kept)
+        _ARCHIVE_CONFIGURATION.format(port=port, isocenter=isocenter, title=title, folder=kept)
     )
-    async with _running("dcmqrscp", "-c", str(configuration), port=port):
+    async with _running("dcmqrscp", "-c", str(configuration), port=port, title=title):
         yield port
 
 
 @asynccontextmanager
-async def _running(name: str, *arguments: str, port: int) -> AsyncIterator[None]:
+async def _running(
+    name: str, *arguments: str, port: int, title: str = ARCHIVE
+) -> AsyncIterator[None]:
     path = shutil.which(name)
     assert path, f"{name} is missing: install the Debian package dcmtk"
     process = await asyncio.create_subprocess_exec(
         path, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        await wait_for(lambda: dcmtk("echoscu", "-aec", ARCHIVE, "127.0.0.1", port))
+        await wait_for(lambda: dcmtk("echoscu", "-aec", title, "127.0.0.1", port))
         yield
     finally:
         if process.returncode is None:

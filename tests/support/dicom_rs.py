@@ -26,9 +26,9 @@ async def dicom_rs(name: str, *arguments: object) -> Outcome:
 
 
 @asynccontextmanager
-async def storescp(folder: Path, *options: str) -> AsyncIterator[int]:
+async def storescp(folder: Path, *options: str, port: int = 0) -> AsyncIterator[int]:
     """The storage SCP, writing into a folder; its port."""
-    [port] = free_ports(1)
+    port = port or free_ports(1)[0]
     process = await asyncio.create_subprocess_exec(
         _BIN / "dicom-storescp", "-p", str(port), "-o", str(folder), *options,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

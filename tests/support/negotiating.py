@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_CONTEXTS = 128
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 ACCEPTANCE, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = 0, 3, 4  # PS3.8 table 9-18
 CLASS_UID, VERSION_NAME, MAX_LENGTH, ROLES = 0x52, 0x55, 0x51, 0x54
 
 _APPLICATION, _CONTEXT, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x30, 0x40, 0x50
 _RESULT = 0x21
 _FIXED = 68
+_CALLING = b"NEGOTIATOR".ljust(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,17 @@ def negotiate(
     roles: Sequence[str] = (),
     called: str = "ISOCENTER",
     more: bytes = b"",
+    version: int = 1,
+    application_context: str = APPLICATION_CONTEXT,
 ) -> Answer | tuple[int, int, int]:
     """Propose abstract syntaxes with their transfer syntaxes, the role of both SCU and SCP for
     those in `roles`, and further user items; release what is accepted. The answer, or the result,
     source and reason of the rejection."""
     assert len(contexts) <= MAX_CONTEXTS
     with socket.create_connection(address, timeout=30) as connection:
-        connection.sendall(_request(contexts, roles, called, more))
+        head = struct.pack(">H2x16s16s32x", version, called.encode().ljust(16), _CALLING)
+        context = item(_APPLICATION, application_context.encode())
+        connection.sendall(_request(head + context, contexts, roles, more))
         kind, body = _receive(connection)
         if kind == 3:
             return body[1], body[2], body[3]
@@ -64,7 +70,7 @@ def item(kind: int, value: bytes) -> bytes:
 
 
 def _request(
-    contexts: Sequence[tuple[str, Sequence[str]]], roles: Sequence[str], called: str, more: bytes
+    head: bytes, contexts: Sequence[tuple[str, Sequence[str]]], roles: Sequence[str], more: bytes
 ) -> bytes:
     proposed = b"".join(
         item(
@@ -79,12 +85,7 @@ def _request(
         item(ROLES, struct.pack(">H", len(uid)) + uid.encode() + b"\1\1") for uid in roles
     )
     user = item(MAX_LENGTH, struct.pack(">I", 16384)) + item(CLASS_UID, b"1.2.3.4")
-    body = (
-        struct.pack(">H2x16s16s32x", 1, called.encode().ljust(16), b"NEGOTIATOR".ljust(16))
-        + item(_APPLICATION, b"1.2.840.10008.3.1.1.1")
-        + proposed
-        + item(_USER, user + wanted + more)
-    )
+    body = head + proposed + item(_USER, user + wanted + more)
     return struct.pack(">BxI", 1, len(body)) + body
 
 

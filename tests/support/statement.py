@@ -18,7 +18,7 @@ def rows(heading: str) -> list[Row]:
     found: list[Row] = []
     head: list[str] = []
     for line in texts[heading].splitlines():
-        cells = [cell.strip().strip("`") for cell in line.strip("|").split(" | ")]
+        cells = [_plain(cell.strip()) for cell in line.strip("|").split(" | ")]
         if not line.startswith("|"):
             head = []
         elif not head:
@@ -26,6 +26,11 @@ def rows(heading: str) -> list[Row]:
         elif not set(line) <= set("|- "):
             found.append(dict(zip(head, cells, strict=True)))
     return found
+
+
+def _plain(cell: str) -> str:
+    """Without the marks of code, where all of it is code."""
+    return re.sub("^`([^`]*)`$", r"\1", cell)
 
 
 def transfer_syntaxes() -> dict[str, frozenset[str]]:
@@ -51,3 +56,12 @@ def accepted() -> dict[str, tuple[frozenset[str], frozenset[str]]]:
 def statuses(service: str) -> frozenset[int]:
     """All statuses that responses of a service may have."""
     return frozenset(int(row["status"], 16) for row in rows(service) if "status" in row)
+
+
+def rejection(why: str) -> tuple[int, int, int]:
+    """Result, source and reason with which an association is rejected."""
+    (row,) = (row for row in rows("Association acceptance") if row.get("why") == why)
+    result, source = (
+        int(row[column].rpartition("(")[2].strip(")")) for column in ("result", "source")
+    )
+    return result, source, int(row["reason"])

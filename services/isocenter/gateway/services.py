@@ -34,4 +34,7 @@ async def _on_its_own(sop_classes: frozenset[str], handler: Handler, request: Re
     if request.context.abstract_syntax in sop_classes:
         await handler(request)
     else:
-        await request.respond(SOP_CLASS_NOT_SUPPORTED)
+        await request.respond(
+            SOP_CLASS_NOT_SUPPORTED,
+            error_comment="the presentation context is not for this service",
+        )

@@ -16,6 +16,7 @@ from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file, series
 from support.live_gateway import (
     CT,
+    MR,
     STUDY_1,
     Live,
     associate,
@@ -26,6 +27,8 @@ from support.live_gateway import (
     live,
     storescp,
 )
+
+J2K = "1.2.840.10008.1.2.4.90"
 
 # --- C-GET ---------------------------------------------------------------------------------------
 
@@ -55,6 +58,31 @@ async def test_getscu_receives_what_it_does_not_take_compressed_transcoded(tmp_p
     got, original = dcmread(file), dcmread(get_testdata_file("MR_small.dcm", download=False))
     assert got.file_meta.TransferSyntaxUID == EXPLICIT
     assert (got.pixel_array == original.pixel_array).all()
+
+
+async def test_c_get_sends_as_stored_where_a_context_of_its_own_asks_for_it():
+    held = from_test_file("MR_small_jp2klossless.dcm")
+    received: list[str] = []
+
+    def keep(event: evt.Event) -> int:
+        received.append(event.context.transfer_syntax)
+        return 0x0000
+
+    def work(gateway: Live) -> int:
+        association = associate(
+            gateway, (STUDY_ROOT.get, [IMPLICIT]), (MR, [EXPLICIT, J2K]), (MR, [J2K]),
+            handlers=[(evt.EVT_C_STORE, keep)], roles=[build_role(MR, scp_role=True)],
+        )  # fmt: skip
+        asked = Dataset()
+        asked.QueryRetrieveLevel = "STUDY"
+        asked.StudyInstanceUID = held.stored.name.study
+        *_, (final, _) = association.send_c_get(asked, STUDY_ROOT.get)
+        association.release()
+        return final.Status
+
+    async with live([held]) as gateway:
+        assert await in_thread(lambda: work(gateway)) == 0x0000
+    assert received == [J2K]
 
 
 async def test_c_get_is_cancelled_between_sub_operations():
