@@ -146,11 +146,12 @@ def certificates(tmp_path_factory) -> dict[str, tuple[object, ...]]:
     folder = tmp_path_factory.mktemp("authorities")
     ours, other = Authority(folder / "ours"), Authority(folder / "other")
     good, strange = ours.issue("CT1"), other.issue("CT1")
-    files = ours.issue("gateway")
+    files, ended = ours.issue("gateway"), ours.issue("CT2", days=-1)
     return {
         "gateway": (files.certificate, files.key, files.ca),
         "good": ("+tls", good.key, good.certificate, "+cf", ours.certificate),
         "anonymous": ("+tla", "+cf", ours.certificate),
+        "ended": ("+tls", ended.key, ended.certificate, "+cf", ours.certificate),
         "of another authority": ("+tls", strange.key, strange.certificate, "+cf", files.ca),
         "trusting another authority": ("+tls", good.key, good.certificate, "+cf", strange.ca),
         "plain": (),
@@ -160,7 +161,7 @@ def certificates(tmp_path_factory) -> dict[str, tuple[object, ...]]:
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize(
     "shown",
-    ["good", "anonymous", "of another authority", "trusting another authority", "plain"],
+    ["good", "anonymous", "ended", "of another authority", "trusting another authority", "plain"],
 )
 async def test_tools_over_tls(tool, shown, certificates):
     certificate, key, ca = certificates["gateway"]

@@ -99,6 +99,34 @@ async def test_storescu_proposes_transfer_syntaxes(option, name, syntax, more):
         assert arrived.PixelData == sent.PixelData
 
 
+@pytest.mark.parametrize(
+    ("option", "suffix"),
+    [
+        ("-xu", "81"),
+        ("-xm", "100"),
+        ("-xh", "101"),
+        ("-xn", "102"),
+        ("-xl", "103"),
+        ("-x2", "104"),
+        ("-x3", "105"),
+        ("-xo", "106"),
+        ("-x4", "107"),
+        ("-x5", "108"),
+    ],
+)
+async def test_storescu_passes_on_what_nobody_here_decodes(option, suffix, tmp_path):
+    """The codestream of another encoding, under the name of this one: nobody looks inside."""
+    sent, file = dcmread(path_of("MR_small_RLE.dcm")), tmp_path / "sent.dcm"
+    sent.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{suffix}"
+    sent.save_as(file)
+    async with live() as gateway:
+        outcome = await dcmtk("storescu", option, *at(gateway), file)
+        assert outcome.code == 0, outcome.text
+        [(announcement, data)] = gateway.env.fake_ingest.taken
+    assert announcement.transfer_syntax == sent.file_meta.TransferSyntaxUID
+    assert read_dataset(BytesIO(data), False, True).PixelData == sent.PixelData
+
+
 async def test_storescu_turns_what_it_sends_into_big_endian():
     async with live() as gateway:
         outcome = await dcmtk("storescu", "-xb", "+C", *at(gateway), CT_FILE)
