@@ -106,7 +106,12 @@ def test_compressed_objects_come_as_they_are_stored(
     uids.write_text("\n".join(one.study for one in series) + "\n")
     code, told = fetch(isocenter, other.web if web else other.peer, "--from", uids)
     assert code == 0, told
-    assert all(is_here(isocenter, one) for one in series)
+    for one in series:  # the other archive writes sequences in its own way
+        [(uid, file)] = one.files.items()
+        [kept] = isocenter.objects.contents(one.study, uid).values()
+        here, sent = pydicom.dcmread(io.BytesIO(kept)), pydicom.dcmread(file)
+        assert here.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert here.PixelData == sent.PixelData
 
 
 def test_what_is_missing_is_reported_and_the_rest_comes(
@@ -172,31 +177,33 @@ def test_a_second_archive_of_ours_is_read_over_tls(isocenter: Isocenter, tmp_pat
         assert code == 0, told
         code, told = fetch(isocenter, peer, series.study, *tls[:3])
         assert code == 1
-        assert "it refuses TLS" in told
+        assert "certificate" in told
         code, told = fetch(isocenter, peer, "--all", "--tls", "--ca-file", caller.certificate)
         assert code == 1
         assert "its certificate is not accepted" in told
     assert is_here(isocenter, series)
 
 
-@pytest.mark.parametrize("protocol", ["dicom", "web"])
+@pytest.mark.parametrize("where", ["orthanc", "ours", "ours-web"])
 def test_names_of_every_script_are_asked_for_and_answered(
-    others: dict[str, OtherArchive], tmp_path: Path, protocol: str
+    isocenter: Isocenter, others: dict[str, OtherArchive], tmp_path: Path, where: str
 ) -> None:
-    other, sent = others["orthanc"], tmp_path / "sent"
+    ours = OtherArchive(isocenter.ae_title, isocenter.dicom_port, isocenter.dicomweb)
+    other, sent = {**others, "ours": ours}[where.partition("-")[0]], tmp_path / "sent"
     sent.mkdir()
-    names = {"ISO_IR 126": "Παπαδόπουλος^Ελένη", "ISO_IR 192": f"Ünlü^Ayşe{protocol}"}
+    names = {"ISO_IR 126": "Παπαδόπουλος^Ελένη", "ISO_IR 192": f"Ünlü^Ayşe{where}"}
     for number, (charset, name) in enumerate(names.items(), 1):
-        image = ct_image(16, 16, number=number, patient_id=f"{protocol}{number}")
+        image = ct_image(16, 16, number=number, patient_id=f"{where}{number}")
         image.SpecificCharacterSet, image.PatientName = charset, name
         image.save_as(sent / f"{number}.dcm", enforce_file_format=True)
     other.store(sent)
-    peer = other.peer if protocol == "dicom" else other.web
+    peer = other.web if where.endswith("web") else other.peer
+    wait_until(lambda: query(peer, f"PatientID={where}2"))
     for number, name in enumerate(names.values(), 1):
-        done = query(peer, f"PatientID={protocol}{number}")
+        done = query(peer, f"PatientID={where}{number}")
         assert [row["PatientName"] for row in done] == [name]
-    [row] = query(peer, f"PatientName=Ünlü^Ayşe{protocol}")
-    assert row["PatientID"] == f"{protocol}2"
+    [row] = query(peer, f"PatientName=Ünlü^Ayşe{where}")
+    assert row["PatientID"] == f"{where}2"
 
 
 def isocenter_cli(*arguments: object) -> subprocess.CompletedProcess[str]:

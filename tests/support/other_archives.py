@@ -73,6 +73,7 @@ def orthanc(folder: Path, destinations: dict[str, int] | None = None) -> Iterato
                 "HttpPort": http,
                 "DicomPort": port,
                 "DicomAet": "ORTHANC",
+                "DefaultEncoding": "Utf8",
                 "AuthenticationEnabled": False,
                 "DicomAlwaysAllowGet": True,
                 "DicomAlwaysAllowMove": True,

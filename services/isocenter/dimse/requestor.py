@@ -107,13 +107,15 @@ async def associate(
     association.attach(layer)
     peer = f"{called_ae_title} at {host}:{port}"
     await _connect(layer, (host, port), timeouts, tls, tls_name, peer)
-    rejection = await _outcome(association, timeouts, peer)
+    rejection = await _outcome(association, timeouts, peer, encrypted=tls is not None)
     if rejection is not None:
         raise AssociationRejected(peer, rejection.result, rejection.source, rejection.reason)
     return association
 
 
-async def _outcome(association: _Requested, timeouts: Timeouts, peer: str) -> Rejected | None:
+async def _outcome(
+    association: _Requested, timeouts: Timeouts, peer: str, *, encrypted: bool
+) -> Rejected | None:
     try:
         async with asyncio.timeout(timeouts.artim):
             return await association.outcome
@@ -123,6 +125,10 @@ async def _outcome(association: _Requested, timeouts: Timeouts, peer: str) -> Re
             f"{peer} does not answer the association request within {timeouts.artim} s",
             fix="check that a DICOM service listens there",
         ) from error
+    except AssociationAborted as error:
+        # A peer that finds fault with our certificate ends a connection of TLS 1.3 only now.
+        asks = "takes our certificate, or wants one" if encrypted else "wants TLS there"
+        raise AssociationAborted(error.message, fix=f"check whether the peer {asks}") from error
     except asyncio.CancelledError:
         await association.abort()
         raise
