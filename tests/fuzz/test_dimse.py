@@ -55,7 +55,7 @@ async def test_byte_streams_at_the_dicom_port(target: Target, tmp_path: Path) ->
         except* Violation as violations:
             again = f"FUZZ_SEED={SEED} FUZZ_FIRST_STREAM={batch.start} FUZZ_STREAMS={2 * BATCH}"
             told = "\n".join(str(one) for one in violations.exceptions)
-            pytest.fail(f"{told}\nto repeat: {again} make fuzz", pytrace=False)
+            pytest.fail(f"{told}\nto repeat: {again} pytest {__file__}", pytrace=False)
     wait_until(
         lambda: all(n <= sockets.get(name, 0) + 2 for name, n in target.descriptors().items()),
         what="sockets are closed",
