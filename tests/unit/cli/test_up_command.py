@@ -250,7 +250,7 @@ async def test_check_says_what_is_wrong_with_folders_backends_and_limits(
         "ok    web.host: 0.0.0.0 (other machines can reach it; there is no sign-in",
         "wrong bus: nothing here can use 'pulsar:'",
         "wrong open files: limit 1,024",
-        "fix: LimitNOFILE=4096",
+        "fix: LimitNOFILE=8000",
     ):
         assert expected in told
     assert told.count("wrong ") == told.count("fix: ")
