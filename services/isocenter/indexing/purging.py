@@ -129,11 +129,18 @@ class PurgeJob:
             await self._remove_overlays(one.one)
 
     async def _remove_overlays(self, one: DeletedObject) -> None:
-        """Those that an object had when it was deleted, unless it is kept again."""
-        until = microseconds(deleted_at(one.deletion))
+        """Those that an object had when it was deleted, unless it is kept again, or was and can be
+        restored from another deletion."""
         async with aclosing(generator(self._storage.list(overlays_prefix(one.object)))) as infos:
-            async for info in infos:
-                overlay = OverlayName.from_key(info.key)
-                if overlay is not None and overlay.made <= until:
-                    with suppress(Refused):
-                        await self._storage.remove(info.key)
+            overlays = [OverlayName.from_key(info.key) async for info in infos]
+        if not overlays:
+            return
+        name = one.object.name
+        held = await held_of(self._storage, name.partition, name.study)
+        if any(other.object and other.one.object == one.object for other in held):
+            return
+        until = microseconds(deleted_at(one.deletion))
+        for overlay in overlays:
+            if overlay is not None and overlay.made <= until:
+                with suppress(Refused):
+                    await self._storage.remove(overlay.key)

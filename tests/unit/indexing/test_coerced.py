@@ -13,6 +13,7 @@ from isocenter.core.matching import Level, Search
 from isocenter.core.overlays import Overlay, microseconds
 from isocenter.indexing.from_objects import Count, fill
 from isocenter.indexing.packing import known_entries
+from isocenter.ingest.settings import IngestSettings
 from support.archive import SOURCE, Archive, announcement
 from support.datasets import ct_image, tiny
 
@@ -199,3 +200,21 @@ async def test_overlays_of_what_is_kept_again_stay(archive) -> None:
     await archive.purge_job(lambda: datetime.now(UTC) + 2 * WEEK).purge()
     assert overlay.key in await archive.keys("objects/")
     assert await issuers(archive.index) == ["SOUTH"]
+
+
+async def test_overlays_of_what_another_deletion_can_restore_stay(archive) -> None:
+    data_set = tiny("1.2", "1.3", "1.4")
+    event = await coerced(archive, data_set)
+    await archive.index_all()
+    async with archive.running():
+        await archive.remover().delete("main", "1.2", "", "", SOURCE, "wrong patient")
+        await archive.blobs.put(event.key, [announcement(data_set, event.policy)[1]], event.digest)
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        await archive.announce(replace(event, overlay="", received_at=now))
+        await archive.caught_up()
+        later = archive.remover(IngestSettings(keep_deleted_hours=1000))
+        await later.delete("main", "1.2", "", "", SOURCE, "wrong patient again")
+    await archive.purge_job(lambda: datetime.now(UTC) + WEEK + timedelta(minutes=1)).purge()
+    assert await archive.keys("objects/") == [event.overlay]
+    await archive.purge_job(lambda: datetime.now(UTC) + 10 * WEEK).purge()
+    assert await archive.keys("objects/") == []
