@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.mark.parametrize("page", ["settings", "dicom", "events", "telemetry", "monitoring"])
+@pytest.mark.parametrize("page", ["settings", "dicom", "aes", "events", "telemetry", "monitoring"])
 def test_a_generated_page_is_current(page: str) -> None:
     done = subprocess.run(
         [sys.executable, f"infra/docs/{page}.py"],
