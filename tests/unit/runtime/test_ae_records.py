@@ -192,10 +192,9 @@ _JSON = st.recursive(
 def test_whatever_is_said_of_an_ae_is_understood_or_refused(fields, title):
     try:
         ae = parsed({"title": title, **fields})
-    except Invalid as error:
-        assert error.message.startswith("this is no entry of the AE directory: ")
-    else:
-        assert parsed(json.loads(json.dumps(fields_of(ae)))) == ae
+    except Invalid:
+        return
+    assert parsed(json.loads(json.dumps(fields_of(ae)))) == ae
 
 
 # --- administration ------------------------------------------------------------------------------
