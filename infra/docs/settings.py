@@ -65,11 +65,12 @@ def _rows(section: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
     yield "| key | type | default | what it does |\n|---|---|---|---|\n"
     for name, field in fields.items():
         key = f"{section}.{name}" if section else name
-        kind, default = _kind(field.annotation), _default(field)
+        kind, default = kind_of(field.annotation), _default(field)
         yield f"| `{key}` | {kind} | {default} | {field.description or ''} |\n"
 
 
-def _kind(annotation: object) -> str:
+def kind_of(annotation: object) -> str:
+    """A type in words."""
     if annotation is type(None):
         return "none"
     if isinstance(annotation, type) and get_origin(annotation) is None:
@@ -82,11 +83,11 @@ def _kind(annotation: object) -> str:
         )
     arguments = [item for item in get_args(annotation) if item is not Ellipsis]
     if get_origin(annotation) is Annotated:
-        return _kind(arguments[0])
+        return kind_of(arguments[0])
     if get_origin(annotation) in (tuple, list):
-        return f"list of {_kind(arguments[0])}"
+        return f"list of {kind_of(arguments[0])}"
     return " or ".join(
-        _kind(item) if isinstance(item, type) or get_origin(item) else f"`{item}`"
+        kind_of(item) if isinstance(item, type) or get_origin(item) else f"`{item}`"
         for item in arguments
     )
 

@@ -18,7 +18,7 @@ from referencing.jsonschema import DRAFT202012
 from fuzz.target import MARK, PROBLEM, Answer, Violation
 from support.harness import Isocenter
 
-METHODS = ("get", "head", "post", "options", "delete")
+METHODS = ("get", "head", "post", "put", "options", "delete")
 OTHER_METHODS = ("PUT", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
 # The parser answers so, and the table of routes: before there is an operation.
 _BEFORE_OPERATIONS = frozenset({"400", "405", "431"})
@@ -147,8 +147,8 @@ class Described:
         if path in self.document["paths"]:
             return path
         for template, item in self.document["paths"].items():
-            last = re.findall(r"\{(path|file)\}$", template)
-            pattern = re.sub(r"\{(?:path|file)\}$", ".*" if last else "", template)
+            last = re.findall(r"\{(path|file|title)\}$", template)
+            pattern = re.sub(r"\{(?:path|file|title)\}$", ".*" if last else "", template)
             pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
             if "parameters" in item and re.fullmatch(pattern, path, re.DOTALL):
                 return str(template)

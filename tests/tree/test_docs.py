@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize(
-    "page", ["settings", "dicom", "conformance", "events", "telemetry", "monitoring"]
+    "page", ["settings", "dicom", "aes", "conformance", "events", "telemetry", "monitoring"]
 )
 def test_a_generated_page_is_current(page: str) -> None:
     done = subprocess.run(

@@ -29,12 +29,13 @@ def _network(text: str) -> str:
 Network = Annotated[str, AfterValidator(_network)]  # of a setting
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def networks_of(texts: tuple[str, ...]) -> Networks:
     """The networks that a setting names."""
     return tuple(ip_network(text) for text in texts)
 
 
+@lru_cache(maxsize=1024)
 def ip_of(host: str) -> IPv4Address | IPv6Address | None:
     """What a host's address is, without zone, and IPv4 where it is mapped into IPv6; None for what
     is no address."""

@@ -62,7 +62,9 @@ class AEAdministration:
         for entry in await self.entries():
             if entry.ae.title == title.strip(" "):
                 return entry
-        raise NotFound(f"{title!a} is not in the AE directory", fix="list it for those that are")
+        raise NotFound(
+            f"{title[:17]!a} is not in the AE directory", fix="list it for those that are"
+        )
 
     async def set(self, ae: KnownAE, by: Source) -> tuple[Entry, bool]:
         """Add an AE, or say everything about it anew; the entry, and whether it is new. Durable on

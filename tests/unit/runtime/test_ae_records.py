@@ -1,5 +1,7 @@
 """The AE directory that administrators change while everything runs."""
 
+# ruff: noqa: ARG002 - stand-ins have the signatures of what they stand for
+
 from __future__ import annotations
 
 import asyncio
@@ -7,12 +9,15 @@ import hashlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
-from isocenter.core.errors import Invalid, Unavailable
-from isocenter.core.events import Source
+from isocenter.core.errors import Conflict, Invalid, NotFound, Unavailable
+from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import AES
 from isocenter.runtime import ae_records
+from isocenter.runtime.ae_administration import AEAdministration, Origin
 from isocenter.runtime.ae_records import AERecords, Follower
 from isocenter.runtime.aes import Directory, KnownAE, fields_of, parsed
 from isocenter.storage.service import StorageService
@@ -171,3 +176,79 @@ def test_an_ae_is_told_by_what_is_not_by_default():
     told = {"title": "CT1", "host": "192.0.2.7", "port": 104, "verbs": ["store", "echo"]}
     assert fields_of(CT1) == told
     assert parsed(json.loads(json.dumps(told))) == CT1
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(KnownAE.model_fields)), _JSON, max_size=6),
+    st.text(max_size=16),
+)
+def test_whatever_is_said_of_an_ae_is_understood_or_refused(fields, title):
+    try:
+        ae = parsed({"title": title, **fields})
+    except Invalid:
+        return
+    assert parsed(json.loads(json.dumps(fields_of(ae)))) == ae
+
+
+# --- administration ------------------------------------------------------------------------------
+
+
+class Trail:
+    """Remembers what is recorded."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[AuditOutcome, str]] = []
+
+    async def record(self, action, source, *, outcome=AuditOutcome.SUCCESS, detail="", error=""):
+        assert (action, source) == (AuditAction.SECURITY, EVA)
+        self.records.append((outcome, detail + error))
+
+
+class Full(Store):
+    """An object store that takes nothing any more."""
+
+    async def put(self, key, data, digest):
+        raise Unavailable("the object store does not answer")
+
+
+async def test_a_change_that_fails_is_recorded_as_such():
+    trail = Trail()
+    administration = AEAdministration([], Full(), trail)
+    with pytest.raises(Unavailable):
+        await administration.set(CT1, EVA)
+    assert [outcome for outcome, _ in trail.records] == [AuditOutcome.SUCCESS, AuditOutcome.FAILURE]
+    assert "does not answer" in trail.records[1][1]
+    assert await administration.entries() == []
+
+
+async def test_long_entries_make_short_audit_records():
+    trail = Trail()
+    many = CT1.model_copy(update={"sop_classes": tuple(f"1.2.{n}" for n in range(1000))})
+    await AEAdministration([], Store(), trail).set(many, EVA)
+    assert len(trail.records[0][1]) == 1000
+
+
+async def test_what_is_as_it_was_is_not_written_again():
+    trail, store = Trail(), Store()
+    administration = AEAdministration([ODD], store, trail)
+    first, new = await administration.set(CT1, EVA)
+    assert (new, first.by) == (True, "eva")
+    assert await administration.set(CT1, EVA) == (first, False)
+    assert len(trail.records) == 1
+    assert [one.origin for one in await administration.entries()] == [
+        Origin.SETTINGS,
+        Origin.DIRECTORY,
+    ]
+    for refused in (administration.set(ODD, EVA), administration.remove(ODD.title, EVA)):
+        with pytest.raises(Conflict):
+            await refused
+    await administration.remove("CT1", EVA)
+    with pytest.raises(NotFound):
+        await administration.remove("CT1", EVA)
