@@ -208,7 +208,8 @@ def test_answers_are_in_the_character_set_of_the_request(syntax, asked, name, an
 KEYS = {
     "PATIENT": """PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime
         PatientSex OtherPatientIDs OtherPatientNames EthnicGroup PatientComments
-        NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries NumberOfPatientRelatedInstances""",
+        NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries
+        NumberOfPatientRelatedInstances""",
     "STUDY": """StudyDate StudyTime AccessionNumber StudyID StudyInstanceUID ModalitiesInStudy
         SOPClassesInStudy ReferringPhysicianName StudyDescription NameOfPhysiciansReadingStudy
         AdmittingDiagnosesDescription PatientAge PatientSize PatientWeight Occupation
