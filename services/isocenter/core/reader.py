@@ -18,6 +18,7 @@ from isocenter.core.elements import (
     skip,
     structure_of,
 )
+from isocenter.core.errors import Unprocessable
 from isocenter.core.json_model import INLINE_LIMIT, to_json
 from isocenter.core.limits import MAX_DEPTH
 from isocenter.core.ports import Buffer
@@ -95,17 +96,20 @@ def scan_header(
 
 
 def charset_of(buffer: Buffer, transfer_syntax: str) -> tuple[str, ...]:
-    """The values of Specific Character Set (0008,0005) of a data set that `to_json` can read: that
-    gives the one of its JSON."""
+    """The values of Specific Character Set (0008,0005), where `to_json` gives the one of its JSON;
+    none if there is none that can be read."""
     structure = structure_of(lookup(transfer_syntax))
     position, end = 0, len(buffer)
-    while position < end:
-        element = structure.element(buffer, position, end)
-        if element[0] == _CHARSET:
-            return tuple(value.strip() for value in _text(buffer, element, end).split("\\"))
-        if element[0] > _CHARSET:
-            break
-        position = skip(buffer, element, end, structure, MAX_DEPTH)
+    try:
+        while position < end:
+            element = structure.element(buffer, position, end)
+            if element[0] == _CHARSET:
+                return tuple(value.strip() for value in _text(buffer, element, end).split("\\"))
+            if element[0] > _CHARSET:
+                break
+            position = skip(buffer, element, end, structure, MAX_DEPTH)
+    except (Truncated, Unprocessable):
+        pass  # whoever reads the rest says so
     return ()
 
 

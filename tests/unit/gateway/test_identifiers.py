@@ -202,3 +202,55 @@ def test_answers_are_in_the_character_set_of_the_request(syntax, asked, name, an
     answer = decoded(written, syntax)
     assert answer.get("SpecificCharacterSet") == answered
     assert str(answer.PatientName) == name
+
+
+# PS3.4 tables C.6-1 to C.6-5: required keys, and the optional ones that they name.
+KEYS = {
+    "PATIENT": """PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime
+        PatientSex OtherPatientIDs OtherPatientNames EthnicGroup PatientComments
+        NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries
+        NumberOfPatientRelatedInstances""",
+    "STUDY": """StudyDate StudyTime AccessionNumber StudyID StudyInstanceUID ModalitiesInStudy
+        SOPClassesInStudy ReferringPhysicianName StudyDescription NameOfPhysiciansReadingStudy
+        AdmittingDiagnosesDescription PatientAge PatientSize PatientWeight Occupation
+        AdditionalPatientHistory NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances
+        TimezoneOffsetFromUTC""",
+    "SERIES": """Modality SeriesNumber SeriesInstanceUID NumberOfSeriesRelatedInstances
+        SeriesDescription BodyPartExamined Laterality SeriesDate SeriesTime ProtocolName
+        OperatorsName PerformingPhysicianName PerformedProcedureStepStartDate
+        PerformedProcedureStepStartTime""",
+    "IMAGE": """InstanceNumber SOPInstanceUID SOPClassUID Rows Columns NumberOfFrames ImageType
+        ContentDate ContentTime AcquisitionDateTime""",
+}
+
+
+def test_the_keys_that_workstations_ask_for_are_answered_at_their_level_and_below():
+    asked: list[str] = []
+    for level, keywords in KEYS.items():
+        asked += keywords.split()
+        keys = query(QueryRetrieveLevel=level, **dict.fromkeys(asked))
+        identifier = read(encoded(keys, EXPLICIT), EXPLICIT, LEVELS)
+        assert not identifier.unsupported
+        answer = decoded(write(identifier.answer({}, "PACS"), EXPLICIT), EXPLICIT)
+        assert (answer.RetrieveAETitle, answer.InstanceAvailability) == ("PACS", "ONLINE")
+        assert set(asked) <= set(answer.dir())
+
+
+@pytest.mark.parametrize(
+    ("level", "keyword"),
+    [
+        ("PATIENT", "ReferencedPatientSequence"),
+        ("PATIENT", "StudyDate"),
+        ("STUDY", "OtherStudyNumbers"),
+        ("STUDY", "ProcedureCodeSequence"),
+        ("STUDY", "NumberOfSeriesRelatedInstances"),
+        ("IMAGE", "AvailableTransferSyntaxUID"),
+        ("IMAGE", "ConceptNameCodeSequence"),
+    ],
+)
+def test_optional_keys_that_are_not_kept_are_told(level, keyword):
+    value = [Dataset()] if keyword.endswith("Sequence") else ""
+    keys = query(QueryRetrieveLevel=level, **{keyword: value})
+    identifier = read(encoded(keys, EXPLICIT), EXPLICIT, LEVELS)
+    assert identifier.unsupported
+    assert keyword in decoded(write(identifier.answer({}, "PACS"), EXPLICIT), EXPLICIT)
