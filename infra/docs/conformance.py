@@ -33,10 +33,11 @@ from isocenter.core.identity import IMPLEMENTATION_CLASS_UID
 from isocenter.core.matching import WILDCARD_VRS, Level
 from isocenter.core.terms import TIMES
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
-from isocenter.dimse.negotiation import APPLICATION_CONTEXT, IMPLEMENTATION_VERSION
+from isocenter.dimse.negotiation import APPLICATION_CONTEXT
 from isocenter.dimse.pdu import AbortReason, AbortSource
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
+from isocenter.dimse.user_information import IMPLEMENTATION_VERSION
 from isocenter.gateway.contexts import (
     MESSAGE_TRANSFER_SYNTAXES,
     MODELS,

@@ -32,7 +32,7 @@ class Announcement:
     sop_class: str = ""
     instance: str = ""
     study: str = ""  # STOW-RS to a study's address
-    conflict: ConflictPolicy | None = None  # of its sender; None: as the settings of ingest say
+    conflict: ConflictPolicy | None = None  # of its sender; None: that of the settings
     general_sop_class: str = ""  # of the standard, which `sop_class` specialises (PS3.7 D.3.3.6)
 
 
@@ -313,10 +313,7 @@ class Transcoding(Protocol):
         ...
 
     def data_set(
-        self,
-        data_set: AsyncIterable[Buffer],
-        transfer_syntax: str,
-        target: str,
+        self, data_set: AsyncIterable[Buffer], transfer_syntax: str, target: str
     ) -> AsyncIterator[bytes]:
         """The same data set in another transfer syntax, in bounded memory per frame."""
         ...

@@ -16,34 +16,25 @@ from pydicom.uid import UID
 from pynetdicom import pdu as codec
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
-    AsynchronousOperationsWindowNegotiation,
-    ImplementationVersionNameNotification,
     SCP_SCU_RoleSelectionNegotiation,
-    SOPClassCommonExtendedNegotiation,
-    SOPClassExtendedNegotiation,
-    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext as NetContext
 from pynetdicom.presentation import negotiate_as_acceptor, negotiate_as_requestor
 
-import isocenter
 from isocenter.core.errors import Invalid
-from isocenter.core.identity import IMPLEMENTATION_CLASS_UID
+from isocenter.dimse import user_information as items
 from isocenter.dimse.contexts import (
     Accepted,
     AssociationOffer,
-    CommonExtended,
     OfferedContext,
     PresentationContext,
     ProposedContext,
-    UserIdentity,
 )
 from isocenter.dimse.errors import MalformedPdu
 from isocenter.dimse.pdu import MIN_MAX_LENGTH, OWN_MAX_LENGTH, PDU_HEADER, AbortReason, PduType
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 PROTOCOL_VERSION = 1  # bit 0, PS3.8 table 9-11
-IMPLEMENTATION_VERSION = f"ISOCENTER {isocenter.__version__}"[:16]
 MAX_CONTEXTS = 128
 ACCEPTANCE, USER_REJECTION = 0, 1  # results of presentation contexts (PS3.8 table 9-18)
 # Requests that are kept with their answers: a peer sends the same bytes again and again.
@@ -105,66 +96,6 @@ def _decode(
         ) from error
 
 
-def _roles(primitive: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
-    return {
-        item.sop_class_uid: (bool(item.scu_role), bool(item.scp_role))
-        for item in primitive.user_information
-        if isinstance(item, SCP_SCU_RoleSelectionNegotiation) and item.sop_class_uid
-    }
-
-
-def _identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
-    for item in primitive.user_information:
-        if isinstance(item, UserIdentityNegotiation):
-            return UserIdentity(
-                item.user_identity_type or 0,
-                item.primary_field or b"",
-                item.secondary_field or b"",
-                item.positive_response_requested,
-            )
-    return None
-
-
-def _operations(primitive: A_ASSOCIATE) -> int | None:
-    """How many operations a requestor wants to have outstanding, 0: any number; None if it does
-    not say (PS3.7 D.3.3.3)."""
-    for item in primitive.user_information:
-        if isinstance(item, AsynchronousOperationsWindowNegotiation):
-            return int(item.maximum_number_operations_invoked)
-    return None
-
-
-def _extended(primitive: A_ASSOCIATE) -> dict[str, bytes]:
-    """Of several items for one SOP class, which D.3.3.5.1 forbids, the last."""
-    return {
-        str(item.sop_class_uid): item.service_class_application_information or b""
-        for item in primitive.user_information
-        if isinstance(item, SOPClassExtendedNegotiation)
-    }
-
-
-def _common(primitive: A_ASSOCIATE) -> dict[str, CommonExtended]:
-    return {
-        str(item.sop_class_uid): CommonExtended(
-            str(item.service_class_uid or ""),
-            tuple(str(uid) for uid in item.related_general_sop_class_identification),
-        )
-        for item in primitive.user_information
-        if isinstance(item, SOPClassCommonExtendedNegotiation)
-    }
-
-
-def _implementation(primitive: A_ASSOCIATE) -> tuple[str, str]:
-    version = ""
-    for item in primitive.user_information:
-        if isinstance(item, ImplementationVersionNameNotification):
-            version = str(item.implementation_version_name or "")
-    try:
-        return str(primitive.implementation_class_uid), version
-    except ValueError:  # absent, though PS3.7 D.3.3.2 demands it
-        return "", version
-
-
 def _offered(
     context: NetContext, roles: Mapping[UID, tuple[bool | None, bool | None]]
 ) -> OfferedContext:
@@ -191,21 +122,21 @@ def decode_request(
             "a proposed presentation context lacks its abstract or transfer syntax",
             AbortReason.INVALID_PDU_PARAMETER_VALUE,
         )
-    roles = _roles(primitive)
-    class_uid, version = _implementation(primitive)
+    roles = items.roles(primitive)
+    class_uid, version = items.implementation(primitive)
     offer = AssociationOffer(
         calling_ae_title=primitive.calling_ae_title.strip(" "),
         called_ae_title=primitive.called_ae_title.strip(" "),
         peer_host=peer[0],
         peer_port=peer[1],
         contexts=tuple(_offered(context, roles) for context in proposed),
-        user_identity=_identity(primitive),
+        user_identity=items.identity(primitive),
         tls_subject=tls_subject,
         tls_fingerprint=tls_fingerprint,
         implementation_class_uid=class_uid,
         implementation_version=version,
-        extended=_extended(primitive),
-        common=_common(primitive),
+        extended=items.extended(primitive),
+        common=items.common(primitive),
     )
     return AssociateRequest(
         offer=offer,
@@ -237,7 +168,7 @@ def accept(
         for abstract_syntax, syntaxes in accepted.contexts.items()
         if syntaxes
     ]
-    roles = _roles(request.primitive)
+    roles = items.roles(request.primitive)
     results, replies = negotiate_as_acceptor(
         request.primitive.presentation_context_definition_list, supported, roles
     )
@@ -250,32 +181,17 @@ def accept(
     primitive.called_ae_title = request.primitive.called_ae_title
     primitive.result, primitive.result_source = ACCEPTANCE, 1
     primitive.presentation_context_definition_results_list = results
-    _set_user_information(primitive, max_length, [*replies, *_extended_items(accepted.extended)])
-    if accepted.identity_response is not None:
-        identity = UserIdentityNegotiation()
-        identity.server_response = accepted.identity_response
-        primitive.user_information.append(identity)
+    items.set_user_information(
+        primitive, max_length, [*replies, *items.extended_items(accepted.extended)]
+    )
     operations = 1
-    if (asked := _operations(request.primitive)) is not None:
+    if (asked := items.operations(request.primitive)) is not None:
         operations = min(asked or accepted.max_operations, accepted.max_operations)
-        # As of the requestor: what it may invoke, and what it is asked to perform. Of us it
-        # never sees more than one at a time.
-        window = AsynchronousOperationsWindowNegotiation()
-        window.maximum_number_operations_invoked = operations
-        window.maximum_number_operations_performed = 1
-        primitive.user_information.append(window)
+        primitive.user_information.append(items.window_item(operations))
+    if accepted.identity_response is not None:
+        primitive.user_information.append(items.identity_item(accepted.identity_response))
     negotiated = Negotiated(_accepted(results), request.max_length, operations, accepted.extended)
     return negotiated, _encode(codec.A_ASSOCIATE_AC, primitive)
-
-
-def _extended_items(answers: Mapping[str, bytes]) -> list[SOPClassExtendedNegotiation]:
-    items = []
-    for sop_class, information in answers.items():
-        item = SOPClassExtendedNegotiation()
-        item.sop_class_uid = sop_class
-        item.service_class_application_information = information
-        items.append(item)
-    return items
 
 
 @dataclass(slots=True)
@@ -362,7 +278,7 @@ def request_pdu(
                 role.scu_role, role.scp_role = proposed.scu, proposed.scp
                 roles[proposed.abstract_syntax] = role
             primitive.presentation_context_definition_list.append(context)
-        _set_user_information(primitive, max_length, list(roles.values()))
+        items.set_user_information(primitive, max_length, list(roles.values()))
         return primitive, _encode(codec.A_ASSOCIATE_RQ, primitive)
     except _DECODING_ERRORS as error:
         raise Invalid(
@@ -378,7 +294,7 @@ def confirm(request: A_ASSOCIATE, body: bytes) -> Negotiated:
         results = negotiate_as_requestor(
             request.presentation_context_definition_list,
             primitive.presentation_context_definition_results_list,
-            _roles(primitive),
+            items.roles(primitive),
         )
         return Negotiated(_accepted(results), _out_length(primitive.maximum_length_received))
     except _DECODING_ERRORS as error:
@@ -386,19 +302,6 @@ def confirm(request: A_ASSOCIATE, body: bytes) -> Negotiated:
             f"an A-ASSOCIATE-AC makes no sense: {type(error).__name__}",
             AbortReason.INVALID_PDU_PARAMETER_VALUE,
         ) from error
-
-
-def _set_user_information(
-    primitive: A_ASSOCIATE,
-    max_length: int,
-    items: Sequence[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation],
-) -> None:
-    primitive.maximum_length_received = max_length
-    primitive.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION
-    primitive.user_information.append(version)
-    primitive.user_information.extend(items)
 
 
 def _encode(

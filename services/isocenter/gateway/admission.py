@@ -68,11 +68,12 @@ class Admissions:
         asked = offer.user_identity is not None and offer.user_identity.response_requested
         known = self._callers.known(offer)
         contexts, storage, refused = self._judge(known, offer)
+        coerces = known is not None and known.coercing is not None
         answers = {
             uid: answer
             for uid, proposed in offer.extended.items()
             if uid in contexts
-            and (answer := extended.answer(uid, proposed, storage=uid in storage))
+            and (answer := extended.answer(uid, proposed, storage=uid in storage, coerces=coerces))
         }
         return Accepted(
             contexts=contexts,

@@ -11,8 +11,10 @@ from isocenter.gateway.contexts import MODELS
 
 # Table B.3-2: level of support 2 (all attributes are kept, private ones too), reserved, level of
 # digital signature support 3 (what came is kept bit for bit, so signatures stay valid), reserved,
-# element coercion 0 (none), reserved. A statement, the same whatever the requestor proposes.
+# element coercion 0 (none), reserved. A statement, the same whatever the requestor proposes. What
+# is coerced (1) goes out with other values than were signed: level 1.
 STORAGE = bytes((2, 0, 3, 0, 0, 0))
+STORAGE_COERCING = bytes((2, 0, 1, 0, 1, 0))
 
 RELATIONAL = "relational queries"
 RELATIONAL_RETRIEVE = "relational retrieve"
@@ -49,11 +51,11 @@ def _agreed(proposed: bytes, supported: Mapping[str, bool]) -> bytes:
     )
 
 
-def answer(sop_class: str, proposed: bytes, *, storage: bool) -> bytes | None:
+def answer(sop_class: str, proposed: bytes, *, storage: bool, coerces: bool) -> bytes | None:
     """The answer to a proposal for a SOP class that is accepted; None where its service class has
-    no extended negotiation, or the proposal says nothing."""
+    no extended negotiation, or the proposal says nothing. `coerces`: what is stored."""
     if storage:
-        return STORAGE
+        return STORAGE_COERCING if coerces else STORAGE
     model = MODELS.get(sop_class)
     if model is None:
         return None

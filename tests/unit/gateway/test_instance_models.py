@@ -130,10 +130,10 @@ async def test_a_verb_on_the_context_of_another_is_refused():
         return [status for statuses in answers for status in statuses]
 
     async with live(series(1)) as gateway:
-        assert await in_thread(lambda: ask(gateway)) == [0xA900, 0xA900, 0xA801]
+        assert await in_thread(lambda: ask(gateway)) == [0x0122] * 3
         settings = {"known_aes": (KnownAE(title="STORE", host="127.0.0.1", port=1),)}
     async with live(series(1), unknown_callers="always", **settings) as gateway:
-        assert (await in_thread(lambda: ask(gateway)))[-1] == 0xA900
+        assert (await in_thread(lambda: ask(gateway)))[-1] == 0x0122
 
 
 async def test_instances_come_without_bulk_data_and_as_what_they_are():
