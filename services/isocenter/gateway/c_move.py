@@ -206,7 +206,7 @@ class CMove:
     async def _unknown(self, request: Request, title: str) -> None:
         log.warning(
             "move destination unknown",
-            extra={"destination": title, "fix": "add it to gateway.known_aes with host and port"},
+            extra={"destination": title, "fix": "add it to the AE directory with host and port"},
         )
         await self._retrieval.record_refusal(request, title)
         await request.respond(

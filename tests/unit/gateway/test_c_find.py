@@ -10,8 +10,9 @@ import pytest
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Match
-from isocenter.gateway.c_find import CFind, until
+from isocenter.gateway.c_find import CFind
 from isocenter.gateway.callers import Callers
+from isocenter.gateway.cancelling import unless_cancelled
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
@@ -157,17 +158,17 @@ async def test_answers_are_searched_for_only_as_fast_as_they_are_taken():
     assert max(taken[:-1]) == 1
 
 
-async def test_a_search_that_fails_when_nobody_asks_any_more_is_no_error_of_ours():
+async def test_work_that_fails_when_nobody_asks_any_more_is_no_error_of_ours():
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    cancelled = asyncio.Event()
+    asked = request()
 
     async def fails():
-        cancelled.set()
+        asked.cancelled.set()
         await asyncio.sleep(0)  # both are done before anyone looks
         raise Unavailable("the index is gone")
-        yield []
 
-    assert [batch async for batch in until(cancelled, fails())] == []
+    with pytest.raises(IsocenterError):
+        await unless_cancelled(asked, fails())
     gc.collect()
     assert told == []

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 from isocenter.core.errors import BY_CODE, Code, IsocenterError, Unprocessable
 from isocenter.core.matching import Level
 from isocenter.gateway.contexts import PATIENT_ROOT
-from isocenter.gateway.suboperations import PENDING_INTERVAL
+from isocenter.gateway.progress import PENDING_INTERVAL
 from isocenter.runtime.aes import KnownAE
 from support import statement
 from support.gateway_fakes import EXPLICIT, series
