@@ -143,6 +143,18 @@ class SubOperations:
                 await stopped(reporting)
                 await reading.close()
             await progress.finish()
+            tally = progress.tally
+            log.info(
+                "retrieve ended",
+                extra={
+                    "receiver": routes[0].receiver if routes else "",
+                    "status": f"0x{tally.final:04X}",
+                    "completed": tally.completed,
+                    "warning": tally.warning,
+                    "failed": tally.failed,
+                    "remaining": tally.remaining,
+                },
+            )
 
 
 class _Delivery:
