@@ -16,8 +16,9 @@ from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.target import Target
 from isocenter.gateway.remote import DimseArchive, _requests, _storage_contexts
-from isocenter.ingest.fetching import Fetcher
+from isocenter.ingest.fetching import Fetcher, Patience
 from support import pynetdicom_archive
+from support.cutting_proxy import CuttingProxy
 from support.dimse_peers import EXPLICIT, FIND, IMPLICIT, port
 from support.files import write_series
 from support.gateway_fakes import from_test_file, series
@@ -27,6 +28,8 @@ from support.processes import python
 
 STUDY = Key("0020000D", "UI", ("1.2.3",))
 WANTED = [Listed("1.2.3.1", f"1.2.3.1.{n}", CT) for n in (1, 2, 3)]
+
+QUICK = Patience(attempts=3, pause=0.01)
 
 
 class Taker:
@@ -175,6 +178,19 @@ def test_lists_of_instances_are_short_enough_for_their_vr():
     values = [keys[-1].values for _, keys in asked]
     assert sum(map(len, values)) == 3000
     assert max(len("\\".join(some)) for some in values) < 0xFFFE
+
+
+async def test_associations_that_are_cut_in_the_middle_of_objects_cost_nothing_twice():
+    keeper, held = Keeping({}), series(8)
+    async with live(held) as gateway:
+        with CuttingProxy(f"127.0.0.1:{gateway.port}") as proxy:
+            proxy.cut(after=100_000, times=3)
+            number = int(proxy.address.rpartition(":")[2])
+            fetcher = Fetcher(archive=lambda: archive(number), keeper=keeper, patience=QUICK)
+            [outcome] = [one async for one in fetcher.fetch(_each("1.2.3"))]
+            assert proxy.cuts_left == 0
+    assert outcome.complete, outcome
+    assert sorted(keeper.taken) == sorted(one.stored.name.instance for one in held)
 
 
 # --- pynetdicom ----------------------------------------------------------------------------------
