@@ -151,7 +151,7 @@ class WebArchive:
             raise _gone(self._root, error) from error
 
 
-def _row(answer: JsonAttributes) -> JsonAttributes:
+def _row(answer: Mapping[str, object]) -> JsonAttributes:
     """What of an answer has the form of the DICOM JSON Model (PS3.18 F.2.2)."""
     return {
         tag: element

@@ -45,7 +45,7 @@ async def find(other: WebArchive, level=Level.STUDY, keys=(STUDY,), limit=0) -> 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["0020000D", "vr", "Value"]), inner, max_size=3)
