@@ -22,7 +22,7 @@ from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.upkeep import Finding, Upkeep
 from isocenter.runtime.certificates import valid_until
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.runtime.tls_files import Tls
+from isocenter.runtime.tls_files import CallerTls, Tls
 from isocenter.settings import NESTED, PREFIX, RpcSettings, Settings
 
 # Import name -> what stops working without it.
@@ -131,7 +131,7 @@ async def _fill(settings: Settings, servers: Mapping[str, Upkeep]) -> None:
 def complain_about(settings: Settings) -> None:
     """Raises `Unavailable` for what no process could start with: backends and listeners; `Invalid`
     for certificates."""
-    for tls in (settings.gateway.tls, settings.web.grpc_tls):
+    for tls in (settings.gateway.tls_files, settings.web.grpc_tls):
         if tls is not None:
             tls.read()
     for look in (_backends, _ports):
@@ -219,12 +219,12 @@ def _listening_fix(key: str, error: OSError) -> str:
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:
-    for tls in (settings.rpc.tls, settings.gateway.tls, settings.web.grpc_tls):
-        if tls is not None:
+    for tls in (settings.rpc.tls, settings.gateway.tls_files, settings.web.grpc_tls):
+        if tls is not None and tls.certificate is not None:
             yield _certificate(tls)
 
 
-def _certificate(tls: Tls) -> Finding:
+def _certificate(tls: Tls | CallerTls) -> Finding:
     what = f"{tls.setting('certificate_file')} {tls.certificate}"
     try:
         end = valid_until(tls.read().certificate)

@@ -200,6 +200,12 @@ class GatewaySettings(BaseModel):
         )
 
     @property
+    def tls_files(self) -> Tls | CallerTls | None:
+        """The files of the TLS port, or without one those with which peers are called."""
+        named = self.ca_file or self.certificate_file
+        return self.tls or (self.caller_tls if named else None)
+
+    @property
     def balancers(self) -> Networks:
         """Whose connections begin with a PROXY header."""
         return networks_of(self.proxy_protocol_from)

@@ -108,7 +108,7 @@ class WebArchive:
                 f"{self._root}{path} answers {response.status_code}, but not in DICOM JSON",
                 fix="check that the address is a DICOMweb root",
             )
-        return page
+        return [_row(one) for one in page]
 
     async def _objects(self, path: str, receiver: Receiver) -> str:
         """Hand every object of an answer on; what could not be taken is the receiver's to know."""
@@ -149,6 +149,15 @@ class WebArchive:
                 yield response
         except httpx.HTTPError as error:
             raise _gone(self._root, error) from error
+
+
+def _row(answer: Mapping[str, object]) -> JsonAttributes:
+    """What of an answer has the form of the DICOM JSON Model (PS3.18 F.2.2)."""
+    return {
+        tag: element
+        for tag, element in answer.items()
+        if isinstance(element, dict) and isinstance(element.get("Value", []), list)
+    }
 
 
 def _gone(root: str, error: httpx.HTTPError) -> Unavailable:

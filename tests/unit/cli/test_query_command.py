@@ -6,8 +6,11 @@ import csv
 import io
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isocenter.cli import query as module
 from isocenter.cli.peers import WebPeer, caller_tls
@@ -50,6 +53,17 @@ def test_keys_are_read(text: str, key: Key) -> None:
 def test_what_is_no_key_is_named(text: str) -> None:
     with pytest.raises(Invalid, match=r"not an attribute|sequences cannot be matched"):
         parse_key(text)
+
+
+TAGGED = st.from_regex(r"\(?[0-9A-F]{4},?[0-9A-F]{4}\)?=.{0,5}", fullmatch=True)
+
+
+@given(st.text(max_size=30) | TAGGED)
+def test_any_text_is_a_key_or_refused(text: str) -> None:
+    with suppress(Invalid):
+        key = parse_key(text)
+        assert len(key.tag) == 8
+        assert len(key.vr) == 2
 
 
 @pytest.mark.parametrize("level", Level)

@@ -53,6 +53,19 @@ async def test_files_that_cannot_be_used_are_a_finding_and_stop_up(
         complain_about(settings)
 
 
+async def test_files_with_which_peers_are_called_are_looked_at_without_a_port_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = Authority(tmp_path).issue("gateway")
+    flags = {**flags_of(files, ca_file=str(files.ca)), "gateway.tls_port": "0"}
+    await check(load(data=tmp_path, flags=flags))
+    told = capsys.readouterr().out
+    assert f"wrong gateway.certificate_file {files.certificate}: valid until 20" in told
+    files.ca.write_text("no PEM")
+    with pytest.raises(Invalid, match=r"gateway\.ca_file: .* holds no certificates"):
+        complain_about(load(data=tmp_path, flags=flags))
+
+
 async def test_calls_between_processes_have_their_certificates_looked_at_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from isocenter.core.errors import Unavailable, Unprocessable, Unsupported
@@ -14,12 +16,20 @@ from isocenter.dimse.negotiation import MAX_CONTEXTS
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.target import Target
 from isocenter.gateway.remote import DimseArchive, _requests, _storage_contexts
+from isocenter.ingest.fetching import Fetcher, Patience
+from support import pynetdicom_archive
+from support.cutting_proxy import CuttingProxy
 from support.dimse_peers import EXPLICIT, FIND, IMPLICIT, port
+from support.files import write_series
 from support.gateway_fakes import from_test_file, series
 from support.live_gateway import CT, live
+from support.ports import free_ports
+from support.processes import python
 
 STUDY = Key("0020000D", "UI", ("1.2.3",))
 WANTED = [Listed("1.2.3.1", f"1.2.3.1.{n}", CT) for n in (1, 2, 3)]
+
+QUICK = Patience(attempts=3, pause=0.01)
 
 
 class Taker:
@@ -168,3 +178,57 @@ def test_lists_of_instances_are_short_enough_for_their_vr():
     values = [keys[-1].values for _, keys in asked]
     assert sum(map(len, values)) == 3000
     assert max(len("\\".join(some)) for some in values) < 0xFFFE
+
+
+async def test_associations_that_are_cut_in_the_middle_of_objects_cost_nothing_twice():
+    keeper, held = Keeping({}), series(8)
+    async with live(held) as gateway:
+        with CuttingProxy(f"127.0.0.1:{gateway.port}") as proxy:
+            proxy.cut(after=100_000, times=3)
+            number = int(proxy.address.rpartition(":")[2])
+            fetcher = Fetcher(archive=lambda: archive(number), keeper=keeper, patience=QUICK)
+            [outcome] = [one async for one in fetcher.fetch(_each("1.2.3"))]
+            assert proxy.cuts_left == 0
+    assert outcome.complete, outcome
+    assert sorted(keeper.taken) == sorted(one.stored.name.instance for one in held)
+
+
+# --- pynetdicom ----------------------------------------------------------------------------------
+
+
+async def test_studies_of_a_pynetdicom_archive_are_fetched(tmp_path):
+    one, other = (write_series(tmp_path / f"{count}", count) for count in (3, 4))
+    first = next(iter(one.files))
+    keeper = Keeping({one.study: {first}})
+    [number] = free_ports(1)
+    async with python(Path(pynetdicom_archive.__file__), str(tmp_path), str(number)) as process:
+        assert await process.stdout.readline() == b"listening\n"
+        fetcher = Fetcher(archive=lambda: archive(number, "QRSCP"), keeper=keeper, parallel=2)
+        outcomes = {
+            outcome.study: outcome async for outcome in fetcher.fetch(_each(one.study, other.study))
+        }
+    assert all(outcome.complete for outcome in outcomes.values()), outcomes
+    assert [outcomes[series.study].taken for series in (one, other)] == [2, 4]
+    assert sorted(keeper.taken) == sorted({*one.files, *other.files} - {first})
+
+
+class Keeping:
+    """Keeps the names of what comes, and has some already."""
+
+    def __init__(self, before: dict[str, set[str]]) -> None:
+        self.held = before
+        self.taken: list[str] = []
+
+    async def take(self, study, arrival, data_set) -> int:
+        size = sum([len(chunk) async for chunk in data_set])
+        self.held.setdefault(study, set()).add(arrival.instance)
+        self.taken.append(arrival.instance)
+        return size
+
+    async def kept(self, study):
+        return set(self.held.get(study, ()))
+
+
+async def _each(*studies: str):
+    for study in studies:
+        yield study

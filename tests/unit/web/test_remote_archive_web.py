@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from isocenter.cli.query import shown
 from isocenter.core import part10
 from isocenter.core.errors import IsocenterError, NotFound, Refused, Unavailable, Unsupported
 from isocenter.core.matching import Key, Level
-from isocenter.core.remote import KeeperFailed, Listed
+from isocenter.core.remote import KeeperFailed, Listed, text_of
 from isocenter.web.remote import WebArchive
 
 ROOT = "http://archive.example/dicomweb"
@@ -38,6 +42,25 @@ def archive(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> WebArchive:
 
 async def find(other: WebArchive, level=Level.STUDY, keys=(STUDY,), limit=0) -> list[dict]:
     return [one async for one in other.find(level, keys, limit)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["0020000D", "vr", "Value"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["0020000D", "00080018"]), JSON), max_size=4))
+def test_answers_of_any_form_are_read_or_passed_over(rows: list[dict]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        other = archive(patch, lambda _: httpx.Response(200, json=rows))
+        for found in asyncio.run(find(other)):
+            assert isinstance(text_of(found, "0020000D"), str)
+            assert isinstance(shown(found.get("00080018", {})), str)
 
 
 class Taker:
