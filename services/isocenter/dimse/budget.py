@@ -47,9 +47,12 @@ class Budget:
         """So many bytes less are in flight."""
         if count and reader in self._held:
             left = self._held.pop(reader) - count
+            self.in_flight -= count
             if left > 0:  # in its old place no more: its oldest message is done
                 self._held[reader] = left
-            self.in_flight -= count
+            elif reader in self._stopped:  # it may begin again, and be stopped again
+                del self._stopped[reader]
+                reader.read_on()
             self._go_on()
 
     def leave(self, reader: Reader) -> None:

@@ -86,30 +86,26 @@ def test_lanes_are_those_of_the_directory_and_strangers_are_last(title, host, la
 
 async def test_bytes_in_flight_of_an_ae_are_bounded_and_nothing_is_refused():
     known = [{"title": "SMALL", "max_bytes": 200_000}]
-    async with live(known_aes=known) as gateway:
+    piece, pieces = p_data(pdv(3, 0, bytes(16_000))), 50  # an object is longer than the bound
+    async with live(known_aes=known) as gateway, asyncio.timeout(60):
         peers = [(await call(gateway, "SMALL"))[0] for _ in range(3)]
-        server = gateway.role._server
-        piece = p_data(pdv(3, 0, bytes(16_000)))
-        for number, peer in enumerate(peers):
-            command = store_command(number + 1)
-            peer.send(p_data(pdv(3, 3, command)) + piece * 8)
-        budget = next(iter(server.established))._budget
-        async with asyncio.timeout(10):
-            while budget.in_flight < 3 * 8 * 16_000:
+        established = gateway.role._server.established
+        budget = next(iter(established))._budget
+        first, *others = peers
+        first.send(p_data(pdv(3, 3, store_command())) + piece * 10)
+        while budget.in_flight < 160_000:
+            await asyncio.sleep(0)
+        for stopped, peer in enumerate(others, 1):
+            peer.send(p_data(pdv(3, 3, store_command())) + piece * pieces + p_data(pdv(3, 2, b"")))
+            while sum(one._over_budget for one in established) < stopped:
                 await asyncio.sleep(0)
-        [going] = [one for one in server.established if not one._over_budget]
-        [first] = [peer for peer in peers if peer._writer.get_extra_info("sockname")[1]
-                   == going.peer_port]  # fmt: skip
-        first.send(piece * 100 + p_data(pdv(3, 2, b"")))  # longer than the bound
-        assert (await first.receive())[0] == 4
-        rest = [peer for peer in peers if peer is not first]
-        for peer in rest:
-            peer.send(piece * 100 + p_data(pdv(3, 2, b"")))
-        for peer in rest:
+        first.send(piece * (pieces - 10) + p_data(pdv(3, 2, b"")))
+        for peer in peers:
             assert (await peer.receive())[0] == 4
-        assert budget.in_flight == 0
+        while budget.in_flight:
+            await asyncio.sleep(0)
     sizes = [len(data) for _, data in gateway.env.fake_ingest.taken]
-    assert sizes == [16_000 * 108] * 3
+    assert sizes == [16_000 * pieces] * 3
 
 
 async def test_what_an_association_that_breaks_had_in_flight_does_not_count_any_more():
