@@ -108,15 +108,21 @@ def _roles(primitive: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]
 
 
 def _identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
-    for item in primitive.user_information:
-        if isinstance(item, UserIdentityNegotiation):
-            return UserIdentity(
-                item.user_identity_type or 0,
-                item.primary_field or b"",
-                item.secondary_field or b"",
-                item.positive_response_requested,
-            )
-    return None
+    """The user identity; of no type where there are several, since there may be one only (PS3.7
+    D.3.3.7)."""
+    items = [
+        item for item in primitive.user_information if isinstance(item, UserIdentityNegotiation)
+    ]
+    if not items:
+        return None
+    if len(items) > 1:
+        return UserIdentity(0, b"")
+    return UserIdentity(
+        items[0].user_identity_type or 0,
+        items[0].primary_field or b"",
+        items[0].secondary_field or b"",
+        items[0].positive_response_requested,
+    )
 
 
 def _implementation(primitive: A_ASSOCIATE) -> tuple[str, str]:
