@@ -383,6 +383,9 @@ class FakeEnv:
         assert isinstance(self.settings, kind)
         return self.settings
 
+    async def directory(self) -> Directory:
+        return Directory(self.settings.known_aes)
+
     async def ingest(self) -> FakeIngest:
         return self.fake_ingest
 

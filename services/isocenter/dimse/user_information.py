@@ -33,16 +33,21 @@ def roles(primitive: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
 
 
 def identity(primitive: A_ASSOCIATE) -> UserIdentity | None:
-    """Who the requestor says it is (D.3.3.7), if it does."""
-    for item in primitive.user_information:
-        if isinstance(item, UserIdentityNegotiation):
-            return UserIdentity(
-                item.user_identity_type or 0,
-                item.primary_field or b"",
-                item.secondary_field or b"",
-                item.positive_response_requested,
-            )
-    return None
+    """Who the requestor says it is (D.3.3.7), if it does; of no type where there are several,
+    since there may be one only."""
+    claims = [
+        item for item in primitive.user_information if isinstance(item, UserIdentityNegotiation)
+    ]
+    if not claims:
+        return None
+    if len(claims) > 1:
+        return UserIdentity(0, b"")
+    return UserIdentity(
+        claims[0].user_identity_type or 0,
+        claims[0].primary_field or b"",
+        claims[0].secondary_field or b"",
+        claims[0].positive_response_requested,
+    )
 
 
 def operations(primitive: A_ASSOCIATE) -> int | None:

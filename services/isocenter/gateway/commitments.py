@@ -252,7 +252,7 @@ class Commitments:
         peer = self._directory.named(title)
         if peer is None or not peer.port:
             raise NotFound(
-                f"no host and port are known for {title}", fix="add it to the AE directory"
+                f"no host and port are known for {title}", fix="add them with `isocenter aes set`"
             )
         association = await self._calls.associate(
             peer,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pynetdicom import AE, build_role
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from isocenter.core.errors import Refused
@@ -15,15 +18,18 @@ from isocenter.dimse.contexts import (
     Accepted,
     AssociationOffer,
     OfferedContext,
+    ProposedContext,
     Rejected,
     UserIdentity,
 )
+from isocenter.dimse.negotiation import request_pdu
 from isocenter.gateway import contexts
 from isocenter.gateway.admission import Admissions
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.identities import Verified
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE, Verb
+from support.dimse_peers import RawPeer
 from support.live_gateway import CT, MR, Live, at, dcmtk, in_thread, live
 
 ADDRESS = "192.0.2.7"
@@ -301,6 +307,43 @@ async def test_private_objects_are_taken_from_the_ae_that_may_send_them():
     for fields, status in (({}, -1), ({"sop_classes": [PRIVATE]}, 0)):
         async with live(known_aes=named_tester(**fields)) as gateway:
             assert await in_thread(work) == status
+
+
+def associate_rq_as(*kinds: int) -> bytes:
+    """An A-ASSOCIATE-RQ with a username for each kind, whatever the kind demands."""
+    primitive, _ = request_pdu("TESTER", "ISOCENTER", [ProposedContext(CT, (IMPLICIT,))], 16384)
+    for _ in kinds:
+        claim = UserIdentityNegotiation()
+        claim.user_identity_type, claim.primary_field = 1, b"mallory"
+        primitive.user_information.append(claim)
+    encoder = A_ASSOCIATE_RQ()
+    encoder.from_primitive(primitive)
+    pdu = bytearray(encoder.encode())
+    found = [one.start() for one in re.finditer(rb"\x58\x00", pdu)]
+    for start, kind in zip(found, kinds, strict=True):
+        pdu[start + 4] = kind
+    return bytes(pdu)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "answer"),
+    [
+        ((1,), (2,)),
+        ((2,), (3, 1, 2, 1)),  # without a passcode
+        ((3,), (3, 1, 2, 1)),
+        ((1, 1), (3, 1, 2, 1)),
+        ((0,), (7, 2, 6)),  # no type of the standard: invalid PDU parameter
+        ((255,), (7, 2, 6)),
+    ],
+)
+async def test_malformed_identities_are_refused_on_the_wire(kinds, answer):
+    async with live() as gateway:
+        peer = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.port))
+        peer.send(associate_rq_as(*kinds))
+        kind, body = await peer.receive()
+        peer.close()
+    told = () if kind == 2 else tuple(body[1:4]) if kind == 3 else tuple(body[2:4])
+    assert (kind, *told) == answer
 
 
 @pytest.mark.parametrize(("kind", "accepted"), [(1, True), (2, True), (3, False), (4, False)])
