@@ -272,7 +272,7 @@ async def test_movescu_moves_to_itself(model, options, tmp_path):
 
 
 async def test_movescu_cancels(tmp_path, monkeypatch):
-    monkeypatch.setattr("isocenter.gateway.suboperations.PENDING_INTERVAL", 0)
+    monkeypatch.setattr("isocenter.gateway.progress.PENDING_INTERVAL", 0)
     [port] = free_ports(1)
     known = [KnownAE(title="TESTER", host="127.0.0.1", port=port)]
     async with live(series(60), known_aes=known) as gateway:

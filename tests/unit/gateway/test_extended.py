@@ -11,12 +11,9 @@ from pynetdicom.pdu_primitives import (
 
 from isocenter.dimse.contexts import Accepted, AssociationOffer, CommonExtended, OfferedContext
 from isocenter.gateway import extended
-from isocenter.gateway.admission import Admissions
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.aes import Directory
-from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file
+from support.gateway_fakes import EXPLICIT, IMPLICIT, admissions_of, from_test_file
 from support.live_gateway import CT, Live, associate, in_thread, live
 
 PRIVATE = "1.2.826.0.1.3680043.2.1"  # a specialised SOP class that no table of ours has
@@ -25,15 +22,18 @@ STORAGE_SERVICE = "1.2.840.10008.4.2"
 VERIFICATION = "1.2.840.10008.1.1"
 
 
-def admitted(offered: dict[str, bytes], common: dict[str, CommonExtended] | None = None):
-    settings = GatewaySettings()
+def admitted(
+    offered: dict[str, bytes], common: dict[str, CommonExtended] | None = None, **known: str
+):
+    """`known`: what the directory says of who asks."""
+    settings = GatewaySettings(known_aes=[{"title": "TESTER", **known}])
     uids = {**offered, **(common or {})}
     offer = AssociationOffer(
         "TESTER", "ISOCENTER", "127.0.0.1", 1,
         [OfferedContext(2 * n + 1, uid, (IMPLICIT,)) for n, uid in enumerate(uids)],
         extended=offered, common=common or {},
     )  # fmt: skip
-    admission = Admissions(settings=settings, callers=Callers(settings, Directory(())))(offer)
+    admission = admissions_of(settings)(offer)
     assert isinstance(admission, Accepted)
     return admission
 
@@ -56,6 +56,11 @@ def admitted(offered: dict[str, bytes], common: dict[str, CommonExtended] | None
 )
 def test_what_is_proposed_is_answered(sop_class, proposed, answered):
     assert admitted({sop_class: proposed}).extended.get(sop_class) == answered
+
+
+def test_storage_says_truthfully_that_it_coerces():
+    told = admitted({CT: b"\2\0\0\0\0\0"}, character_set="ISO_IR 100").extended
+    assert told == {CT: b"\2\0\1\0\1\0"}
 
 
 def test_only_what_is_accepted_is_answered():

@@ -11,11 +11,10 @@ from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
 from isocenter.dimse.contexts import Accepted, AssociationOffer, OfferedContext, Rejected
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway import contexts, statuses
-from isocenter.gateway.admission import Admissions
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.aes import Directory, KnownAE
+from support.gateway_fakes import admissions_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"
@@ -146,9 +145,7 @@ def offer(*proposed: OfferedContext, called="ISOCENTER", calling="NEW", host="12
 
 
 def admit(settings: GatewaySettings, asked: AssociationOffer):
-    callers = Callers(settings, Directory(settings.known_aes))
-    limits = Limits(settings, callers)
-    return Admissions(settings=settings, callers=callers, limits=limits)(asked)
+    return admissions_of(settings)(asked)
 
 
 def test_what_is_supported_is_accepted_in_the_proposers_order():

@@ -81,7 +81,8 @@ async def test_a_client_is_told_why():
 def test_lanes_are_those_of_the_directory_and_strangers_are_last(title, host, lane):
     settings = GatewaySettings(known_aes=KNOWN)
     limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
-    assert limits.bounds(title, host).lane is lane
+    peer = AssociationOffer(title, "ISOCENTER", host, 1, ())
+    assert limits.bounds(peer).lane is lane
 
 
 async def test_bytes_in_flight_of_an_ae_are_bounded_and_nothing_is_refused():

@@ -24,12 +24,11 @@ from isocenter.dimse.contexts import (
 )
 from isocenter.dimse.negotiation import request_pdu
 from isocenter.gateway import contexts
-from isocenter.gateway.admission import Admissions
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.identities import Verified
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE, Verb
 from support.dimse_peers import RawPeer
+from support.gateway_fakes import admissions_of
 from support.live_gateway import CT, MR, Live, at, dcmtk, in_thread, live
 
 ADDRESS = "192.0.2.7"
@@ -55,8 +54,7 @@ def admit(asked: AssociationOffer, users=None, **fields):
     """`fields` of the AE CT1."""
     known = KnownAE(**{"title": "CT1", "host": ADDRESS, **fields})
     settings = GatewaySettings(known_aes=(known,), unknown_callers="never")
-    callers = Callers(settings, Directory(settings.known_aes))
-    return Admissions(settings=settings, callers=callers, users=users)(asked)
+    return admissions_of(settings, users=users)(asked)
 
 
 # --- who it is -----------------------------------------------------------------------------------
@@ -121,7 +119,7 @@ def test_before_the_directory_is_read_strangers_are_asked_to_come_again():
     settings = GatewaySettings(unknown_callers="never")
     directory = Directory(())
     directory.complete = False
-    admission = Admissions(settings=settings, callers=Callers(settings, directory))
+    admission = admissions_of(settings, directory)
     assert admission(offer()) == Rejected(2, 3, 1)
     directory.keep({"CT1": KnownAE(title="CT1")})
     assert isinstance(admission(offer()), Accepted)

@@ -168,7 +168,7 @@ def destination():
 @pytest.fixture
 def pending_at_once(monkeypatch):
     assert PENDING_INTERVAL > 0
-    monkeypatch.setattr("isocenter.gateway.suboperations.PENDING_INTERVAL", 0)
+    monkeypatch.setattr("isocenter.gateway.progress.PENDING_INTERVAL", 0)
 
 
 async def test_c_move(dead_port, destination, pending_at_once):
