@@ -13,6 +13,8 @@ from contextlib import suppress
 # Linux only: acknowledge at once, or a peer with Nagle's algorithm waits 40 ms for us.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _DROP = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+# Bytes that the system may go on sending after the end: the last PDU, which says why it is.
+_LEFT_TO_SEND = 16 * 1024
 
 
 def socket_of(transport: asyncio.Transport) -> socket.socket | None:
@@ -42,7 +44,8 @@ def unsent(transport: asyncio.Transport, own: socket.socket | None) -> int:
 
 
 def abort(transport: asyncio.Transport, own: socket.socket | None) -> None:
-    """Close at once. What the peer has not read is dropped: the system would go on sending it."""
-    if own is not None and unsent(transport, own):
+    """Close at once. What the peer has not read is dropped where it is much: the system would go on
+    sending it."""
+    if own is not None and unsent(transport, own) > _LEFT_TO_SEND:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
     transport.abort()
