@@ -26,6 +26,7 @@ ASKED: Mapping[str, frozenset[str]] = {
     "outbox": frozenset({"kafka", "storage"}),
     "audit_log": frozenset({"kafka", "storage"}),
     "audit_trail": frozenset({"audit"}),
+    "directory": frozenset({"storage"}),
     "section": frozenset(),
     "readiness": frozenset(),
 }
