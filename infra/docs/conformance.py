@@ -38,10 +38,13 @@ from isocenter.dimse.pdu import AbortReason, AbortSource
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
 from isocenter.dimse.user_information import IMPLEMENTATION_VERSION
+from isocenter.gateway import extended
 from isocenter.gateway.contexts import (
     MESSAGE_TRANSFER_SYNTAXES,
     MODELS,
+    PATIENT_ROOT,
     STORAGE_COMMITMENT,
+    STUDY_ROOT,
     VERIFICATION,
     is_storage,
     transfer_syntaxes,
@@ -111,17 +114,29 @@ def _storage() -> str:
     return table_text(("abstract syntax", "UID", "transfer syntaxes", "our role"), rows)
 
 
+# By `gateway.remote`.
+_USED = {
+    **{model.find: "`isocenter query`, `isocenter fetch`" for model in (PATIENT_ROOT, STUDY_ROOT)},
+    **{model.get: "`isocenter fetch`" for model in (PATIENT_ROOT, STUDY_ROOT)},
+    **{model.move: "`isocenter fetch --move`" for model in (PATIENT_ROOT, STUDY_ROOT)},
+}
+
+
 def _overview() -> str:
     names = sop_classes()
     rows = [
         ("**Transfer**", "", ""),
-        ("[Storage SOP classes](#storage-sop-classes)", "C-MOVE, C-GET, `isocenter send`", "yes"),
+        (
+            "[Storage SOP classes](#storage-sop-classes)",
+            "C-MOVE, C-GET, `isocenter send`",
+            "yes, `isocenter fetch` too",
+        ),
         ("**Query/Retrieve**", "", ""),
-        *((names[uid], "no", "yes") for uid in MODELS),
+        *((names[uid], _USED.get(uid, "no"), "yes") for uid in MODELS),
         ("**Workflow management**", "", ""),
         (names[STORAGE_COMMITMENT], "`isocenter send --commit`", "yes"),
         ("**Verification**", "", ""),
-        (names[VERIFICATION], "no", "yes"),
+        (names[VERIFICATION], "`isocenter aes echo`", "yes"),
     ]
     return table_text(("SOP class", "user of service (SCU)", "provider of service (SCP)"), rows)
 
@@ -149,6 +164,15 @@ def _rejections() -> str:
         for why, how in REJECTIONS.items()
     )  # fmt: skip
     return table_text(("why", "result", "source", "reason"), rows)
+
+
+def _extended() -> str:
+    rows = [("C-FIND", field, yes) for field, yes in extended.FIND.items()]
+    rows += [("C-MOVE, C-GET", field, yes) for field, yes in extended.RETRIEVE.items()]
+    return table_text(
+        ("service", "field (PS3.4 C.5)", "supported"),
+        ((service, field, "yes" if yes else "no") for service, field, yes in rows),
+    )
 
 
 def _aborts() -> str:
@@ -298,6 +322,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "contexts": _contexts,
     "rejections": _rejections,
     "aborts": _aborts,
+    "extended": _extended,
+    "max operations": lambda: str(GatewaySettings().max_operations),
     "models": _models,
     "syntaxes": _syntaxes,
     "store statuses": lambda: _statuses(Service.STORE),

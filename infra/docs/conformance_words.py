@@ -71,11 +71,26 @@ _SUB_OPERATIONS: tuple[_Row, ...] = (
         "out of resources: unable to perform sub-operations",
         "every sub-operation failed",
     ),
+    (
+        statuses.UNABLE_TO_EXTRACT_FRAMES,
+        "unable to extract frames",
+        "some frames of an instance are asked for (level FRAME)",
+    ),
+    (
+        statuses.INVALID_FRAME_REQUEST,
+        "invalid request",
+        "level FRAME without one SOP Instance UID and one frame range key",
+    ),
 )
 # The statuses that are no error's.
 BESIDE_ERRORS: Mapping[Service, tuple[_Row, ...]] = {
     Service.STORE: (
         (statuses.SUCCESS, "success", "the object and the event that announces it are durable"),
+        (
+            statuses.COERCION_OF_DATA_ELEMENTS,
+            "coercion of data elements",
+            "so they are, with corrections; Offending Element (0000,0901) lists the attributes",
+        ),
     ),
     Service.FIND: (
         (statuses.SUCCESS, "success", "all matches were sent"),
@@ -101,13 +116,15 @@ BESIDE_ERRORS: Mapping[Service, tuple[_Row, ...]] = {
 
 # PS3.8 table 9-21; why the gateway rejects.
 REJECTIONS: Mapping[str, contexts.Rejected] = {
-    "the called AE title is none of ours": contexts.CALLED_AE_TITLE_NOT_RECOGNIZED,
-    "the caller is not known, or comes from another address": (
+    "the caller is not known, comes from another address or shows another certificate": (
         contexts.CALLING_AE_TITLE_NOT_RECOGNIZED
     ),
+    "the AE directory has not been read yet": contexts.TEMPORARY_CONGESTION,
+    "the called AE title is none of ours": contexts.CALLED_AE_TITLE_NOT_RECOGNIZED,
+    "a user identity of a kind that is not taken": contexts.USER_IDENTITY_REFUSED,
     "the application context is another": contexts.APPLICATION_CONTEXT_NOT_SUPPORTED,
     "the protocol version is another": contexts.PROTOCOL_VERSION_NOT_SUPPORTED,
-    "`gateway.max_associations` is reached, or the process is being stopped": (
+    "the process or the caller has as many associations as it may, or the process is stopping": (
         contexts.LOCAL_LIMIT_EXCEEDED
     ),
     "an error of ours": contexts.NO_REASON_GIVEN,

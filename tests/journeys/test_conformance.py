@@ -127,7 +127,8 @@ def test_of_several_transfer_syntaxes_the_first_that_is_stated_is_accepted(
 
 
 def test_we_say_who_we_are_and_how_much_we_take_as_stated(isocenter: Isocenter) -> None:
-    """Asynchronous operations, extended negotiation and a user identity are proposed, too."""
+    """Asynchronous operations, extended negotiation and a user identity are proposed, too; the last
+    is not answered."""
     uid = b"1.2.840.10008.5.1.4.1.2.2.1"
     more = b"".join(
         (
@@ -139,12 +140,17 @@ def test_we_say_who_we_are_and_how_much_we_take_as_stated(isocenter: Isocenter) 
     )
     answer = negotiate(address(isocenter), [(uid.decode(), ["1.2.840.10008.1.2"])], more=more)
     assert isinstance(answer, Answer)
+    fields = statement.rows("Negotiation of users and extended negotiation")
+    finding = [row["supported"] == "yes" for row in fields if row["service"] == "C-FIND"]
+    supported = bytes(finding[:4])  # as many as were proposed
     stated = {row["item"]: row["value"] for row in statement.rows("General")}
     assert answer.application_context == stated["Application Context Name"]
     assert answer.user_items == {
         MAX_LENGTH: [int(stated["Maximum length received"]).to_bytes(4, "big")],
         CLASS_UID: [stated["Implementation Class UID"].encode()],
         VERSION_NAME: [stated["Implementation Version Name"].encode()],
+        0x53: [b"\0\5\0\1"],
+        0x56: [len(uid).to_bytes(2, "big") + uid + supported],
     }
     assert ROLES not in answer.user_items
 

@@ -19,16 +19,17 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from isocenter.core.errors import BY_CODE, Code, IsocenterError, Unprocessable
 from isocenter.core.matching import Level
-from isocenter.gateway.contexts import PATIENT_ROOT
+from isocenter.gateway.contexts import COMPOSITE_INSTANCE_ROOT, PATIENT_ROOT
 from isocenter.gateway.progress import PENDING_INTERVAL
 from isocenter.runtime.aes import KnownAE
 from support import statement
 from support.gateway_fakes import EXPLICIT, series
 from support.live_gateway import CT, Live, associate, in_thread, live
-from support.negotiating import negotiate
+from support.negotiating import item, negotiate
 
 ERRORS = [BY_CODE[code]("provoked") for code in Code]
 COMMITMENT = str(StorageCommitmentPushModel)
+KERBEROS = b"\3\0\0\6ticket\0\0"  # PS3.7 table D.3-14
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
 
 
@@ -63,6 +64,18 @@ class Peer:
             **keys,
         )
 
+    def frames(self, verb: str) -> set[int]:
+        """Of requests for some frames, which are refused."""
+        right = asked("FRAME", SOPInstanceUID="1.2.3.1.1")
+        right.SimpleFrameList = [1]
+        return self._frames(verb, right) | self._frames(verb, asked("FRAME"))
+
+    def _frames(self, verb: str, identifier: Dataset) -> set[int]:
+        if verb == "move":
+            model = COMPOSITE_INSTANCE_ROOT.move
+            return self.statuses(self.association.send_c_move(identifier, "DEST", model))
+        return self.statuses(self.association.send_c_get(identifier, COMPOSITE_INSTANCE_ROOT.get))
+
     def commit(self, *, action: int = 1, instance: str = WELL_KNOWN, items: int = 1) -> set[int]:
         information = Dataset()
         information.TransactionUID = generate_uid()
@@ -96,7 +109,9 @@ def asked(level: str = "PATIENT", **keys: str) -> Dataset:
 
 
 def provoked(gateway: Live, work: Callable[[Peer], set[int]]) -> set[int]:
-    contexts = (CT, PATIENT_ROOT.find, PATIENT_ROOT.move, PATIENT_ROOT.get, COMMITMENT)
+    models = (PATIENT_ROOT.find, PATIENT_ROOT.move, PATIENT_ROOT.get)
+    instances = (COMPOSITE_INSTANCE_ROOT.move, COMPOSITE_INSTANCE_ROOT.get)
+    contexts = (CT, *models, *instances, COMMITMENT)
     association = associate(
         gateway,
         *((uid, [EXPLICIT]) for uid in contexts),
@@ -114,11 +129,12 @@ def provoked(gateway: Live, work: Callable[[Peer], set[int]]) -> set[int]:
 
 async def test_c_store():
     def work(peer: Peer) -> set[int]:
-        found = set()
+        ingest, found = peer.gateway.env.fake_ingest, set()
         for error in (None, *ERRORS):
-            peer.gateway.env.fake_ingest.error = error
+            ingest.error = error
             found |= peer.store()
-        return found
+        ingest.error, ingest.coerced = None, (0x00100020,)
+        return found | peer.store()
 
     async with live() as gateway:
         assert await in_thread(lambda: provoked(gateway, work)) == statement.statuses("Storage")
@@ -171,10 +187,13 @@ def pending_at_once(monkeypatch):
     monkeypatch.setattr("isocenter.gateway.progress.PENDING_INTERVAL", 0)
 
 
-async def test_c_move(dead_port, destination, pending_at_once):
+async def test_c_move(dead_port, destination, pending_at_once, monkeypatch):
+    monkeypatch.setattr("isocenter.gateway.c_move.PAUSES", (0.0,))
+
     def work(peer: Peer) -> set[int]:
         storage, held = peer.gateway.env.fake_storage, peer.gateway.env.held
         found = peer.move("NOWHERE") | peer.move("DEAD") | peer.move("DEST")
+        found |= peer.frames("move")
         found |= of_every_error(peer, lambda: peer.move("DEST"))
         found |= peer.move("DEST", cancel=True)
         storage.errors[held[0].stored.name.instance] = Unprocessable("provoked")
@@ -193,6 +212,7 @@ async def test_c_get(pending_at_once):
     def work(peer: Peer) -> set[int]:
         storage, held = peer.gateway.env.fake_storage, peer.gateway.env.held
         found = peer.get() | of_every_error(peer, peer.get) | peer.get(cancel=True)
+        found |= peer.frames("get")
         storage.errors[held[0].stored.name.instance] = Unprocessable("provoked")
         found |= peer.get()
         storage.errors |= {one.stored.name.instance: Unprocessable("provoked") for one in held}
@@ -249,12 +269,12 @@ async def test_query_and_retrieve_in_a_context_of_another_sop_class(caplog):
     [
         ("the called AE title is none of ours", {"called": "ELSEWHERE"}, {}),
         (
-            "the caller is not known, or comes from another address",
+            "the caller is not known, comes from another address or shows another certificate",
             {},
             {"unknown_callers": "never"},
         ),
         (
-            "the caller is not known, or comes from another address",
+            "the caller is not known, comes from another address or shows another certificate",
             {},
             {
                 "unknown_callers": "never",
@@ -262,6 +282,7 @@ async def test_query_and_retrieve_in_a_context_of_another_sop_class(caplog):
             },
         ),
         ("the application context is another", {"application_context": "1.2.3"}, {}),
+        ("a user identity of a kind that is not taken", {"more": item(0x58, KERBEROS)}, {}),
         ("the protocol version is another", {"version": 2}, {}),
     ],
 )
@@ -274,7 +295,7 @@ async def test_rejections(why, request_, settings):
 
 async def test_too_many_associations_are_rejected_for_a_while():
     stated = statement.rejection(
-        "`gateway.max_associations` is reached, or the process is being stopped"
+        "the process or the caller has as many associations as it may, or the process is stopping"
     )
     async with live(max_associations=1) as gateway:
         address = ("127.0.0.1", gateway.port)
