@@ -2,7 +2,7 @@
 # Builds the tools of dicom-rs that dicom-rs.txt pins into .cache/dicom-rs/bin, which tests use as a
 # DICOM stack written by others. Does nothing when they are there already.
 #
-# Without Rust nothing is built, and the tests that need the tools are skipped with the reason.
+# Without Rust, or where it cannot build them, the tests that need the tools are skipped with the reason.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 pins=$here/dicom-rs.txt
@@ -25,8 +25,8 @@ while read -r name version options; do
     # shellcheck disable=SC2086  # options are words
     if ! "$cargo" install --locked --jobs 2 --root "$target" "$name@$version" $options >"$log" 2>&1; then
         cat "$log" >&2
-        echo "$name $version could not be built: see above; cargo needs its registry and a C compiler to link with" >&2
-        exit 1
+        echo "SKIPPED: $name $version of dicom-rs could not be built, see above; cargo needs its registry and a C compiler" >&2
+        exit
     fi
 done <"$pins"
 cp "$pins" "$target/VERSION"
