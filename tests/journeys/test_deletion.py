@@ -88,7 +88,10 @@ def test_what_is_sent_again_after_its_deletion_is_there_again(
     series = stored(isocenter, tmp_path)
     deleted(isocenter, f"/studies/{series.study}")
     send(isocenter, series)
-    assert sorted(find_instances(isocenter, series.study)) == sorted(series.files)
+    wait_until(
+        lambda: sorted(find_instances(isocenter, series.study)) == sorted(series.files),
+        what="found again",
+    )
     again = deleted(isocenter, f"/studies/{series.study}")
     assert again["deleted"] == COUNT
     assert find_instances(isocenter, series.study) == []
