@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tables import filled, table_text
+from tables import filled
 
 from isocenter.core.attributes import BY_TAG, ORDERS
 from isocenter.core.matching import MULTIPLE_VRS
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.dimse.tls import PROFILE
-from isocenter.gateway import extended
 
 
 def main() -> None:
@@ -20,21 +19,11 @@ def main() -> None:
     sys.stdout.write(filled(Path(__file__).with_name("dicom.md"), PARTS))
 
 
-def _extended() -> str:
-    rows = [("C-FIND", field, supported) for field, supported in extended.FIND.items()]
-    rows += [("C-MOVE, C-GET", field, yes) for field, yes in extended.RETRIEVE.items()]
-    return table_text(
-        ("service", "field (PS3.4 C.5)", "supported"),
-        ((service, field, "yes" if yes else "no") for service, field, yes in rows),
-    )
-
-
 PARTS: Mapping[str, Callable[[], str]] = {
     "storage count": lambda: str(len(STORAGE_SOP_CLASSES)),
     "tls profile": lambda: f"{PROFILE.section}, *{PROFILE.name}*",
     "orders": lambda: ", ".join(f"`{BY_TAG[tag].keyword}`" for tag in ORDERS),
     "multiple": lambda: ", ".join(sorted(MULTIPLE_VRS)),
-    "extended": _extended,
 }
 
 if __name__ == "__main__":

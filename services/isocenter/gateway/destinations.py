@@ -9,13 +9,10 @@ from contextlib import asynccontextmanager
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from isocenter.gateway.lanes import rank
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.instruments import MOVES_ACTIVE, MOVES_WAITING
 from isocenter.runtime.telemetry import OFF, Labels, Telemetry
-
-# Priority (0000,0700) of PS3.7 E.1: HIGH, MEDIUM, LOW, as they come first.
-_RANKS = {1: 0, 0: 1, 2: 2}
-_LOWEST = 2
 
 
 class Queue:
@@ -44,7 +41,7 @@ class Queue:
 
     async def _enter(self, priority: int) -> None:
         turn = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (_RANKS.get(priority, _LOWEST), next(self._arrivals), turn))
+        heappush(self._waiting, (rank(priority), next(self._arrivals), turn))
         self._admit()
         try:
             await turn

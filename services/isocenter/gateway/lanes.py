@@ -47,7 +47,14 @@ HOLD = 0.05
 _ABOVE: Mapping[Lane, tuple[Lane, ...]] = {
     lane: tuple(Lane)[:position] for position, lane in enumerate(Lane)
 }
-_RANKS = {1: 0, 0: 1, 2: 2}  # of Priority (0000,0700): high, medium, low
+# Of Priority (0000,0700): medium, high, low (PS3.7 E.1), as they come.
+_RANKS = {0: 1, 1: 0, 2: 2}
+_LAST = 2
+
+
+def rank(priority: int) -> int:
+    """When a request comes among others: those of a lower rank first; what is no priority, last."""
+    return _RANKS.get(priority, _LAST)
 
 
 class _Activity:
@@ -233,5 +240,4 @@ class Lanes:
     def turn(self, work: Work, request: Request) -> Turn:
         """For a request, in the lane of who asks."""
         bounds = self._limits.bounds(request.association)
-        rank = _RANKS.get(request.command.priority, _RANKS[0])
-        return Turn(self._gates[work], bounds.lane, bounds.name, rank)
+        return Turn(self._gates[work], bounds.lane, bounds.name, rank(request.command.priority))

@@ -256,10 +256,8 @@ class _Delivery:
             status = await self._send(route, position)
         except IsocenterError as error:
             why = {"error": str(error)}
-            passing, again = (
-                _may_pass(error) or isinstance(error, DeadlineExceeded),
-                _may_pass(error),
-            )
+            again = _may_pass(error)
+            passing = again or isinstance(error, DeadlineExceeded)
         else:
             if status is None:  # cancelled: it remains
                 return
