@@ -29,11 +29,14 @@ EDITOR = {"title": "EDITOR", "host": "127.0.0.2", "character_set": "ISO_IR 100"}
 def isocenter(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Isocenter]:
-    """A running installation that knows the AE title DESTINATION as a C-MOVE destination."""
+    """A running installation that knows the AE title DESTINATION as a C-MOVE destination, and
+    SEVERAL, which is the same over several associations."""
     destination_port = free_ports(1)[0]
+    place = {"host": "127.0.0.1", "port": destination_port}
     settings = {
         "gateway.known_aes": [
-            {"title": "DESTINATION", "host": "127.0.0.1", "port": destination_port},
+            {**place, "title": "DESTINATION"},
+            {**place, "title": "SEVERAL", "move_associations": 2},
             {"title": "DEAD", "host": "127.0.0.1", "port": free_ports(1)[0]},
             COERCED,
             EDITOR,

@@ -105,12 +105,12 @@ async def _moved_and_cancelled(isocenter: Isocenter, study: str) -> None:
         requester(isocenter.dicom_port) as asking,
         destination(both, number=isocenter.destination_port) as dest,
     ):
-        final = await (await asking.ask("move", study, destination="DESTINATION")).final()
+        final = await (await asking.ask("move", study, destination="SEVERAL")).final()
         assert (final.status, final.completed, final.failed) == (0x0000, COUNT, 0)
         assert len(set(dest.received)) == len(dest.received) == COUNT
         assert dest.most == 2
         dest.answer, dest.received = never, []
-        asked = await asking.ask("move", study, destination="DESTINATION")
+        asked = await asking.ask("move", study, destination="SEVERAL")
         await until(lambda: dest.server and dest.server.associations == 2)
         await until(lambda: len(dest.tried) == COUNT + 2)
         final, seconds = await asked.cancel()

@@ -142,11 +142,12 @@ class KnownAE(BaseModel):
     )
 
     move_associations: int = Field(
-        default=2,
+        default=1,
         ge=1,
         le=64,
         description="Associations at once for one C-MOVE to it; one that it does not accept is"
-        " done without.",
+        " done without. More are quicker where it takes them: some archives lose objects that come"
+        " at the same moment.",
     )
     move_requests: int = Field(
         default=4,
