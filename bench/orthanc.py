@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,8 +30,29 @@ def start(
     """
     folder.mkdir()
     dicom, http = free_ports(2)
+    configuration = _configuration(folder, destination, (dicom, http), tls)
+    (folder / "orthanc.json").write_text(json.dumps(configuration, indent=2))
+    program = find("Orthanc")
+    if program is None:
+        raise Unusable("Orthanc is missing. Type: apt-get install orthanc orthanc-dicomweb")
+    url = f"http://{HOST}:{http}"
+    with running(
+        [program, str(folder / "orthanc.json")],
+        log=folder / "log",
+        port=dicom,
+        url=f"{url}/system",
+        env=nodelay(nagle=nagle),
+    ) as process:
+        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process, tls=tls is not None)
+
+
+def _configuration(
+    folder: Path, destination: tuple[str, int], ports: tuple[int, int], tls: Certificate | None
+) -> Mapping[str, object]:
+    """`ports`: of DICOM and HTTP."""
     title, port = destination
-    configuration = {
+    dicom, http = ports
+    configuration: dict[str, object] = {
         "Name": "bench",
         "StorageDirectory": str(folder / "data"),
         "IndexDirectory": str(folder / "data"),
@@ -72,16 +93,4 @@ def start(
             "DicomTlsRemoteCertificateRequired": False,
             "DicomTlsTrustedCertificates": str(tls.certificate),
         }
-    (folder / "orthanc.json").write_text(json.dumps(configuration, indent=2))
-    program = find("Orthanc")
-    if program is None:
-        raise Unusable("Orthanc is missing. Type: apt-get install orthanc orthanc-dicomweb")
-    url = f"http://{HOST}:{http}"
-    with running(
-        [program, str(folder / "orthanc.json")],
-        log=folder / "log",
-        port=dicom,
-        url=f"{url}/system",
-        env=nodelay(nagle=nagle),
-    ) as process:
-        yield Server(NAME, AE_TITLE, dicom, f"{url}/dicomweb", process, tls=tls is not None)
+    return configuration

@@ -22,7 +22,6 @@ from isocenter.core.errors import (
     Refused,
     Unavailable,
 )
-from isocenter.core.events import ConflictPolicy
 from isocenter.core.matching import Level, Search
 from isocenter.core.ports import BlobInfo
 from isocenter.ingest import rpc as ingest_rpc
@@ -46,9 +45,7 @@ from support.service_pairs import ENOUGH, SOURCE, all_of, failing, parts, reused
 # --- ingest --------------------------------------------------------------------------------------
 
 SMALL, LARGE = BIG[:1000], 3 * BIG  # one message over gRPC, and several
-ANNOUNCEMENT = Announcement(
-    SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", ConflictPolicy.KEEP_LATEST, "1.8"
-)
+ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", "1.8")
 
 
 async def test_an_object_arrives_as_it_was_sent_whatever_the_buffers(service):

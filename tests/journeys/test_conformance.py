@@ -19,7 +19,6 @@ from isocenter.dimse.contexts import ProposedContext
 from support import dicom_rs, statement
 from support.clients import Outcome, dcmtk
 from support.datasets import ct_image
-from support.dcmtk_servers import dcmqrscp
 from support.files import count_instances, write_series
 from support.harness import Isocenter, wait_until
 from support.negotiating import (
@@ -35,6 +34,7 @@ from support.negotiating import (
     item,
     negotiate,
 )
+from support.other_archives import dcmqrscp
 
 Pair = tuple[str, str]
 
@@ -186,13 +186,14 @@ async def test_what_dicom_rs_stores_it_finds_and_receives(
     assert {dcmread(file).SOPInstanceUID for file in received.iterdir()} == set(series.files)
 
 
-async def test_what_dcmtk_sends_its_archive_receives(isocenter: Isocenter, tmp_path: Path) -> None:
+def test_what_dcmtk_sends_its_archive_receives(isocenter: Isocenter, tmp_path: Path) -> None:
     series = write_series(tmp_path / "sent", count=6)
     sent = dcmtk("dcmsend", isocenter, "+sd", series.folder)
     assert sent.code == 0, sent.text
     wait_until(lambda: count_instances(isocenter, series.study) == 6, what="found")
-    async with dcmqrscp(tmp_path / "archive", title="DESTINATION", port=isocenter.destination_port):
-        moved = await asyncio.to_thread(move, isocenter, series.study)
+    port = isocenter.destination_port
+    with dcmqrscp(tmp_path / "archive", title="DESTINATION", port=port):
+        moved = move(isocenter, series.study)
     assert moved.code == 0, moved.text
     received = (tmp_path / "archive/kept").glob("CT*")
     assert {dcmread(file).SOPInstanceUID for file in received} == set(series.files)

@@ -35,12 +35,6 @@ from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
-from isocenter.gateway.admission import Admissions
-from isocenter.gateway.callers import Callers
-from isocenter.gateway.identities import Identities
-from isocenter.gateway.lanes import Lanes
-from isocenter.gateway.limits import Limits
-from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
@@ -123,20 +117,6 @@ def series(count: int, *, study: str = "1.2.3", of: str = "CT_small.dcm") -> lis
         )
         for number in range(1, count + 1)
     ]
-
-
-def lanes_of(settings: GatewaySettings) -> Lanes:
-    """The lanes of a gateway with these settings."""
-    return Lanes(Limits(settings, Callers(settings, Directory(settings.known_aes))))
-
-
-def admissions_of(
-    settings: GatewaySettings, directory: Directory | None = None, users: Identities | None = None
-) -> Admissions:
-    """The admissions of a gateway with these settings, and this directory if it is not theirs."""
-    callers = Callers(settings, directory or Directory(settings.known_aes))
-    limits = Limits(settings, callers)
-    return Admissions(settings=settings, callers=callers, limits=limits, users=users)
 
 
 class FakeIngest:

@@ -1,4 +1,4 @@
-"""Archives of others that run on this machine: dcmtk's dcmqrscp and Orthanc."""
+"""Servers of others that run on this machine: dcmtk's dcmqrscp and dcmrecv, and Orthanc."""
 
 from __future__ import annotations
 
@@ -13,6 +13,24 @@ from pathlib import Path
 from support.clients import run, tool
 from support.harness import wait_until
 from support.ports import free_ports
+
+# Without one it takes no objects at all.
+_RECEIVER_CONFIGURATION = """
+[[TransferSyntaxes]]
+[Any]
+TransferSyntax1 = JPEG2000LosslessOnly
+TransferSyntax2 = LittleEndianExplicit
+TransferSyntax3 = BigEndianExplicit
+TransferSyntax4 = LittleEndianImplicit
+[[PresentationContexts]]
+[Images]
+PresentationContext1 = VerificationSOPClass\\Any
+PresentationContext2 = CTImageStorage\\Any
+PresentationContext3 = MRImageStorage\\Any
+[[Profiles]]
+[Images]
+PresentationContexts = Images
+"""
 
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
 
@@ -40,23 +58,44 @@ class OtherArchive:
 
 
 @contextmanager
-def dcmqrscp(folder: Path, destinations: dict[str, int] | None = None) -> Iterator[OtherArchive]:
-    """dcmtk's archive; `destinations`: ports by AE title."""
-    [port] = free_ports(1)
+def dcmqrscp(
+    folder: Path,
+    destinations: dict[str, int] | None = None,
+    *,
+    title: str = "QR",
+    port: int = 0,
+) -> Iterator[OtherArchive]:
+    """dcmtk's archive, which keeps what it gets in `folder/kept`; `destinations`: ports by AE
+    title."""
+    port = port or free_ports(1)[0]
     (folder / "kept").mkdir(parents=True)
     hosts = "".join(
-        f"h{number} = ({title}, 127.0.0.1, {its})\n"
-        for number, (title, its) in enumerate((destinations or {}).items())
+        f"h{number} = ({ae_title}, 127.0.0.1, {its})\n"
+        for number, (ae_title, its) in enumerate((destinations or {}).items())
     )
     configuration = folder / "dcmqrscp.cfg"
     configuration.write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 16\n"
         f"HostTable BEGIN\n{hosts}HostTable END\n"
         "VendorTable BEGIN\nVendorTable END\n"
-        f"AETable BEGIN\nQR {folder / 'kept'} RW (500, 1024mb) ANY\nAETable END\n"
+        f"AETable BEGIN\n{title} {folder / 'kept'} RW (500, 1024mb) ANY\nAETable END\n"
     )
-    with _process([tool("dcmqrscp"), "-c", str(configuration)], folder, "QR", port):
-        yield OtherArchive("QR", port)
+    with _process([tool("dcmqrscp"), "-c", str(configuration)], folder, title, port):
+        yield OtherArchive(title, port)
+
+
+@contextmanager
+def dcmrecv(folder: Path) -> Iterator[OtherArchive]:
+    """The storage SCP that dcmsend belongs to, whatever it is called; it writes into
+    `folder/kept`."""
+    [port] = free_ports(1)
+    (folder / "kept").mkdir(parents=True)
+    configuration = folder / "dcmrecv.cfg"
+    configuration.write_text(_RECEIVER_CONFIGURATION)
+    profile = ("-xf", str(configuration), "Images")
+    command = [tool("dcmrecv"), *profile, "-od", str(folder / "kept"), str(port)]
+    with _process(command, folder, "DCMRECV", port):
+        yield OtherArchive("DCMRECV", port)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from isocenter.core.deletions import Deletion
-from isocenter.core.events import AuditEvent, ConflictPolicy, Source
+from isocenter.core.events import AuditEvent, Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
 from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlob
@@ -32,7 +32,6 @@ class Announcement:
     sop_class: str = ""
     instance: str = ""
     study: str = ""  # STOW-RS to a study's address
-    conflict: ConflictPolicy | None = None  # of its sender; None: that of the settings
     general_sop_class: str = ""  # of the standard, which `sop_class` specialises (PS3.7 D.3.3.6)
 
 

@@ -46,10 +46,8 @@ class CStore:
             raise Invalid("Affected SOP Instance UID is no UID", fix="see PS3.5 9.1")
         if command.affected_sop_class != request.context.abstract_syntax:
             raise Mismatch("Affected SOP Class UID is not the presentation context's")
-        known = self._callers.known(request.association)
         return Announcement(
             source=self._callers.source(request.association),
-            conflict=known.conflict if known else None,
             transfer_syntax=request.context.transfer_syntax,
             sop_class=command.affected_sop_class,
             instance=command.affected_sop_instance,

@@ -25,7 +25,6 @@ from isocenter.gateway.commitment_items import (
     WELL_KNOWN_INSTANCE,
     items_of,
 )
-from isocenter.gateway.contexts import STORAGE_COMMITMENT
 
 _MAX_DEPTH = 4
 
@@ -60,8 +59,6 @@ class NAction:
 
     async def _read(self, request: Request) -> CommitmentRequested:
         command, context = request.command, request.context
-        if context.abstract_syntax != STORAGE_COMMITMENT:
-            raise Unsupported("N-ACTION is for Storage Commitment alone here")
         if command.requested_sop_instance != WELL_KNOWN_INSTANCE:
             raise NotFound("Requested SOP Instance UID is not that of PS3.4 J.3.5")
         if command.action_type_id != REQUEST_STORAGE_COMMITMENT:

@@ -11,17 +11,9 @@ from isocenter.dimse.messages import CommandField, Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import INFORMATION_MODELS, STORAGE_COMMITMENT, VERIFICATION
+from isocenter.gateway.services import SOP_CLASSES
 from isocenter.gateway.statuses import Service
 from isocenter.runtime.aes import KnownAE, Verb
-
-_VERBS: Mapping[str, Verb] = {
-    VERIFICATION: Verb.ECHO,
-    STORAGE_COMMITMENT: Verb.COMMIT,
-    **{model.find: Verb.FIND for model in INFORMATION_MODELS},
-    **{model.move: Verb.MOVE for model in INFORMATION_MODELS},
-    **{model.get: Verb.GET for model in INFORMATION_MODELS},
-}
 
 _REQUESTS: Mapping[int, tuple[Verb, Service | None]] = {
     CommandField.C_ECHO: (Verb.ECHO, None),
@@ -30,6 +22,9 @@ _REQUESTS: Mapping[int, tuple[Verb, Service | None]] = {
     CommandField.C_MOVE: (Verb.MOVE, Service.MOVE),
     CommandField.C_GET: (Verb.GET, Service.GET),
     CommandField.N_ACTION: (Verb.COMMIT, Service.ACTION),
+}
+_VERBS: Mapping[str, Verb] = {
+    uid: _REQUESTS[field][0] for field, uids in SOP_CLASSES.items() for uid in uids
 }
 
 

@@ -105,57 +105,23 @@ class GatewayRole(Role):
 async def build(env: Env) -> GatewayRole:
     """Put the verbs together with the services they call."""
     settings = env.section(GatewaySettings)
-    storage, query = await env.storage(), await env.query()
-    transcoding, audit = await env.transcoding(), await env.audit_log()
-    directory = await env.directory()
-    callers = Callers(settings, directory)
-    calls = Calls(settings)
-    limits = Limits(settings, callers)
+    callers = Callers(settings, await env.directory())
+    calls, limits = Calls(settings), Limits(settings, callers)
     lanes = Lanes(limits)
-    retrieval = Retrieval(
-        storage=storage,
-        query=query,
-        audit=audit,
-        callers=callers,
-        max_identifier=settings.max_identifier,
-    )
-    sub_operations = SubOperations(
-        storage=storage, transcoding=transcoding, lanes=lanes, telemetry=env.telemetry
-    )
-    commitments = Commitments(
-        bus=await env.bus(),
-        checker=Checker(
-            query=query,
-            storage=storage,
-            proof=timedelta(seconds=settings.commitment_proof_seconds),
-        ),
-        settings=settings,
-        calls=calls,
-        directory=directory,
-    )
+    commitments = await _commitments(env, settings, calls)
     handlers: dict[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
         CommandField.C_FIND: CFind(
-            query=query,
-            audit=audit,
+            query=await env.query(),
+            audit=await env.audit_log(),
             callers=callers,
             lanes=lanes,
             ae_title=settings.ae_title,
             max_identifier=settings.max_identifier,
             attributes=env.attributes,
         ),
-        CommandField.C_GET: CGet(
-            retrieval=retrieval, sub_operations=sub_operations, transcoding=transcoding
-        ),
-        CommandField.C_MOVE: CMove(
-            retrieval=retrieval,
-            sub_operations=sub_operations,
-            transcoding=transcoding,
-            calls=calls,
-            directory=directory,
-            destinations=Destinations(env.telemetry),
-        ),
+        **await _retrieves(env, settings, callers, lanes, calls),
         CommandField.N_ACTION: NAction(
             custody=commitments, callers=callers, max_identifier=settings.max_identifier
         ),
@@ -168,3 +134,48 @@ async def build(env: Env) -> GatewayRole:
         commitments,
         callers,
     )
+
+
+async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Commitments:
+    checker = Checker(
+        query=await env.query(),
+        storage=await env.storage(),
+        proof=timedelta(seconds=settings.commitment_proof_seconds),
+    )
+    return Commitments(
+        bus=await env.bus(),
+        checker=checker,
+        settings=settings,
+        calls=calls,
+        directory=await env.directory(),
+    )
+
+
+async def _retrieves(
+    env: Env, settings: GatewaySettings, callers: Callers, lanes: Lanes, calls: Calls
+) -> Mapping[int, Handler]:
+    """C-GET and C-MOVE, which share the finding and the sending of instances."""
+    storage, transcoding = await env.storage(), await env.transcoding()
+    retrieval = Retrieval(
+        storage=storage,
+        query=await env.query(),
+        audit=await env.audit_log(),
+        callers=callers,
+        max_identifier=settings.max_identifier,
+    )
+    sub_operations = SubOperations(
+        storage=storage, transcoding=transcoding, lanes=lanes, telemetry=env.telemetry
+    )
+    return {
+        CommandField.C_GET: CGet(
+            retrieval=retrieval, sub_operations=sub_operations, transcoding=transcoding
+        ),
+        CommandField.C_MOVE: CMove(
+            retrieval=retrieval,
+            sub_operations=sub_operations,
+            transcoding=transcoding,
+            calls=calls,
+            directory=await env.directory(),
+            destinations=Destinations(env.telemetry),
+        ),
+    }

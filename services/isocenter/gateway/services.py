@@ -8,23 +8,24 @@ from functools import partial
 
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField, Request
-from isocenter.gateway.contexts import INFORMATION_MODELS, VERIFICATION
+from isocenter.gateway.contexts import INFORMATION_MODELS, STORAGE_COMMITMENT, VERIFICATION
 from isocenter.gateway.statuses import SOP_CLASS_NOT_SUPPORTED
 
-# C-STORE and N-ACTION look at what they get themselves.
-_SOP_CLASSES: Mapping[int, frozenset[str]] = {
+# C-STORE is for what the directory and the settings take: it looks at what it gets itself.
+SOP_CLASSES: Mapping[int, frozenset[str]] = {
     CommandField.C_ECHO: frozenset({VERIFICATION}),
-    CommandField.C_FIND: frozenset(model.find for model in INFORMATION_MODELS),
-    CommandField.C_MOVE: frozenset(model.move for model in INFORMATION_MODELS),
-    CommandField.C_GET: frozenset(model.get for model in INFORMATION_MODELS),
+    CommandField.C_FIND: frozenset(model.find for model in INFORMATION_MODELS if model.find),
+    CommandField.C_MOVE: frozenset(model.move for model in INFORMATION_MODELS if model.move),
+    CommandField.C_GET: frozenset(model.get for model in INFORMATION_MODELS if model.get),
+    CommandField.N_ACTION: frozenset({STORAGE_COMMITMENT}),
 }
 
 
 def of_their_sop_classes(handlers: Mapping[int, Handler]) -> dict[int, Handler]:
     """The handlers, with requests on presentation contexts of other services refused."""
     return {
-        field: partial(_on_its_own, _SOP_CLASSES[field], handler)
-        if field in _SOP_CLASSES
+        field: partial(_on_its_own, SOP_CLASSES[field], handler)
+        if field in SOP_CLASSES
         else handler
         for field, handler in handlers.items()
     }

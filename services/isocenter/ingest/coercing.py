@@ -9,11 +9,10 @@ from datetime import datetime
 
 from isocenter.core.apis import Announcement, Storage
 from isocenter.core.coercion import Coercions, Evaluated, evaluate
-from isocenter.core.events import Source
 from isocenter.core.identity import ObjectName, OverlayName, objects_prefix
 from isocenter.core.overlays import Overlay, microseconds
 from isocenter.ingest.intake import INLINE_WORK, Taken
-from isocenter.runtime.aes import Directory, KnownAE
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.streams import generator
 
 logger = logging.getLogger(__name__)
@@ -24,15 +23,13 @@ _SYSTEM = "ISOCENTER"
 class Coercer:
     """Applies the rules of sources."""
 
-    def __init__(self, storage: Storage, directory: Directory) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._directory = directory
 
     async def overlay(
-        self, taken: Taken, announcement: Announcement, received_at: datetime
+        self, taken: Taken, announcement: Announcement, ae: KnownAE | None, received_at: datetime
     ) -> Overlay | None:
-        """The corrections of an object, durable on return; None if there are none."""
-        ae = _ae_of(announcement.source, self._directory)
+        """The corrections of an object of an AE, durable on return; None if there are none."""
         if ae is None or ae.coercing is None:
             return None
         evaluated = await _evaluated(taken, announcement.transfer_syntax, ae.coercing)
@@ -68,13 +65,6 @@ class Coercer:
                 if found is not None and found.object == name:
                     last = found
         return is_kept, last
-
-
-def _ae_of(source: Source, directory: Directory) -> KnownAE | None:
-    """The AE that sends: by its title, and over other protocols by its address."""
-    if not source.known:
-        return None
-    return directory.named(source.ae_title) if source.ae_title else directory.at(source.host)
 
 
 async def _evaluated(taken: Taken, transfer_syntax: str, coercions: Coercions) -> Evaluated:

@@ -26,10 +26,8 @@ from isocenter.runtime.rpc_stream import (
 )
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import (
-    POLICIES,
     deletion_from,
     deletion_to,
-    enum_from,
     name_from,
     name_to,
     source_from,
@@ -103,7 +101,6 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             sop_class=announced.sop_class,
             instance=announced.instance,
             study=announced.study,
-            conflict=enum_from(POLICIES, announced.conflict) if announced.conflict else None,
             general_sop_class=announced.general_sop_class,
         )
         stored = await self._service.store(announcement, data_set)
@@ -133,7 +130,6 @@ class IngestClient:
             sop_class=announcement.sop_class,
             instance=announcement.instance,
             study=announcement.study,
-            conflict=POLICIES[announcement.conflict] if announcement.conflict else None,
             general_sop_class=announcement.general_sop_class,
         )
         gathering = Gathering(ingest_pb2.StoreRequest)

@@ -56,7 +56,8 @@ class IngestService:
         self._audit_log = audit_log
         self._settings = settings
         self._telemetry = telemetry
-        self._coercer = Coercer(storage, directory)
+        self._directory = directory
+        self._coercer = Coercer(storage)
         self._announcer = Announcer(bus, outbox, settings)
         self._remover = Remover(
             storage=storage, announcer=self._announcer, audit_log=audit_log, settings=settings
@@ -68,7 +69,8 @@ class IngestService:
     async def store(self, announcement: Announcement, data_set: AsyncIterable[Buffer]) -> Stored:
         """Take in one data set: durable, announced and audited on return."""
         received_at = datetime.now(UTC)
-        named = announcement.conflict
+        ae = self._directory.sender(announcement.source)
+        named = ae.conflict if ae is not None else None
         policy = named or self._settings.policy_of(announcement.source.ae_title)
         stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
         news = _News(announcement, received_at, policy)
@@ -77,7 +79,7 @@ class IngestService:
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
             stages.enter("commit")
-            news.overlay = await self._coercer.overlay(taken, announcement, received_at)
+            news.overlay = await self._coercer.overlay(taken, announcement, ae, received_at)
             news.prepare(taken)
 
         try:

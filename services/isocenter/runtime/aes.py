@@ -21,7 +21,7 @@ from pydantic import (
 from isocenter.core.charset import is_character_set
 from isocenter.core.coercion import Coercions
 from isocenter.core.errors import Invalid
-from isocenter.core.events import ConflictPolicy
+from isocenter.core.events import ConflictPolicy, Source
 from isocenter.core.identity import is_ae_title, is_uid
 from isocenter.runtime.addresses import Network, Networks, ip_of, is_within, networks_of
 from isocenter.runtime.coercions import CoercionRule
@@ -259,7 +259,12 @@ class Directory:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
         return self._aes.get(title.strip(" "))
 
-    def at(self, host: str) -> KnownAE | None:
-        """The first AE whose address this is."""
-        address = ip_of(host)
+    def sender(self, source: Source) -> KnownAE | None:
+        """The AE that an object comes from: by its title, over protocols without titles the first
+        one of its address. None for strangers."""
+        if not source.known:
+            return None
+        if source.ae_title:
+            return self.named(source.ae_title)
+        address = ip_of(source.host)
         return None if address is None else self._by_address.get(address)

@@ -2,7 +2,6 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from isocenter.v1 import common_pb2 as _common_pb2
-from isocenter.v1 import events_pb2 as _events_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -32,22 +31,20 @@ class StoreWholeRequest(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., announcement: _Optional[_Union[Announcement, _Mapping]] = ...) -> None: ...
 
 class Announcement(_message.Message):
-    __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study", "conflict", "general_sop_class")
+    __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study", "general_sop_class")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
     SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     STUDY_FIELD_NUMBER: _ClassVar[int]
-    CONFLICT_FIELD_NUMBER: _ClassVar[int]
     GENERAL_SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
     source: _common_pb2.Source
     transfer_syntax: str
     sop_class: str
     instance: str
     study: str
-    conflict: _events_pb2.ConflictPolicy
     general_sop_class: str
-    def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ..., conflict: _Optional[_Union[_events_pb2.ConflictPolicy, str]] = ..., general_sop_class: _Optional[str] = ...) -> None: ...
+    def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ..., general_sop_class: _Optional[str] = ...) -> None: ...
 
 class StoreResponse(_message.Message):
     __slots__ = ("name", "sop_class", "transfer_syntax", "digest", "size", "coerced")

@@ -296,11 +296,6 @@ def _best_model(accept: str, offers: tuple[Offer, ...]) -> Offer | None:
     return Accepted((), parse_accept(accept)).best(offers)
 
 
-def json_only(exchange: Exchange) -> None:
-    """Raises the 406 `Problem` unless the client takes the DICOM JSON Model."""
-    wants_xml(exchange, [one for one in MODEL if one.media != DICOM_XML])
-
-
 def not_acceptable(offers: Iterable[object]) -> Problem:
     """406: nothing that is acceptable can be made."""
     forms = ", ".join(dict.fromkeys(map(str, offers)))

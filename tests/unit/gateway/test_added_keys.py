@@ -15,15 +15,8 @@ from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
-from support.gateway_fakes import (
-    EXPLICIT,
-    FakeAudit,
-    FakeQuery,
-    FakeRequest,
-    encode,
-    lanes_of,
-    series,
-)
+from support.gateway_fakes import EXPLICIT, FakeAudit, FakeQuery, FakeRequest, encode, series
+from support.gateway_parts import lanes_of
 
 AGENT = added("ContrastBolusAgent", "SERIES")
 SITE = added("0029xx10", "SERIES", "ACME 1.0", "LO")

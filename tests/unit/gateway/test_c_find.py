@@ -23,9 +23,9 @@ from support.gateway_fakes import (
     FakeRequest,
     encode,
     identifier,
-    lanes_of,
     series,
 )
+from support.gateway_parts import lanes_of
 
 HELD = series(3) + series(2, study="1.2.4")
 

@@ -13,12 +13,12 @@ from isocenter.core.errors import (
     Unavailable,
     Unprocessable,
 )
-from isocenter.core.events import ConflictPolicy
 from isocenter.gateway.c_store import CStore
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE
-from support.gateway_fakes import EXPLICIT, FakeIngest, FakeRequest, lanes_of
+from support.gateway_fakes import EXPLICIT, FakeIngest, FakeRequest
+from support.gateway_parts import lanes_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -43,7 +43,6 @@ async def test_the_data_set_goes_to_ingest_with_what_the_command_announced():
     assert announcement.transfer_syntax == EXPLICIT
     assert (announcement.source.ae_title, announcement.source.host) == ("SCANNER", "127.0.0.1")
     assert announcement.source.known is False
-    assert announcement.conflict is None
     assert asked.statuses == [0x0000]
 
 
@@ -57,13 +56,12 @@ async def test_what_is_coerced_is_listed_in_the_answer():
     assert len(fields["error_comment"]) <= 64
 
 
-@pytest.mark.parametrize(("host", "policy"), [("127.0.0.1", "keep-latest"), ("192.0.2.7", None)])
-async def test_the_conflict_policy_is_that_of_the_ae_where_it_is_really_the_ae(host, policy):
-    ingest, known = FakeIngest(), KnownAE(title="SCANNER", host=host, conflict="keep-latest")
-    await store(ingest, known)(request())
+@pytest.mark.parametrize(("host", "known"), [("127.0.0.1", True), ("192.0.2.7", False)])
+async def test_the_source_is_known_where_it_is_really_the_ae(host, known):
+    ingest = FakeIngest()
+    await store(ingest, KnownAE(title="SCANNER", host=host))(request())
     [(announcement, _)] = ingest.taken
-    assert announcement.conflict == (policy and ConflictPolicy(policy))
-    assert announcement.source.known is (policy is not None)
+    assert announcement.source.known is known
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pydicom.data import get_testdata_file
 
 from isocenter.runtime.aes import KnownAE
 from support.authority import Authority
-from support.dcmtk_servers import ARCHIVE, dcmqrscp, dcmrecv
 from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file, series
 from support.live_gateway import (
     STUDY_1,
@@ -25,6 +24,7 @@ from support.live_gateway import (
     run,
     storescp,
 )
+from support.other_archives import dcmqrscp, dcmrecv
 from support.ports import free_ports
 
 J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
@@ -85,8 +85,8 @@ async def test_a_storescp_that_does_not_take_it_fails_every_sub_operation(option
 
 
 async def test_dcmrecv_receives_a_study(tmp_path):
-    async with dcmrecv(tmp_path) as port:
-        known = [KnownAE(title="DEST", host="127.0.0.1", port=port)]
+    with dcmrecv(tmp_path) as server:
+        known = [KnownAE(title="DEST", host="127.0.0.1", port=server.port)]
         async with live(series(3), known_aes=known) as gateway:
             outcome = await moved(gateway, "DEST")
     assert outcome.code == 0, outcome.text
@@ -94,13 +94,13 @@ async def test_dcmrecv_receives_a_study(tmp_path):
 
 
 async def test_dcmqrscp_receives_a_study_and_finds_it(tmp_path):
-    async with dcmqrscp(tmp_path) as port:
-        known = [KnownAE(title=ARCHIVE, host="127.0.0.1", port=port)]
+    with dcmqrscp(tmp_path) as archive:
+        known = [KnownAE(title=archive.ae_title, host="127.0.0.1", port=archive.port)]
         async with live(series(3), known_aes=known) as gateway:
-            outcome = await moved(gateway, ARCHIVE)
+            outcome = await moved(gateway, archive.ae_title)
         assert outcome.code == 0, outcome.text
         found = await dcmtk(
-            "findscu", "-v", "-S", "-aec", ARCHIVE, "127.0.0.1", port, "-k",
+            "findscu", "-v", "-S", "-aec", archive.ae_title, "127.0.0.1", archive.port, "-k",
             "QueryRetrieveLevel=IMAGE", "-k", "StudyInstanceUID=1.2.3", "-k",
             "SeriesInstanceUID=1.2.3.1", "-k", "SOPInstanceUID",
         )  # fmt: skip
@@ -113,10 +113,10 @@ async def test_dcmqrscp_receives_a_study_and_finds_it(tmp_path):
 @pytest.mark.parametrize("server", [dcmrecv, dcmqrscp])
 async def test_send_reaches_other_servers(server, tmp_path):
     names = ("CT_small.dcm", "MR_small.dcm", "MR_small_bigendian.dcm")
-    async with server(tmp_path / "server") as port:
+    with server(tmp_path / "server") as receiver:
         outcome = await run(
             sys.executable, "-m", "isocenter", "send", *map(path_of, names),
-            "--to", f"dicom://{ARCHIVE}@127.0.0.1:{port}",
+            "--to", receiver.peer,
         )  # fmt: skip
     assert outcome.code == 0, outcome.text
     assert f"sent: {len(names)} instances" in outcome.text

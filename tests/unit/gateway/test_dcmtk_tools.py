@@ -15,9 +15,9 @@ from pydicom.filereader import read_dataset
 from isocenter.core.errors import OutOfResources
 from isocenter.core.transfer_syntax import lookup
 from isocenter.runtime.aes import KnownAE
-from support.dcmtk_servers import ARCHIVE, dcmqrscp
 from support.gateway_fakes import EXPLICIT, IMPLICIT, series
 from support.live_gateway import STUDY_1, Live, at, dcmtk, instances, live
+from support.other_archives import dcmqrscp
 from support.ports import free_ports
 
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -311,19 +311,17 @@ async def test_getscu(model, options, tmp_path):
 
 
 async def test_dcmqrscp_moves_a_study_to_us(tmp_path):
-    known = [KnownAE(title=ARCHIVE)]
-    async with (
-        live(unknown_callers="never", known_aes=known) as gateway,
-        dcmqrscp(tmp_path, gateway.port) as port,
-    ):
-        archive = ("-aet", "TESTER", "-aec", ARCHIVE, "127.0.0.1", port)
-        assert (await dcmtk("storescu", *archive, CT_FILE)).code == 0
-        sent = dcmread(CT_FILE)
-        outcome = await dcmtk(
-            "movescu", "-S", "-aem", "ISOCENTER", *archive, "-k", "QueryRetrieveLevel=STUDY",
-            "-k", f"StudyInstanceUID={sent.StudyInstanceUID}",
-        )  # fmt: skip
-        assert outcome.code == 0, outcome.text
-        [(announcement, _)] = gateway.env.fake_ingest.taken
+    known = [KnownAE(title="QR")]
+    async with live(unknown_callers="never", known_aes=known) as gateway:
+        with dcmqrscp(tmp_path, {"ISOCENTER": gateway.port}) as other:
+            archive = ("-aet", "TESTER", "-aec", "QR", "127.0.0.1", other.port)
+            assert (await dcmtk("storescu", *archive, CT_FILE)).code == 0
+            sent = dcmread(CT_FILE)
+            outcome = await dcmtk(
+                "movescu", "-S", "-aem", "ISOCENTER", *archive, "-k", "QueryRetrieveLevel=STUDY",
+                "-k", f"StudyInstanceUID={sent.StudyInstanceUID}",
+            )  # fmt: skip
+            assert outcome.code == 0, outcome.text
+            [(announcement, _)] = gateway.env.fake_ingest.taken
     assert announcement.instance == sent.SOPInstanceUID
-    assert (announcement.source.ae_title, announcement.source.known) == (ARCHIVE, True)
+    assert (announcement.source.ae_title, announcement.source.known) == ("QR", True)

@@ -13,7 +13,8 @@ from isocenter.dimse.contexts import Accepted, AssociationOffer, CommonExtended,
 from isocenter.gateway import extended
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
-from support.gateway_fakes import EXPLICIT, IMPLICIT, admissions_of, from_test_file
+from support.gateway_fakes import EXPLICIT, IMPLICIT, from_test_file
+from support.gateway_parts import admissions_of
 from support.live_gateway import CT, Live, associate, in_thread, live
 
 PRIVATE = "1.2.826.0.1.3680043.2.1"  # a specialised SOP class that no table of ours has

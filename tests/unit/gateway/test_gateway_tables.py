@@ -14,7 +14,7 @@ from isocenter.gateway import contexts, statuses
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.aes import Directory, KnownAE
-from support.gateway_fakes import admissions_of
+from support.gateway_parts import admissions_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"

@@ -31,9 +31,9 @@ from support.gateway_fakes import (
     encode,
     from_test_file,
     identifier,
-    lanes_of,
     series,
 )
+from support.gateway_parts import lanes_of
 from support.telemetry import Recorder
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -30,6 +30,7 @@ from isocenter.core.events import (
     Event,
     InstanceRejected,
     InstanceStored,
+    Source,
 )
 from isocenter.core.part10 import parse_meta
 from isocenter.core.ports import Buffer
@@ -38,6 +39,7 @@ from isocenter.core.transfer_syntax import (
     EXPLICIT_VR_BIG_ENDIAN,
 )
 from isocenter.ingest.settings import IngestSettings, SourcePolicy
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.event_codec import decode
 from isocenter.storage.settings import StorageSettings
 from support.objects import (
@@ -282,15 +284,18 @@ async def test_other_content_is_kept_beside_the_first_unless_the_policy_rejects_
     assert kinds == [InstanceStored, InstanceRejected, InstanceStored]
 
 
-async def test_the_policy_that_is_announced_comes_before_those_of_the_settings() -> None:
-    other = small(more=element(0x00400001, "AE", b"OTHER "))
-    policy = SourcePolicy(ae_title="SCANNER", policy=ConflictPolicy.REJECT)
-    archive = Archive(IngestSettings(conflict_by_source=(policy,)))
-    named = replace(announcement(), conflict=ConflictPolicy.KEEP_LATEST)
-    for data in (small(), other):
-        await archive.ingest.store(named, chunks(data))
-    events = await _events(archive.bus, TOPIC_INSTANCES)
-    assert [event.policy for event in events] == [ConflictPolicy.KEEP_LATEST] * 2
+@pytest.mark.parametrize("known", [True, False])
+async def test_the_policy_of_the_directory_comes_before_the_settings_where_it_is_the_ae(
+    known: bool,
+) -> None:
+    policy = SourcePolicy(ae_title="SCANNER", policy=ConflictPolicy.KEEP_FIRST)
+    ae = KnownAE(title="SCANNER", conflict=ConflictPolicy.KEEP_LATEST)
+    archive = Archive(IngestSettings(conflict_by_source=(policy,)), known=(ae,))
+    source = Source("DIMSE", "192.0.2.1", "SCANNER", "ISOCENTER", known=known)
+    await archive.ingest.store(replace(announcement(), source=source), chunks(small()))
+    (event,) = await _events(archive.bus, TOPIC_INSTANCES)
+    expected = ConflictPolicy.KEEP_LATEST if known else ConflictPolicy.KEEP_FIRST
+    assert event.policy is expected
 
 
 async def test_private_sop_classes_come_in_unless_the_settings_say_otherwise() -> None:
