@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from isocenter.core.events import (
 from isocenter.gateway import commitments
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.event_codec import decode, encode
+from support.authority import Authority
 from support.gateway_fakes import EXPLICIT, IMPLICIT, series
 from support.live_gateway import CT, MR, STUDY_1, Live, associate, in_thread, live
 from support.ports import free_ports
@@ -75,11 +77,13 @@ class Results:
 
 
 @contextmanager
-def scanner(results: Results, port: int) -> Iterator[None]:
+def scanner(results: Results, port: int, tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """The peer, where results can be sent to."""
     ae = AE("TESTER")
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=results.handlers)
+    server = ae.start_server(
+        ("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=results.handlers
+    )
     try:
         yield
     finally:
@@ -221,6 +225,24 @@ async def test_what_a_process_left_is_done_by_another_and_tried_until_it_works(
                     await asyncio.sleep(0.01)
             assert await ended(gateway) == []
             results.status = 0
+            end = await until_ended(gateway)
+    assert (end.fate, end.committed) == (CommitmentFate.REPORTED, 3)
+    assert results.told() == (1, STUDY_1, {})
+
+
+async def test_a_peer_that_is_called_over_tls_is_told_over_tls(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(commitments, "POLL_SECONDS", 0.02)
+    files = Authority(tmp_path / "pki").issue("gateway")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.ca)
+    context.load_cert_chain(files.certificate, files.key)
+    context.verify_mode = ssl.CERT_REQUIRED  # so that our certificate is shown, too
+    (port,) = free_ports(1)
+    peer = KnownAE(title="TESTER", host="127.0.0.1", port=port, tls=True)
+    named = {"certificate_file": files.certificate, "key_file": files.key, "ca_file": files.ca}
+    results = Results()
+    with scanner(results, port, context):
+        async with live(series(3), known_aes=[peer], **named) as gateway:
+            await pending(gateway, age=timedelta(minutes=5))
             end = await until_ended(gateway)
     assert (end.fate, end.committed) == (CommitmentFate.REPORTED, 3)
     assert results.told() == (1, STUDY_1, {})
