@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from isocenter.runtime.aes import KnownAE
     from isocenter.settings import Settings
 
+_TIMEOUTS = ("association", "network", "dimse", "connect")  # of the settings of the gateway
 HEAD = f"{'title':16}  {'where':28}  {'kept in':9}  {'changed (UTC)':19}  {'by':16}  site"
 
 aes = typer.Typer(
@@ -199,6 +200,8 @@ async def import_entries(settings: Settings, wanted: Sequence[KnownAE]) -> None:
     added = 0
     async with _administration(settings) as directory:
         for ae in wanted:
+            directory.check(ae.title)
+        for ae in wanted:
             _, new = await directory.set(ae, operator())
             added += new
     out.print(f"{added} added, {len(wanted) - added} set or as they were")
@@ -218,9 +221,8 @@ async def export_entries(settings: Settings, form: Form) -> None:
 
 async def echo_entry(settings: Settings, title: str, seconds: float) -> None:
     """Raises what stands in the way."""
-    from isocenter.dimse import requestor
     from isocenter.dimse.contexts import ProposedContext
-    from isocenter.dimse.limits import Timeouts
+    from isocenter.gateway.calls import Calls
     from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, VERIFICATION
 
     async with _administration(settings) as directory:
@@ -229,14 +231,10 @@ async def echo_entry(settings: Settings, title: str, seconds: float) -> None:
         raise Invalid(
             f"of {ae.title} no port is known", fix=f"isocenter aes set {ae.title} port=104"
         )
-    association = await requestor.associate(
-        ae.host,
-        ae.port,
-        calling_ae_title=settings.gateway.ae_title,
-        called_ae_title=ae.title,
-        contexts=[ProposedContext(VERIFICATION, MESSAGE_TRANSFER_SYNTAXES)],
-        timeouts=Timeouts(artim=seconds, network=seconds, dimse=seconds, connect=seconds),
-    )
+    patience = dict.fromkeys((f"{name}_timeout" for name in _TIMEOUTS), seconds)
+    calls = Calls(settings.gateway.model_copy(update=patience))
+    contexts = [ProposedContext(VERIFICATION, MESSAGE_TRANSFER_SYNTAXES)]
+    association = await calls.associate(ae, contexts)
     try:
         status = await association.c_echo()
     finally:

@@ -69,7 +69,7 @@ class AEAdministration:
     async def set(self, ae: KnownAE, by: Source) -> tuple[Entry, bool]:
         """Add an AE, or say everything about it anew; the entry, and whether it is new. Durable on
         return; gateways follow within seconds. Raises `Conflict`, `Unavailable`."""
-        self._check(ae.title)
+        self.check(ae.title)
         try:
             before = await self.entry(ae.title)
         except NotFound:
@@ -83,11 +83,12 @@ class AEAdministration:
     async def remove(self, title: str, by: Source) -> None:
         """An AE is not known any more. Raises `NotFound`, `Conflict`, `Unavailable`."""
         title = title.strip(" ")
-        self._check(title)
+        self.check(title)
         await self.entry(title)
         await self._change(title, None, by, f"AE directory: removed {title}")
 
-    def _check(self, title: str) -> None:
+    def check(self, title: str) -> None:
+        """Raises `Conflict` if the settings say what counts of a title."""
         if title in self._fixed:
             raise Conflict(
                 f"{title} is an entry of the settings ([gateway] known_aes)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from pynetdicom import AE, evt
 from isocenter.cli.aes import fields_from, read_file
 from isocenter.cli.main import main
 from isocenter.core.errors import Invalid
+from support.authority import Authority
 
 CT1 = ("host=192.0.2.7", "port=104", "verbs=echo, store", "conflict=reject", 'site=Ä "1"')
 
@@ -123,3 +125,27 @@ def test_an_ae_is_asked_whether_it_is_there(run):
         server.shutdown()
     assert called == ["ISOCENTER"]
     assert "error:" in run("echo", "WS", code=1)
+
+
+def test_an_ae_that_is_called_over_tls_is_asked_over_tls(run, tmp_path):
+    files = Authority(tmp_path / "pki").issue("WS")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    ae = AE("WS")
+    ae.add_supported_context("1.2.840.10008.1.1")
+    server = ae.start_server(("127.0.0.1", 0), block=False, ssl_context=context)
+    port = server.socket.getsockname()[1]
+    run("set", "WS", "host=127.0.0.1", f"port={port}", "tls=true")
+    trust = ("--set", f"gateway.ca_file={files.ca}")
+    try:
+        assert run("echo", "WS", *trust) == f"WS at 127.0.0.1:{port} answers\n"
+        assert "certificate" in run("echo", "WS", code=1)
+    finally:
+        server.shutdown()
+
+
+def test_nothing_of_a_file_is_taken_that_names_an_ae_of_the_settings(run, tmp_path):
+    file = tmp_path / "aes.json"
+    file.write_text('{"aes": [{"title": "NEW"}, {"title": "FIXED"}]}')
+    assert "entry of the settings" in run("import", str(file), code=1)
+    assert "NEW" not in run("list")
