@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -42,6 +43,7 @@ DEPENDENCIES = {
     "zstandard": "metadata packs",
 }
 
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
 CERTIFICATE_NOTICE = timedelta(days=30)
@@ -182,6 +184,7 @@ def _backends(settings: Settings) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
+    named: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for key, host, port in (
         ("gateway.port", settings.gateway.host, settings.gateway.plain_port),
         ("gateway.tls_port", settings.gateway.host, settings.gateway.tls_port),
@@ -193,6 +196,13 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         if not port:
             continue
         what = f"{key} {port} on {host}"
+        # Processes share their ports, so the system lets both listen, and each gets calls for
+        # the other.
+        same = [name for name, where in named[port] if {where, host} & EVERYWHERE or where == host]
+        named[port].append((key, host))
+        if same:
+            yield Finding(what, f"{same[0]} is the same", _another(key))
+            continue
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -204,17 +214,20 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(what, "free")
 
 
-def _listening_fix(key: str, error: OSError) -> str:
+def _another(key: str) -> str:
     section, _, name = key.partition(".")
-    variable = f"{PREFIX}{section.upper()}{NESTED}"
-    another = f"choose another with --set {key}=N or {variable}{name.upper()}=N"
+    return f"choose another with --set {key}=N or {PREFIX}{section.upper()}{NESTED}{name.upper()}=N"
+
+
+def _listening_fix(key: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"stop the program that listens there (`ss -ltnp` names it), or {another}"
+        return f"stop the program that listens there (`ss -ltnp` names it), or {_another(key)}"
     if error.errno == errno.EACCES:
-        return f"ports below 1024 are for root and CAP_NET_BIND_SERVICE; {another}"
+        return f"ports below 1024 are for root and CAP_NET_BIND_SERVICE; {_another(key)}"
+    section = key.partition(".")[0]
     return (
         f"name an address of this machine (`ip address` lists them) with "
-        f"--set {section}.host=ADDRESS or {variable}HOST=ADDRESS"
+        f"--set {section}.host=ADDRESS or {PREFIX}{section.upper()}{NESTED}HOST=ADDRESS"
     )
 
 

@@ -17,6 +17,7 @@ from isocenter.cli.up import _children, banner, up
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.dimse.target import Target
 from isocenter.settings import load
+from support.ports import free_ports
 
 
 @pytest.fixture
@@ -138,6 +139,23 @@ def test_all_taken_ports_are_named_at_once(tmp_path: Path, taken: int) -> None:
     settings = load(data=tmp_path, flags={"gateway.port": str(taken), "web.port": str(taken)})
     with pytest.raises(Unavailable, match=r"gateway\.port.*web\.port"):
         complain_about(settings)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "127.0.0.2"])
+def test_one_port_for_two_protocols_is_refused_where_they_would_share_it(
+    tmp_path: Path, host: str
+) -> None:
+    [port] = free_ports(1)
+    both = {"gateway.port": str(port), "web.grpc_port": str(port), "gateway.host": host}
+    settings = load(data=tmp_path, flags={**both, "web.port": "0", "web.host": "127.0.0.1"})
+    if host == "127.0.0.2":
+        complain_about(settings)
+        return
+    with pytest.raises(
+        Unavailable, match=r"web\.grpc_port \d+ on 127\.0\.0\.1: gateway\.port is the same"
+    ) as caught:
+        complain_about(settings)
+    assert "--set web.grpc_port=N" in str(caught.value)
 
 
 async def test_any_free_port_is_none_that_processes_can_share(tmp_path: Path) -> None:
