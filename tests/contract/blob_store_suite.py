@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -147,10 +148,23 @@ class BlobStoreSuite:
             await staged.commit(KEY, digest(content))
         assert await blobs.get(KEY) == content
 
-    async def test_a_staged_blob_that_is_left_is_discarded(self, blobs):
+    @pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 5])
+    async def test_a_staged_blob_tells_its_digest(self, blobs, size):
+        content = os.urandom(size)
+        async with await blobs.stage() as staged:
+            for start in range(0, size, 300_000):
+                await staged.write(content[start : start + 300_000])
+            assert staged.digest() == staged.digest() == digest(content)
+            await staged.commit(KEY, digest(content))
+        assert await blobs.get(KEY) == content
+
+    @pytest.mark.parametrize("complete", [False, True])
+    async def test_a_staged_blob_that_is_left_is_discarded(self, blobs, complete):
         async def leave() -> None:
             async with await blobs.stage() as staged:
                 await staged.write(b"half")
+                if complete:
+                    staged.digest()
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

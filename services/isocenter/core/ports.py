@@ -142,8 +142,8 @@ class StagedBlob(Protocol):
         ...
 
     def digest(self) -> str:
-        """SHA-256 of what was written so far, lower-case hexadecimal: computed where the bytes
-        were handed over."""
+        """SHA-256 of all that was written, lower-case hexadecimal: computed where the bytes were
+        handed over. Nothing is written after it: what is left may go to the disk meanwhile."""
         ...
 
     async def commit(self, key: str, digest: str) -> None:

@@ -9,7 +9,6 @@ member that ends anywhere before leaves both to the next one.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -41,11 +40,12 @@ from isocenter.runtime.telemetry import OFF, Telemetry
 logger = logging.getLogger(__name__)
 
 _LULL = 0.01  # seconds without an event that end the waiting for more
-# After a batch, indexing rests for so many times as long as the batch took: what comes meanwhile
-# is one batch, which costs an index about as much as one event. After a lull nothing waits, and
-# behind a full batch there may be a backlog, before which there is no rest.
-_REST = 4
-_LONGEST_REST = 1.0
+# After a batch, what comes is gathered for so many times as long as the batch took: it is one
+# batch, which costs an index about as much as one event. A lull of a part of that ends it, or the
+# last instances of a study would wait for nothing. Behind a full batch there may be a backlog,
+# which does not wait.
+_GATHERING = 4
+_LONGEST_GATHERING = 1.0
 _COUNTED_SERIES = 10_000
 
 
@@ -75,6 +75,7 @@ class Indexer:
         self._fill = fill
         self._events = EventReader(self._feed, telemetry)
         self.retrying = Retrying(settings.retry_seconds, "indexing")
+        self._ended = self._took = 0.0  # the last batch: when, and how many seconds
 
     async def run(self) -> None:
         """Index until `stop`."""
@@ -89,9 +90,9 @@ class Indexer:
                     if deliveries:
                         began = time.monotonic()
                         await self._index(consumer, deliveries)
-                        took = time.monotonic() - began
-                        if len(deliveries) < self._settings.batch_size:
-                            await self.retrying.rest(min(_REST * took, _LONGEST_REST))
+                        self._ended = time.monotonic()
+                        full = len(deliveries) >= self._settings.batch_size
+                        self._took = 0.0 if full else self._ended - began
             finally:
                 await consumer.close()
 
@@ -103,12 +104,14 @@ class Indexer:
         """The next batch. A few at a time would make many small packs and transactions, so a
         small one waits for more, but not once nothing more comes."""
         size = self._settings.batch_size
-        clock = asyncio.get_running_loop().time
         deliveries = list(await consumer.poll(size, POLL_SECONDS))
-        deadline = clock() + self._settings.linger_seconds
+        now = time.monotonic()
+        busy_until = self._ended + min(_GATHERING * self._took, _LONGEST_GATHERING)
+        lull = max(_LULL, self._took / _GATHERING) if now < busy_until else _LULL
+        deadline = max(now + self._settings.linger_seconds, busy_until)
         more = len(deliveries)
-        while more and len(deliveries) < size and (left := deadline - clock()) > 0:
-            await asyncio.sleep(min(_LULL, left))
+        while more and len(deliveries) < size and (left := deadline - time.monotonic()) > 0:
+            await self.retrying.rest(min(lull, left))
             late = await consumer.poll(size - len(deliveries), 0)
             deliveries += late
             more = len(late)

@@ -203,6 +203,33 @@ async def test_a_failing_disk_is_no_success_and_says_why(
     assert await blobs.get(KEY) == b"x"
 
 
+@pytest.mark.parametrize("call", ["write", "ftruncate"])
+async def test_a_disk_that_fails_before_the_commit_fails_the_commit(
+    blobs, tmp_path, monkeypatch, call
+):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging.os, call, fail)
+        async with await blobs.stage() as staged:
+            await staged.write(b"x")
+            assert staged.digest() == digest(b"x")
+            with pytest.raises(OutOfResources, match=r"1\.2\.3\.4"):
+                await staged.commit(KEY, digest(b"x"))
+    assert [info.key async for info in blobs.list("objects/")] == []
+    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
+    assert [path.name for path in own.iterdir()] == ["lock"]
+
+
+async def test_nothing_is_added_to_a_blob_whose_digest_was_told(blobs):
+    async with await blobs.stage() as staged:
+        await staged.write(b"x")
+        staged.digest()
+        with pytest.raises(Invalid):
+            await staged.write(b"y")
+
+
 async def test_short_writes_are_continued(blobs, monkeypatch):
     real = os.write
     monkeypatch.setattr(staging.os, "write", lambda file, data: real(file, data[:4096]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -23,6 +24,7 @@ from isocenter.core.events import (
 from isocenter.core.identity import conflicts_prefix, packs_prefix
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Record
+from isocenter.indexing import consuming
 from isocenter.indexing.archive import ArchiveTotals
 from isocenter.indexing.packing import known_entries
 from isocenter.indexing.role import IndexingRole
@@ -60,18 +62,39 @@ async def test_a_backlog_is_worked_off_without_a_rest(archive, monkeypatch) -> N
 
     async def rest(seconds: float) -> None:
         rests.append(seconds)
-        await asyncio.sleep(0)
 
     async with archive.running(SETTINGS.model_copy(update={"batch_size": 2})) as indexer:
         monkeypatch.setattr(indexer.retrying, "rest", rest)
         await archive.caught_up()
-        assert rests == []
-        await archive.store(tiny("1.2", "1.3", "1.4.7"))
+    assert rests == []
+
+
+async def test_what_comes_soon_after_a_batch_is_one_batch_which_a_lull_ends(
+    archive, monkeypatch
+) -> None:
+    monkeypatch.setattr(consuming, "_GATHERING", 1e6)
+    monkeypatch.setattr(consuming, "_LONGEST_GATHERING", 60.0)
+    coming = iter(["1.4.2", "1.4.3"])
+    batches = []
+
+    async def rest(_: float) -> None:
+        for instance in islice(coming, 1):
+            await archive.store(tiny("1.2", "1.3", instance))
+
+    async with archive.running() as indexer:
+        apply = indexer._applier.apply
+
+        async def counted(events, traces=None):
+            batches.append(len(events))
+            return await apply(events, traces)
+
+        monkeypatch.setattr(indexer._applier, "apply", counted)
+        await archive.store(tiny("1.2", "1.3", "1.4.0"))
         await archive.caught_up()
-        async with asyncio.timeout(20):
-            while not rests:
-                await asyncio.sleep(0.001)
-    assert len(rests) == 1
+        monkeypatch.setattr(indexer.retrying, "rest", rest)
+        await archive.store(tiny("1.2", "1.3", "1.4.1"))
+        await archive.caught_up()
+    assert batches == [1, 3]
 
 
 async def test_the_same_object_again_changes_nothing(archive) -> None:

@@ -84,3 +84,54 @@ async def test_closing_waits_for_the_calls_under_way() -> None:
     await threads.close()
     assert go.is_set()
     assert await task
+
+
+async def test_calls_of_a_strand_follow_each_other_in_the_thread_of_the_first(
+    threads: Threads,
+) -> None:
+    go = threading.Event()
+    done: list[str] = []
+    strand = threads.strand()
+
+    def slow() -> int:
+        assert go.wait(10)
+        done.append("slow")
+        return threading.get_ident()
+
+    def fail() -> None:
+        done.append("fail")
+        raise ZeroDivisionError
+
+    def last() -> int:
+        done.append("last")
+        return threading.get_ident()
+
+    first, second, third = strand.start(slow), strand.start(fail), strand.start(last)
+    assert await threads.run(threading.get_ident) != threading.get_ident(), "others go on"
+    assert done == []
+    go.set()
+    assert await first == await third
+    with pytest.raises(ZeroDivisionError):
+        await second
+    assert done == ["slow", "fail", "last"]
+    assert await strand.start(divmod, 7, 2) == (3, 1)
+
+
+async def test_what_a_strand_began_is_done_though_nobody_awaits_it() -> None:
+    threads = Threads(1, "test")
+    go = threading.Event()
+    strand = threads.strand()
+    begun = strand.start(go.wait, 10)
+    after = strand.start(go.is_set)
+    asyncio.get_running_loop().call_later(0.05, go.set)
+    await threads.close()
+    assert await begun
+    assert await after
+
+
+async def test_many_calls_share_few_threads(threads: Threads) -> None:
+    def which() -> str:
+        return threading.current_thread().name
+
+    names = set(await asyncio.gather(*(threads.run(which) for _ in range(100))))
+    assert names <= {"test_0", "test_1"}

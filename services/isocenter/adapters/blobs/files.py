@@ -32,7 +32,7 @@ from isocenter.core.errors import (
     Unavailable,
 )
 from isocenter.core.ports import BlobInfo, Buffer, Kept, StagedBlob
-from isocenter.runtime.threads import Threads
+from isocenter.runtime.threads import Strand, Threads
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class FileBlobs:
 
     async def stage(self) -> StagedBlob:
         """Begin a blob whose key is not known yet."""
-        return FileStagedBlob(self, self._create())
+        return FileStagedBlob(self._threads.strand(), self._create(), self._publish)
 
     async def stat(self, key: str) -> BlobInfo:
         """Raises `NotFound`."""
@@ -150,10 +150,6 @@ class FileBlobs:
         if self._staging is not None:
             self._staging.close()
 
-    async def commit_staged(self, key: str, digest: str, file: StagedFile) -> None:
-        """Give a staged file its key, and discard what is left of it."""
-        await self.run(key, self._publish, key, digest, file)
-
     async def run(self, what: str, call: Callable[..., T], *args: object) -> T:
         """A blocking call in a thread of the store, with its errors translated."""
         return await self._threads.run(_guarded, what, call, *args)
@@ -195,6 +191,7 @@ class FileBlobs:
             if not self._is_kept(key, path, file.size):
                 file.finish()
                 self._directories.move(file.path, path)
+                file.moved = True
                 file.sync()
                 self._directories.sync(path, name_too=file.synced)
         finally:
@@ -224,27 +221,40 @@ class FileBlobs:
 class FileStagedBlob:
     """A blob of a `FileBlobs` being written; the disk is touched in steps of 1 MiB."""
 
-    def __init__(self, store: FileBlobs, file: StagedFile) -> None:
-        self._store = store
+    def __init__(
+        self,
+        strand: Strand,
+        file: StagedFile,
+        publish: Callable[[str, str, StagedFile], None],
+    ) -> None:
+        self._strand = strand
         self._file: StagedFile | None = file
+        self._publish = publish
+        self._finishing: asyncio.Future[None] | None = None
 
     async def write(self, data: Buffer) -> None:
         """Add bytes at the end."""
         file = self._open_file()
+        if self._finishing is not None:
+            raise Invalid("the staged blob is complete", fix="stage another one")
         view = memoryview(data).cast("B")
         while len(view):
             view = view[file.fill(view) :]
             if file.full:
-                await self._store.run("a staged blob", file.flush)
+                await self._run("a staged blob", file.flush)
 
     def digest(self) -> str:
-        """SHA-256 of what was written so far."""
-        return self._open_file().digest()
+        """SHA-256 of all that was written. The disk gets the rest of it while this is computed."""
+        file = self._open_file()
+        if self._finishing is None:
+            self._finishing = self._strand.start(file.finish)
+        return file.digest()
 
     async def commit(self, key: str, digest: str) -> None:
         """Durable and visible under `key` on return."""
+        self.digest()
         file, self._file = self._open_file(), None
-        await self._store.commit_staged(key, digest, file)
+        await self._run(key, self._publish, key, digest, file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -252,7 +262,10 @@ class FileStagedBlob:
     async def __aexit__(self, *_: object) -> None:
         file, self._file = self._file, None
         if file is not None:
-            await self._store.run("a staged blob", file.discard)
+            await self._run("a staged blob", file.discard)
+
+    def _run(self, what: str, call: Callable[..., None], *args: object) -> asyncio.Future[None]:
+        return self._strand.start(_guarded, what, call, *args)
 
     def _open_file(self) -> StagedFile:
         if self._file is None:

@@ -96,9 +96,11 @@ class Blocks:
 
 
 class StagedFile:
-    """A file of unknown length, written block by block and hashed on the way.
+    """A file of unknown length, collected block by block. The file is made when its first bytes are
+    written.
 
-    `fill` and `digest` do not block. The file is made when its first bytes are written.
+    `fill` and `digest` do not block. Nothing else may be done to it while a thread is at `flush`;
+    while one is at `finish`, `digest` may.
     """
 
     def __init__(self, path: str, blocks: Blocks, *, cached: bool) -> None:
@@ -107,34 +109,66 @@ class StagedFile:
         self.size = 0
         self.synced = False
         """Whether it was synced under the name that it is staged under."""
+        self.moved = False
+        """Whether it has another name by now."""
         self._flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (0 if cached else _DIRECT)
         self._blocks = blocks
         self._block = blocks.take()
         self._used = 0  # of the block
+        self._hashed = 0  # of the block
         self._unsynced = 0
         self._hasher = hashlib.sha256()
         self._descriptor = -1
+        self._end: BaseException | bool = False  # how `finish` ended
 
     @property
     def full(self) -> bool:
         """Whether `flush` is due."""
         return self._used == BLOCK
 
-    def digest(self) -> str:
-        """SHA-256 of what was added so far."""
-        return self._hasher.hexdigest()
-
     def fill(self, data: memoryview) -> int:
         """Add bytes at the end until the block is full; answers with how many."""
         part = data[: BLOCK - self._used]
         self._block[self._used : self._used + len(part)] = part
-        self._hasher.update(part)
         self._used += len(part)
         self.size += len(part)
         return len(part)
 
+    def digest(self) -> str:
+        """SHA-256 of what was added so far."""
+        with memoryview(self._block) as block:
+            self._hasher.update(block[self._hashed : self._used])
+        self._hashed = self._used
+        return self._hasher.hexdigest()
+
     def flush(self) -> None:
-        """Write the block to the file."""
+        """Write the block to the file, and begin another one."""
+        self.digest()
+        self._write_block()
+        self._used = self._hashed = 0
+        if self._unsynced >= _SYNC_EVERY:
+            self._sync_content()
+            self._unsynced = 0
+
+    def finish(self) -> None:
+        """Hand everything to the disk: once `sync` returns, it is durable, and nothing can become
+        durable before it that is done to the file afterwards. To be called again changes nothing,
+        and raises what the first call did."""
+        if self._end is False:
+            try:
+                self._write_block()
+                if self._used % mmap.PAGESIZE:
+                    os.ftruncate(self._descriptor, self.size)
+                if not self._flags & _DIRECT:
+                    self._sync_content()
+                self._end = True
+            except BaseException as error:
+                self._end = error
+                raise
+        if isinstance(self._end, BaseException):
+            raise self._end
+
+    def _write_block(self) -> None:
         if self._descriptor < 0:
             self._descriptor = self._create()
         # With O_DIRECT, whole pages are written; what is too much is cut off by `finish`.
@@ -144,32 +178,19 @@ class StagedFile:
             while done < end:
                 done += self._write(view[done:end])
         self._unsynced += self._used
-        self._used = 0
-        if self._unsynced >= _SYNC_EVERY:
-            self._sync_content()
-            self._unsynced = 0
-
-    def finish(self) -> None:
-        """Hand everything to the disk: once `sync` returns, it is durable, and nothing can become
-        durable before it that is done to the file afterwards."""
-        padded = self._used % mmap.PAGESIZE
-        self.flush()
-        if padded:
-            os.ftruncate(self._descriptor, self.size)
-        if not self._flags & _DIRECT:
-            self._sync_content()
 
     def sync(self) -> None:
         """Make the content durable, and the name that the file has now unless it was `synced`."""
         os.fsync(self._descriptor)
 
     def discard(self) -> None:
-        """Remove the name it was staged under, if it still has it."""
+        """Close it, and remove it if it was not moved."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-            with suppress(FileNotFoundError):
-                os.unlink(self.path)  # noqa: PTH108 (paths are plain text here)
+            if not self.moved:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.path)  # noqa: PTH108 (paths are plain text here)
         self._blocks.give_back(self._block)
 
     def _sync_content(self) -> None:

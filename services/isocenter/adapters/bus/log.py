@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -69,7 +69,7 @@ class LogBus:
         """Append all records or none, durable on return."""
         if records:
             rows = rows_of(records)
-            await self._writer.run(lambda file: file.append(topic, rows))
+            await self._writer.run(lambda file: file.append(topic, rows), topic)
 
     async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         """Join a group. Each topic belongs to one member, the others stand by."""
@@ -252,7 +252,7 @@ class _Waiter:
     arrived: asyncio.Event
 
     def notice(self, ends: Mapping[str, int]) -> None:
-        if any(ends.get(topic, 0) > position for topic, position in self.positions.items()):
+        if any(ends[topic] > position for topic, position in self.positions.items()):
             self.arrived.set()
 
 
@@ -262,20 +262,24 @@ class _Changes:
     def __init__(self, file: LogFile) -> None:
         self._file = file
         self._loop = asyncio.get_running_loop()
-        self._ends: Mapping[str, int] = {}
+        self._ends: dict[str, int] = {}
         self._seen: int | None = None  # version of the file that `_ends` is of
         self._waiters: set[_Waiter] = set()
+        self._awaited: frozenset[str] = (
+            frozenset()
+        )  # their topics; replaced, since threads look at it
         self._watcher: asyncio.Task[None] | None = None
 
-    def wrote(self) -> None:
-        """This process has written. May be called in any thread."""
-        if self._waiters:
+    def wrote(self, topics: Collection[str]) -> None:
+        """This process has added to these topics. May be called in any thread."""
+        if not self._awaited.isdisjoint(topics):
             self._loop.call_soon_threadsafe(self._look)
 
     async def wait(self, positions: Mapping[str, int], timeout: float) -> None:
         """Until a topic has a record at its position, or for `timeout` seconds."""
         waiter = _Waiter(positions, asyncio.Event())
         self._waiters.add(waiter)
+        self._wait_for()
         self._look()
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())
@@ -286,13 +290,19 @@ class _Changes:
             return
         finally:
             self._waiters.discard(waiter)
+            self._wait_for()
+
+    def _wait_for(self) -> None:
+        self._awaited = frozenset().union(*(waiter.positions for waiter in self._waiters))
 
     def _look(self) -> None:
         """Wake those whose records are there. Microseconds: not worth a thread."""
         try:
             version = self._file.version()
             if version != self._seen:
-                self._seen, self._ends = version, self._file.ends()
+                self._seen, self._ends = version, {}
+            for topic in self._awaited - self._ends.keys():
+                _, self._ends[topic] = self._file.bounds(topic)
         except IsocenterError:
             for waiter in self._waiters:
                 waiter.arrived.set()  # they meet the error where it is handled

@@ -102,19 +102,6 @@ class LogFile:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
-    def ends(self) -> dict[str, int]:
-        """The next offset of each topic that holds something."""
-        with translated(self.path):
-            topics = self._connection.execute("SELECT name, id FROM topics").fetchall()
-            found = {}
-            for name, number in topics:
-                (last,) = self._connection.execute(
-                    f"SELECT MAX(offset) FROM topic_{int(number)}"  # noqa: S608 (a number)
-                ).fetchone()
-                if last is not None:
-                    found[name] = last + 1
-        return found
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is durable afterwards, or nothing is. Needs the write lock."""

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ _TRIM_SECONDS = 30.0
 _TRIM_STEP = 500
 
 Job = Callable[[LogFile], None]
+Wrote = Callable[[Collection[str]], None]  # is told the topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Retention:
 @dataclass(frozen=True, slots=True)
 class _Pending:
     job: Job
+    topic: str  # that it adds to; "" if to none
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 
@@ -43,10 +45,8 @@ class _Pending:
 class Writer:
     """Runs jobs in the order of their submission, durable when awaited."""
 
-    def __init__(
-        self, directory: Path, file: LogFile, retention: Retention, wrote: Callable[[], None]
-    ) -> None:
-        """`wrote` is called in the writing thread after each transaction."""
+    def __init__(self, directory: Path, file: LogFile, retention: Retention, wrote: Wrote) -> None:
+        """`wrote` is called in the writing thread after each transaction that added records."""
         self._directory = directory
         self._file = file
         self._retention = retention
@@ -57,13 +57,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, job: Job) -> None:
-        """Run one job; it is durable on return."""
+    async def run(self, job: Job, topic: str = "") -> None:
+        """Run one job, which adds to a topic; it is durable on return."""
         if self._closed:
             raise Unavailable("the log is closed", fix="open it again")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Pending(job, loop, done))
+        self._queue.put(_Pending(job, topic, loop, done))
         await done
 
     async def close(self) -> None:
@@ -85,7 +85,8 @@ class Writer:
                             lock = stack.enter_context(write_lock(self._directory))
                     if pending:
                         self._write(lock, pending)
-                        self._wrote()
+                        if topics := {item.topic for item in pending if item.topic}:
+                            self._wrote(topics)
                 except Exception as error:  # noqa: BLE001 (given to those who wait)
                     _resolve(pending, error)
                 else:
