@@ -72,14 +72,29 @@ _SUB_OPERATIONS: tuple[_Row, ...] = (
         "every sub-operation failed",
     ),
     (
+        statuses.NO_SUCH_FRAMES,
+        "none of the frames requested were found",
+        "level FRAME: the instance has none of them",
+    ),
+    (
+        statuses.NO_FRAMES_OF_THIS_CLASS,
+        "unable to create new object for this SOP class",
+        "level FRAME: the instance is no multi-frame image",
+    ),
+    (
         statuses.UNABLE_TO_EXTRACT_FRAMES,
         "unable to extract frames",
-        "some frames of an instance are asked for (level FRAME)",
+        "level FRAME: videos, and frames that mean nothing without the others",
+    ),
+    (
+        statuses.FRAMES_HAVE_NO_TIMES,
+        "time-based request for an instance that is not",
+        "level FRAME: a Time Range, where nothing says when frames were taken",
     ),
     (
         statuses.INVALID_FRAME_REQUEST,
         "invalid request",
-        "level FRAME without one SOP Instance UID and one frame range key",
+        "level FRAME without one SOP Instance UID and one frame range key, or a key that is none",
     ),
 )
 # The statuses that are no error's.

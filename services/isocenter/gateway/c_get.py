@@ -87,4 +87,6 @@ class CGet:
             return
         rendition = self._renditions.get(request.context.abstract_syntax)
         routes = [RequesterRoute(request)]
-        await self._sub_operations.perform(request, plan.instances, routes, rendition=rendition)
+        await self._sub_operations.perform(
+            request, plan.sent, routes, source=plan.extracted, rendition=rendition
+        )

@@ -184,8 +184,8 @@ class CMove:
         turn = self._destinations.queue(destination).turn(
             destination.move_requests, request.command.priority
         )
-        routes = self._routes(request, destination, plan.instances)
-        await self._sub_operations.perform(request, plan.instances, routes, turn)
+        routes = self._routes(request, destination, plan.sent)
+        await self._sub_operations.perform(request, plan.sent, routes, turn, source=plan.extracted)
 
     def _routes(
         self, request: Request, destination: KnownAE, instances: Sequence[StoredInstance]

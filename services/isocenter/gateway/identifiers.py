@@ -30,7 +30,6 @@ SERIES_UID = "0020000E"
 INSTANCE_UID = "00080018"
 
 FRAME = "FRAME"  # the level below IMAGE (PS3.4 Y.3.1)
-FRAME_RANGES = ("00081161", "00081162", "00081163")  # Simple, Calculated Frame List; Time Range
 
 ASCII = ("",)
 UTF_8 = ("ISO_IR 192",)

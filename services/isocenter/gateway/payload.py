@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
-from isocenter.core.apis import Storage, StoredInstance
+from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import IsocenterError
 from isocenter.core.ports import Buffer
 
@@ -63,11 +64,19 @@ class Payload:
             await close()
 
 
+class DataSets(Protocol):
+    """Where data sets come from: what of `core.apis.Storage` is needed."""
+
+    def data_set(self, instance: StoredInstance) -> AsyncIterator[Buffer]:
+        """See `Storage`."""
+        ...
+
+
 class ReadAhead:
     """The payloads of a list of instances, a few of them begun before they are asked for."""
 
-    def __init__(self, storage: Storage, instances: Sequence[StoredInstance]) -> None:
-        self._storage = storage
+    def __init__(self, source: DataSets, instances: Sequence[StoredInstance]) -> None:
+        self._source = source
         self._instances = instances
         self._begun: dict[int, asyncio.Task[Payload]] = {}  # by position, in their order
         self._next = 0  # position of the first that was not begun
@@ -96,7 +105,7 @@ class ReadAhead:
 
     def _begin(self, position: int) -> None:
         instance = self._instances[position]
-        data = self._storage.data_set(instance)
+        data = self._source.data_set(instance)
         self._begun[position] = asyncio.create_task(Payload.begin(data))
         self._ahead += instance.size
 

@@ -15,11 +15,11 @@ from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.matching import Key, Level, Search
 from isocenter.dimse.messages import Request
-from isocenter.gateway import statuses
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.frames import Extracted, FrameExtractor, frame_range
 from isocenter.gateway.identifiers import (
-    FRAME_RANGES,
+    FRAME,
     INSTANCE_UID,
     PATIENT_ID,
     SERIES_UID,
@@ -27,7 +27,6 @@ from isocenter.gateway.identifiers import (
     Identifier,
     read,
 )
-from isocenter.gateway.statuses import StatusError
 from isocenter.runtime.audit_log import AuditLog
 
 MAX_NAMED = 10  # series and instances named in an audit record; the count is of all
@@ -76,26 +75,25 @@ def wanted(identifier: Identifier) -> Wanted:
     )
 
 
-def frames_refused(identifier: Identifier) -> StatusError:
-    """Why a request of the FRAME level fails: by its keys (PS3.4 Y.4.1.2.1), or since new instances
-    of some of the frames are not made here."""
-    ranges = sum(any(identifier.values(tag)) for tag in FRAME_RANGES)
-    if len(identifier.values(INSTANCE_UID)) != 1 or ranges != 1:
-        return StatusError(
-            "level FRAME needs one SOP Instance UID and one frame range key",
-            statuses.INVALID_FRAME_REQUEST,
-        )
-    return StatusError(
-        "frames are not extracted; retrieve the instance", statuses.UNABLE_TO_EXTRACT_FRAMES
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A retrieve that is known to the last instance."""
 
     asked: Wanted
-    instances: Sequence[StoredInstance]
+    instances: Sequence[StoredInstance]  # that are kept
+    extracted: Extracted | None = None  # what goes out in place of the one that is kept
+
+    @property
+    def sent(self) -> Sequence[StoredInstance]:
+        """What goes out."""
+        return self.instances if self.extracted is None else (self.extracted.instance,)
+
+    @property
+    def level(self) -> str:
+        """That of the request, and how much less than the whole goes out."""
+        if self.extracted is None:
+            return self.asked.level.value
+        return f"{FRAME}, {self.extracted.instance.number_of_frames} frames"
 
 
 class Retrieval:
@@ -108,9 +106,11 @@ class Retrieval:
         query: Query,
         audit: AuditLog,
         callers: Callers,
+        extractor: FrameExtractor,
         max_identifier: int,
     ) -> None:
         self._storage = storage
+        self._extractor = extractor
         self._query = query
         self._audit = audit
         self._callers = callers
@@ -122,10 +122,12 @@ class Retrieval:
         model = MODELS[request.context.abstract_syntax]
         syntax = request.context.transfer_syntax
         identifier = read(data, syntax, model.levels, frames=model.frames)
-        if identifier.frames:
-            raise frames_refused(identifier)
+        frames = frame_range(identifier) if identifier.frames else None
         asked = wanted(identifier)
-        return Plan(asked, await self.resolve(asked))
+        instances = await self.resolve(asked)
+        if frames is None or not instances:
+            return Plan(asked, instances)
+        return Plan(asked, instances, await self._extractor.extract(instances[0], frames))
 
     async def record(
         self, action: AuditAction, request: Request, plan: Plan, *, destination: str = ""
@@ -142,7 +144,7 @@ class Retrieval:
             series=tuple(dict.fromkeys(name.series for name in names))[:MAX_NAMED],
             instances=tuple(name.instance for name in names[:MAX_NAMED]),
             instance_count=len(names),
-            detail=f"{verb} {plan.asked.level.value}",
+            detail=f"{verb} {plan.level}",
             destination=destination,
         )
 

@@ -21,6 +21,7 @@ from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
+from isocenter.gateway.frames import FrameExtractor
 from isocenter.gateway.lanes import Lanes
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
@@ -161,6 +162,7 @@ async def _retrieves(
         query=await env.query(),
         audit=await env.audit_log(),
         callers=callers,
+        extractor=FrameExtractor(storage=storage, transcoding=transcoding),
         max_identifier=settings.max_identifier,
     )
     sub_operations = SubOperations(

@@ -24,7 +24,7 @@ from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.cancelling import stopped
 from isocenter.gateway.lanes import Lanes, Work
-from isocenter.gateway.payload import Payload, ReadAhead
+from isocenter.gateway.payload import DataSets, Payload, ReadAhead
 from isocenter.gateway.progress import Progress
 from isocenter.gateway.renditions import AsStored, Rendition
 from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
@@ -112,14 +112,15 @@ class SubOperations:
         routes: Sequence[Route],
         turn: AbstractAsyncContextManager[None] | None = None,
         *,
+        source: DataSets | None = None,
         rendition: Rendition | None = None,
     ) -> None:
-        """Send every instance on some route, as it is stored or in another rendition, once it is
-        our turn, with pending responses now and then and the final response at the end. Raises
-        `AssociationAborted` if the requester is gone. Nothing is under way afterwards, and the
-        routes are closed."""
+        """Send every instance, of storage or another source, on some route, as it is there or in
+        another rendition, once it is our turn, with pending responses now and then and the final
+        response at the end. Raises `AssociationAborted` if the requester is gone. Nothing is under
+        way afterwards, and the routes are closed."""
         progress = Progress(request, len(instances))
-        reading = ReadAhead(self._storage, instances)
+        reading = ReadAhead(source or self._storage, instances)
         delivery = _Delivery(
             request,
             instances,

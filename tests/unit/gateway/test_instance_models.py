@@ -91,16 +91,16 @@ async def test_without_uids_nothing_is_sent():
 @pytest.mark.parametrize(
     ("uids", "keys", "status"),
     [
-        (STUDY_1[:1], {"SimpleFrameList": [1, 2]}, 0xAA02),
-        (STUDY_1[:1], {"CalculatedFrameList": [1, 9, 2]}, 0xAA02),
-        (STUDY_1[:1], {"TimeRange": [0.0, 1.5]}, 0xAA02),
+        (STUDY_1[:1], {"SimpleFrameList": [1, 2]}, 0xAA01),
+        (STUDY_1[:1], {"CalculatedFrameList": [1, 9, 2]}, 0xAA01),
+        (STUDY_1[:1], {"TimeRange": [0.0, 1.5]}, 0xAA01),
         (STUDY_1[:1], {}, 0xAA04),
         (STUDY_1[:1], {"SimpleFrameList": [1], "TimeRange": [0.0, 1.5]}, 0xAA04),
         (STUDY_1[:2], {"SimpleFrameList": [1]}, 0xAA04),
         ((), {"SimpleFrameList": [1]}, 0xAA04),
     ],
 )
-async def test_frames_are_refused_with_the_status_of_their_model(uids, keys, status):
+async def test_frames_that_are_not_there_are_refused_with_a_status_of_the_model(uids, keys, status):
     async with live(series(2)) as gateway:
         received, answer = await got(
             gateway, COMPOSITE_INSTANCE_ROOT.get, *uids, QueryRetrieveLevel="FRAME", **keys

@@ -12,6 +12,7 @@ from isocenter.gateway import progress
 from isocenter.gateway.c_get import CGet
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT
+from isocenter.gateway.frames import FrameExtractor
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
@@ -66,6 +67,7 @@ class Setup:
             query=self.query,
             audit=self.audit,
             callers=Callers(GatewaySettings(), Directory(())),
+            extractor=FrameExtractor(storage=self.storage, transcoding=FakeTranscoding()),
             max_identifier=100_000,
         )
         sub_operations = SubOperations(

@@ -23,7 +23,7 @@ from isocenter.gateway.contexts import COMPOSITE_INSTANCE_ROOT, PATIENT_ROOT
 from isocenter.gateway.progress import PENDING_INTERVAL
 from isocenter.runtime.aes import KnownAE
 from support import statement
-from support.gateway_fakes import EXPLICIT, series
+from support.gateway_fakes import EXPLICIT, Held, from_test_file, series
 from support.live_gateway import CT, Live, associate, in_thread, live
 from support.negotiating import item, negotiate
 
@@ -31,6 +31,7 @@ ERRORS = [BY_CODE[code]("provoked") for code in Code]
 COMMITMENT = str(StorageCommitmentPushModel)
 KERBEROS = b"\3\0\0\6ticket\0\0"  # PS3.7 table D.3-14
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
+DOSE, FRAMES = from_test_file("rtdose.dcm"), from_test_file("SC_rgb_rle_2frame.dcm")
 
 
 @dataclass
@@ -65,10 +66,17 @@ class Peer:
         )
 
     def frames(self, verb: str) -> set[int]:
-        """Of requests for some frames, which are refused."""
-        right = asked("FRAME", SOPInstanceUID="1.2.3.1.1")
-        right.SimpleFrameList = [1]
-        return self._frames(verb, right) | self._frames(verb, asked("FRAME"))
+        """Of requests for some frames that fail: of no multi-frame image, where they mean nothing
+        alone, that are not there, by time where there is none, and without a frame range key."""
+        image, dose, cine = "1.2.3.1.1", uid_of(DOSE), uid_of(FRAMES)
+        failing = [
+            asked("FRAME", SOPInstanceUID=image, SimpleFrameList=[1]),
+            asked("FRAME", SOPInstanceUID=dose, SimpleFrameList=[1]),
+            asked("FRAME", SOPInstanceUID=cine, SimpleFrameList=[9]),
+            asked("FRAME", SOPInstanceUID=cine, TimeRange=[0.0, 1.0]),
+            asked("FRAME"),
+        ]
+        return {status for request in failing for status in self._frames(verb, request)}
 
     def _frames(self, verb: str, identifier: Dataset) -> set[int]:
         if verb == "move":
@@ -99,7 +107,11 @@ class Peer:
         return found
 
 
-def asked(level: str = "PATIENT", **keys: str) -> Dataset:
+def uid_of(held: Held) -> str:
+    return held.stored.name.instance
+
+
+def asked(level: str = "PATIENT", **keys: Any) -> Dataset:
     """An identifier; that of the patient needs the index, which can fail."""
     data_set = Dataset()
     data_set.QueryRetrieveLevel = level
@@ -203,7 +215,7 @@ async def test_c_move(dead_port, destination, pending_at_once, monkeypatch):
         KnownAE(title="DEAD", host="127.0.0.1", port=dead_port),
         KnownAE(title="DEST", host="127.0.0.1", port=destination),
     ]
-    async with live(series(40), known_aes=known) as gateway:
+    async with live([*series(40), DOSE, FRAMES], known_aes=known) as gateway:
         found = await in_thread(lambda: provoked(gateway, work))
     assert found == statement.statuses("Retrieve by C-MOVE")
 
@@ -218,7 +230,7 @@ async def test_c_get(pending_at_once):
         storage.errors |= {one.stored.name.instance: Unprocessable("provoked") for one in held}
         return found | peer.get()
 
-    async with live(series(10)) as gateway:
+    async with live([*series(10), DOSE, FRAMES]) as gateway:
         found = await in_thread(lambda: provoked(gateway, work))
     assert found == statement.statuses("Retrieve by C-GET")
 
