@@ -43,6 +43,8 @@ class FrameRange:
         return tuple(frames)
 
     def _listed(self, count: int) -> list[int]:
+        if not all(value.is_integer() for value in map(float, self.values)):
+            raise Invalid("a list of frames must be of whole numbers")
         numbers = [int(value) for value in self.values]
         if self.kind is Kind.CALCULATED:
             return _calculated(numbers, count)

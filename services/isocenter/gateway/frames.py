@@ -11,6 +11,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from isocenter.core import frame_extraction
@@ -196,12 +197,13 @@ def _make(source: _Source, stored: StoredInstance, asked: FrameRange) -> tuple[E
     """The new header, in a thread: functional groups of many frames take a while."""
     header = _understood(lambda: frame_extraction.parse(source.header, source.syntax))
     try:
-        count = frame_extraction.frame_count(header)
+        count = _understood(lambda: frame_extraction.frame_count(header))
     except Unsupported as error:
         raise StatusError(error.message, statuses.NO_FRAMES_OF_THIS_CLASS) from error
     if count > stored.size:
         raise Unsupported("it has fewer frames than it says")
-    frames = asked.frames(count, lambda: frame_extraction.frame_times(header, count))
+    times = partial(_understood, lambda: frame_extraction.frame_times(header, count))
+    frames = asked.frames(count, times)
     digest = f"{stored.digest} {stored.overlay}"
     what = Extraction(stored.name.instance, digest, asked, frames, count)
     _understood(lambda: frame_extraction.extract(header, what))

@@ -38,6 +38,8 @@ def test_the_frames_that_are_asked_for(kind, values, count, expected) -> None:
         (Kind.SIMPLE, (0, 1), Invalid),
         (Kind.SIMPLE, (2, 2), Invalid),
         (Kind.SIMPLE, (3, 2), Invalid),
+        (Kind.SIMPLE, (1.5,), Invalid),
+        (Kind.SIMPLE, (float("inf"),), Invalid),
         (Kind.SIMPLE, (6, 7), NotFound),
         (Kind.CALCULATED, (1, 2), Invalid),
         (Kind.CALCULATED, (1, 3, 0), Invalid),
