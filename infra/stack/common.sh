@@ -40,6 +40,18 @@ require_java() {
     fail "a JDK of version $1 or newer is needed; install one, or set JAVA_HOME"
 }
 
+# alone NAME: until `together`, nobody else is here by this name. Several tests may be the first to need a
+# server, and two runs of Maven break each other's downloads.
+alone() {
+    mkdir -p "$cache"
+    exec 9>"$cache/$1.lock"
+    ! command -v flock >/dev/null || flock 9
+}
+
+together() {
+    exec 9>&-
+}
+
 # installed MARK: whether this version of a server is there already.
 installed() {
     [ "$(cat "$1" 2>/dev/null)" = "$2" ]

@@ -32,7 +32,13 @@ def test_a_killed_fetch_goes_on_where_it_was(isocenter: Isocenter, tmp_path: Pat
     sent = isocenter_process("send", *[one.folder for one in series], "--to", peer)
     assert sent.wait(60) == 0
     wait_until(lambda: all(count_instances(isocenter, one.study) == SLICES for one in series))
-    with running(tmp_path / "target", settings={"process.workers": 1}) as target:
+    # What was kept and not announced when a fetch was killed is soon old enough to be an orphan.
+    settings = {
+        "process.workers": 1,
+        "indexing.orphan_seconds": 5,
+        "indexing.quiet_seconds": 2,
+    }
+    with running(tmp_path / "target", settings=settings) as target:
         report = tmp_path / "report"
         arguments = ("fetch", peer, *[one.study for one in series], "--report", report)
         data = ("--data", target.data)

@@ -6,6 +6,7 @@ home=$cache/elasticsearch
 jdk=$(require_java 21)
 mark=$(cat "$stack/elasticsearch/pom.xml" "$stack"/elasticsearch/*.java | sha256sum)
 
+alone maven
 if ! installed "$home/VERSION" "$mark"; then
     echo "stack: getting Elasticsearch" >&2
     rm -rf "$home"
@@ -18,6 +19,7 @@ if ! installed "$home/VERSION" "$mark"; then
     "$jdk/bin/jar" cf "$home/modules/stack/stack.jar" -C "$home/classes/plugin" .
     echo "$mark" >"$home/VERSION"
 fi
+together
 [ "${1:-}" != install ] || exit 0
 
 mkdir -p "$1"

@@ -6,12 +6,14 @@ home=$cache/kafka
 java=$(require_java 17)/bin/java
 mark=$(sha256sum <"$stack/kafka/pom.xml")
 
+alone maven
 if ! installed "$home/VERSION" "$mark"; then
     echo "stack: getting Kafka" >&2
     rm -rf "$home"
     jars "$stack/kafka/pom.xml" "$home/lib"
     echo "$mark" >"$home/VERSION"
 fi
+together
 [ "${1:-}" != install ] || exit 0
 
 mkdir -p "$1"

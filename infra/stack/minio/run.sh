@@ -5,6 +5,7 @@ source "$(dirname "$0")/../common.sh"
 home=$cache/minio
 package=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
+alone minio
 if ! installed "$home/VERSION" "$package"; then
     need go golang
     echo "stack: building MinIO (three minutes)" >&2
@@ -14,6 +15,7 @@ if ! installed "$home/VERSION" "$package"; then
         fail "Go could not build $package; see its messages above"
     echo "$package" >"$home/VERSION"
 fi
+together
 [ "${1:-}" != install ] || exit 0
 
 export MINIO_ROOT_USER=${MINIO_ROOT_USER:-isocenter} MINIO_ROOT_PASSWORD=${MINIO_ROOT_PASSWORD:-isocenter-secret}
