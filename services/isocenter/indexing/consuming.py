@@ -112,7 +112,10 @@ class Indexer:
         more = len(deliveries)
         while more and len(deliveries) < size and (left := deadline - time.monotonic()) > 0:
             await self.retrying.rest(min(lull, left))
-            late = await consumer.poll(size - len(deliveries), 0)
+            try:
+                late = await consumer.poll(size - len(deliveries), 0)
+            except Exception:  # noqa: BLE001 - the next poll meets it; what is here is not lost
+                break
             deliveries += late
             more = len(late)
         return deliveries

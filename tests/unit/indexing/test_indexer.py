@@ -97,6 +97,31 @@ async def test_what_comes_soon_after_a_batch_is_one_batch_which_a_lull_ends(
     assert batches == [1, 3]
 
 
+async def test_a_log_that_fails_while_more_is_gathered_loses_nothing(archive, monkeypatch) -> None:
+    consumer = await archive.bus.consumer("indexing", [TOPIC_INSTANCES])
+    poll, polls = consumer.poll, 0
+
+    async def failing(size: int, seconds: float):
+        nonlocal polls
+        polls += 1
+        if polls % 2 == 0:
+            raise Unavailable("the log is down")
+        return await poll(size, seconds)
+
+    async def joined(*_: object):
+        return consumer
+
+    monkeypatch.setattr(consumer, "poll", failing)
+    monkeypatch.setattr(archive.bus, "consumer", joined)
+    for number in range(4):
+        await archive.store(tiny("1.2", "1.3", f"1.4.{number}"))
+    settings = SETTINGS.model_copy(update={"batch_size": 3, "linger_seconds": 0.1})
+    async with archive.running(settings):
+        await archive.caught_up()
+    assert values(await archive.answers(STUDIES), "00201208") == [4]
+    assert polls > 2
+
+
 async def test_the_same_object_again_changes_nothing(archive) -> None:
     image = ct_image(16, 16, study="1.2", series="1.3")
     await archive.store(image)
