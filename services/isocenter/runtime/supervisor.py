@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,14 +99,12 @@ class Supervisor:
         impatient.cancel()
         for name, process in self._running.items():
             log.error("killed a process that did not end in time", extra={"child": name})
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            _signal(process, signal.SIGKILL)
         await everything
 
     def _terminate(self) -> None:
         for process in self._running.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            _signal(process, signal.SIGTERM)
 
     async def _keep(self, child: Child, ready: asyncio.Event) -> None:
         attempt = 0
@@ -138,7 +138,7 @@ class Supervisor:
             )
         self._running[child.name] = process
         if self._stopping.is_set():
-            process.terminate()  # it came too late to be asked with the others
+            _signal(process, signal.SIGTERM)  # it came too late to be asked with the others
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             if await reader.readline() == READY:
@@ -147,6 +147,14 @@ class Supervisor:
         finally:
             writer.close()
             self._running.pop(child.name, None)
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Unless it has ended. Its own methods look whether it has, and take its exit code away from
+    who waits for it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 class Lifeline:
