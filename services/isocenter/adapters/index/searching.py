@@ -51,7 +51,7 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
         return None
     first = what.conditions[0]
     weight = COUNTED.get(what.search.level, "1")
-    found = db.execute(_few(first.ids, what.table, weight), first.values).fetchall()
+    found = db.execute(_few(first.ids, what.table, weight), (*first.values, QUICK + 1)).fetchall()
     if sum([row[3] for row in found]) > QUICK or len(found) > QUICK:
         return None
     # A row may have been found by several values.
@@ -64,8 +64,9 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
 
 @cached(512)
 def _few(ids: str, table: str, weight: str) -> str:
+    """Its last parameter is how many at most."""
     return (
-        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT {QUICK + 1}) found"  # noqa: S608 - names are ours
+        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT ?) found"  # noqa: S608 - names are ours
         f" CROSS JOIN {table} e ON e.id = found.entity"
     )
 
