@@ -19,13 +19,14 @@ from pydicom.uid import (
     RLELossless,
     generate_uid,
 )
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE
 from pynetdicom.sop_class import (
     CompositeInstanceRootRetrieveGet,
     CompositeInstanceRootRetrieveMove,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 
+from support import getting
 from support.clients import storescp
 from support.harness import Isocenter, wait_until
 
@@ -94,28 +95,7 @@ def got(
     isocenter: Isocenter, data_set: FileDataset, syntax: str, **keys: object
 ) -> tuple[list[Dataset], int]:
     """What a C-GET brings, and its status."""
-    received: list[Dataset] = []
-
-    def keep(event: evt.Event) -> int:
-        one = event.dataset
-        one.file_meta = event.file_meta
-        received.append(one)
-        return 0x0000
-
-    ae = AE("TESTER")
-    ae.add_requested_context(GET)
-    ae.add_requested_context(data_set.SOPClassUID, syntax)
-    association = ae.associate(
-        "127.0.0.1",
-        isocenter.dicom_port,
-        ae_title="ISOCENTER",
-        ext_neg=[build_role(data_set.SOPClassUID, scp_role=True)],
-        evt_handlers=[(evt.EVT_C_STORE, keep)],
-    )
-    assert association.is_established
-    *_, (status, _) = association.send_c_get(asked(data_set, **keys), GET)
-    association.release()
-    return received, status.Status
+    return getting.got(isocenter, GET, asked(data_set, **keys), data_set.SOPClassUID, syntax)
 
 
 @pytest.mark.parametrize(

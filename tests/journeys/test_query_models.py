@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import (
     CompositeInstanceRetrieveWithoutBulkDataGet,
@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (
 
 from support.clients import dcmtk, run
 from support.files import find_instances
+from support.getting import got
 from support.harness import Isocenter, wait_until
 
 FIND = StudyRootQueryRetrieveInformationModelFind
@@ -195,34 +196,18 @@ def test_queries_keep_to_what_was_negotiated(isocenter: Isocenter) -> None:
 def test_instances_come_without_bulk_data(isocenter: Isocenter, name: str) -> None:
     held = renamed(get_testdata_file(name, download=False))
     stored(isocenter, held)
-    received: list[Dataset] = []
-
-    def keep(event: evt.Event) -> int:
-        received.append(event.dataset)
-        return 0x0000
-
-    ae = AE("TESTER")
-    ae.add_requested_context(WITHOUT_BULK_DATA)
-    ae.add_requested_context(held.SOPClassUID, ExplicitVRLittleEndian)
-    association = ae.associate(
-        "127.0.0.1",
-        isocenter.dicom_port,
-        ae_title="ISOCENTER",
-        ext_neg=[build_role(held.SOPClassUID, scp_role=True)],
-        evt_handlers=[(evt.EVT_C_STORE, keep)],
-    )
-    assert association.is_established
     asked = Dataset()
     asked.QueryRetrieveLevel = "IMAGE"
     asked.SOPInstanceUID = held.SOPInstanceUID
-    *_, (status, _) = association.send_c_get(asked, WITHOUT_BULK_DATA)
-    association.release()
-    assert status.Status == 0
-    [got] = received
-    assert "PixelData" not in got
-    assert (got.SOPClassUID, got.SOPInstanceUID) == (held.SOPClassUID, held.SOPInstanceUID)
-    assert (got.Rows, got.Columns) == (held.Rows, held.Columns)
-    assert str(got.PatientName) == str(held.PatientName)
+    received, status = got(
+        isocenter, WITHOUT_BULK_DATA, asked, held.SOPClassUID, ExplicitVRLittleEndian
+    )
+    assert status == 0
+    [one] = received
+    assert "PixelData" not in one
+    assert (one.SOPClassUID, one.SOPInstanceUID) == (held.SOPClassUID, held.SOPInstanceUID)
+    assert (one.Rows, one.Columns) == (held.Rows, held.Columns)
+    assert str(one.PatientName) == str(held.PatientName)
 
 
 def test_one_of_these_files_is_deflated() -> None:

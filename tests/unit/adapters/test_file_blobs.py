@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import os
 import threading
@@ -123,17 +122,6 @@ async def test_names_that_are_too_long_for_a_file_are_invalid(blobs):
         await blobs.put(f"a/{'b' * 128}/{'c' * 128}", [b"x"], digest(b"x"))
 
 
-async def test_a_staged_blob_that_gets_no_name_leaves_nothing(blobs, tmp_path):
-    content = b"x" * (staging.BLOCK + 1)
-    for key in ("no-key", f"a/{'b' * 128}/{'c' * 128}"):
-        async with await blobs.stage() as staged:
-            await staged.write(content)
-            with pytest.raises(Invalid):
-                await staged.commit(key, digest(content))
-    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
-    assert [path.name for path in own.iterdir()] == ["lock"]
-
-
 async def test_every_acknowledged_put_of_killed_processes_is_there_and_whole(tmp_path):
     async def putter(prefix: str) -> list[str]:
         async with python(PROGRAM, "put", str(tmp_path), prefix) as process:
@@ -203,56 +191,11 @@ async def test_a_failing_disk_is_no_success_and_says_why(
     assert await blobs.get(KEY) == b"x"
 
 
-@pytest.mark.parametrize("call", ["write", "ftruncate"])
-async def test_a_disk_that_fails_before_the_commit_fails_the_commit(
-    blobs, tmp_path, monkeypatch, call
-):
-    def fail(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(staging.os, call, fail)
-        async with await blobs.stage() as staged:
-            await staged.write(b"x")
-            assert staged.digest() == digest(b"x")
-            with pytest.raises(OutOfResources, match=r"1\.2\.3\.4"):
-                await staged.commit(KEY, digest(b"x"))
-    assert [info.key async for info in blobs.list("objects/")] == []
-    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
-    assert [path.name for path in own.iterdir()] == ["lock"]
-
-
-async def test_nothing_is_added_to_a_blob_whose_digest_was_told(blobs):
-    async with await blobs.stage() as staged:
-        await staged.write(b"x")
-        staged.digest()
-        with pytest.raises(Invalid):
-            await staged.write(b"y")
-
-
 async def test_short_writes_are_continued(blobs, monkeypatch):
     real = os.write
     monkeypatch.setattr(staging.os, "write", lambda file, data: real(file, data[:4096]))
     content = os.urandom(10_000)
     await blobs.put(KEY, [content[:4], b"", content[4:]], digest(content))
-    assert await blobs.get(KEY) == content
-
-
-@pytest.mark.parametrize("call", ["open", "write"])
-async def test_a_file_system_without_direct_writes_will_do(blobs, monkeypatch, call):
-    real = getattr(os, call)
-
-    def without(file, *rest):
-        flags = rest[0] if call == "open" else fcntl.fcntl(file, fcntl.F_GETFL)
-        if flags & os.O_DIRECT:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return real(file, *rest)
-
-    monkeypatch.setattr(staging.os, call, without)
-    content = os.urandom(staging.BLOCK + 10_000)
-    async with await blobs.stage() as staged:
-        await staged.write(content)
-        await staged.commit(KEY, digest(content))
     assert await blobs.get(KEY) == content
 
 
@@ -316,32 +259,6 @@ async def test_a_cancelled_put_keeps_its_buffers_until_the_disk_is_done_with_the
         await task
     buffer[:] = bytes(len(buffer))
     assert digest(await blobs.get(KEY)) == expected
-
-
-async def test_a_cancelled_write_is_over_before_its_file_is_discarded(blobs, tmp_path, monkeypatch):
-    reached, go = threading.Event(), threading.Event()
-    real = os.write
-
-    def slow(descriptor, data):
-        reached.set()
-        assert go.wait(10)
-        return real(descriptor, data)
-
-    monkeypatch.setattr(staging.os, "write", slow)
-
-    async def write() -> None:
-        async with await blobs.stage() as staged:
-            await staged.write(b"x" * 2_000_000)
-
-    task = asyncio.create_task(write())
-    assert await asyncio.to_thread(reached.wait, 10)
-    task.cancel()
-    await asyncio.sleep(0.01)
-    go.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    (own,) = [path for path in (tmp_path / ".staging").iterdir() if path.is_dir()]
-    assert [path.name for path in own.iterdir()] == ["lock"]
 
 
 def open_blobs(root: Path) -> list[str]:

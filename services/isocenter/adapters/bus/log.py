@@ -265,9 +265,8 @@ class _Changes:
         self._ends: dict[str, int] = {}
         self._seen: int | None = None  # version of the file that `_ends` is of
         self._waiters: set[_Waiter] = set()
-        self._awaited: frozenset[str] = (
-            frozenset()
-        )  # their topics; replaced, since threads look at it
+        # Their topics: replaced by another set, never changed, since threads look at it.
+        self._awaited: frozenset[str] = frozenset()
         self._watcher: asyncio.Task[None] | None = None
 
     def wrote(self, topics: Collection[str]) -> None:
