@@ -3,7 +3,9 @@ these frames and say where they come from."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,3 +198,14 @@ def test_frames_are_moved(isocenter: Isocenter, tmp_path: Path) -> None:
     new = dcmread(file)
     assert new.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
     assert (new.pixel_array == held.pixel_array[[0, 29]]).all()
+    study = str(held.StudyInstanceUID)
+    record = wait_until(lambda: exported(isocenter, study), what="it is in the audit trail")
+    assert record["instances"] == [held.SOPInstanceUID], "what was accessed, not what was made"
+    assert (record["destination"], record["detail"]) == ("DESTINATION", "C-MOVE FRAME, 2 frames")
+
+
+def exported(isocenter: Isocenter, study: str) -> dict[str, Any] | None:
+    """The audit record of what went elsewhere."""
+    listed = isocenter.cli("audit list", "--json", "--study", study)
+    records = map(json.loads, listed.stdout.splitlines())
+    return next((one for one in records if one["action"] == "export"), None)
