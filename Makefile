@@ -97,6 +97,7 @@ docs: setup ## Write the pages that come from the code
 	@$(BIN)/python infra/docs/conformance.py > docs/conformance.md
 	@$(BIN)/python infra/docs/aes.py > docs/aes.md
 	@$(BIN)/python infra/docs/events.py > docs/events.md
+	@$(BIN)/python infra/docs/audit_messages.py > docs/audit-messages.md
 	@$(BIN)/python infra/docs/telemetry.py > docs/telemetry.md
 	@$(BIN)/python infra/docs/monitoring.py > docs/monitoring.md
 	@$(BIN)/python infra/docs/chart.py > charts/isocenter/README.md

@@ -29,10 +29,12 @@ from isocenter.backends import (
     adapter_of,
     load,
 )
-from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
+from isocenter.core.apis import Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
+from isocenter.core.audit import AuditIndex
+from isocenter.core.audit_api import AuditTrail
 from isocenter.core.errors import Invalid, IsocenterError
-from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.core.ports import BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
 from isocenter.runtime.ae_records import Follower
 from isocenter.runtime.aes import Directory
@@ -94,6 +96,9 @@ ROLES: Mapping[str, RoleInfo] = {
 
 REQUEST_ROLES = ("gateway", "web", "ingest", "storage", "query", "transcoding")
 CONSUMER_ROLES = ("indexing", "audit")
+# By itself it has no way to the log, and records no start: what decodes the pixels of strangers
+# must not be able to write there.
+WITHOUT_LOG = frozenset({"transcoding"})
 
 
 class Process(Env):
@@ -132,6 +137,11 @@ class Process(Env):
     def data(self) -> Path:
         """The data directory."""
         return self.settings.data
+
+    @property
+    def site(self) -> str:
+        """Name of the site, if it has one."""
+        return self.settings.site
 
     @property
     def instance(self) -> str:
@@ -188,6 +198,16 @@ class Process(Env):
         url = self.settings.index
         return cast(AuditIndex, await self._adapter("index", url, AUDIT_INDEXES, "audit index"))
 
+    async def audit_store(self) -> BlobStore:
+        """Where the audit trail's segments are: the object store, unless they have their own."""
+        audit = self.settings.audit
+        if not audit.store:
+            return await self.blobs()
+        adapter = adapter_of("audit.store", audit.store, BLOBS)
+        how = {"lock_days": audit.lock_days} if isinstance(adapter, Server) else {}
+        port = "audit store"
+        return cast(BlobStore, await self._adapter("blobs", audit.store, BLOBS, port, **how))
+
     async def upkeep(self) -> Mapping[str, Upkeep]:
         """Setting -> what looks after its backend, for those that are servers."""
         found: dict[str, Upkeep] = {}
@@ -218,7 +238,7 @@ class Process(Env):
         async def make() -> object:
             return measured(port or setting, await open_it(), self.telemetry)
 
-        return await self._once(adapter.name, make)
+        return await self._once(port or adapter.name, make)
 
     def _keep(self, setting: str) -> Mapping[str, Any]:
         """How long a log keeps its events."""
@@ -238,7 +258,9 @@ class Process(Env):
         """The writing side of the audit trail."""
 
         async def make() -> AuditLog:
-            return AuditLog(await self.outbox(), self.instance)
+            log = AuditLog(await self.outbox(), self.instance, journal=self.data / "audit-counts")
+            log.start()
+            return log
 
         return cast(AuditLog, await self._once("audit log", make))
 

@@ -182,6 +182,16 @@ class EventBusSuite:
         await bus.begin("new", TOPIC, dict.fromkeys(end, 0))
         assert await bus.lag("new", TOPIC) == 0
 
+    async def test_groups_that_are_kept_and_those_of_other_names_are_not_forgotten(self, bus):
+        await bus.append(TOPIC, [record(1)])
+        for group in ("a-kept", "other"):
+            consumer = await bus.consumer(group, [TOPIC])
+            assert numbers(await consumer.poll(10, 5)) == [1]
+            await consumer.commit()
+            await consumer.close()
+        assert list(await bus.forget("a-", ["a-kept", "a-new"])) == []
+        assert [await bus.lag(group, TOPIC) for group in ("a-kept", "other")] == [0, 0]
+
     async def test_concurrent_appends_are_all_there_and_each_keeps_its_order(self, bus):
         async def producer(key: str) -> None:
             for number in range(20):

@@ -1,4 +1,4 @@
-"""The APIs of query, audit and indexing, on the local object and over gRPC."""
+"""The APIs of query and indexing, on the local object and over gRPC."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from isocenter.core.apis import (
     ReplayProgress,
     SweepProgress,
 )
-from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.matching import Key, Level, Search
-from isocenter.core.ports import AuditFilter
 from support.fake_services import (
     AT,
     FakeQuery,
 )
-from support.service_pairs import RECORD, all_of
+from support.service_pairs import all_of
 
 # --- query ---------------------------------------------------------------------------------------
 
@@ -52,15 +50,7 @@ async def test_a_search_is_asked_and_answered_in_full(service):
     assert fake.asked == [(search,), (Search(Level.PATIENT),)]
 
 
-# --- audit and indexing --------------------------------------------------------------------------
-
-
-async def test_audit_records_are_found_and_counted(service):
-    api, fake = await service("audit")
-    which = AuditFilter(AT, AT, (AuditAction.STORE,), (AuditOutcome.FAILURE,), "CT1", "1.2", "p1")
-    assert list(await api.search(which, 440, "id-9")) == [RECORD] * 440
-    assert await api.count(AuditFilter()) == 450
-    assert fake.asked == [(which, 440, "id-9"), (AuditFilter(),)]
+# --- indexing -------------------------------------------------------------------------------------
 
 
 async def test_a_rebuild_tells_how_far_it_is(service):

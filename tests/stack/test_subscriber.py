@@ -61,6 +61,10 @@ def test_the_example_fetches_every_object_once_also_when_it_is_killed_in_between
     def audited() -> list[dict[str, object]]:
         listed = cluster.cli("audit list", "--json", "--study", series[0].study, "--limit", "1000")
         records = [json.loads(line) for line in listed.stdout.splitlines()]
-        return [record for record in records if record["detail"] == "gRPC GetObject test"]
+        return [
+            record
+            for record in records
+            if (record["detail"], record["source"]["purpose"]) == ("gRPC GetObject", "test")
+        ]
 
     wait_until(lambda: len(audited()) == 5, 30, "each access is in the audit trail")

@@ -11,14 +11,21 @@ from isocenter.runtime.tls_files import Tls
 class Authority:
     """A CA in a directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, days: int = 2) -> None:
+        """`days` below 0: it has expired."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.certificate = directory / "ca.crt"
         self._key = directory / "ca.key"
+        request, extensions = directory / "ca.csr", directory / "ca.extensions"
+        extensions.write_text("basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n")
         _openssl(
-            "req", "-x509", *_NEW_KEYS["ec"], "-subj", "/O=Hospital/CN=CA", "-days", "2",
-            "-keyout", self._key, "-out", self.certificate,
+            "req", *_NEW_KEYS["ec"], "-subj", "/O=Hospital/CN=CA",
+            "-keyout", self._key, "-out", request,
+        )  # fmt: skip
+        _openssl(
+            "x509", "-req", "-in", request, "-signkey", self._key, "-days", days,
+            "-extfile", extensions, "-out", self.certificate,
         )  # fmt: skip
 
     def issue(
@@ -29,14 +36,17 @@ class Authority:
         kind: str = "ec",
         days: int = 2,
         section: str = "rpc",
+        use: str = "",
     ) -> Tls:
         """A certificate of this name, in place of the one that had it before, as the files of a
-        section of the settings."""
+        section of the settings. `use` is its extended key usage; it may be used for anything
+        without."""
         key, request, certificate = (
             self.directory / f"{name}.{end}" for end in ("key", "csr", "crt")
         )
         extensions = self.directory / "extensions"
-        extensions.write_text(f"subjectAltName={subject_alternative_name}\n")
+        usage = f"extendedKeyUsage=critical,{use}\n" if use else ""
+        extensions.write_text(f"subjectAltName={subject_alternative_name}\n{usage}")
         _openssl(
             "req", *_NEW_KEYS[kind], "-subj", f"/O=Hospital/CN={name}",
             "-keyout", key, "-out", request,

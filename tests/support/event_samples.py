@@ -42,7 +42,9 @@ from isocenter.runtime.event_codec import encode, topic_of
 from isocenter.v1 import events_pb2
 
 _NAME = InstanceName("main", "1.2.840.1", "1.2.840.1.2", "1.2.840.1.2.3")
-_SOURCE = Source("DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False)
+_SOURCE = Source(
+    "DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False, purpose="TREAT"
+)
 _AT = datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC)
 
 SAMPLES: tuple[Event, ...] = (
@@ -89,6 +91,11 @@ SAMPLES: tuple[Event, ...] = (
         detail="C-MOVE SERIES",
         destination="WORKSTATION",
         error="one of two was refused",
+        query="PatientID=SAMPLE^1",
+        digests=("a" * 64,),
+        process="host/gateway",
+        site="north",
+        trace="0af7651916cd43dd8448eb211c80319c",
     ),
     SweepCheckpoint("objects/main/1.2.840.1", _AT, done=True),
     DeadLetterResolved(3, 2**40, LetterFate.DISCARDED, _SOURCE, _AT, "not needed"),

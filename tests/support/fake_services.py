@@ -23,10 +23,10 @@ from isocenter.core.apis import (
 )
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import IsocenterError, NotFound, Refused
-from isocenter.core.events import AuditEvent, Source
+from isocenter.core.events import Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
-from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match
+from isocenter.core.ports import BlobInfo, Buffer, Match
 
 NAME = InstanceName("main", "1.2", "1.2.3", "1.2.3.4")
 AT = datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC)
@@ -260,22 +260,6 @@ class FakeTranscoding(Fake):
     ) -> bytes:
         self._ask(transfer_syntax, pixels, how)
         return b"PNG" + frame
-
-
-class FakeAuditTrail(Fake):
-    def __init__(self, records: Sequence[AuditEvent]) -> None:
-        super().__init__()
-        self.records = records
-
-    async def search(
-        self, which: AuditFilter, limit: int, before: str = ""
-    ) -> Sequence[AuditEvent]:
-        self._ask(which, limit, before)
-        return self.records[:limit]
-
-    async def count(self, which: AuditFilter) -> int:
-        self._ask(which)
-        return len(self.records)
 
 
 class FakeIndexing(Fake):

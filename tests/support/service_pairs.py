@@ -9,15 +9,14 @@ from typing import NamedTuple
 import pytest
 
 from isocenter.audit import rpc as audit_rpc
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.core.events import Source
 from isocenter.indexing import rpc as indexing_rpc
 from isocenter.ingest import rpc as ingest_rpc
 from isocenter.query import rpc as query_rpc
 from isocenter.storage import rpc as storage_rpc
 from isocenter.transcoding import rpc as transcoding_rpc
+from support.fake_audit_trail import ENTRY, FakeAuditTrail
 from support.fake_services import (
-    AT,
-    FakeAuditTrail,
     FakeIndexing,
     FakeIngest,
     FakeQuery,
@@ -27,10 +26,6 @@ from support.fake_services import (
 from support.rpc_fixture import served
 
 SOURCE = Source("DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False)
-RECORD = AuditEvent(
-    AuditAction.RETRIEVE, AuditOutcome.MINOR_FAILURE, SOURCE, AT, "id-1", "main",
-    ("p1", "p2"), ("1.2",), ("1.2.3",), ("1.2.3.4",), 7, "C-GET", "WS1", "aborted",
-)  # fmt: skip
 ENOUGH = 10  # seconds
 
 
@@ -46,7 +41,7 @@ SERVICES = {
     "storage": (FakeStorage, storage_rpc.add_to, storage_rpc.StorageClient),
     "query": (FakeQuery, query_rpc.add_to, query_rpc.QueryClient),
     "transcoding": (FakeTranscoding, transcoding_rpc.add_to, transcoding_rpc.TranscodingClient),
-    "audit": (lambda: FakeAuditTrail([RECORD] * 450), audit_rpc.add_to, audit_rpc.AuditClient),
+    "audit": (lambda: FakeAuditTrail([ENTRY] * 450), audit_rpc.add_to, audit_rpc.AuditClient),
     "indexing": (FakeIndexing, indexing_rpc.add_to, indexing_rpc.IndexingClient),
 }
 

@@ -39,6 +39,7 @@ from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -46,6 +47,7 @@ from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
+from support.audit_trail_fake import MemoryTrail
 
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"
@@ -300,8 +302,10 @@ class Web:
     transcoding: FakeTranscoding = field(default_factory=FakeTranscoding)
     ingest: FakeIngest = field(default_factory=FakeIngest)
     audit: FakeAudit = field(default_factory=FakeAudit)
+    trail: MemoryTrail = field(default_factory=MemoryTrail)
     bus: MemoryBus = field(default_factory=MemoryBus)
     feed: ChangeFeed = field(init=False)
+    owners: FakeQuery = field(default_factory=FakeQuery)  # whose studies are
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
@@ -324,6 +328,9 @@ class Web:
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
             aes=AEAdministration([FIXED_AE], self.records, self.audit),  # type: ignore[arg-type]
+            audit_trail=self.trail,
+            patients=StudyPatients(self.owners),
+            site="north",
             attributes=self.attributes,
             telemetry=self.telemetry,
         )

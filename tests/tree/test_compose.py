@@ -30,7 +30,7 @@ REACHES = {
     "web": {"KAFKA"},
     "ingest": {"KAFKA"},
     "storage": {"KAFKA", "S3"},
-    "query": {"ELASTICSEARCH"},
+    "query": {"KAFKA", "ELASTICSEARCH"},
     "transcoding": set(),
     "indexing": {"KAFKA", "ELASTICSEARCH"},
     "audit": {"KAFKA", "ELASTICSEARCH"},

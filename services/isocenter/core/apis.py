@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Protocol
 
 from isocenter.core.deletions import Deletion
-from isocenter.core.events import AuditEvent, Source
+from isocenter.core.events import Source
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Search
-from isocenter.core.ports import AuditFilter, BlobInfo, Buffer, Match, StagedBlob
+from isocenter.core.ports import BlobInfo, Buffer, Match, StagedBlob
 
 # --- ingest --------------------------------------------------------------------------------------
 
@@ -325,23 +325,6 @@ class Transcoding(Protocol):
         self, frame: bytes, transfer_syntax: str, pixels: PixelFormat, how: Rendering
     ) -> bytes:
         """One frame as an image file."""
-        ...
-
-
-# --- audit ---------------------------------------------------------------------------------------
-
-
-class AuditTrail(Protocol):
-    """Reading the trail. Writing goes through the log (`runtime.audit_log`)."""
-
-    async def search(
-        self, which: AuditFilter, limit: int, before: str = ""
-    ) -> Sequence[AuditEvent]:
-        """Newest first; `before` is the id of the last record of the page before."""
-        ...
-
-    async def count(self, which: AuditFilter) -> int:
-        """How many records there are."""
         ...
 
 

@@ -42,6 +42,7 @@ class Source:
     user: str = ""
     tls_subject: str = ""
     known: bool = True  # False: admitted from loopback without being in the settings
+    purpose: str = ""  # why, as the caller says (IHE ITI TF-2 3.20.7.8 PurposeOfUse)
 
     @property
     def who(self) -> str:
@@ -208,6 +209,12 @@ class AuditAction(Enum):
     START = "start"
     STOP = "stop"
     SECURITY = "security"
+    IMPORT = "import"
+    VERIFY = "verify"
+    AUDIT = "audit"  # the trail itself was looked at, or its retention was changed
+    SIGN_IN = "sign-in"
+    SIGN_OUT = "sign-out"
+    NETWORK = "network"  # a peer connected, or was refused
 
 
 class AuditOutcome(Enum):
@@ -236,6 +243,11 @@ class AuditEvent:
     detail: str = ""  # the verb and what it asked for: "C-FIND STUDY PatientID", "WADO-RS frames"
     destination: str = ""  # who receives, for an export
     error: str = ""
+    query: str = ""  # what was searched for: the keys with their values
+    digests: tuple[str, ...] = ()  # SHA-256 of versions of `instances`, where it is about versions
+    process: str = ""  # that made the record
+    site: str = ""
+    trace: str = ""  # trace id of W3C trace context
 
 
 Event = (
@@ -253,4 +265,4 @@ Event = (
 )
 
 # Fields of events that may hold what identifies a patient: never shown to operators.
-PATIENT_FIELDS = frozenset({"header", "patient_id", "patient_ids"})
+PATIENT_FIELDS = frozenset({"header", "patient_id", "patient_ids", "query"})

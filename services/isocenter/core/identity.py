@@ -14,6 +14,8 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
   (`runtime.outbox`); the time is in nanoseconds, hexadecimal, so keys sort as events were made.
 - `deletions/{partition}/{deletion}` and `deleted/{partition}/{study}/{deletion}/...`: what was
   deleted together, and the objects of it until their time is over (`core.deletions`).
+- `audit/...`: the sealed segments of the audit trail, and what belongs to it (`audit.seals`,
+  `audit.notes`).
 - `aes/{title}/{change}`: what administrators keep in the AE directory (`runtime.ae_records`).
 """
 
@@ -33,6 +35,7 @@ OUTBOX = "outbox/"
 DELETIONS = "deletions/"
 DELETED = "deleted/"
 AES = "aes/"
+AUDIT = "audit/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

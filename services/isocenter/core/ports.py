@@ -7,13 +7,12 @@ adapter; they are raised as `core.errors`. Adapters open their files and connect
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
 from isocenter.core.fill_state import HoldsAttributes
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Search
@@ -115,6 +114,11 @@ class EventBus(Protocol):
 
     async def lag(self, group: str, topic: str) -> int:
         """How many events the group has not committed yet."""
+        ...
+
+    async def forget(self, prefix: str, keep: Collection[str]) -> Sequence[str]:
+        """Groups whose names begin with `prefix` do not come back, but for those to keep: events
+        are not held for them any more. Answers with those that events were held for."""
         ...
 
     async def close(self) -> None:
@@ -358,42 +362,4 @@ class ScratchIndex(StudyIndex, Protocol):
     async def promote(self) -> None:
         """Become the index that everyone answers from, at once, and drop the former one.
         Open `StudyIndex` objects of every process follow without being reopened."""
-        ...
-
-
-# --- the audit trail's index ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which records; empty fields match everything."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    actions: tuple[AuditAction, ...] = ()
-    outcomes: tuple[AuditOutcome, ...] = ()
-    who: str = ""  # AE title, user or host, exactly
-    study: str = ""
-    patient_id: str = ""
-
-
-class AuditIndex(Protocol):
-    """Where the audit role keeps records so that they can be listed."""
-
-    async def append(self, records: Sequence[AuditEvent]) -> None:
-        """Durable on return; a record whose id is known already is ignored."""
-        ...
-
-    async def search(
-        self, which: AuditFilter, limit: int, before: str = ""
-    ) -> Sequence[AuditEvent]:
-        """Newest first; `before` is the id of the last record of the page before."""
-        ...
-
-    async def count(self, which: AuditFilter) -> int:
-        """How many records there are. Exact."""
-        ...
-
-    async def close(self) -> None:
-        """Release everything."""
         ...

@@ -35,6 +35,7 @@ from isocenter.core.events import (
     SweepCheckpoint,
 )
 from isocenter.core.ports import Delivery, Record
+from isocenter.runtime.audit_messages import audit_event_from, audit_event_to
 from isocenter.runtime.job_messages import (
     checkpoint_from,
     checkpoint_to,
@@ -47,8 +48,6 @@ from isocenter.runtime.job_messages import (
 )
 from isocenter.runtime.wire import (
     POLICIES,
-    audit_event_from,
-    audit_event_to,
     enum_from,
     moment,
     name_from,

@@ -318,5 +318,32 @@ DISK_FREE = Metric("isocenter.disk.free", Kind.GAUGE, "By", "What is free of it 
 AUDIT_RECORDS = _counter(
     "isocenter.audit.records", "{record}", "Records kept in the audit trail", "action", "outcome"
 )
+AUDIT_FORWARDED = _counter(
+    "isocenter.audit.forwarded",
+    "{message}",
+    "Messages that have arrived at a syslog collector; those that are sent again are counted again",
+    "collector",
+)
+AUDIT_FORWARD_FAILURES = _counter(
+    "isocenter.audit.forward.failures",
+    "{attempt}",
+    "Attempts to reach a syslog collector, or to send to it, that failed; what waits is the lag of "
+    "the group `audit-forward-` and its name",
+    "collector",
+)
+AUDIT_FORWARD_DOWN = Metric(
+    "isocenter.audit.forward.down",
+    Kind.GAUGE,
+    "s",
+    "For how long a syslog collector has not been taking messages; 0 while it does",
+    ("collector",),
+)
+AUDIT_PUBLISH_FAILURES = _counter(
+    "isocenter.audit.publish.failures",
+    "{attempt}",
+    "Publications of the newest heads of the chains that failed: to a `file`, or as `stamp` of a "
+    "time stamping authority",
+    "destination",
+)
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from isocenter.core.apis import AuditTrail, Indexing, Ingest, Query, Storage, Transcoding
+from isocenter.core.apis import Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
-from isocenter.core.ports import AuditIndex, BlobStore, EventBus, StudyIndex
+from isocenter.core.audit import AuditIndex
+from isocenter.core.audit_api import AuditTrail
+from isocenter.core.ports import BlobStore, EventBus, StudyIndex
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -64,6 +66,11 @@ class Env(Protocol):
         """A name of this process, for logs and the audit trail."""
         ...
 
+    @property
+    def site(self) -> str:
+        """Name of the site that this process serves, if it has one."""
+        ...
+
     def section(self, kind: type[Section]) -> Section:
         """The settings section of this type."""
         ...
@@ -91,6 +98,8 @@ class Env(Protocol):
     async def index(self) -> StudyIndex: ...
 
     async def audit_index(self) -> AuditIndex: ...
+
+    async def audit_store(self) -> BlobStore: ...
 
     async def outbox(self) -> Outbox: ...
 

@@ -14,6 +14,7 @@ from isocenter.runtime.traced_services import TracedIngest, TracedQuery, TracedT
 WRAPPERS: Mapping[str, Callable[[Any, Telemetry], object]] = {
     "bus": TracedBus,
     "blobs": TracedBlobs,
+    "audit store": TracedBlobs,
     "index": TracedIndex,
     "audit index": TracedAuditIndex,
     "ingest": TracedIngest,

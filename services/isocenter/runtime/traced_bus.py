@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
@@ -82,6 +82,10 @@ class TracedBus:
     async def lag(self, group: str, topic: str) -> int:
         """See `EventBus`."""
         return await self._bus.lag(group, topic)
+
+    async def forget(self, prefix: str, keep: Collection[str]) -> Sequence[str]:
+        """See `EventBus`."""
+        return await self._bus.forget(prefix, keep)
 
     async def close(self) -> None:
         """See `EventBus`."""

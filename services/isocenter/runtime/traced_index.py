@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 from isocenter.core.attributes import Attributes
-from isocenter.core.events import AuditEvent
+from isocenter.core.audit import AuditFilter, AuditIndex, By, Entry, Place, Tally
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
 from isocenter.core.ports import (
-    AuditFilter,
-    AuditIndex,
     IndexEntry,
     Match,
     ScratchIndex,
@@ -95,18 +94,24 @@ class TracedAuditIndex:
         self._index = index
         self._telemetry = telemetry
         self.close = index.close
+        self.reach = index.reach
+        self.get = index.get
+        self.expire = index.expire
+        self.earlier = index.earlier
 
-    async def append(self, records: Sequence[AuditEvent]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> None:
         """See `AuditIndex`."""
         with _operation(self._telemetry, "audit_append"):
-            await self._index.append(records)
-        for record in records:
-            labels = {"action": record.action.value, "outcome": record.outcome.value}
-            self._telemetry.count(AUDIT_RECORDS, 1, labels)
+            await self._index.append(entries)
+        for (action, outcome), count in _counted(entries).items():
+            self._telemetry.count(AUDIT_RECORDS, count, {"action": action, "outcome": outcome})
 
-    async def search(
-        self, which: AuditFilter, limit: int, before: str = ""
-    ) -> Sequence[AuditEvent]:
+    async def places(self, ids: Sequence[str]) -> Mapping[str, Place]:
+        """See `AuditIndex`."""
+        with _operation(self._telemetry, "audit_places"):
+            return await self._index.places(ids)
+
+    async def search(self, which: AuditFilter, limit: int, before: str = "") -> Sequence[Entry]:
         """See `AuditIndex`."""
         with _operation(self._telemetry, "audit_search"):
             return await self._index.search(which, limit, before)
@@ -115,3 +120,12 @@ class TracedAuditIndex:
         """See `AuditIndex`."""
         with _operation(self._telemetry, "audit_count"):
             return await self._index.count(which)
+
+    async def tally(self, which: AuditFilter, by: Sequence[By]) -> Sequence[Tally]:
+        """See `AuditIndex`."""
+        with _operation(self._telemetry, "audit_tally"):
+            return await self._index.tally(which, by)
+
+
+def _counted(entries: Sequence[Entry]) -> Mapping[tuple[str, str], int]:
+    return Counter((one.event.action.value, one.event.outcome.value) for one in entries)

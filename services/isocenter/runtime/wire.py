@@ -14,7 +14,6 @@ from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
 from isocenter.core.events import (
     AuditAction,
-    AuditEvent,
     AuditOutcome,
     CommitmentFate,
     ConflictPolicy,
@@ -23,8 +22,8 @@ from isocenter.core.events import (
 )
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import Key, Level, Order, Search
-from isocenter.core.ports import AuditFilter, BlobInfo
-from isocenter.v1 import audit_pb2, common_pb2, events_pb2, ingest_pb2, query_pb2, storage_pb2
+from isocenter.core.ports import BlobInfo
+from isocenter.v1 import common_pb2, events_pb2, ingest_pb2, query_pb2, storage_pb2
 
 E = TypeVar("E", bound=Enum)
 
@@ -92,6 +91,7 @@ def source_to(source: Source) -> common_pb2.Source:
         user=source.user,
         tls_subject=source.tls_subject,
         unknown=not source.known,
+        purpose=source.purpose,
     )
 
 
@@ -105,72 +105,7 @@ def source_from(message: common_pb2.Source) -> Source:
         user=message.user,
         tls_subject=message.tls_subject,
         known=not message.unknown,
-    )
-
-
-def audit_event_to(event: AuditEvent) -> events_pb2.AuditEvent:
-    """An audit record as a message."""
-    return events_pb2.AuditEvent(
-        action=ACTIONS[event.action],
-        outcome=OUTCOMES[event.outcome],
-        source=source_to(event.source),
-        at=timestamp(event.at),
-        id=event.id,
-        partition=event.partition,
-        patient_ids=event.patient_ids,
-        studies=event.studies,
-        series=event.series,
-        instances=event.instances,
-        instance_count=event.instance_count,
-        detail=event.detail,
-        destination=event.destination,
-        error=event.error,
-    )
-
-
-def audit_event_from(message: events_pb2.AuditEvent) -> AuditEvent:
-    """An audit record from its message."""
-    return AuditEvent(
-        action=enum_from(ACTIONS, message.action),
-        outcome=enum_from(OUTCOMES, message.outcome),
-        source=source_from(message.source),
-        at=moment(message.at),
-        id=message.id,
-        partition=message.partition,
-        patient_ids=tuple(message.patient_ids),
-        studies=tuple(message.studies),
-        series=tuple(message.series),
-        instances=tuple(message.instances),
-        instance_count=message.instance_count,
-        detail=message.detail,
-        destination=message.destination,
-        error=message.error,
-    )
-
-
-def audit_filter_to(which: AuditFilter) -> audit_pb2.AuditFilter:
-    """A filter of audit records as a message."""
-    return audit_pb2.AuditFilter(
-        since=timestamp(which.since) if which.since else None,
-        until=timestamp(which.until) if which.until else None,
-        actions=[ACTIONS[action] for action in which.actions],
-        outcomes=[OUTCOMES[outcome] for outcome in which.outcomes],
-        who=which.who,
-        study=which.study,
-        patient_id=which.patient_id,
-    )
-
-
-def audit_filter_from(message: audit_pb2.AuditFilter) -> AuditFilter:
-    """A filter of audit records from its message."""
-    return AuditFilter(
-        since=moment(message.since) if message.HasField("since") else None,
-        until=moment(message.until) if message.HasField("until") else None,
-        actions=tuple(enum_from(ACTIONS, number) for number in message.actions),
-        outcomes=tuple(enum_from(OUTCOMES, number) for number in message.outcomes),
-        who=message.who,
-        study=message.study,
-        patient_id=message.patient_id,
+        purpose=message.purpose,
     )
 
 

@@ -23,24 +23,81 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 from isocenter.v1 import events_pb2 as isocenter_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isocenter/v1/audit.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/events.proto\"\xed\x01\n\x0b\x41uditFilter\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.isocenter.v1.AuditAction\x12,\n\x08outcomes\x18\x04 \x03(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12\x0b\n\x03who\x18\x05 \x01(\t\x12\r\n\x05study\x18\x06 \x01(\t\x12\x12\n\npatient_id\x18\x07 \x01(\t\"_\n\x14SearchRecordsRequest\x12(\n\x05which\x18\x01 \x01(\x0b\x32\x19.isocenter.v1.AuditFilter\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\"B\n\x15SearchRecordsResponse\x12)\n\x07records\x18\x01 \x03(\x0b\x32\x18.isocenter.v1.AuditEvent\"%\n\x14\x43ountRecordsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x32\xb9\x01\n\x0c\x41uditService\x12Z\n\rSearchRecords\x12\".isocenter.v1.SearchRecordsRequest\x1a#.isocenter.v1.SearchRecordsResponse0\x01\x12M\n\x0c\x43ountRecords\x12\x19.isocenter.v1.AuditFilter\x1a\".isocenter.v1.CountRecordsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isocenter/v1/audit.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\x1a\x19isocenter/v1/events.proto\"\x9c\x02\n\x0b\x41uditFilter\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.isocenter.v1.AuditAction\x12,\n\x08outcomes\x18\x04 \x03(\x0e\x32\x1a.isocenter.v1.AuditOutcome\x12\x0b\n\x03who\x18\x05 \x01(\t\x12\r\n\x05study\x18\x06 \x01(\t\x12\x12\n\npatient_id\x18\x07 \x01(\t\x12\x10\n\x08instance\x18\x08 \x01(\t\x12\r\n\x05place\x18\t \x01(\t\x12\x0c\n\x04text\x18\n \x01(\t\"_\n\x14SearchRecordsRequest\x12(\n\x05which\x18\x01 \x01(\x0b\x32\x19.isocenter.v1.AuditFilter\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\"l\n\x15SearchRecordsResponse\x12)\n\x07records\x18\x01 \x03(\x0b\x32\x18.isocenter.v1.AuditEvent\x12(\n\x06places\x18\x02 \x03(\x0b\x32\x18.isocenter.v1.AuditPlace\"-\n\nAuditPlace\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"_\n\nAuditEntry\x12(\n\x06record\x18\x01 \x01(\x0b\x32\x18.isocenter.v1.AuditEvent\x12\'\n\x05place\x18\x02 \x01(\x0b\x32\x18.isocenter.v1.AuditPlace\"%\n\x14\x43ountRecordsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\"\x1e\n\x10GetRecordRequest\x12\n\n\x02id\x18\x01 \x01(\t\"b\n\x13TallyRecordsRequest\x12(\n\x05which\x18\x01 \x01(\x0b\x32\x19.isocenter.v1.AuditFilter\x12!\n\x02\x62y\x18\x02 \x03(\x0e\x32\x15.isocenter.v1.TallyBy\"<\n\x14TallyRecordsResponse\x12$\n\x07tallies\x18\x01 \x03(\x0b\x32\x13.isocenter.v1.Tally\"$\n\x05Tally\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"#\n\x0fGetStoryRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"$\n\x13ProveRecordResponse\x12\r\n\x05proof\x18\x01 \x01(\x0c\"K\n\x12VerifyTrailRequest\x12\r\n\x05trust\x18\x01 \x03(\t\x12&\n\x05heads\x18\x02 \x03(\x0b\x32\x17.isocenter.v1.ChainHead\"P\n\tChainHead\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x0c\n\x04last\x18\x02 \x01(\x04\x12\x0c\n\x04head\x18\x03 \x01(\t\x12\x0c\n\x04seal\x18\x04 \x01(\t\x12\n\n\x02\x61t\x18\x05 \x01(\t\"L\n\x08\x41uditKey\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\t\x12\x15\n\rintroduced_by\x18\x04 \x01(\t\"f\n\x0c\x41uditFinding\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05\x63hain\x18\x02 \x01(\t\x12\r\n\x05\x66irst\x18\x03 \x01(\x04\x12\x0c\n\x04last\x18\x04 \x01(\x04\x12\r\n\x05since\x18\x05 \x01(\t\x12\r\n\x05until\x18\x06 \x01(\t\"\xe8\x01\n\x13VerifyTrailResponse\x12\x0f\n\x07records\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x10\n\x08segments\x18\x03 \x01(\x04\x12\x0e\n\x06\x63hains\x18\x04 \x03(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x04\x12\r\n\x05since\x18\x06 \x01(\t\x12\r\n\x05until\x18\x07 \x01(\t\x12$\n\x04keys\x18\x08 \x03(\x0b\x32\x16.isocenter.v1.AuditKey\x12,\n\x08\x66indings\x18\t \x03(\x0b\x32\x1a.isocenter.v1.AuditFinding\x12\x0c\n\x04\x64one\x18\n \x01(\x08\"\x16\n\x14GetTrailStateRequest\"\xb8\x01\n\x15GetTrailStateResponse\x12&\n\x05heads\x18\x01 \x03(\x0b\x32\x17.isocenter.v1.ChainHead\x12$\n\x04keys\x18\x02 \x03(\x0b\x32\x16.isocenter.v1.AuditKey\x12\x0f\n\x07records\x18\x03 \x01(\x04\x12\x0e\n\x06sealed\x18\x04 \x01(\x04\x12\x10\n\x08problems\x18\x05 \x03(\t\x12\r\n\x05holds\x18\x06 \x01(\r\x12\x0f\n\x07waiting\x18\x07 \x01(\x04\"\x9d\x01\n\x0bSavedSearch\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05which\x18\x02 \x01(\x0b\x32\x19.isocenter.v1.AuditFilter\x12 \n\x02\x62y\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x61ys\x18\x05 \x01(\r\"\x1a\n\x18ListSavedSearchesRequest\"H\n\x19ListSavedSearchesResponse\x12+\n\x08searches\x18\x01 \x03(\x0b\x32\x19.isocenter.v1.SavedSearch\"\x14\n\x12SaveSearchResponse\"#\n\x13\x46orgetSearchRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x46orgetSearchResponse\"s\n\tLegalHold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12 \n\x02\x62y\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10ListHoldsRequest\";\n\x11ListHoldsResponse\x12&\n\x05holds\x18\x01 \x03(\x0b\x32\x17.isocenter.v1.LegalHold\"\x11\n\x0f\x41\x64\x64HoldResponse\"\"\n\x12ReleaseHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13ReleaseHoldResponse*s\n\x07TallyBy\x12\x18\n\x14TALLY_BY_UNSPECIFIED\x10\x00\x12\x11\n\rTALLY_BY_HOUR\x10\x01\x12\x10\n\x0cTALLY_BY_WHO\x10\x02\x12\x13\n\x0fTALLY_BY_ACTION\x10\x03\x12\x14\n\x10TALLY_BY_OUTCOME\x10\x04\x32\x98\t\n\x0c\x41uditService\x12Z\n\rSearchRecords\x12\".isocenter.v1.SearchRecordsRequest\x1a#.isocenter.v1.SearchRecordsResponse0\x01\x12M\n\x0c\x43ountRecords\x12\x19.isocenter.v1.AuditFilter\x1a\".isocenter.v1.CountRecordsResponse\x12\x45\n\tGetRecord\x12\x1e.isocenter.v1.GetRecordRequest\x1a\x18.isocenter.v1.AuditEntry\x12U\n\x0cTallyRecords\x12!.isocenter.v1.TallyRecordsRequest\x1a\".isocenter.v1.TallyRecordsResponse\x12P\n\x08GetStory\x12\x1d.isocenter.v1.GetStoryRequest\x1a#.isocenter.v1.SearchRecordsResponse0\x01\x12P\n\x0bProveRecord\x12\x1e.isocenter.v1.GetRecordRequest\x1a!.isocenter.v1.ProveRecordResponse\x12T\n\x0bVerifyTrail\x12 .isocenter.v1.VerifyTrailRequest\x1a!.isocenter.v1.VerifyTrailResponse0\x01\x12X\n\rGetTrailState\x12\".isocenter.v1.GetTrailStateRequest\x1a#.isocenter.v1.GetTrailStateResponse\x12\x64\n\x11ListSavedSearches\x12&.isocenter.v1.ListSavedSearchesRequest\x1a\'.isocenter.v1.ListSavedSearchesResponse\x12I\n\nSaveSearch\x12\x19.isocenter.v1.SavedSearch\x1a .isocenter.v1.SaveSearchResponse\x12U\n\x0c\x46orgetSearch\x12!.isocenter.v1.ForgetSearchRequest\x1a\".isocenter.v1.ForgetSearchResponse\x12L\n\tListHolds\x12\x1e.isocenter.v1.ListHoldsRequest\x1a\x1f.isocenter.v1.ListHoldsResponse\x12\x41\n\x07\x41\x64\x64Hold\x12\x17.isocenter.v1.LegalHold\x1a\x1d.isocenter.v1.AddHoldResponse\x12R\n\x0bReleaseHold\x12 .isocenter.v1.ReleaseHoldRequest\x1a!.isocenter.v1.ReleaseHoldResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isocenter.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDITFILTER']._serialized_start=103
-  _globals['_AUDITFILTER']._serialized_end=340
-  _globals['_SEARCHRECORDSREQUEST']._serialized_start=342
-  _globals['_SEARCHRECORDSREQUEST']._serialized_end=437
-  _globals['_SEARCHRECORDSRESPONSE']._serialized_start=439
-  _globals['_SEARCHRECORDSRESPONSE']._serialized_end=505
-  _globals['_COUNTRECORDSRESPONSE']._serialized_start=507
-  _globals['_COUNTRECORDSRESPONSE']._serialized_end=544
-  _globals['_AUDITSERVICE']._serialized_start=547
-  _globals['_AUDITSERVICE']._serialized_end=732
+  _globals['_TALLYBY']._serialized_start=2521
+  _globals['_TALLYBY']._serialized_end=2636
+  _globals['_AUDITFILTER']._serialized_start=130
+  _globals['_AUDITFILTER']._serialized_end=414
+  _globals['_SEARCHRECORDSREQUEST']._serialized_start=416
+  _globals['_SEARCHRECORDSREQUEST']._serialized_end=511
+  _globals['_SEARCHRECORDSRESPONSE']._serialized_start=513
+  _globals['_SEARCHRECORDSRESPONSE']._serialized_end=621
+  _globals['_AUDITPLACE']._serialized_start=623
+  _globals['_AUDITPLACE']._serialized_end=668
+  _globals['_AUDITENTRY']._serialized_start=670
+  _globals['_AUDITENTRY']._serialized_end=765
+  _globals['_COUNTRECORDSRESPONSE']._serialized_start=767
+  _globals['_COUNTRECORDSRESPONSE']._serialized_end=804
+  _globals['_GETRECORDREQUEST']._serialized_start=806
+  _globals['_GETRECORDREQUEST']._serialized_end=836
+  _globals['_TALLYRECORDSREQUEST']._serialized_start=838
+  _globals['_TALLYRECORDSREQUEST']._serialized_end=936
+  _globals['_TALLYRECORDSRESPONSE']._serialized_start=938
+  _globals['_TALLYRECORDSRESPONSE']._serialized_end=998
+  _globals['_TALLY']._serialized_start=1000
+  _globals['_TALLY']._serialized_end=1036
+  _globals['_GETSTORYREQUEST']._serialized_start=1038
+  _globals['_GETSTORYREQUEST']._serialized_end=1073
+  _globals['_PROVERECORDRESPONSE']._serialized_start=1075
+  _globals['_PROVERECORDRESPONSE']._serialized_end=1111
+  _globals['_VERIFYTRAILREQUEST']._serialized_start=1113
+  _globals['_VERIFYTRAILREQUEST']._serialized_end=1188
+  _globals['_CHAINHEAD']._serialized_start=1190
+  _globals['_CHAINHEAD']._serialized_end=1270
+  _globals['_AUDITKEY']._serialized_start=1272
+  _globals['_AUDITKEY']._serialized_end=1348
+  _globals['_AUDITFINDING']._serialized_start=1350
+  _globals['_AUDITFINDING']._serialized_end=1452
+  _globals['_VERIFYTRAILRESPONSE']._serialized_start=1455
+  _globals['_VERIFYTRAILRESPONSE']._serialized_end=1687
+  _globals['_GETTRAILSTATEREQUEST']._serialized_start=1689
+  _globals['_GETTRAILSTATEREQUEST']._serialized_end=1711
+  _globals['_GETTRAILSTATERESPONSE']._serialized_start=1714
+  _globals['_GETTRAILSTATERESPONSE']._serialized_end=1898
+  _globals['_SAVEDSEARCH']._serialized_start=1901
+  _globals['_SAVEDSEARCH']._serialized_end=2058
+  _globals['_LISTSAVEDSEARCHESREQUEST']._serialized_start=2060
+  _globals['_LISTSAVEDSEARCHESREQUEST']._serialized_end=2086
+  _globals['_LISTSAVEDSEARCHESRESPONSE']._serialized_start=2088
+  _globals['_LISTSAVEDSEARCHESRESPONSE']._serialized_end=2160
+  _globals['_SAVESEARCHRESPONSE']._serialized_start=2162
+  _globals['_SAVESEARCHRESPONSE']._serialized_end=2182
+  _globals['_FORGETSEARCHREQUEST']._serialized_start=2184
+  _globals['_FORGETSEARCHREQUEST']._serialized_end=2219
+  _globals['_FORGETSEARCHRESPONSE']._serialized_start=2221
+  _globals['_FORGETSEARCHRESPONSE']._serialized_end=2243
+  _globals['_LEGALHOLD']._serialized_start=2245
+  _globals['_LEGALHOLD']._serialized_end=2360
+  _globals['_LISTHOLDSREQUEST']._serialized_start=2362
+  _globals['_LISTHOLDSREQUEST']._serialized_end=2380
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=2382
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=2441
+  _globals['_ADDHOLDRESPONSE']._serialized_start=2443
+  _globals['_ADDHOLDRESPONSE']._serialized_end=2460
+  _globals['_RELEASEHOLDREQUEST']._serialized_start=2462
+  _globals['_RELEASEHOLDREQUEST']._serialized_end=2496
+  _globals['_RELEASEHOLDRESPONSE']._serialized_start=2498
+  _globals['_RELEASEHOLDRESPONSE']._serialized_end=2519
+  _globals['_AUDITSERVICE']._serialized_start=2639
+  _globals['_AUDITSERVICE']._serialized_end=3815
 # @@protoc_insertion_point(module_scope)

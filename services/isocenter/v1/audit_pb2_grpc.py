@@ -44,6 +44,66 @@ class AuditServiceStub(object):
                 request_serializer=isocenter_dot_v1_dot_audit__pb2.AuditFilter.SerializeToString,
                 response_deserializer=isocenter_dot_v1_dot_audit__pb2.CountRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetRecord = channel.unary_unary(
+                '/isocenter.v1.AuditService/GetRecord',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.AuditEntry.FromString,
+                _registered_method=True)
+        self.TallyRecords = channel.unary_unary(
+                '/isocenter.v1.AuditService/TallyRecords',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.TallyRecordsRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.TallyRecordsResponse.FromString,
+                _registered_method=True)
+        self.GetStory = channel.unary_stream(
+                '/isocenter.v1.AuditService/GetStory',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.GetStoryRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.SearchRecordsResponse.FromString,
+                _registered_method=True)
+        self.ProveRecord = channel.unary_unary(
+                '/isocenter.v1.AuditService/ProveRecord',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.ProveRecordResponse.FromString,
+                _registered_method=True)
+        self.VerifyTrail = channel.unary_stream(
+                '/isocenter.v1.AuditService/VerifyTrail',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.VerifyTrailRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.VerifyTrailResponse.FromString,
+                _registered_method=True)
+        self.GetTrailState = channel.unary_unary(
+                '/isocenter.v1.AuditService/GetTrailState',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.GetTrailStateRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.GetTrailStateResponse.FromString,
+                _registered_method=True)
+        self.ListSavedSearches = channel.unary_unary(
+                '/isocenter.v1.AuditService/ListSavedSearches',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesResponse.FromString,
+                _registered_method=True)
+        self.SaveSearch = channel.unary_unary(
+                '/isocenter.v1.AuditService/SaveSearch',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.SavedSearch.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.SaveSearchResponse.FromString,
+                _registered_method=True)
+        self.ForgetSearch = channel.unary_unary(
+                '/isocenter.v1.AuditService/ForgetSearch',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.ForgetSearchRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.ForgetSearchResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/isocenter.v1.AuditService/ListHolds',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
+        self.AddHold = channel.unary_unary(
+                '/isocenter.v1.AuditService/AddHold',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.LegalHold.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.AddHoldResponse.FromString,
+                _registered_method=True)
+        self.ReleaseHold = channel.unary_unary(
+                '/isocenter.v1.AuditService/ReleaseHold',
+                request_serializer=isocenter_dot_v1_dot_audit__pb2.ReleaseHoldRequest.SerializeToString,
+                response_deserializer=isocenter_dot_v1_dot_audit__pb2.ReleaseHoldResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer(object):
@@ -62,6 +122,86 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecord(self, request, context):
+        """One record, with its place in the chain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TallyRecords(self, request, context):
+        """How many records agree in what they are counted by.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStory(self, request, context):
+        """Everything that happened to an object, oldest first, in batches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveRecord(self, request, context):
+        """An inclusion proof: what the stand-alone verifier reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyTrail(self, request, context):
+        """Verifies everything that is sealed; the last message is the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrailState(self, request, context):
+        """The trail at one glance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSavedSearches(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveSearch(self, request, context):
+        """In place of one of the same name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetSearch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """While there is a legal hold, no record expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddHold(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseHold(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +214,66 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.CountRecords,
                     request_deserializer=isocenter_dot_v1_dot_audit__pb2.AuditFilter.FromString,
                     response_serializer=isocenter_dot_v1_dot_audit__pb2.CountRecordsResponse.SerializeToString,
+            ),
+            'GetRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecord,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.AuditEntry.SerializeToString,
+            ),
+            'TallyRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.TallyRecords,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.TallyRecordsRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.TallyRecordsResponse.SerializeToString,
+            ),
+            'GetStory': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStory,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.GetStoryRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.SearchRecordsResponse.SerializeToString,
+            ),
+            'ProveRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveRecord,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.ProveRecordResponse.SerializeToString,
+            ),
+            'VerifyTrail': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyTrail,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.VerifyTrailRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.VerifyTrailResponse.SerializeToString,
+            ),
+            'GetTrailState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrailState,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.GetTrailStateRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.GetTrailStateResponse.SerializeToString,
+            ),
+            'ListSavedSearches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSavedSearches,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesResponse.SerializeToString,
+            ),
+            'SaveSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveSearch,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.SavedSearch.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.SaveSearchResponse.SerializeToString,
+            ),
+            'ForgetSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetSearch,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.ForgetSearchRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.ForgetSearchResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.ListHoldsRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'AddHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddHold,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.LegalHold.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.AddHoldResponse.SerializeToString,
+            ),
+            'ReleaseHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseHold,
+                    request_deserializer=isocenter_dot_v1_dot_audit__pb2.ReleaseHoldRequest.FromString,
+                    response_serializer=isocenter_dot_v1_dot_audit__pb2.ReleaseHoldResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +330,330 @@ class AuditService(object):
             '/isocenter.v1.AuditService/CountRecords',
             isocenter_dot_v1_dot_audit__pb2.AuditFilter.SerializeToString,
             isocenter_dot_v1_dot_audit__pb2.CountRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/GetRecord',
+            isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.AuditEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TallyRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/TallyRecords',
+            isocenter_dot_v1_dot_audit__pb2.TallyRecordsRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.TallyRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isocenter.v1.AuditService/GetStory',
+            isocenter_dot_v1_dot_audit__pb2.GetStoryRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.SearchRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/ProveRecord',
+            isocenter_dot_v1_dot_audit__pb2.GetRecordRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.ProveRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyTrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isocenter.v1.AuditService/VerifyTrail',
+            isocenter_dot_v1_dot_audit__pb2.VerifyTrailRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.VerifyTrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrailState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/GetTrailState',
+            isocenter_dot_v1_dot_audit__pb2.GetTrailStateRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.GetTrailStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSavedSearches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/ListSavedSearches',
+            isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.ListSavedSearchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/SaveSearch',
+            isocenter_dot_v1_dot_audit__pb2.SavedSearch.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.SaveSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/ForgetSearch',
+            isocenter_dot_v1_dot_audit__pb2.ForgetSearchRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.ForgetSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/ListHolds',
+            isocenter_dot_v1_dot_audit__pb2.ListHoldsRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/AddHold',
+            isocenter_dot_v1_dot_audit__pb2.LegalHold.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.AddHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isocenter.v1.AuditService/ReleaseHold',
+            isocenter_dot_v1_dot_audit__pb2.ReleaseHoldRequest.SerializeToString,
+            isocenter_dot_v1_dot_audit__pb2.ReleaseHoldResponse.FromString,
             options,
             channel_credentials,
             insecure,

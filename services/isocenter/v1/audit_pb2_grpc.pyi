@@ -34,6 +34,26 @@ class AuditServiceStub:
     SearchRecords: _grpc.UnaryStreamMultiCallable[_audit_pb2.SearchRecordsRequest, _audit_pb2.SearchRecordsResponse]
     """Newest first, in batches."""
     CountRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.AuditFilter, _audit_pb2.CountRecordsResponse]
+    GetRecord: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetRecordRequest, _audit_pb2.AuditEntry]
+    """One record, with its place in the chain."""
+    TallyRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.TallyRecordsRequest, _audit_pb2.TallyRecordsResponse]
+    """How many records agree in what they are counted by."""
+    GetStory: _grpc.UnaryStreamMultiCallable[_audit_pb2.GetStoryRequest, _audit_pb2.SearchRecordsResponse]
+    """Everything that happened to an object, oldest first, in batches."""
+    ProveRecord: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetRecordRequest, _audit_pb2.ProveRecordResponse]
+    """An inclusion proof: what the stand-alone verifier reads."""
+    VerifyTrail: _grpc.UnaryStreamMultiCallable[_audit_pb2.VerifyTrailRequest, _audit_pb2.VerifyTrailResponse]
+    """Verifies everything that is sealed; the last message is the result."""
+    GetTrailState: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetTrailStateRequest, _audit_pb2.GetTrailStateResponse]
+    """The trail at one glance."""
+    ListSavedSearches: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListSavedSearchesRequest, _audit_pb2.ListSavedSearchesResponse]
+    SaveSearch: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SavedSearch, _audit_pb2.SaveSearchResponse]
+    """In place of one of the same name."""
+    ForgetSearch: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ForgetSearchRequest, _audit_pb2.ForgetSearchResponse]
+    ListHolds: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListHoldsRequest, _audit_pb2.ListHoldsResponse]
+    """While there is a legal hold, no record expires."""
+    AddHold: _grpc.UnaryUnaryMultiCallable[_audit_pb2.LegalHold, _audit_pb2.AddHoldResponse]
+    ReleaseHold: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ReleaseHoldRequest, _audit_pb2.ReleaseHoldResponse]
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -41,6 +61,26 @@ class AuditServiceAsyncStub(AuditServiceStub):
     SearchRecords: _aio.UnaryStreamMultiCallable[_audit_pb2.SearchRecordsRequest, _audit_pb2.SearchRecordsResponse]  # type: ignore[assignment]
     """Newest first, in batches."""
     CountRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.AuditFilter, _audit_pb2.CountRecordsResponse]  # type: ignore[assignment]
+    GetRecord: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetRecordRequest, _audit_pb2.AuditEntry]  # type: ignore[assignment]
+    """One record, with its place in the chain."""
+    TallyRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.TallyRecordsRequest, _audit_pb2.TallyRecordsResponse]  # type: ignore[assignment]
+    """How many records agree in what they are counted by."""
+    GetStory: _aio.UnaryStreamMultiCallable[_audit_pb2.GetStoryRequest, _audit_pb2.SearchRecordsResponse]  # type: ignore[assignment]
+    """Everything that happened to an object, oldest first, in batches."""
+    ProveRecord: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetRecordRequest, _audit_pb2.ProveRecordResponse]  # type: ignore[assignment]
+    """An inclusion proof: what the stand-alone verifier reads."""
+    VerifyTrail: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyTrailRequest, _audit_pb2.VerifyTrailResponse]  # type: ignore[assignment]
+    """Verifies everything that is sealed; the last message is the result."""
+    GetTrailState: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetTrailStateRequest, _audit_pb2.GetTrailStateResponse]  # type: ignore[assignment]
+    """The trail at one glance."""
+    ListSavedSearches: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListSavedSearchesRequest, _audit_pb2.ListSavedSearchesResponse]  # type: ignore[assignment]
+    SaveSearch: _aio.UnaryUnaryMultiCallable[_audit_pb2.SavedSearch, _audit_pb2.SaveSearchResponse]  # type: ignore[assignment]
+    """In place of one of the same name."""
+    ForgetSearch: _aio.UnaryUnaryMultiCallable[_audit_pb2.ForgetSearchRequest, _audit_pb2.ForgetSearchResponse]  # type: ignore[assignment]
+    ListHolds: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListHoldsRequest, _audit_pb2.ListHoldsResponse]  # type: ignore[assignment]
+    """While there is a legal hold, no record expires."""
+    AddHold: _aio.UnaryUnaryMultiCallable[_audit_pb2.LegalHold, _audit_pb2.AddHoldResponse]  # type: ignore[assignment]
+    ReleaseHold: _aio.UnaryUnaryMultiCallable[_audit_pb2.ReleaseHoldRequest, _audit_pb2.ReleaseHoldResponse]  # type: ignore[assignment]
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +97,97 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.AuditFilter,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.CountRecordsResponse, _abc.Awaitable[_audit_pb2.CountRecordsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetRecord(
+        self,
+        request: _audit_pb2.GetRecordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.AuditEntry, _abc.Awaitable[_audit_pb2.AuditEntry]]:
+        """One record, with its place in the chain."""
+
+    @_abc_1.abstractmethod
+    def TallyRecords(
+        self,
+        request: _audit_pb2.TallyRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.TallyRecordsResponse, _abc.Awaitable[_audit_pb2.TallyRecordsResponse]]:
+        """How many records agree in what they are counted by."""
+
+    @_abc_1.abstractmethod
+    def GetStory(
+        self,
+        request: _audit_pb2.GetStoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_pb2.SearchRecordsResponse], _abc.AsyncIterator[_audit_pb2.SearchRecordsResponse]]:
+        """Everything that happened to an object, oldest first, in batches."""
+
+    @_abc_1.abstractmethod
+    def ProveRecord(
+        self,
+        request: _audit_pb2.GetRecordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ProveRecordResponse, _abc.Awaitable[_audit_pb2.ProveRecordResponse]]:
+        """An inclusion proof: what the stand-alone verifier reads."""
+
+    @_abc_1.abstractmethod
+    def VerifyTrail(
+        self,
+        request: _audit_pb2.VerifyTrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_pb2.VerifyTrailResponse], _abc.AsyncIterator[_audit_pb2.VerifyTrailResponse]]:
+        """Verifies everything that is sealed; the last message is the result."""
+
+    @_abc_1.abstractmethod
+    def GetTrailState(
+        self,
+        request: _audit_pb2.GetTrailStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.GetTrailStateResponse, _abc.Awaitable[_audit_pb2.GetTrailStateResponse]]:
+        """The trail at one glance."""
+
+    @_abc_1.abstractmethod
+    def ListSavedSearches(
+        self,
+        request: _audit_pb2.ListSavedSearchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListSavedSearchesResponse, _abc.Awaitable[_audit_pb2.ListSavedSearchesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SaveSearch(
+        self,
+        request: _audit_pb2.SavedSearch,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.SaveSearchResponse, _abc.Awaitable[_audit_pb2.SaveSearchResponse]]:
+        """In place of one of the same name."""
+
+    @_abc_1.abstractmethod
+    def ForgetSearch(
+        self,
+        request: _audit_pb2.ForgetSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ForgetSearchResponse, _abc.Awaitable[_audit_pb2.ForgetSearchResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListHolds(
+        self,
+        request: _audit_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListHoldsResponse, _abc.Awaitable[_audit_pb2.ListHoldsResponse]]:
+        """While there is a legal hold, no record expires."""
+
+    @_abc_1.abstractmethod
+    def AddHold(
+        self,
+        request: _audit_pb2.LegalHold,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.AddHoldResponse, _abc.Awaitable[_audit_pb2.AddHoldResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReleaseHold(
+        self,
+        request: _audit_pb2.ReleaseHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ReleaseHoldResponse, _abc.Awaitable[_audit_pb2.ReleaseHoldResponse]]: ...
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

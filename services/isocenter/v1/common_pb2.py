@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/common.proto\x12\x0cisocenter.v1\"R\n\x0cInstanceName\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\"\x87\x01\n\x06Source\x12\x10\n\x08protocol\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08\x61\x65_title\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x13\n\x0btls_subject\x18\x06 \x01(\t\x12\x0f\n\x07unknown\x18\x07 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/common.proto\x12\x0cisocenter.v1\"R\n\x0cInstanceName\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\"\x98\x01\n\x06Source\x12\x10\n\x08protocol\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08\x61\x65_title\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x13\n\x0btls_subject\x18\x06 \x01(\t\x12\x0f\n\x07unknown\x18\x07 \x01(\x08\x12\x0f\n\x07purpose\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCENAME']._serialized_start=43
   _globals['_INSTANCENAME']._serialized_end=125
   _globals['_SOURCE']._serialized_start=128
-  _globals['_SOURCE']._serialized_end=263
+  _globals['_SOURCE']._serialized_end=280
 # @@protoc_insertion_point(module_scope)

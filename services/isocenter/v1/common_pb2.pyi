@@ -17,7 +17,7 @@ class InstanceName(_message.Message):
     def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ("protocol", "host", "ae_title", "called_ae_title", "user", "tls_subject", "unknown")
+    __slots__ = ("protocol", "host", "ae_title", "called_ae_title", "user", "tls_subject", "unknown", "purpose")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     AE_TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class Source(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     TLS_SUBJECT_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
     protocol: str
     host: str
     ae_title: str
@@ -32,4 +33,5 @@ class Source(_message.Message):
     user: str
     tls_subject: str
     unknown: bool
-    def __init__(self, protocol: _Optional[str] = ..., host: _Optional[str] = ..., ae_title: _Optional[str] = ..., called_ae_title: _Optional[str] = ..., user: _Optional[str] = ..., tls_subject: _Optional[str] = ..., unknown: bool = ...) -> None: ...
+    purpose: str
+    def __init__(self, protocol: _Optional[str] = ..., host: _Optional[str] = ..., ae_title: _Optional[str] = ..., called_ae_title: _Optional[str] = ..., user: _Optional[str] = ..., tls_subject: _Optional[str] = ..., unknown: bool = ..., purpose: _Optional[str] = ...) -> None: ...

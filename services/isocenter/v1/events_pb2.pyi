@@ -30,6 +30,12 @@ class AuditAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_ACTION_START: _ClassVar[AuditAction]
     AUDIT_ACTION_STOP: _ClassVar[AuditAction]
     AUDIT_ACTION_SECURITY: _ClassVar[AuditAction]
+    AUDIT_ACTION_IMPORT: _ClassVar[AuditAction]
+    AUDIT_ACTION_VERIFY: _ClassVar[AuditAction]
+    AUDIT_ACTION_AUDIT: _ClassVar[AuditAction]
+    AUDIT_ACTION_SIGN_IN: _ClassVar[AuditAction]
+    AUDIT_ACTION_SIGN_OUT: _ClassVar[AuditAction]
+    AUDIT_ACTION_NETWORK: _ClassVar[AuditAction]
 
 class AuditOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +69,12 @@ AUDIT_ACTION_CONFLICT: AuditAction
 AUDIT_ACTION_START: AuditAction
 AUDIT_ACTION_STOP: AuditAction
 AUDIT_ACTION_SECURITY: AuditAction
+AUDIT_ACTION_IMPORT: AuditAction
+AUDIT_ACTION_VERIFY: AuditAction
+AUDIT_ACTION_AUDIT: AuditAction
+AUDIT_ACTION_SIGN_IN: AuditAction
+AUDIT_ACTION_SIGN_OUT: AuditAction
+AUDIT_ACTION_NETWORK: AuditAction
 AUDIT_OUTCOME_UNSPECIFIED: AuditOutcome
 AUDIT_OUTCOME_SUCCESS: AuditOutcome
 AUDIT_OUTCOME_MINOR_FAILURE: AuditOutcome
@@ -173,7 +185,7 @@ class StudyQuiet(_message.Message):
     def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series_count: _Optional[int] = ..., instance_count: _Optional[int] = ...) -> None: ...
 
 class AuditEvent(_message.Message):
-    __slots__ = ("action", "outcome", "source", "at", "id", "partition", "patient_ids", "studies", "series", "instances", "instance_count", "detail", "destination", "error")
+    __slots__ = ("action", "outcome", "source", "at", "id", "partition", "patient_ids", "studies", "series", "instances", "instance_count", "detail", "destination", "error", "query", "digests", "process", "site", "trace")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +200,11 @@ class AuditEvent(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     action: AuditAction
     outcome: AuditOutcome
     source: _common_pb2.Source
@@ -202,7 +219,12 @@ class AuditEvent(_message.Message):
     detail: str
     destination: str
     error: str
-    def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., id: _Optional[str] = ..., partition: _Optional[str] = ..., patient_ids: _Optional[_Iterable[str]] = ..., studies: _Optional[_Iterable[str]] = ..., series: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., instance_count: _Optional[int] = ..., detail: _Optional[str] = ..., destination: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+    query: str
+    digests: _containers.RepeatedScalarFieldContainer[str]
+    process: str
+    site: str
+    trace: str
+    def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., id: _Optional[str] = ..., partition: _Optional[str] = ..., patient_ids: _Optional[_Iterable[str]] = ..., studies: _Optional[_Iterable[str]] = ..., series: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., instance_count: _Optional[int] = ..., detail: _Optional[str] = ..., destination: _Optional[str] = ..., error: _Optional[str] = ..., query: _Optional[str] = ..., digests: _Optional[_Iterable[str]] = ..., process: _Optional[str] = ..., site: _Optional[str] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class CommitmentRequested(_message.Message):
     __slots__ = ("transaction", "source", "references", "at")

@@ -198,6 +198,21 @@ def test_retention_removes_only_what_all_groups_have_committed(file, tmp_path):
     assert file.bounds(TOPIC) == (4, 11)
 
 
+def test_retention_waits_for_no_group_that_was_forgotten(file, tmp_path):
+    fill(file, 10)
+    with file.transaction():
+        for group, position in (("audit", 9), ("forward-a", 4), ("forward-b", 2)):
+            file.commit(group, {TOPIC: position})
+        assert file.forget("forward-", ["forward-a"]) == ["forward-b"]
+        assert file.forget("forward-", ["forward-a"]) == []
+    assert trim(file, tmp_path, Retention(keep_days=0)) == 3
+    with file.transaction():
+        assert file.forget("forward-", []) == ["forward-a"]
+    assert trim(file, tmp_path, Retention(keep_days=0)) == 5
+    assert file.committed("audit", TOPIC) == 9
+    assert file.committed("forward-a", TOPIC) == 0
+
+
 def test_retention_keeps_what_is_young(file, tmp_path):
     fill(file, 10)
     assert trim(file, tmp_path, Retention(keep_days=1)) == 0

@@ -6,15 +6,24 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.audit import consumer as consumer_module
-from isocenter.audit.consumer import GROUP, AuditConsumer, store_record
+from isocenter.audit.consumer import GROUP, AuditConsumer
+from isocenter.audit.keys import KeyFolder
+from isocenter.audit.records import store_record
 from isocenter.audit.role import AuditRole
+from isocenter.audit.segments import Segments
 from isocenter.audit.service import MAX_PAGE, AuditService
-from isocenter.core.errors import Invalid, Unavailable
+from isocenter.audit.settings import AuditSettings
+from isocenter.audit.trail import Trail
+from isocenter.core.audit import AuditFilter, Place
+from isocenter.core.errors import Invalid
 from isocenter.core.events import (
     TOPIC_AUDIT,
     TOPIC_INSTANCES,
@@ -27,8 +36,9 @@ from isocenter.core.events import (
     StudyQuiet,
 )
 from isocenter.core.identity import InstanceName
-from isocenter.core.ports import AuditFilter, Record
+from isocenter.core.ports import Record
 from isocenter.runtime.event_codec import encode
+from support.audit_parts import MemoryAuditIndex
 
 
 def event(identifier: str) -> AuditEvent:
@@ -36,43 +46,34 @@ def event(identifier: str) -> AuditEvent:
     return AuditEvent(AuditAction.QUERY, AuditOutcome.SUCCESS, Source("DIMSE"), at, identifier)
 
 
-class Index:
-    """An audit index in memory that can be down and that refuses what it is told to."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, AuditEvent] = {}
-        self.down = False
-        self.refused: set[str] = set()
-
-    async def append(self, records):
-        if self.down:
-            raise Unavailable("the index is down", fix="start it")
-        if any(record.id in self.refused for record in records):
-            raise Invalid("a record is refused")
-        for record in records:
-            self.kept.setdefault(record.id, record)
-
-    async def search(self, which, limit, before=""):
-        self.asked = (which, before)
-        return list(reversed(self.kept.values()))[:limit]
-
-    async def count(self, which):
-        self.asked = (which, "")
-        return len(self.kept)
-
-    async def close(self):
-        pass
-
-
 @asynccontextmanager
-async def running(bus: MemoryBus, index: Index, batch: int = 100):
-    consumer = AuditConsumer(bus=bus, index=index, batch=batch, linger=0)
-    role = AuditRole(service=AuditService(index=index), consumer=consumer)
-    await role.start()
-    try:
-        yield role
-    finally:
-        await role.stop()
+async def running(
+    bus: MemoryBus,
+    index: MemoryAuditIndex,
+    blobs: MemoryBlobs | None = None,
+    keys: Path | None = None,
+):
+    blobs = blobs or MemoryBlobs()
+    with TemporaryDirectory() as folder:
+        consumer = _consumer(bus, index, blobs, keys or Path(folder))
+        service = AuditService(index=index, segments=Segments(blobs), bus=bus)
+        role = AuditRole(service=service, consumer=consumer)
+        await role.start()
+        try:
+            yield role
+        finally:
+            await role.stop()
+
+
+def _consumer(
+    bus: MemoryBus, index: MemoryAuditIndex, blobs: MemoryBlobs, keys: Path
+) -> AuditConsumer:
+    async def told(seals) -> None:
+        del seals
+
+    trail = Trail(segments=Segments(blobs), keys=KeyFolder(keys, makes=True), index=index)
+    settings = AuditSettings(batch=100, linger_seconds=0, seal_seconds=0.01, segment_records=1000)
+    return AuditConsumer(bus=bus, trail=trail, settings=settings, site="here", sealed=told)
 
 
 async def until(condition) -> None:
@@ -90,18 +91,19 @@ async def caught_up(bus: MemoryBus) -> None:
 
 
 async def test_records_come_from_the_log_into_the_index():
-    bus, index = MemoryBus(), Index()
+    bus, index = MemoryBus(), MemoryAuditIndex()
     await bus.append(TOPIC_AUDIT, [encode(event(str(number))) for number in range(250)])
     async with running(bus, index) as role:
         await caught_up(bus)
         assert not role.problems()
         found = await role.service.search(AuditFilter(), 2)
         assert await role.service.count(AuditFilter()) == 250
-    assert [record.id for record in found] == ["249", "248"]
+    assert [entry.event.id for entry in found] == ["249", "248"]
+    assert [entry.place for entry in found] == [Place("audit-0", 250), Place("audit-0", 249)]
 
 
 async def test_an_announced_object_is_the_record_of_its_store():
-    bus, index = MemoryBus(), Index()
+    bus, index = MemoryBus(), MemoryAuditIndex()
     stored = InstanceStored(
         name=InstanceName("main", "1.2", "1.2.3", "1.2.3.4"),
         sop_class="1.2.840.10008.5.1.4.1.1.2",
@@ -121,7 +123,11 @@ async def test_an_announced_object_is_the_record_of_its_store():
     await bus.append(TOPIC_INSTANCES, [announced, announced, deleted])
     async with running(bus, index):
         await until(lambda: _no_lag(bus, TOPIC_INSTANCES))
-    (record,) = index.kept.values()
+    record, deletion = (entry.event for entry in index.kept.values())
+    assert deletion.action is AuditAction.DELETE
+    assert (deletion.instances, deletion.digests) == (("1.2.3.4",), (stored.digest,))
+    assert record.digests == (stored.digest,)
+    assert record.site == "here"
     assert record.action is AuditAction.STORE
     assert record.outcome is AuditOutcome.SUCCESS
     assert record.detail == "C-STORE"
@@ -136,8 +142,8 @@ async def test_an_announced_object_is_the_record_of_its_store():
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():
-    bus, index = MemoryBus(), Index()
-    index.refused = {"refused"}
+    bus, index, blobs = MemoryBus(), MemoryAuditIndex(), MemoryBlobs()
+    index.refuses = {"refused"}
     poison = [
         Record("", "isocenter.v1.AuditEvent", b"\xff\xff", {}),
         Record("", "unknown", b"", {}),
@@ -145,18 +151,20 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():
         encode(event("refused")),
     ]
     await bus.append(TOPIC_AUDIT, [encode(event("a")), *poison, encode(event("b"))])
-    async with running(bus, index):
+    async with running(bus, index, blobs):
         await caught_up(bus)
+        (sealed,) = [one async for one in Segments(blobs).of("audit-0")]
+        assert sealed.seal.count == 3, "what the index refuses is in the chain all the same"
     assert list(index.kept) == ["a", "b"]
     dead = [delivery async for delivery in bus.replay(f"{TOPIC_AUDIT}.dead")]
     assert [delivery.type for delivery in dead] == [record.type for record in poison]
     assert all(delivery.headers["error"] for delivery in dead)
 
 
-async def test_what_has_moved_to_another_member_is_left_to_it():
-    bus, index = MemoryBus(), Index()
+async def test_what_has_moved_to_another_member_is_left_to_it(tmp_path):
+    bus, index = MemoryBus(), MemoryAuditIndex()
     await bus.append(TOPIC_AUDIT, [encode(event("moved")), Record("", "unknown", b"", {})])
-    consumer = AuditConsumer(bus=bus, index=index, batch=100, linger=0)
+    consumer = _consumer(bus, index, MemoryBlobs(), tmp_path)
     member = await bus.consumer(GROUP, [TOPIC_AUDIT])
     poll = member.poll
 
@@ -177,8 +185,8 @@ async def test_what_has_moved_to_another_member_is_left_to_it():
 
 async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeypatch):
     monkeypatch.setattr(consumer_module, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(consumer_module, "POLL_SECONDS", 0.05)
-    bus, index = MemoryBus(), Index()
+    monkeypatch.setattr(consumer_module, "_POLL_SECONDS", 0.05)
+    bus, index = MemoryBus(), MemoryAuditIndex()
     index.down = True
     await bus.append(TOPIC_AUDIT, [encode(event("a"))])
     async with running(bus, index) as role:
@@ -201,4 +209,6 @@ async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeyp
 @pytest.mark.parametrize("limit", [0, -1, MAX_PAGE + 1])
 async def test_a_page_that_is_empty_or_too_long_is_invalid(limit):
     with pytest.raises(Invalid, match="audit records"):
-        await AuditService(index=Index()).search(AuditFilter(), limit)
+        await AuditService(
+            index=MemoryAuditIndex(), segments=Segments(MemoryBlobs()), bus=MemoryBus()
+        ).search(AuditFilter(), limit)

@@ -17,7 +17,13 @@ from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
 
 SOURCE = Source("DICOMweb", "192.0.2.7", user="eva")
-ACCESS = {"partition": "main", "study": "1.2", "series": "1.2.3", "detail": "WADO-RS frames"}
+ACCESS = {
+    "partition": "main",
+    "patient_ids": ("P1",),
+    "study": "1.2",
+    "series": "1.2.3",
+    "detail": "WADO-RS frames",
+}
 
 
 class Bus(MemoryBus):

@@ -11,11 +11,11 @@ import pytest
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.apis import Announcement, Ingest, Query, Transcoding
+from isocenter.core.audit import AuditIndex, Entry, Place
 from isocenter.core.errors import NotFound, Unavailable
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.core.matching import Level, Search
 from isocenter.core.ports import (
-    AuditIndex,
     BlobStore,
     EventBus,
     Kept,
@@ -56,6 +56,7 @@ from isocenter.runtime.traced_services import (
 )
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from support.audit_index_oracle import OracleAuditIndex
 from support.fake_services import AT, PIXELS, FakeIngest, FakeQuery, FakeTranscoding
 from support.objects import chunks, digest
 from support.telemetry import Recorder
@@ -322,14 +323,8 @@ def test_what_goes_out_is_counted_for_whoever_gets_it(recorder) -> None:
     assert recorder.values(RETRIEVE_BYTES) == {("DIMSE", "STATION"): 150}
 
 
-class _AuditIndex:
-    async def append(self, records: Sequence[AuditEvent]) -> None: ...
-
-    async def close(self) -> None: ...
-
-
 async def test_audit_records_are_counted_when_they_are_kept(recorder) -> None:
-    index = TracedAuditIndex(_AuditIndex(), recorder.telemetry)  # type: ignore[arg-type]
+    index = TracedAuditIndex(OracleAuditIndex(), recorder.telemetry)
     event = AuditEvent(AuditAction.STORE, AuditOutcome.SUCCESS, DIMSE.source, AT, "id")
-    await index.append([event, event])
+    await index.append([Entry(event, Place("audit-0", 1)), Entry(event, Place("audit-0", 2))])
     assert recorder.values(AUDIT_RECORDS) == {("store", "success"): 2}

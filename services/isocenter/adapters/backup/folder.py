@@ -33,14 +33,23 @@ from isocenter.adapters.backup.entries import (
 from isocenter.adapters.backup.files import translated, write_durably
 from isocenter.adapters.bus.log_file import sync_directory
 from isocenter.core.errors import Corrupted, Invalid, NotFound, Unavailable, Unsupported
-from isocenter.core.identity import AES, CONFLICTS, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
+from isocenter.core.identity import (
+    AES,
+    AUDIT,
+    CONFLICTS,
+    DELETED,
+    DELETIONS,
+    OBJECTS,
+    OUTBOX,
+    PACKS,
+)
 
 FORMAT = 1
 POOLED = (OBJECTS, PACKS, DELETED)  # named after their content: copied once for all backups
 # In the order of copying. What waits in the outbox goes to the log and is removed: whoever copies
 # the outbox before the log, and objects after it, has every event, and the object of every event.
 # What is restored from the deleted ones meanwhile is among the objects then.
-BEFORE_LOG, AFTER_LOG = (OUTBOX,), (CONFLICTS, DELETIONS, AES, DELETED, OBJECTS, PACKS)
+BEFORE_LOG, AFTER_LOG = (OUTBOX,), (CONFLICTS, DELETIONS, AES, AUDIT, DELETED, OBJECTS, PACKS)
 
 _MANIFEST = "manifest.json"
 _ID = "%Y%m%dT%H%M%S.%fZ"

@@ -117,6 +117,12 @@ class LogBus:
         committed = await self._in_thread(self._reader.committed, group, topic)
         return max(0, end - max(first, committed))
 
+    async def forget(self, prefix: str, keep: Collection[str]) -> Sequence[str]:
+        """Retention waits for these groups no longer."""
+        gone: list[str] = []
+        await self._writer.run(lambda file: gone.extend(file.forget(prefix, keep)))
+        return gone
+
     async def close(self) -> None:
         """Finish the appends under way and release everything."""
         await self._writer.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,6 +140,15 @@ class LogFile:
             "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
             [(group, topic, offset) for topic, offset in offsets.items()],
         )
+
+    def forget(self, prefix: str, keep: Collection[str]) -> list[str]:
+        """Make groups unknown whose names begin so, but for those to keep."""
+        known = self._connection.execute("SELECT DISTINCT consumers FROM offsets").fetchall()
+        gone = [name for (name,) in known if name.startswith(prefix) and name not in keep]
+        self._connection.executemany(
+            "DELETE FROM offsets WHERE consumers = ?", [(name,) for name in gone]
+        )
+        return gone
 
     def trim(self, topic: str, before: datetime | None, step: int) -> int:
         """Remove at most `step` of the oldest records that every known group has committed and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -94,6 +94,14 @@ class MemoryBus:
             end - self._state.committed.get((group, topic, number), 0)
             for number, end in (await self.end(topic)).items()
         )
+
+    async def forget(self, prefix: str, keep: Collection[str]) -> Sequence[str]:
+        """They begin anew if they come back all the same."""
+        leases = self._state.committed
+        gone = {lease[0] for lease in leases if lease[0].startswith(prefix)}.difference(keep)
+        for lease in [lease for lease in leases if lease[0] in gone]:
+            del leases[lease]
+        return sorted(gone)
 
     async def revoke(self, group: str, topic: str) -> None:
         """Take a topic's partitions from their owners: what happens when members come and go."""

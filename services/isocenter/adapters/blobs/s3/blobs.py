@@ -26,18 +26,20 @@ PAGE = 1000  # keys of one answer
 class S3Blobs:
     """A `BlobStore` in one bucket."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, lock_days: int) -> None:
         self._client = client
+        self._lock_days = lock_days
 
     @classmethod
-    async def open(cls, url: str, settings: S3Settings) -> Self:
-        """The bucket at `s3://host:port/bucket`."""
-        return cls(S3Client.open(url, settings))
+    async def open(cls, url: str, settings: S3Settings, *, lock_days: int = 0) -> Self:
+        """The bucket at `s3://host:port/bucket`; `lock_days`: how long nobody may remove what is
+        put there (object lock)."""
+        return cls(S3Client.open(url, settings), lock_days)
 
     async def put(self, key: str, data: Sequence[Buffer], digest: str) -> None:
         """Create a blob of the concatenated buffers."""
         keys.components(key)
-        await self._client.run(key, put, self._client, key, data, digest)
+        await self._client.run(key, put, self._client, key, data, digest, self._lock_days)
 
     async def stage(self) -> StagedBlob:
         """Begin a blob whose key is not known yet."""

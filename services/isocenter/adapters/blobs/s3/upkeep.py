@@ -27,10 +27,19 @@ from isocenter.adapters.blobs.s3.errors import code_of
 from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
-from isocenter.core.identity import AES, CONFLICTS, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS
+from isocenter.core.identity import (
+    AES,
+    AUDIT,
+    CONFLICTS,
+    DELETED,
+    DELETIONS,
+    OBJECTS,
+    OUTBOX,
+    PACKS,
+)
 from isocenter.core.upkeep import Finding
 
-OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, AES, STAGING})
+OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, AES, AUDIT, STAGING})
 # Removed in everyday work or for good, so old versions are worth nothing.
 PASSING = (PACKS, OUTBOX, DELETIONS, DELETED, STAGING)
 LOOKED_AT = 1000  # names at the top of the bucket: one answer

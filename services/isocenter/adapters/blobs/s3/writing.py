@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from minio import S3Error
 from minio.commonconfig import ComposeSource, CopySource
@@ -24,11 +26,17 @@ COPIED_AT_ONCE = 256 * 1024 * 1024
 MOST_PARTS = 10_000  # of one object, in every S3 store
 
 
-def put(client: S3Client, key: str, data: Sequence[Buffer], digest: str) -> None:
-    """Create an object of the concatenated buffers by one request, unless the key is there."""
+def put(
+    client: S3Client, key: str, data: Sequence[Buffer], digest: str, lock_days: int = 0
+) -> None:
+    """Create an object of the concatenated buffers by one request, unless the key is there.
+
+    `lock_days`: how long nobody may remove it; raises `Invalid` where the bucket has no lock.
+    """
+    headers = {**UNLESS_KEPT, **(_locked(data, lock_days) if lock_days else {})}
     for _ in range(TRIES):
         try:
-            client.send("PUT", key, headers=UNLESS_KEPT, body=data, digest=digest)
+            client.send("PUT", key, headers=headers, body=data, digest=digest)
         except S3Error as error:
             code = code_of(error)
             if code in ("PreconditionFailed", "XAmzContentSHA256Mismatch"):
@@ -40,6 +48,17 @@ def put(client: S3Client, key: str, data: Sequence[Buffer], digest: str) -> None
         else:
             return
     raise Unavailable(f"{key} is there and is not", fix="try again: it is being deleted")
+
+
+def _locked(data: Sequence[Buffer], days: int) -> dict[str, str]:
+    """Object lock of S3, in the mode that nobody can lift. The store asks for the older digest."""
+    until = datetime.now(UTC) + timedelta(days=days)
+    content = hashlib.md5(b"".join(data), usedforsecurity=False)
+    return {
+        "x-amz-object-lock-mode": "COMPLIANCE",
+        "x-amz-object-lock-retain-until-date": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Content-MD5": base64.b64encode(content.digest()).decode(),
+    }
 
 
 def copy(client: S3Client, source: str, key: str, size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
@@ -101,6 +101,11 @@ class KafkaBus:
         return await self._threads.run(
             self._administration.lag, self._connection.group(group), self._connection.topic(topic)
         )
+
+    async def forget(self, prefix: str, keep: Collection[str]) -> Sequence[str]:
+        """Nothing to do: topics keep events by their age, and brokers forget idle groups."""
+        del prefix, keep
+        return ()
 
     async def close(self) -> None:
         """Finish the appends under way, leave the groups and release everything."""

@@ -6,7 +6,8 @@ keeps to it from beginning to end.
 
 Every schema has a generation in use, and a group of consumers that fills it: versions of
 isocenter with different schemas run side by side, and going back to the older one loses nothing.
-The audit trail cannot be made anew, so it has a schema of its own, to which fields are only added.
+The index of the audit trail has a schema of its own: it is filled from the trail's sealed segments.
+That of its first schema was the trail itself, so nothing here removes it (`audit_v1`).
 
 - `instances`: one document an instance name, with all kept versions of it and their `size` in
   bytes together. `group` names the context of the version that answers, `held` those of the others.
@@ -15,6 +16,7 @@ The audit trail cannot be made anew, so it has a schema of its own, to which fie
   and the canonical terms of their own attributes and of those above (`t`; of names also the words
   and how they sound: `w`; those of added attributes are all in `t.added`, behind the tag, so that
   adding one adds no field); of studies also the terms by which they can be put in order (`o`).
+- `audit`: one document a record, with what it is found and counted by, its words and its place.
 
 All documents of a study lie on one shard. Nothing is found by chance before a writer refreshes
 an index, so there is no refresh in the background. Terms are cut off at `TERM_LENGTH`.
@@ -38,7 +40,7 @@ from isocenter.core.ports import FEED
 from isocenter.core.terms import fuzzy_terms, terms
 
 SCHEMA = 2  # of the search index; whoever raises it changes nothing that the former one means
-AUDIT_SCHEMA = 1
+AUDIT_SCHEMA = 2  # of the index of the audit trail
 INSTANCES, CONTEXTS, SERIES, STUDIES, PATIENTS = KINDS = (
     "instances", "contexts", "series", "studies", "patients",
 )  # fmt: skip
@@ -229,7 +231,7 @@ def definition(
         },
         "mappings": {
             "_meta": {"isocenter": kind, "schema": schema_of(kind)},
-            "_source": {"excludes": ["t", "w", "o"]},
+            "_source": {"excludes": ["t", "w", "o", "words"]},
             "dynamic": "strict",
             "properties": {**_FIELDS[kind], **_term_properties(_LEVELS.get(kind, ()))},
         },
@@ -276,8 +278,10 @@ _FIELDS: Mapping[str, Json] = {
         "attributes": _OPAQUE,
     },
     AUDIT: {
-        "at": _WORD, "id": _WORD, "action": _FILTER, "outcome": _FILTER,
-        "who": _FILTER, "study": _FILTER, "patient": _FILTER, "record": _OPAQUE,
+        "at": _WORD, "id": _WORD, "hour": _WORD, "principal": _WORD, "action": _WORD,
+        "outcome": _WORD, "who": _FILTER, "patient": _FILTER, "study": _FILTER,
+        "instance": _FILTER, "place": _FILTER, "words": _FILTER, "chain": _WORD,
+        "sequence": _NUMBER, "record": _OPAQUE,
     },
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Exports of the audit trail: the same records in the forms that others read."""

@@ -1,0 +1,220 @@
+"""How every gRPC method that leaves a record is called for the walk of the audit trail."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from isocenter import v1
+from isocenter.core.events import Source
+from isocenter.core.part10 import parse_meta
+from isocenter.runtime.wire import source_to
+from isocenter.v1 import (
+    aes_pb2,
+    aes_pb2_grpc,
+    archive_pb2,
+    archive_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    objects_pb2,
+    objects_pb2_grpc,
+    query_pb2,
+)
+from support.files import Series
+from support.walked_routes import PIXELS, Asked, Routes
+
+CHUNK = 256 * 1024
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def every_method() -> list[str]:
+    """`Service/Method` of every descriptor in `isocenter.v1`."""
+    found = []
+    for module in pkgutil.iter_modules(v1.__path__):
+        if module.name.endswith("_pb2"):
+            file = importlib.import_module(f"isocenter.v1.{module.name}").DESCRIPTOR
+            for service in file.services_by_name.values():
+                found += [f"{service.name}/{method.name}" for method in service.methods]
+    return found
+
+
+@dataclass
+class Ports:
+    """Where the services are."""
+
+    programs: int  # of the web role
+    storage: int
+    ingest: int
+
+
+class Calls:
+    """Calls methods, on a series that is there and on others."""
+
+    def __init__(self, ports: Ports, series: Series, key: str, routes: Routes) -> None:
+        """`key`: of an object of the series."""
+        self._channels = [
+            grpc.insecure_channel(f"127.0.0.1:{port}")
+            for port in (ports.programs, ports.storage, ports.ingest)
+        ]
+        programs, storage, ingest = self._channels
+        self.archive = archive_pb2_grpc.ArchiveServiceStub(programs)
+        self.aes = aes_pb2_grpc.AEDirectoryServiceStub(programs)
+        self.objects = objects_pb2_grpc.ObjectServiceStub(storage)
+        self.ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
+        self.series, self.key, self.routes = series, key, routes
+        self.instance = next(iter(series.files))
+
+    def call(self, method: str, purpose: str) -> str:
+        """Call it; the study that it is about, if it is about one."""
+        return _METHODS[method](self, purpose)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            channel.close()
+
+    # --- of programs -----------------------------------------------------------------------------
+
+    def store_objects(self, purpose: str) -> str:
+        series = self.routes.files()
+
+        def messages() -> Iterator[archive_pb2.StoreObjectsRequest]:
+            for path in series.files.values():
+                yield archive_pb2.StoreObjectsRequest(data=path.read_bytes(), end=True)
+
+        (answer,) = self.archive.StoreObjects(messages(), metadata=_metadata(purpose))
+        assert not answer.failure.reason, answer
+        return series.study
+
+    def retrieve(self, method: str, request: Any, purpose: str) -> str:
+        stub = getattr(self.archive, method)
+        assert list(stub(request, metadata=_metadata(purpose)))
+        return self.series.study
+
+    def search(self, purpose: str) -> str:
+        list(self.archive.SearchArchive(self._search(), metadata=_metadata(purpose)))
+        return ""
+
+    def count(self, purpose: str) -> str:
+        self.archive.CountArchive(self._search(), metadata=_metadata(purpose))
+        return ""
+
+    def watch(self, purpose: str) -> str:
+        request = archive_pb2.WatchChangesRequest(since="oldest")
+        watching = self.archive.WatchChanges(request, metadata=_metadata(purpose))
+        next(watching)
+        watching.cancel()
+        return ""
+
+    def set_ae(self, purpose: str) -> str:
+        entry = json.dumps({"title": "CALLED", "host": "127.0.0.1", "port": 104})
+        self.aes.SetAE(aes_pb2.SetAERequest(ae=entry), metadata=_metadata(purpose))
+        return ""
+
+    def remove_ae(self, purpose: str) -> str:
+        self.set_ae("preparation")
+        self.aes.RemoveAE(aes_pb2.RemoveAERequest(title="CALLED"), metadata=_metadata(purpose))
+        return ""
+
+    def get_object(self, purpose: str) -> str:
+        request = objects_pb2.GetObjectRequest(key=self.key, purpose=purpose)
+        assert list(self.objects.GetObject(request))
+        return self.series.study
+
+    def _search(self) -> archive_pb2.SearchArchiveRequest:
+        match = archive_pb2.SearchArchiveRequest.Match(attribute="PatientName", value="WALK*")
+        return archive_pb2.SearchArchiveRequest(level=query_pb2.LEVEL_STUDY, match=[match])
+
+    # --- of roles, in the name of somebody -------------------------------------------------------
+
+    def store(self, purpose: str, *, whole: bool) -> str:
+        series = self.routes.files()
+        (content,) = (path.read_bytes() for path in series.files.values())
+        meta = parse_meta(content)
+        assert meta is not None
+        data = content[meta.length :]
+        source = source_to(Source("gRPC", "127.0.0.1", purpose=purpose))
+        announced = ingest_pb2.Announcement(source=source, transfer_syntax=EXPLICIT)
+        if whole:
+            self.ingest.StoreWhole(ingest_pb2.StoreWholeRequest(announcement=announced, data=data))
+        else:
+            parts = [
+                ingest_pb2.StoreRequest(announcement=announced),
+                ingest_pb2.StoreRequest(last=data),
+            ]
+            self.ingest.Store(iter(parts))
+        return series.study
+
+    def delete(self, purpose: str) -> str:
+        asked = Asked({})
+        self.routes.stored(asked)
+        self.ingest.Delete(
+            ingest_pb2.DeleteRequest(
+                partition="main",
+                study=asked.values["study"],
+                source=source_to(Source("gRPC", "127.0.0.1", purpose=purpose)),
+            )
+        )
+        return asked.values["study"]
+
+    def restore(self, purpose: str) -> str:
+        asked = Asked({})
+        self.routes.deleted(asked)
+        self.ingest.Restore(
+            ingest_pb2.RestoreRequest(
+                partition="main",
+                deletion=asked.values["deletion"],
+                source=source_to(Source("gRPC", "127.0.0.1", purpose=purpose)),
+            )
+        )
+        return asked.values["study"]
+
+
+def _metadata(purpose: str) -> tuple[tuple[str, str], ...]:
+    return (("purpose-of-use", purpose),)
+
+
+def _of_study(method: str, kind: Any) -> Callable[[Calls, str], str]:
+    return lambda calls, purpose: calls.retrieve(method, kind(study=calls.series.study), purpose)
+
+
+def _of_instance(method: str, kind: Any, **fields: Any) -> Callable[[Calls, str], str]:
+    def call(calls: Calls, purpose: str) -> str:
+        series = calls.series
+        place = {"study": series.study, "series": series.series, "instance": calls.instance}
+        return calls.retrieve(method, kind(**place, **fields), purpose)
+
+    return call
+
+
+_METHODS: Mapping[str, Callable[[Calls, str], str]] = {
+    "ArchiveService/StoreObjects": Calls.store_objects,
+    "ArchiveService/RetrieveObjects": _of_study(
+        "RetrieveObjects", archive_pb2.RetrieveObjectsRequest
+    ),
+    "ArchiveService/RetrieveMetadata": _of_study(
+        "RetrieveMetadata", archive_pb2.RetrieveMetadataRequest
+    ),
+    "ArchiveService/RetrieveFrames": _of_instance(
+        "RetrieveFrames", archive_pb2.RetrieveFramesRequest, numbers=[1]
+    ),
+    "ArchiveService/RetrieveBulkData": _of_instance(
+        "RetrieveBulkData", archive_pb2.RetrieveBulkDataRequest, path=PIXELS
+    ),
+    "ArchiveService/SearchArchive": Calls.search,
+    "ArchiveService/CountArchive": Calls.count,
+    "ArchiveService/WatchChanges": Calls.watch,
+    "ObjectService/GetObject": Calls.get_object,
+    "AEDirectoryService/SetAE": Calls.set_ae,
+    "AEDirectoryService/RemoveAE": Calls.remove_ae,
+    "IngestService/Store": lambda calls, purpose: calls.store(purpose, whole=False),
+    "IngestService/StoreWhole": lambda calls, purpose: calls.store(purpose, whole=True),
+    "IngestService/Delete": Calls.delete,
+    "IngestService/Restore": Calls.restore,
+}

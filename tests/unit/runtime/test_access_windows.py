@@ -1,0 +1,164 @@
+"""Counting accesses: as few records as possible, and none lost with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.errors import Unavailable
+from isocenter.core.events import TOPIC_AUDIT, AuditEvent, Source
+from isocenter.runtime.access_journal import Access, Journal, leftovers
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.event_codec import decode
+from isocenter.runtime.outbox import Outbox
+
+SOURCE = Source("DICOMweb", "192.0.2.7", user="eva")
+ACCESS = Access(SOURCE, "main", ("P1",), "1.2", "1.2.3", "WADO-RS frames")
+
+
+class Bus(MemoryBus):
+    down = False
+
+    async def append(self, topic, records):
+        if self.down:
+            raise Unavailable("the log is down", fix="start it")
+        await super().append(topic, records)
+
+
+async def _no_storage():
+    raise Unavailable("the object store is down")
+
+
+def log_on(bus: Bus, folder: Path, seconds: float = 60) -> AuditLog:
+    outbox = Outbox(bus, _no_storage, down_seconds=0)
+    return AuditLog(outbox, "p1", journal=folder, window_seconds=seconds)
+
+
+async def access(log: AuditLog, times: int = 1) -> None:
+    for _ in range(times):
+        await log.accessed(
+            SOURCE,
+            partition="main",
+            patient_ids=("P1",),
+            study="1.2",
+            series="1.2.3",
+            instance_count=1,
+            detail="WADO-RS frames",
+        )
+
+
+async def counts(bus: Bus) -> dict[str, int]:
+    """By record id: what is appended twice under one id is one record."""
+    records = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
+    assert all(isinstance(record, AuditEvent) for record in records)
+    return {record.id: record.instance_count for record in records}
+
+
+async def test_the_first_has_its_record_and_the_others_are_counted_in_one(tmp_path):
+    bus = Bus()
+    log = log_on(bus, tmp_path)
+    await access(log, 5)
+    assert list((await counts(bus)).values()) == [1]
+    await log.close()
+    assert list((await counts(bus)).values()) == [1, 4]
+    assert list(tmp_path.iterdir()) == [], "nothing is left of a process that ended well"
+
+
+async def test_a_process_that_follows_one_that_was_killed_records_what_that_had_counted(tmp_path):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from isocenter.runtime.access_journal import Access, Journal
+from isocenter.core.events import Source
+journal = Journal(Path(sys.argv[1]))
+eva = Source("DICOMweb", "192.0.2.7", user="eva")
+access = Access(eva, "main", ("P1",), "1.2", "1.2.3", "WADO-RS frames")
+journal.began("a", access)
+for _ in range(799):
+    journal.counted("a", 1)
+journal.began("done", access)
+journal.counted("done", 7)
+journal.ended("done")
+journal.began("empty", access)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path))
+    assert await process.wait() == -signal.SIGKILL
+    bus = Bus()
+    bus.down = True
+    log = log_on(bus, tmp_path, seconds=0.05)
+    log.start()
+    await asyncio.sleep(0)
+    assert len(list(tmp_path.iterdir())) == 1, "while the log is down the counts stay"
+    bus.down = False
+    while not await counts(bus):
+        await asyncio.sleep(0.005)
+    await log.close()
+    assert await counts(bus) == {"a": 799}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_counts_of_a_process_that_lives_are_left_to_it(tmp_path):
+    bus = Bus()
+    log = log_on(bus, tmp_path)
+    await access(log, 3)
+    assert list(leftovers(tmp_path)) == []
+    other = log_on(bus, tmp_path)
+    other.start()
+    await access(other)
+    await other.close()
+    await log.close()
+    assert sorted((await counts(bus)).values()) == [1, 1, 2]
+
+
+async def test_what_was_cut_off_in_the_middle_of_a_line_counts_nothing(tmp_path):
+    journal = Journal(tmp_path)
+    journal.began("a", ACCESS)
+    journal.counted("a", 2)
+    (path,) = tmp_path.iterdir()
+    with path.open("ab") as file:
+        file.write(b'{"of":"a","cou')
+    os.close(journal._file)  # as the kernel does for a process that is gone
+    (left,) = leftovers(tmp_path)
+    assert [(one.record, one.count, one.access) for one in left.counts] == [("a", 2, ACCESS)]
+    left.forget()
+    assert list(leftovers(tmp_path)) == []
+
+
+async def test_where_nothing_can_be_counted_each_access_has_a_record_of_its_own(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    bus = Bus()
+    log = log_on(bus, tmp_path / "file")
+    await access(log, 3)
+    assert list((await counts(bus)).values()) == [1, 1, 1]
+    await log.close()
+    assert len(await counts(bus)) == 3
+
+
+async def test_an_access_whose_record_cannot_be_made_durable_does_not_happen(tmp_path):
+    bus = Bus()
+    bus.down = True
+    log = log_on(bus, tmp_path)
+    with pytest.raises(Unavailable):
+        await access(log)
+    bus.down = False
+    await access(log, 2)
+    await log.close()
+    assert sorted((await counts(bus)).values()) == [1, 1]
+
+
+async def test_windows_end_by_themselves(tmp_path):
+    bus = Bus()
+    log = log_on(bus, tmp_path, seconds=0.05)
+    await access(log, 4)
+    while len(await counts(bus)) < 2:
+        await asyncio.sleep(0.005)
+    await access(log)
+    await log.close()
+    assert sum((await counts(bus)).values()) == 5
