@@ -140,8 +140,14 @@ def test_every_deletion_is_told_and_in_the_audit_trail(
         lines = isocenter.cli("audit list", *query).stdout.splitlines()
         return [json.loads(line) for line in lines]
 
-    wait_until(recorded, what="the record is in the trail")
-    (record,) = recorded()
+    records = wait_until(
+        lambda: len(found := recorded()) == COUNT + 1 and found, 60, "the records are in the trail"
+    )
+    (record,) = (one for one in records if "legal order 7" in one["detail"])
+    objects = [one for one in records if one != record]
+    assert sorted(uid for one in objects for uid in one["instances"]) == sorted(series.files)
+    assert all(one["digests"] and done["id"] in one["detail"] for one in objects)
+    assert {one["source"]["purpose"] for one in records} == {"legal order 7"}
     assert done["id"] in record["detail"]
     assert "legal order 7" in record["detail"]
     assert record["patient_ids"] == [series.patient_id]

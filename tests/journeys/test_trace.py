@@ -35,6 +35,10 @@ CUSTODY = (
 )
 # What one C-STORE and one search say nothing about.
 NOT_MEASURED = {
+    "isocenter.audit.forward.down",
+    "isocenter.audit.forward.failures",
+    "isocenter.audit.forwarded",
+    "isocenter.audit.publish.failures",
     "isocenter.fill.attributes",
     "isocenter.fill.objects",
     "isocenter.fill.remaining",

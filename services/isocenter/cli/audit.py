@@ -1,144 +1,85 @@
-"""`isocenter audit`: reading the trail."""
+"""`isocenter audit`: reading the trail; the other verbs come from the modules beside this one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from isocenter.cli.common import (
-    ConfigOption,
-    DataOption,
-    SetOption,
-    err,
-    out,
-    plain,
-    process,
-    require_data,
-    run_async,
-    settings_of,
-)
-from isocenter.core.errors import Invalid
-from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome
-
-if TYPE_CHECKING:
-    from isocenter.settings import Settings
-
-STYLES = {
-    AuditOutcome.SUCCESS: "green",
-    AuditOutcome.MINOR_FAILURE: "yellow",
-    AuditOutcome.FAILURE: "red",
-}
-
-HEAD = (
-    f"{'when (UTC)':19}  {'who':16}  {'from':15}  {'what':8}  {'outcome':13}  {'images':>6}  detail"
-)
-
+from isocenter.cli import audit_evidence, audit_export, audit_keeping, audit_notes, audit_proof
+from isocenter.cli.audit_common import opened
+from isocenter.cli.audit_filters import filtered
+from isocenter.cli.audit_listing import count_records, list_records, show_record
+from isocenter.cli.audit_story import object_
+from isocenter.cli.common import ConfigOption, DataOption, SetOption, run_async
+from isocenter.core.audit import AuditFilter, By
 
 audit = typer.Typer(
     help="The audit trail.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False
 )
 
+RecordArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="As `audit list --ids` prints it, or a page or FHIR.")
+]
+
 
 @audit.command("list")
+@filtered
 def audit_list(
     data: DataOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
-    since: Annotated[datetime | None, typer.Option(help="Not before (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Before (UTC).")] = None,
-    action: Annotated[
-        list[str] | None, typer.Option(help="store, query, retrieve, export, ... (repeat).")
-    ] = None,
-    who: Annotated[str, typer.Option(help="AE title, user or address.")] = "",
-    study: Annotated[str, typer.Option(help="Study Instance UID.")] = "",
-    patient: Annotated[str, typer.Option(help="Patient ID.")] = "",
+    *,
+    which: AuditFilter,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    before: Annotated[
+        str, typer.Option(metavar="ID", help="Those before this record: the next page.")
+    ] = "",
+    all_of_them: Annotated[bool, typer.Option("--all", help="All, however many.")] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="With the id of each at the end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Who stored, searched, retrieved or sent what, when, and how it ended."""
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
     run_async(
         list_records(
-            settings,
-            since=since,
-            until=until,
-            actions=action or [],
-            who=who,
-            study=study,
-            patient=patient,
-            limit=limit,
+            opened(data, config, assignments),
+            which,
+            limit=0 if all_of_them else limit,
+            before=before,
+            ids=ids,
             as_json=as_json,
         )
     )
 
 
-async def list_records(
-    settings: Settings,
+@audit.command("count")
+@filtered
+def audit_count(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
     *,
-    since: datetime | None,
-    until: datetime | None,
-    actions: Sequence[str],
-    who: str,
-    study: str,
-    patient: str,
-    limit: int,
-    as_json: bool,
+    which: AuditFilter,
+    by: Annotated[
+        list[By] | None, typer.Option(help="Counts for each of these instead (repeat).")
+    ] = None,
 ) -> None:
-    """Print the newest records that pass the filter."""
-    from isocenter.cli.serving import is_served
-    from isocenter.core.ports import AuditFilter
-
-    which = AuditFilter(
-        since=since and since.replace(tzinfo=UTC),
-        until=until and until.replace(tzinfo=UTC),
-        actions=tuple(_action(name) for name in actions),
-        who=who,
-        study=study,
-        patient_id=patient,
-    )
-    async with process(settings) as env:
-        trail = await env.audit_trail()
-        records = await trail.search(which, limit)
-        total = await trail.count(which)
-    if as_json:
-        for record in records:
-            out.print(json.dumps(asdict(record), default=plain), markup=False)
-        return
-    if not total:
-        out.print("no records pass the filter" if which != AuditFilter() else "no records")
-        if not is_served(settings.data):
-            err.print(
-                f"those not yet taken in are listed once `isocenter up` runs on {settings.data}"
-            )
-        return
-    out.print(HEAD)
-    for record in records:
-        out.print(_line(record), markup=True)
-    out.print(f"{len(records):,} of {total:,} records")
+    """How many records there are."""
+    run_async(count_records(opened(data, config, assignments), which, by or []))
 
 
-def _action(name: str) -> AuditAction:
-    try:
-        return AuditAction(name)
-    except ValueError:
-        known = ", ".join(action.value for action in AuditAction)
-        raise Invalid(f"no action named {name!r}", fix=f"actions are: {known}") from None
+@audit.command("show")
+def audit_show(
+    record: RecordArgument,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """All that a record says, its place in the chain, and whether it is sealed."""
+    run_async(show_record(opened(data, config, assignments), record, as_json=as_json))
 
 
-def _line(record: AuditEvent) -> str:
-    source, outcome = record.source, record.outcome
-    who = source.user or source.ae_title or source.protocol
-    count = str(record.instance_count or "")
-    told = " ".join(filter(None, (record.detail, record.destination, record.error)))
-    return (
-        f"{record.at:%Y-%m-%d %H:%M:%S}  {escape(who):16}  {escape(source.host):15}  "
-        f"{record.action.value:8}  [{STYLES[outcome]}]{outcome.value:13}[/]  {count:>6}  "
-        f"{escape(told)}"
-    )
+audit.command("object")(object_)
+for module in (audit_proof, audit_evidence, audit_export, audit_keeping, audit_notes):
+    module.add_to(audit)

@@ -11,11 +11,12 @@ from isocenter.adapters.backup.folder import BackupFolder, Manifest, installatio
 from isocenter.adapters.backup.taking import Taken, keep_newest
 from isocenter.adapters.blobs.files import FileBlobs
 from isocenter.adapters.bus import log_file
-from isocenter.adapters.index import sqlite_audit
+from isocenter.adapters.index import sqlite_audit_v1
 from isocenter.app import Process
 from isocenter.backends import AUDIT_INDEXES, BLOBS, BUSES, Adapter, Embedded, adapter_of
-from isocenter.cli.common import err, operator, out, process
+from isocenter.cli.common import err, out, process
 from isocenter.cli.progress import Tally
+from isocenter.cli.recording import record
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.settings import Settings
@@ -65,14 +66,12 @@ def _count(tally: Tally, outcome: Outcome) -> None:
 async def _record(
     env: Process, to: Path, detail: str, objects: int = 0, *, error: str = ""
 ) -> None:
-    audit = await env.audit_log()
-    await audit.record(
+    await record(
+        env,
         AuditAction.EXPORT,
-        operator(),
+        detail,
         outcome=AuditOutcome.FAILURE if error else AuditOutcome.SUCCESS,
-        partition=env.settings.ingest.partition,
         instance_count=objects,
-        detail=detail,
         destination=str(to),
         error=error,
     )
@@ -98,7 +97,7 @@ def embedded_databases(settings: Settings) -> Mapping[str, Path]:
     they have backups of their own."""
     return {
         log_file.FILE: _embedded("bus", settings, BUSES) / log_file.FILE,
-        sqlite_audit.FILE: _embedded("index", settings, AUDIT_INDEXES) / sqlite_audit.FILE,
+        sqlite_audit_v1.FILE: _embedded("index", settings, AUDIT_INDEXES) / sqlite_audit_v1.FILE,
     }
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from isocenter.app import Process
 from isocenter.cli.common import err, operator, out, process
 from isocenter.cli.progress import Tally
+from isocenter.cli.recording import Checked, record, verification
 from isocenter.cli.serving import is_served
 from isocenter.cli.sources import SourceFile, find_some
 from isocenter.core import part10
-from isocenter.core.apis import Announcement, Ingest
+from isocenter.core.apis import Announcement, Ingest, Storage
 from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Unavailable
-from isocenter.core.events import Source
+from isocenter.core.events import AuditAction, Source
 from isocenter.core.identity import ObjectName, is_uid, objects_prefix
 from isocenter.settings import Settings
 
@@ -56,21 +57,32 @@ async def verify(settings: Settings, study: str) -> int:
         raise Invalid(f"--study {study}: not a UID", fix="give a Study Instance UID")
     async with process(settings) as env:
         storage = await env.storage()
-        with Tally(err, "verified", "objects", otherwise="not as stored") as tally:
-            prefix = objects_prefix(settings.ingest.partition, study)
-            async for result in storage.verify(prefix):
-                if not result.ok:
-                    tally.refuse(result.key, result.problem)
-                elif ObjectName.from_key(result.key):  # not an overlay
-                    tally.add()
-            if study and not tally.done + tally.refused:
-                raise NotFound(f"no object of the study {study} is kept here", fix="check the UID")
+        async with verification(env, "verify", study) as checked:
+            with Tally(err, "verified", "objects", otherwise="not as stored") as tally:
+                prefix = objects_prefix(settings.ingest.partition, study)
+                await read_again(storage, prefix, tally, checked)
+                if study and not tally.done + tally.refused:
+                    raise NotFound(
+                        f"no object of the study {study} is kept here", fix="check the UID"
+                    )
     return 1 if tally.refused else 0
+
+
+async def read_again(storage: Storage, prefix: str, tally: Tally, checked: Checked) -> None:
+    """Compare objects with the digests in their names."""
+    async for result in storage.verify(prefix):
+        if not result.ok:
+            tally.refuse(result.key, result.problem)
+            checked.damage(result.key)
+        elif ObjectName.from_key(result.key):  # not an overlay
+            tally.add()
+            checked.objects += 1
 
 
 async def rebuild(settings: Settings) -> int:
     """Fill a new index and switch to it; 0 when every object could be read."""
     async with process(settings) as env:
+        await record(env, AuditAction.SECURITY, "rebuild of the search index")
         refused = await new_index(env)
     out.print("the new index answers")
     return 1 if refused else 0
@@ -91,6 +103,7 @@ async def replay(settings: Settings, since: datetime | None, offsets: Sequence[s
     start = _offsets(offsets)
     async with process(settings) as env:
         indexing = await env.indexing()
+        await record(env, AuditAction.SECURITY, "replay of events into the search index")
         with Tally(err, "replayed", "events", otherwise="not applicable") as tally:
             async for step in indexing.replay(since and since.replace(tzinfo=UTC), start):
                 tally.refuse_new(step.problems)
@@ -112,6 +125,7 @@ async def sweep(settings: Settings) -> int:
     """Announce the objects that nobody has announced; 0 when every orphan could be read."""
     async with process(settings) as env:
         indexing = await env.indexing()
+        await record(env, AuditAction.SECURITY, "sweep for objects that no event has announced")
         announced = waiting = 0
         with Tally(err, "looked at", "objects", otherwise="not readable") as tally:
             async for step in indexing.sweep():

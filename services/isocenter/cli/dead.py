@@ -24,8 +24,10 @@ from isocenter.cli.common import (
     run_async,
     settings_of,
 )
+from isocenter.cli.recording import record
 from isocenter.core.errors import Invalid, IsocenterError
-from isocenter.core.events import PATIENT_FIELDS, TOPICS
+from isocenter.core.events import PATIENT_FIELDS, TOPICS, AuditAction
+from isocenter.core.identity import is_uid
 
 if TYPE_CHECKING:
     from isocenter.runtime.dead_letters import DeadLetters, Letter
@@ -122,12 +124,15 @@ async def list_letters(settings: Settings, topic: str, *, everything: bool) -> N
 
 async def show_letter(settings: Settings, name: str) -> None:
     """Print one letter as JSON."""
-    from isocenter.runtime.dead_letters import LetterId
+    from isocenter.runtime.dead_letters import DeadLetters, LetterId
 
     wanted = LetterId.parse(name)
-    async with _letters_of(settings) as letters:
+    async with process(settings) as env:
+        letters = DeadLetters(await env.bus(), await env.audit_log())
         letter = await letters.find(wanted)
-    delivery = letter.delivery
+        delivery = letter.delivery
+        studies = (delivery.key,) if is_uid(delivery.key) else ()
+        await record(env, AuditAction.QUERY, f"dead letter {letter.id} shown", studies=studies)
     told = {
         "letter": str(letter.id),
         "appended_at": delivery.appended_at,

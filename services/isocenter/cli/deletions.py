@@ -6,9 +6,11 @@ import json
 from datetime import datetime
 
 from isocenter.cli.common import operator, out, process
+from isocenter.cli.recording import record
 from isocenter.core.apis import Ingest
 from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
+from isocenter.core.events import AuditAction
 from isocenter.core.identity import is_uid
 from isocenter.settings import Settings
 
@@ -34,17 +36,16 @@ async def delete(settings: Settings, uids: tuple[str, str, str], reason: str) ->
 
 async def deleted(settings: Settings, *, as_json: bool) -> int:
     """What can be restored, one a line."""
-    count = 0
     async with process(settings) as env:
         ingest: Ingest = await env.ingest()
-        async for one in ingest.deletions(settings.ingest.partition):
-            if not count and not as_json:
-                out.print(HEAD)
-            count += 1
-            line = json.dumps(_fields(one)) if as_json else _line(one)
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not count and not as_json:
-        out.print("nothing is deleted that could be restored")
+        found = [one async for one in ingest.deletions(settings.ingest.partition)]
+        studies = tuple(dict.fromkeys(one.study for one in found))
+        await record(env, AuditAction.QUERY, "list of deletions", studies=studies)
+    if not as_json:
+        out.print(HEAD if found else "nothing is deleted that could be restored")
+    for one in found:
+        line = json.dumps(_fields(one)) if as_json else _line(one)
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +16,10 @@ from isocenter.adapters.backup.view import BackupBlobs
 from isocenter.adapters.bus import log_file
 from isocenter.adapters.bus.log import LogBus
 from isocenter.adapters.index.sqlite import SqliteIndex
-from isocenter.cli.common import complain, err, out, process, quiet
+from isocenter.cli.care import read_again
+from isocenter.cli.common import complain, err, out, process, quiet, require_data
 from isocenter.cli.progress import Tally
+from isocenter.cli.recording import Checked, verification
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, InstanceStored
@@ -32,7 +35,7 @@ from isocenter.storage.service import StorageService
 async def drill(settings: Settings, sample: float) -> int:
     """Make an index from the objects, compare it with the one in use, and read a sample of the
     objects again; 0 when all is equal."""
-    async with process(settings) as env:
+    async with process(settings) as env, verification(env, "drill") as checked:
         bus, index, storage = await env.bus(), await env.index(), await env.storage()
         async with new_drill(index, storage) as run:
             wrong = await _rebuild(run)
@@ -45,7 +48,8 @@ async def drill(settings: Settings, sample: float) -> int:
                     for study, why in step.differences.items():
                         tally.refuse(study, why)
             wrong += tally.refused
-            wrong += await _read_again(storage, run.count.bytes, sample)
+            checked.wrong = wrong
+            wrong += await _read_again(storage, run.count.bytes, sample, checked)
     return _end(wrong, "the index in use says what the objects say")
 
 
@@ -58,15 +62,11 @@ async def _rebuild(run: Drill) -> int:
     return tally.refused
 
 
-async def _read_again(storage: Storage, size: int, sample: float) -> int:
+async def _read_again(storage: Storage, size: int, sample: float, checked: Checked) -> int:
     """How many objects of a sample are not what was kept. `size`: of all objects."""
     with Tally(err, "read again", "objects", otherwise="not as stored") as tally:
         async for prefix, of_part in _parts(storage, size, sample):
-            async for result in storage.verify(prefix):
-                if not result.ok:
-                    tally.refuse(result.key, result.problem)
-                elif ObjectName.from_key(result.key):  # not an overlay
-                    tally.add()
+            await read_again(storage, prefix, tally, checked)
             tally.bytes += of_part
     return tally.refused
 
@@ -94,42 +94,71 @@ async def drill_backup(settings: Settings, source: Path, at: datetime | None, sa
     with to_read(source) as folder:
         manifest = folder.choose(at and at.replace(tzinfo=UTC))
         out.print(f"backup {manifest.id}: {manifest.objects.count:,} objects")
-        blobs = BackupBlobs(folder, manifest)
-        try:
-            wrong = await _look_at_blobs(blobs, sample)
-            with TemporaryDirectory(prefix="isocenter-drill-") as scratch:
-                wrong += await _look_at_databases(folder, manifest, blobs, Path(scratch))
-                index = await SqliteIndex.open(Path(scratch) / "index")
-                try:
-                    storage = StorageService(blobs=blobs, settings=settings.storage)
-                    async with new_drill(index, storage) as run:
-                        wrong += await _rebuild(run)
-                        wrong += _told(await run.check_counts(run.count.partitions))
-                finally:
-                    await index.close()
-        finally:
-            await blobs.close()
+        async with _recorded(settings, f"drill of the backup {manifest.id} in {source}") as checked:
+            wrong = await _look_at_backup(settings, folder, manifest, sample, checked)
     return _end(wrong, "the backup is whole, and an index can be made of it")
 
 
-async def _look_at_blobs(blobs: BackupBlobs, sample: float) -> int:
+@asynccontextmanager
+async def _recorded(settings: Settings, detail: str) -> AsyncIterator[Checked]:
+    """In the trail of the installation of the settings, if there is one: backups have none."""
+    try:
+        require_data(settings)
+    except IsocenterError:
+        yield Checked()
+        return
+    async with process(settings) as env, verification(env, detail) as checked:
+        yield checked
+
+
+async def _look_at_backup(
+    settings: Settings, folder: BackupFolder, manifest: Manifest, sample: float, checked: Checked
+) -> int:
+    """How much is wrong."""
+    blobs = BackupBlobs(folder, manifest)
+    try:
+        wrong = await _look_at_blobs(blobs, sample, checked)
+        seen = wrong
+        with TemporaryDirectory(prefix="isocenter-drill-") as scratch:
+            wrong += await _look_at_databases(folder, manifest, blobs, Path(scratch))
+            index = await SqliteIndex.open(Path(scratch) / "index")
+            try:
+                storage = StorageService(blobs=blobs, settings=settings.storage)
+                async with new_drill(index, storage) as run:
+                    wrong += await _rebuild(run)
+                    wrong += _told(await run.check_counts(run.count.partitions))
+            finally:
+                await index.close()
+        checked.wrong += wrong - seen
+    finally:
+        await blobs.close()
+    return wrong
+
+
+async def _look_at_blobs(blobs: BackupBlobs, sample: float, checked: Checked) -> int:
     """How many are missing or not what was kept."""
+
+    def refuse(key: str, problem: str) -> None:
+        tally.refuse(key, problem)
+        checked.damage(key)
+
     with Tally(err, "read again", "files", otherwise="missing or not as stored") as tally:
         for prefix in (*BEFORE_LOG, *AFTER_LOG):
             store = blobs.store(prefix)
             async for entry, found in beside(blobs.entries(prefix), store.list(prefix)):
                 if found is None:
-                    tally.refuse(entry.key, "the file is missing")
+                    refuse(entry.key, "the file is missing")
                 elif prefix != OBJECTS or random.random() < sample:  # noqa: S311 (as above)
                     try:
                         async for _ in store.checked(Kept(entry.key, entry.digest)):
                             pass
                     except (Corrupted, NotFound) as error:
-                        tally.refuse(entry.key, str(error))
+                        refuse(entry.key, str(error))
                     else:
                         tally.add(entry.size)
+                        checked.objects += ObjectName.from_key(entry.key) is not None
                 elif found.size != entry.size:
-                    tally.refuse(entry.key, f"the file has {found.size:,} of {entry.size:,} bytes")
+                    refuse(entry.key, f"the file has {found.size:,} of {entry.size:,} bytes")
     return tally.refused
 
 

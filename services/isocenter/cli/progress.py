@@ -84,6 +84,11 @@ class Tally:
         if kind is None or self.done or self.refused:
             self._summary(unfinished=kind is not None)
 
+    def expect(self, total: int) -> None:
+        """How many there will be is known now."""
+        self._total = total
+        self._progress.update(self._task, total=total)
+
     def add(self, size: int = 0, count: int = 1) -> None:
         """`count` more were done, `size` bytes in all."""
         self.done += count

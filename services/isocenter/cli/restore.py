@@ -15,10 +15,11 @@ from isocenter.adapters.bus.log_file import sync_directory
 from isocenter.app import Process
 from isocenter.cli.backup import embedded_blobs, embedded_databases
 from isocenter.cli.care import new_index
-from isocenter.cli.common import UNFINISHED, err, operator, out, process
+from isocenter.cli.common import UNFINISHED, err, out, process
 from isocenter.cli.progress import Tally
+from isocenter.cli.recording import record
 from isocenter.core.errors import Invalid
-from isocenter.core.events import AuditAction
+from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.settings import Settings
 
 _NOTHING = frozenset({"lost+found", UNFINISHED})
@@ -36,7 +37,7 @@ async def restore(settings: Settings, source: Path, at: datetime | None) -> int:
         complete = await _copy(folder, manifest, blobs)
         async with process(settings) as env:
             indexed = not await new_index(env)
-            await _record(env, manifest, source)
+            await _record(env, manifest, source, complete=complete)
     (settings.data / UNFINISHED).unlink()
     sync_directory(settings.data)
     _tell(settings.data, manifest, complete=complete)
@@ -84,15 +85,15 @@ def _count(tally: Tally, outcome: Outcome) -> None:
         tally.add(outcome.entry.size if outcome.fate is Fate.COPIED else 0)
 
 
-async def _record(env: Process, manifest: Manifest, source: Path) -> None:
-    audit = await env.audit_log()
-    await audit.record(
-        AuditAction.EXPORT,
-        operator(),
-        partition=env.settings.ingest.partition,
+async def _record(env: Process, manifest: Manifest, source: Path, *, complete: bool) -> None:
+    await record(
+        env,
+        AuditAction.IMPORT,
+        f"restore of the backup {manifest.id} in {source}",
+        outcome=AuditOutcome.SUCCESS if complete else AuditOutcome.MINOR_FAILURE,
         instance_count=manifest.objects.count,
-        detail=f"restore of the backup {manifest.id} in {source}",
         destination=str(env.data),
+        error="" if complete else "files are missing, or not as they were",
     )
 
 

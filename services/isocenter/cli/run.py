@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
-from isocenter.app import ROLES, Process
+from isocenter.app import ROLES, WITHOUT_LOG, Process
 from isocenter.backends import uses_data
 from isocenter.cli.common import make_data, out
 from isocenter.core.errors import IsocenterError
@@ -19,6 +19,7 @@ from isocenter.runtime.instruments import DISK_FREE, DISK_SIZE, PROCESS_READY
 from isocenter.runtime.lifecycle import run
 from isocenter.runtime.logs import configure
 from isocenter.runtime.monitor import Monitor, pages_of
+from isocenter.runtime.process_records import ProcessRecords
 from isocenter.runtime.role import Role
 from isocenter.runtime.supervisor import Lifeline
 from isocenter.settings import Settings
@@ -55,24 +56,40 @@ async def run_roles(
         make_data(settings)
         _tell_disk(env)
     lifeline = Lifeline(supervisor_fd) if supervisor_fd >= 0 else None
+    try:
+        return await _serve(env, monitor_socket, lifeline)
+    finally:
+        await env.close()
+
+
+async def _serve(env: Process, monitor_socket: Path | None, lifeline: Lifeline | None) -> int:
+    """Run the roles to their end; the exit code."""
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(lifeline, stop)) if lifeline else None
+    records, problem = ProcessRecords(env.audit_log, env.role_names), ""
+
+    def started() -> None:
+        if not WITHOUT_LOG.issuperset(env.role_names):
+            records.started()
+        if lifeline:
+            lifeline.ready()
+
     try:
         await run(
             await _build(env, monitor_socket),
-            drain_seconds=settings.process.drain_seconds,
+            drain_seconds=env.settings.process.drain_seconds,
             stop=stop,
-            started=lifeline.ready if lifeline else None,
+            started=started,
         )
     except IsocenterError as error:
         # A line of the log, unlike other verbs: it names the process, and collectors read it.
         log.error("ended by an error", extra={"error": str(error)})
-        return 1
+        problem = str(error)
     finally:
         if watching:
             watching.cancel()
-        await env.close()
-    return 0
+        await records.stopped(problem)
+    return 1 if problem else 0
 
 
 def _tell_disk(env: Process) -> None:

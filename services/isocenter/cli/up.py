@@ -172,13 +172,14 @@ def banner(settings: Settings) -> str:
     warning = (
         "" if web.host in LOOPBACK else "\nThere is no sign-in: whoever reaches it sees images.\n"
     )
+    audit = f"  Audit trail    {http}/audit\n" if web.audit else ""
     tls = " with TLS" if web.grpc_tls else ""
     grpc = f"  gRPC           {_shown(web.host)}:{web.grpc_port}{tls}\n" if web.grpc_port else ""
     return f"""
 Isocenter is up. Data directory: {settings.data.resolve()}
 
   Viewer         {viewer}
-  DICOMweb root  {http}/dicomweb
+{audit}  DICOMweb root  {http}/dicomweb
 {grpc}  DICOM          AE title {gateway.ae_title}, host {_shown(gateway.host)}, {_ports(gateway)}
 {warning}
 Try:

@@ -115,6 +115,7 @@ class Rejected:
     result: int
     source: int
     reason: int
+    why: str = field(default="", compare=False)  # more than the peer is told
 
 
 Admission = Accepted | Rejected

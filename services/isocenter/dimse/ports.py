@@ -41,15 +41,18 @@ class Port:
         balancers: Networks,
         tls: Contexts | None,
         seconds: float,
+        turned_away: Callable[[str, str], None],
     ) -> None:
         """`layer`: makes the upper layer of a connection, given who calls. `has_room`: whether one
         more connection is welcome. `balancers`: whose connections begin with a PROXY header.
-        `seconds`: how long header and handshake may take, each."""
+        `seconds`: how long header and handshake may take, each. `turned_away`: told of hosts whose
+        connections are not let in, and why."""
         self._layer = layer
         self._has_room = has_room
         self._balancers = balancers
         self._tls = tls
         self._seconds = seconds
+        self._turned_away = turned_away
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -114,6 +117,7 @@ class Port:
                 return
             if not self._has_room():
                 log.warning("too many connections", extra={"peer": address[0]})
+                self._turned_away(address[0], "too many connections")
                 connection.close()
                 continue
             connection.setblocking(False)
@@ -139,6 +143,7 @@ class Port:
             log.debug("connection closed within the TLS handshake", extra={"peer": caller[0]})
         except OSError as error:
             log.warning("TLS handshake failed", extra={"peer": caller[0], "problem": str(error)})
+            self._turned_away(caller[0], f"TLS handshake failed: {error}")
 
     async def _caller(self, connection: socket.socket, sender: Address) -> Address | None:
         """Who calls; None if the connection is to be closed."""
@@ -150,10 +155,16 @@ class Port:
         except (IncompleteReadError, ConnectionError):
             log.debug("connection closed before its PROXY header", extra={"peer": sender[0]})
         except TimeoutError:
-            _refused(sender, f"no whole PROXY header within {self._seconds:g} s")
+            self._refused(sender, f"no whole PROXY header within {self._seconds:g} s")
         except Invalid as error:
-            _refused(sender, error.message)
+            self._refused(sender, error.message)
         return None
+
+    def _refused(self, sender: Address, problem: str) -> None:
+        log.warning(
+            "connection of a load balancer refused", extra={"peer": sender[0], "problem": problem}
+        )
+        self._turned_away(sender[0], problem)
 
     async def _receive(self, connection: socket.socket, size: int) -> bytes:
         """Exactly so many bytes. Raises `IncompleteReadError`."""
@@ -164,9 +175,3 @@ class Port:
                 raise IncompleteReadError(bytes(received), size)
             received += part
         return bytes(received)
-
-
-def _refused(sender: Address, problem: str) -> None:
-    log.warning(
-        "connection of a load balancer refused", extra={"peer": sender[0], "problem": problem}
-    )

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from isocenter.core.errors import Unavailable
 from isocenter.dimse import negotiation
@@ -42,7 +42,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Admit = Callable[[AssociationOffer], Admission]
-Answered = Callable[[AssociationOffer, bool], None]  # whether a request was accepted
+Answered = Callable[[AssociationOffer, Admission], None]
+TurnedAway = Callable[[str, str], None]  # a host, and why its connection is no association
 
 # Connections that have no association yet, besides the associations: beyond, they are closed.
 _MAX_UNASSOCIATED = 256
@@ -90,7 +91,7 @@ class _Accepted(Association):
         request = acceptor.decode(body, layer.peer, layer.tls_subject, layer.tls_fingerprint)
         admission = self._server.admission(request)
         if isinstance(admission, Rejected):
-            self._server.answered(request.offer, False)
+            self._server.answered(request.offer, admission)
             layer.reject(admission)
             return
         self._admission = admission
@@ -104,7 +105,7 @@ class _Accepted(Association):
         layer.accept(pdu)
         self.establish(negotiated, admission.budget)
         self._server.established.add(self)
-        self._server.answered(request.offer, True)
+        self._server.answered(request.offer, admission)
 
     def ended(self) -> None:
         """There is no association any more."""
@@ -123,12 +124,18 @@ class Server:
     """The listening DICOM ports, plain and of TLS."""
 
     def __init__(
-        self, listener: Listener, handlers: Mapping[int, Handler], admit: Admit, answered: Answered
+        self,
+        listener: Listener,
+        handlers: Mapping[int, Handler],
+        admit: Admit,
+        answered: Answered,
+        turned_away: TurnedAway,
     ) -> None:
         self._listener = listener
         self._handlers = handlers
         self._admit = admit
         self.answered = answered
+        self._turned_away = turned_away
         self._buffer = new_buffer()
         self.acceptor = negotiation.Acceptor(listener.max_pdu)
         self._plain = self._port(None)
@@ -179,8 +186,10 @@ class Server:
             return PROTOCOL_VERSION_NOT_SUPPORTED
         if request.application_context != negotiation.APPLICATION_CONTEXT:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
-        if self._draining or len(self.established) >= self._listener.max_associations:
-            return LOCAL_LIMIT_EXCEEDED
+        if self._draining:
+            return replace(LOCAL_LIMIT_EXCEEDED, why="this process stops")
+        if len(self.established) >= self._listener.max_associations:
+            return replace(LOCAL_LIMIT_EXCEEDED, why="as many associations as there may be")
         try:
             return self._admit(request.offer)
         except Exception:  # whatever it is, the port goes on
@@ -231,6 +240,7 @@ class Server:
             balancers=self._listener.balancers,
             tls=tls,
             seconds=self._listener.timeouts.artim,
+            turned_away=self._turned_away,
         )
 
     def _has_room(self) -> bool:
@@ -250,8 +260,8 @@ class Server:
         return layer
 
 
-def _untold(offer: AssociationOffer, accepted: bool) -> None:
-    del offer, accepted
+def _untold(whom: object, why: object) -> None:
+    del whom, why
 
 
 async def serve(
@@ -259,10 +269,12 @@ async def serve(
     handlers: Mapping[int, Handler],
     admit: Admit,
     answered: Answered = _untold,
+    turned_away: TurnedAway = _untold,
 ) -> Server:
     """Listen, and give the requests on admitted associations to the handler of their command
-    field (`messages.CommandField`). `answered` is told of every request of an association. Raises
-    `Unavailable` if the port cannot be opened."""
-    server = Server(listener, handlers, admit, answered)
+    field (`messages.CommandField`). `answered` is told of every request of an association,
+    `turned_away` of connections that do not come so far. Raises `Unavailable` if the port cannot
+    be opened."""
+    server = Server(listener, handlers, admit, answered, turned_away)
     await server.listen()
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from isocenter.core.errors import Refused
 from isocenter.dimse.contexts import (
@@ -52,7 +53,7 @@ class Admissions:
         was not right about a title that is.
         """
         if not self._callers.may_call(offer):
-            return self._reject(offer, *self._stranger())
+            return self._reject(offer, *self._stranger(offer))
         if offer.called_ae_title not in self._settings.called_ae_titles:
             return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
         try:
@@ -85,9 +86,9 @@ class Admissions:
             max_operations=self._settings.max_operations,
         )
 
-    def _stranger(self) -> tuple[Rejected, str]:
+    def _stranger(self, offer: AssociationOffer) -> tuple[Rejected, str]:
         if self._callers.complete:
-            return CALLING_AE_TITLE_NOT_RECOGNIZED, "caller not in the AE directory"
+            return CALLING_AE_TITLE_NOT_RECOGNIZED, self._callers.what_is_wrong(offer)
         return TEMPORARY_CONGESTION, "the AE directory has not been read yet"
 
     def _verified(self, claim: UserIdentity | None) -> Verified | None:
@@ -142,7 +143,7 @@ class Admissions:
                 "reason": why,
             },
         )
-        return how
+        return replace(how, why=why)
 
 
 def _in_order(ae: KnownAE | None, offered: Collection[str], *, received: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import IsocenterError
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
+from isocenter.core.key_text import text_of
 from isocenter.dimse.messages import Request
 from isocenter.gateway import statuses
 from isocenter.gateway.answers import refuse
@@ -70,6 +71,7 @@ class CFind:
             patient_ids=identifier.values(PATIENT_ID),
             studies=tuple(uid for uid in studies if is_uid(uid)),
             detail=" ".join(words),
+            query=text_of(identifier.keys),
         )
 
     async def _answer(self, request: Request, identifier: Identifier) -> None:

@@ -81,12 +81,17 @@ class CGet:
         """The audit record is durable before the first object leaves."""
         try:
             plan = await unless_cancelled(request, self._retrieval.plan(request))
-            await self._retrieval.record(AuditAction.RETRIEVE, request, plan)
+            ended = await self._retrieval.record(AuditAction.RETRIEVE, request, plan)
         except IsocenterError as error:
             await refuse(request, statuses.Service.GET, error)
             return
         rendition = self._renditions.get(request.context.abstract_syntax)
         routes = [RequesterRoute(request)]
         await self._sub_operations.perform(
-            request, plan.sent, routes, source=plan.extracted, rendition=rendition
+            request,
+            plan.sent,
+            routes,
+            ended=ended,
+            source=plan.extracted,
+            rendition=rendition,
         )

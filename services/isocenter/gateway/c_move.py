@@ -175,7 +175,7 @@ class CMove:
                 await self._unknown(request, title)
                 return
             plan = await unless_cancelled(request, self._retrieval.plan(request))
-            await self._retrieval.record(
+            ended = await self._retrieval.record(
                 AuditAction.EXPORT, request, plan, destination=destination.title
             )
         except IsocenterError as error:
@@ -185,7 +185,9 @@ class CMove:
             destination.move_requests, request.command.priority
         )
         routes = self._routes(request, destination, plan.sent)
-        await self._sub_operations.perform(request, plan.sent, routes, turn, source=plan.extracted)
+        await self._sub_operations.perform(
+            request, plan.sent, routes, turn, ended=ended, source=plan.extracted
+        )
 
     def _routes(
         self, request: Request, destination: KnownAE, instances: Sequence[StoredInstance]

@@ -42,6 +42,15 @@ class Callers:
             return None
         return ae if ae.has_shown(peer.tls_subject, peer.tls_fingerprint) else None
 
+    def what_is_wrong(self, peer: Peer) -> str:
+        """Why a peer is not known: for us, not for the peer."""
+        ae = self._directory.named(peer.calling_ae_title)
+        if ae is None:
+            return "caller not in the AE directory"
+        if not ae.is_at(peer.peer_host):
+            return "the address is not the one that the AE directory has for this title"
+        return "the certificate is not the one that the AE directory has for this title"
+
     def may_call(self, peer: Peer) -> bool:
         """Whether a peer may associate."""
         if self._policy is UnknownCallers.ALWAYS or self.known(peer) is not None:

@@ -21,11 +21,14 @@ from datetime import UTC, datetime, timedelta
 from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import (
     TOPIC_JOBS,
+    AuditAction,
+    AuditOutcome,
     CommitmentEnded,
     CommitmentFate,
     CommitmentRequested,
     Event,
 )
+from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Consumer, Delivery, EventBus
 from isocenter.dimse.association import Association
@@ -46,8 +49,10 @@ from isocenter.gateway.commitment_items import (
     sequence,
 )
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STORAGE_COMMITMENT
+from isocenter.gateway.n_action import STORAGE_COMMITMENT as IN_TRAIL
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory
+from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.event_reader import EventReader
 from isocenter.runtime.retrying import POLL_SECONDS, Retrying, Stopped
@@ -88,7 +93,9 @@ class Commitments:
         settings: GatewaySettings,
         calls: Calls,
         directory: Directory,
+        audit: AuditLog,
     ) -> None:
+        self._audit = audit
         self._bus = bus
         self._checker = checker
         self._settings = settings
@@ -315,7 +322,25 @@ class Commitments:
             at=datetime.now(UTC),
             reason=reason,
         )
+        if checked.failed or fate is CommitmentFate.GIVEN_UP:
+            await self._record_failure(event, checked, reason)
         await self._bus.append(TOPIC_JOBS, [encode(ended)])
+
+    async def _record_failure(
+        self, event: CommitmentRequested, checked: Checked, reason: str
+    ) -> None:
+        """That not all was committed, or nobody could be told, after the record of the request."""
+        well, failed = len(checked.committed), checked.failed
+        await self._audit.record(
+            AuditAction.VERIFY,
+            event.source,
+            outcome=AuditOutcome.MINOR_FAILURE if well else AuditOutcome.FAILURE,
+            partition=DEFAULT_PARTITION,
+            instances=tuple(one.instance for one in failed),
+            instance_count=len(failed),
+            detail=f"{IN_TRAIL} {event.transaction}",
+            error=reason or f"{well} committed, {len(failed)} not",
+        )
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

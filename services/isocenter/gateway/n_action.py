@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from isocenter.core import reader
 from isocenter.core.errors import Invalid, IsocenterError, NotFound, Unsupported
-from isocenter.core.events import CommitmentRequested, SopReference
-from isocenter.core.identity import is_uid
+from isocenter.core.events import AuditAction, CommitmentRequested, SopReference
+from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.matching import JsonAttributes
 from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext
@@ -25,6 +25,9 @@ from isocenter.gateway.commitment_items import (
     WELL_KNOWN_INSTANCE,
     items_of,
 )
+from isocenter.runtime.audit_log import AuditLog
+
+STORAGE_COMMITMENT = "Storage Commitment, transaction"  # in the audit trail
 
 _MAX_DEPTH = 4
 
@@ -42,8 +45,11 @@ class Custody(Protocol):
 class NAction:
     """The SCP of Storage Commitment."""
 
-    def __init__(self, *, custody: Custody, callers: Callers, max_identifier: int) -> None:
+    def __init__(
+        self, *, custody: Custody, audit: AuditLog, callers: Callers, max_identifier: int
+    ) -> None:
         self._custody = custody
+        self._audit = audit
         self._callers = callers
         self._max_identifier = max_identifier
 
@@ -51,6 +57,14 @@ class NAction:
         """Success is answered when the request itself is durable."""
         try:
             event = await self._read(request)
+            await self._audit.record(
+                AuditAction.VERIFY,
+                event.source,
+                partition=DEFAULT_PARTITION,
+                instances=tuple(one.instance for one in event.references),
+                instance_count=len(event.references),
+                detail=f"{STORAGE_COMMITMENT} {event.transaction}",
+            )
             await self._custody.begin(event, request.association, request.context)
         except IsocenterError as error:
             await refuse(request, statuses.Service.ACTION, error)

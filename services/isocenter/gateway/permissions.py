@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from isocenter.core.errors import IsocenterError, Refused, Unsupported
@@ -59,20 +59,28 @@ def judged(ae: KnownAE | None, abstract_syntax: str, *, as_scp: bool) -> Verdict
     return Verdict.ACCEPTED
 
 
-def permitted(handlers: Mapping[int, Handler], callers: Callers) -> Mapping[int, Handler]:
+def permitted(
+    handlers: Mapping[int, Handler], callers: Callers, refused: Callable[[Request, str], None]
+) -> Mapping[int, Handler]:
     """The handlers, which are asked only for what the directory permits at that moment: what it
-    forbids is over on open associations too."""
-    return {field: _permitted(field, handler, callers) for field, handler in handlers.items()}
+    forbids is over on open associations too. `refused` is told of it, and why."""
+    return {
+        field: _permitted(field, handler, callers, refused) for field, handler in handlers.items()
+    }
 
 
-def _permitted(field: int, handler: Handler, callers: Callers) -> Handler:
+def _permitted(
+    field: int, handler: Handler, callers: Callers, refused: Callable[[Request, str], None]
+) -> Handler:
     verb, service = _REQUESTS[field]
 
     async def handle(request: Request) -> None:
         problem = _problem(request, verb, callers)
         if problem is None:
             await handler(request)
-        elif service is None:  # C-ECHO knows no status "not authorized" (PS3.7 9.1.5.1.4)
+            return
+        refused(request, problem.message)
+        if service is None:  # C-ECHO knows no status "not authorized" (PS3.7 9.1.5.1.4)
             await request.respond(statuses.SOP_CLASS_NOT_SUPPORTED)
         else:
             await refuse(request, service, problem)

@@ -6,13 +6,18 @@ the study is not named, or a patient is asked for, the index names the studies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from isocenter.core.apis import Query, Storage, StoredInstance
-from isocenter.core.errors import Mismatch
-from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.core.errors import IsocenterError, Mismatch
+from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
+from isocenter.core.key_text import text_of
 from isocenter.core.matching import Key, Level, Search
 from isocenter.dimse.messages import Request
 from isocenter.gateway.callers import Callers
@@ -27,7 +32,12 @@ from isocenter.gateway.identifiers import (
     Identifier,
     read,
 )
+from isocenter.gateway.progress import Tally
+from isocenter.gateway.suboperations import Ended
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.study_patients import StudyPatients
+
+log = logging.getLogger(__name__)
 
 MAX_NAMED = 10  # series and instances named in an audit record; the count is of all
 
@@ -80,6 +90,7 @@ class Plan:
     """A retrieve that is known to the last instance."""
 
     asked: Wanted
+    query: str  # the keys with their values, as text
     instances: Sequence[StoredInstance]  # that are kept
     extracted: Extracted | None = None  # what goes out in place of the one that is kept
 
@@ -105,6 +116,7 @@ class Retrieval:
         storage: Storage,
         query: Query,
         audit: AuditLog,
+        patients: StudyPatients,
         callers: Callers,
         extractor: FrameExtractor,
         max_identifier: int,
@@ -113,51 +125,94 @@ class Retrieval:
         self._extractor = extractor
         self._query = query
         self._audit = audit
+        self._patients = patients
         self._callers = callers
         self._max_identifier = max_identifier
 
     async def plan(self, request: Request) -> Plan:
         """Which instances a C-MOVE or C-GET asks for; none if nothing matches."""
-        data = await request.read_data(self._max_identifier)
-        model = MODELS[request.context.abstract_syntax]
-        syntax = request.context.transfer_syntax
-        identifier = read(data, syntax, model.levels, frames=model.frames)
+        identifier = await self._identifier(request)
         frames = frame_range(identifier) if identifier.frames else None
-        asked = wanted(identifier)
+        asked, query = wanted(identifier), text_of(identifier.keys)
         instances = await self.resolve(asked)
         if frames is None or not instances:
-            return Plan(asked, instances)
-        return Plan(asked, instances, await self._extractor.extract(instances[0], frames))
+            return Plan(asked, query, instances)
+        extracted = await self._extractor.extract(instances[0], frames)
+        return Plan(asked, query, instances, extracted)
+
+    async def _identifier(self, request: Request) -> Identifier:
+        data = await request.read_data(self._max_identifier)
+        model = MODELS[request.context.abstract_syntax]
+        return read(data, request.context.transfer_syntax, model.levels, frames=model.frames)
+
+    # --- the audit trail -------------------------------------------------------------------------
 
     async def record(
         self, action: AuditAction, request: Request, plan: Plan, *, destination: str = ""
-    ) -> None:
-        """Write what is about to leave into the audit trail."""
-        verb = "C-GET" if action is AuditAction.RETRIEVE else "C-MOVE"
+    ) -> Ended:
+        """Write what is about to leave into the audit trail; answers with what writes, once it is
+        known, that not all of it did."""
+        source = self._callers.source(request.association)
         names = [stored.name for stored in plan.instances]
+        verb = "C-GET" if action is AuditAction.RETRIEVE else "C-MOVE"
+        studies = tuple(dict.fromkeys(name.study for name in names)) or plan.asked.studies
+        patients = plan.asked.patients or await self._patients.of(DEFAULT_PARTITION, studies)
+        fields: dict[str, Any] = {
+            "partition": DEFAULT_PARTITION,
+            "patient_ids": patients,
+            "studies": studies,
+            "series": tuple(dict.fromkeys(name.series for name in names))[:MAX_NAMED],
+            "detail": f"{verb} {plan.level}",
+            "destination": destination,
+            "query": plan.query,
+        }
         await self._audit.record(
             action,
-            self._callers.source(request.association),
-            partition=DEFAULT_PARTITION,
-            patient_ids=plan.asked.patients,
-            studies=tuple(dict.fromkeys(name.study for name in names)) or plan.asked.studies,
-            series=tuple(dict.fromkeys(name.series for name in names))[:MAX_NAMED],
+            source,
+            outcome=AuditOutcome.SUCCESS if names else AuditOutcome.MINOR_FAILURE,
             instances=tuple(name.instance for name in names[:MAX_NAMED]),
             instance_count=len(names),
-            detail=f"{verb} {plan.level}",
-            destination=destination,
+            error="" if names else "nothing that is kept matches",
+            **fields,
         )
+        return partial(self._record_end, action, source, fields)
+
+    async def _record_end(
+        self, action: AuditAction, source: Source, fields: Mapping[str, Any], tally: Tally
+    ) -> None:
+        left = tally.completed + tally.warning
+        if not tally.failed and not tally.remaining:
+            return
+        try:
+            await self._audit.record(
+                action,
+                source,
+                outcome=AuditOutcome.MINOR_FAILURE if left else AuditOutcome.FAILURE,
+                instances=tuple(tally.failed_uids),
+                instance_count=tally.failed + tally.remaining,
+                error=f"{left} sent, {tally.failed} failed, {tally.remaining} not sent",
+                **fields,
+            )
+        except IsocenterError as error:
+            log.warning("the end of a retrieve is not recorded", extra={"error": str(error)})
 
     async def record_refusal(self, request: Request, destination: str) -> None:
         """Write into the audit trail that nothing leaves for an unknown destination."""
+        asked, query = None, ""
+        with suppress(IsocenterError):  # what is asked for may be malformed
+            identifier = await self._identifier(request)
+            asked, query = wanted(identifier), text_of(identifier.keys)
         await self._audit.record(
             AuditAction.EXPORT,
             self._callers.source(request.association),
             outcome=AuditOutcome.FAILURE,
             partition=DEFAULT_PARTITION,
+            patient_ids=asked.patients if asked else (),
+            studies=asked.studies if asked else (),
             detail="C-MOVE",
             destination=destination,
             error="move destination unknown",
+            query=query,
         )
 
     async def resolve(self, asked: Wanted) -> list[StoredInstance]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from isocenter.dimse.association import Handler
+from isocenter.dimse.contexts import Admission, AssociationOffer
 from isocenter.dimse.messages import CommandField
 from isocenter.dimse.server import Admit, Listener, Server, serve
 from isocenter.dimse.tls import AcceptorContexts
@@ -26,11 +27,14 @@ from isocenter.gateway.lanes import Lanes
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
 from isocenter.gateway.permissions import permitted
+from isocenter.gateway.refusals import Refusals
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.services import of_their_sop_classes
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
+from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.role import Env, Role
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import Telemetry
 
 # Who drains a role bounds it in time; this only ends what would never end.
@@ -50,6 +54,7 @@ class GatewayRole(Role):
         telemetry: Telemetry,
         commitments: Commitments,
         callers: Callers,
+        refusals: Refusals,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
@@ -57,6 +62,7 @@ class GatewayRole(Role):
         self._telemetry = telemetry
         self._commitments = commitments
         self._callers = callers
+        self._refusals = refusals
         self._server: Server | None = None
 
     @property
@@ -79,8 +85,15 @@ class GatewayRole(Role):
             max_pdu=settings.max_pdu,
             max_associations=settings.max_associations,
         )
-        answered = tracing.answered(self._callers, self._telemetry)
-        self._server = await serve(listener, self._handlers, self._admit, answered)
+        counted = tracing.answered(self._callers, self._telemetry)
+
+        def answered(offer: AssociationOffer, admission: Admission) -> None:
+            counted(offer, admission)
+            self._refusals.answered(offer, admission)
+
+        self._server = await serve(
+            listener, self._handlers, self._admit, answered, self._refusals.turned_away
+        )
         tracing.observe(self._server, self._telemetry)
         self._commitments.start()
 
@@ -95,6 +108,7 @@ class GatewayRole(Role):
         if self._server is not None:
             await self._server.close()
             self._server = None
+        await self._refusals.stop()
 
     def problems(self) -> Sequence[str]:
         """Not ready before the port is open and the AE directory has been read."""
@@ -108,14 +122,14 @@ async def build(env: Env) -> GatewayRole:
     settings = env.section(GatewaySettings)
     callers = Callers(settings, await env.directory())
     calls, limits = Calls(settings), Limits(settings, callers)
-    lanes = Lanes(limits)
+    lanes, audit = Lanes(limits), await env.audit_log()
     commitments = await _commitments(env, settings, calls)
-    handlers: dict[int, Handler] = {
+    handlers: Mapping[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
         CommandField.C_FIND: CFind(
             query=await env.query(),
-            audit=await env.audit_log(),
+            audit=audit,
             callers=callers,
             lanes=lanes,
             ae_title=settings.ae_title,
@@ -124,16 +138,22 @@ async def build(env: Env) -> GatewayRole:
         ),
         **await _retrieves(env, settings, callers, lanes, calls),
         CommandField.N_ACTION: NAction(
-            custody=commitments, callers=callers, max_identifier=settings.max_identifier
+            custody=commitments,
+            audit=audit,
+            callers=callers,
+            max_identifier=settings.max_identifier,
         ),
     }
+    refusals = Refusals(Notices(audit), callers)
+    handlers = permitted(of_their_sop_classes(handlers), callers, refusals.request)
     return GatewayRole(
         settings,
-        tracing.traced(permitted(of_their_sop_classes(handlers), callers), env.telemetry),
+        tracing.traced(handlers, env.telemetry),
         Admissions(settings=settings, callers=callers, limits=limits),
         env.telemetry,
         commitments,
         callers,
+        refusals,
     )
 
 
@@ -149,6 +169,7 @@ async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Com
         settings=settings,
         calls=calls,
         directory=await env.directory(),
+        audit=await env.audit_log(),
     )
 
 
@@ -157,10 +178,12 @@ async def _retrieves(
 ) -> Mapping[int, Handler]:
     """C-GET and C-MOVE, which share the finding and the sending of instances."""
     storage, transcoding = await env.storage(), await env.transcoding()
+    query = await env.query()
     retrieval = Retrieval(
         storage=storage,
-        query=await env.query(),
+        query=query,
         audit=await env.audit_log(),
+        patients=StudyPatients(query),
         callers=callers,
         extractor=FrameExtractor(storage=storage, transcoding=transcoding),
         max_identifier=settings.max_identifier,

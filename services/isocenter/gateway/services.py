@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from isocenter.core.events import AuditAction
 from isocenter.dimse.association import Handler
 from isocenter.dimse.messages import CommandField, Request
 from isocenter.gateway.contexts import INFORMATION_MODELS, STORAGE_COMMITMENT, VERIFICATION
@@ -18,6 +19,16 @@ SOP_CLASSES: Mapping[int, frozenset[str]] = {
     CommandField.C_MOVE: frozenset(model.move for model in INFORMATION_MODELS if model.move),
     CommandField.C_GET: frozenset(model.get for model in INFORMATION_MODELS if model.get),
     CommandField.N_ACTION: frozenset({STORAGE_COMMITMENT}),
+}
+
+# What every verb leaves in the audit trail: the action of its record, or why it leaves none.
+AUDITED: Mapping[int, AuditAction | str] = {
+    CommandField.C_ECHO: "it touches no patient data",
+    CommandField.C_STORE: AuditAction.STORE,
+    CommandField.C_FIND: AuditAction.QUERY,
+    CommandField.C_MOVE: AuditAction.EXPORT,
+    CommandField.C_GET: AuditAction.RETRIEVE,
+    CommandField.N_ACTION: AuditAction.VERIFY,
 }
 
 

@@ -25,7 +25,7 @@ from isocenter.gateway import statuses
 from isocenter.gateway.cancelling import stopped
 from isocenter.gateway.lanes import Lanes, Work
 from isocenter.gateway.payload import DataSets, Payload, ReadAhead
-from isocenter.gateway.progress import Progress
+from isocenter.gateway.progress import Progress, Tally
 from isocenter.gateway.renditions import AsStored, Rendition
 from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -34,6 +34,7 @@ from isocenter.runtime.traced_services import GivenOut
 log = logging.getLogger(__name__)
 
 Contexts = Mapping[tuple[str, str], PresentationContext]
+Ended = Callable[[Tally], Awaitable[None]]
 
 # How long a C-CANCEL leaves to what is under way before it is broken off, seconds.
 GRACE = 0.5
@@ -112,13 +113,15 @@ class SubOperations:
         routes: Sequence[Route],
         turn: AbstractAsyncContextManager[None] | None = None,
         *,
+        ended: Ended,
         source: DataSets | None = None,
         rendition: Rendition | None = None,
     ) -> None:
         """Send every instance, of storage or another source, on some route, as it is there or in
         another rendition, once it is our turn, with pending responses now and then and the final
-        response at the end. Raises `AssociationAborted` if the requester is gone. Nothing is under
-        way afterwards, and the routes are closed."""
+        response at the end. `ended` is told what became of them, whatever happens. Raises
+        `AssociationAborted` if the requester is gone. Nothing is under way afterwards, and the
+        routes are closed."""
         progress = Progress(request, len(instances))
         reading = ReadAhead(source or self._storage, instances)
         delivery = _Delivery(
@@ -143,6 +146,7 @@ class SubOperations:
             finally:
                 await stopped(reporting)
                 await reading.close()
+                await ended(progress.tally)
             await progress.finish()
             tally = progress.tally
             log.info(

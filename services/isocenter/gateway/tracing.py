@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from isocenter.dimse.association import Handler
-from isocenter.dimse.contexts import AssociationOffer
+from isocenter.dimse.contexts import Accepted, Admission, AssociationOffer
 from isocenter.dimse.messages import CommandField, Request
 from isocenter.dimse.server import Answered, Server
 from isocenter.gateway import statuses
@@ -72,10 +72,11 @@ def answered(callers: Callers, telemetry: Telemetry) -> Answered:
     for outcome in _OUTCOMES.values():  # from the start, so that the first one is an increase
         telemetry.count(ASSOCIATIONS, 0, {"ae": _UNKNOWN, "outcome": outcome})
 
-    def count(offer: AssociationOffer, accepted: bool) -> None:
+    def count(offer: AssociationOffer, admission: Admission) -> None:
         known = callers.known(offer) is not None
         ae = telemetry.ae(offer.calling_ae_title) if known else _UNKNOWN
-        telemetry.count(ASSOCIATIONS, 1, {"ae": ae, "outcome": _OUTCOMES[accepted]})
+        outcome = _OUTCOMES[isinstance(admission, Accepted)]
+        telemetry.count(ASSOCIATIONS, 1, {"ae": ae, "outcome": outcome})
 
     return count
 

@@ -176,6 +176,7 @@ class Indexer:
             series=(conflict.name.series,),
             instances=(conflict.name.instance,),
             instance_count=1,
+            digests=(conflict.current_digest, conflict.other_digest),
             detail=f"{conflict.policy.value}: {conflict.current_digest} is current, "
             f"{conflict.other_digest} is kept",
         )

@@ -88,14 +88,15 @@ class Remover:
             objects=len(objects),
             size=sum(info.size for _, info in objects),
         )
-        await self._record(deletion, by, f"deleted {deletion.id}: {reason}")
+        acting = replace(by, purpose=by.purpose or reason)  # in the record of each object too
+        await self._record(deletion, acting, f"deleted {deletion.id}: {reason}")
         record = record_of(deletion)
         key = record_key(partition, deletion.id)
         await self._storage.put(key, [record], hashlib.sha256(record).hexdigest())
         for start in range(0, len(objects), _BATCH):
             batch = objects[start : start + _BATCH]
             events = [
-                InstanceDeleted(name.name, name.digest, reason, by, deletion.id)
+                InstanceDeleted(name.name, name.digest, reason, acting, deletion.id)
                 for name, _ in batch
             ]
             await self._announcer.until_durable([encode(event) for event in events])

@@ -18,9 +18,10 @@ from isocenter.core.events import (
     InstanceRejected,
     InstanceStored,
 )
-from isocenter.core.identity import ObjectName, objects_prefix
+from isocenter.core.identity import InstanceName, ObjectName, objects_prefix
 from isocenter.core.overlays import Overlay
 from isocenter.core.ports import Buffer, EventBus, Record
+from isocenter.core.reader import Header
 from isocenter.ingest import admission
 from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.coercing import Coercer
@@ -75,7 +76,12 @@ class IngestService:
         stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
         news = _News(announcement, received_at, policy)
 
+        def admit(header: Header) -> InstanceName:
+            news.header = header
+            return admission.check(header, announcement, self._settings)
+
         async def guard(taken: Taken) -> None:
+            news.digest = taken.digest
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
             stages.enter("commit")
@@ -83,19 +89,13 @@ class IngestService:
             news.prepare(taken)
 
         try:
-            intake = Intake(
-                self._storage,
-                self._settings,
-                announcement,
-                lambda header: admission.check(header, announcement, self._settings),
-                guard,
-            )
+            intake = Intake(self._storage, self._settings, announcement, admit, guard)
             taken = await intake.take(data_set)
             stages.enter("announce")
             await self._announcer.until_durable([news.record(taken)])
             stages.end()
         except IsocenterError as error:
-            await self._record_refusal(announcement, error)
+            await self._record_refusal(news, error)
             raise
         return Stored(
             name=taken.name,
@@ -121,27 +121,31 @@ class IngestService:
                 fix="give a changed object a new SOP Instance UID",
             )
 
-    async def _record_refusal(self, announcement: Announcement, error: IsocenterError) -> None:
+    async def _record_refusal(self, news: _News, error: IsocenterError) -> None:
         """An object that does not come in leaves a record too; its reason goes on anyway."""
+        source = news.announcement.source
         logger.warning(
             "object refused",
             extra={
                 "code": error.code.value,
                 "reason": str(error),
-                "protocol": announcement.source.protocol,
-                "host": announcement.source.host,
-                "ae_title": announcement.source.ae_title,
+                "protocol": source.protocol,
+                "host": source.host,
+                "ae_title": source.ae_title,
             },
         )
         try:
             await self._audit_log.record(
-                AuditAction.STORE,
-                announcement.source,
+                AuditAction.IMPORT if source.protocol == "CLI" else AuditAction.STORE,
+                source,
                 outcome=AuditOutcome.FAILURE,
                 partition=self._settings.partition,
-                studies=(announcement.study,) if announcement.study else (),
-                instances=(announcement.instance,) if announcement.instance else (),
-                detail=announcement.source.store_verb,
+                patient_ids=news.named("patient_id"),
+                studies=news.named("study"),
+                series=news.named("series"),
+                instances=news.named("instance"),
+                digests=(news.digest,) if news.digest else (),
+                detail=source.store_verb,
                 error=str(error),
             )
         except IsocenterError:
@@ -155,11 +159,19 @@ class _News:
     def __init__(
         self, announcement: Announcement, received_at: datetime, policy: ConflictPolicy
     ) -> None:
-        self._announcement = announcement
+        self.announcement = announcement
         self._received_at = received_at
         self._policy = policy
+        self.header: Header | None = None  # once it is read, also of what may not come in
+        self.digest = ""  # once the object is whole
         self.overlay: Overlay | None = None
         self._record: Record | None = None
+
+    def named(self, field: str) -> tuple[str, ...]:
+        """What the object says in its header, or else was announced as; nothing if that is not
+        known."""
+        said: str = getattr(self.header, field, "") or getattr(self.announcement, field, "")
+        return (said,) if said else ()
 
     def prepare(self, taken: Taken) -> None:
         """Encode the event as soon as whoever calls this waits for something."""
@@ -176,14 +188,14 @@ class _News:
         return InstanceStored(
             name=taken.name,
             sop_class=header.sop_class,
-            transfer_syntax=self._announcement.transfer_syntax,
+            transfer_syntax=self.announcement.transfer_syntax,
             key=taken.key,
             digest=taken.digest,
             size=taken.size,
             data_set_offset=len(taken.meta),
             header_length=header.length,
             header=taken.header_bytes if header.length <= MAX_INLINE_HEADER else None,
-            source=self._announcement.source,
+            source=self.announcement.source,
             received_at=self._received_at,
             policy=self._policy,
             patient_id=patient_id_of(header, self.overlay),

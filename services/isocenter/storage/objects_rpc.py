@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import grpc.aio
 
@@ -37,20 +38,19 @@ class ObjectServicer(objects_pb2_grpc.ObjectServiceServicer):
         """A whole Part 10 file."""
         name = _name(request)
         source = source_of(context)
+        source = replace(source, purpose=request.purpose or source.purpose)
         try:
             await self._storage.stat(request.key)
         except NotFound as error:
-            await self._record(source, name, request.purpose, error=str(error))
+            await self._record(source, name, error=str(error))
             raise
-        await self._record(source, name, request.purpose)
+        await self._record(source, name)
         data = self._blobs.checked(Kept(request.key, name.digest))
         async with aclosing(as_chunks(data)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def _record(
-        self, source: Source, name: ObjectName, purpose: str, *, error: str = ""
-    ) -> None:
+    async def _record(self, source: Source, name: ObjectName, *, error: str = "") -> None:
         await self._audit_log.record(
             AuditAction.RETRIEVE,
             source,
@@ -60,8 +60,9 @@ class ObjectServicer(objects_pb2_grpc.ObjectServiceServicer):
             series=(name.name.series,),
             instances=(name.name.instance,),
             instance_count=0 if error else 1,
-            detail=f"gRPC GetObject {purpose}".rstrip(),
+            detail="gRPC GetObject",
             error=error,
+            digests=(name.digest,),
         )
 
 

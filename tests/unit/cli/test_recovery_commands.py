@@ -58,14 +58,15 @@ def objects(folder: Path) -> dict[str, str]:
 
 
 async def exports(settings: Settings) -> list[AuditEvent]:
-    """The records of exports in the log."""
+    """The records of exports, and of what comes back, in the log."""
     env = Process(settings)
     try:
         bus = await env.bus()
         events = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
     finally:
         await env.close()
-    return [e for e in events if isinstance(e, AuditEvent) and e.action is AuditAction.EXPORT]
+    kinds = (AuditAction.EXPORT, AuditAction.IMPORT)
+    return [e for e in events if isinstance(e, AuditEvent) and e.action in kinds]
 
 
 def change(settings: Settings, table: str, uid: str, tag: str, value: object) -> None:
@@ -109,6 +110,8 @@ async def test_backup_and_restore_leave_records_in_the_audit_trail(
     *before, last = await exports(restored)
     assert before == [begin], "the backup holds the record of itself"
     assert last.detail.startswith("restore of the backup")
+    assert last.action is AuditAction.IMPORT
+    assert (last.instance_count, last.destination) == (3, str(restored.data))
 
 
 async def test_a_backup_that_fails_is_in_the_audit_trail_too(

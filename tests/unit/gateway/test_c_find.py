@@ -80,6 +80,7 @@ async def test_the_search_is_in_the_audit_trail_before_its_answers():
     assert record["action"] is AuditAction.QUERY
     assert record["patient_ids"] == ("PAT1",)
     assert record["detail"] == "C-FIND STUDY PatientID"
+    assert record["query"] == "PatientID=PAT1"
     assert record["source"].ae_title == "SCANNER"
 
 

@@ -18,6 +18,8 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import (
     TOPIC_JOBS,
+    AuditAction,
+    AuditOutcome,
     CommitmentEnded,
     CommitmentFate,
     CommitmentRequested,
@@ -134,6 +136,10 @@ async def test_a_result_comes_on_the_association_while_it_lasts(syntax) -> None:
     assert (told.TransactionUID, told.RetrieveAETitle) == (TRANSACTION, "ISOCENTER")
     assert told.ReferencedSOPSequence[0].ReferencedSOPClassUID == CT
     assert (end.fate, end.committed, end.failed) == (CommitmentFate.REPORTED, 3, 0)
+    (record,) = gateway.env.fake_audit.records
+    assert (record["action"], record["source"].ae_title) == (AuditAction.VERIFY, "TESTER")
+    assert (record["instances"], record["instance_count"]) == (tuple(STUDY_1), 3)
+    assert TRANSACTION in record["detail"]
 
 
 async def test_what_is_not_kept_as_it_was_sent_is_named_with_the_reason() -> None:
@@ -146,6 +152,13 @@ async def test_what_is_not_kept_as_it_was_sent_is_named_with_the_reason() -> Non
     failed = {STUDY_1[1]: 0x0110, STUDY_1[2]: 0x0119, "1.9": 0x0112}
     assert results.told() == (2, [STUDY_1[0]], failed)
     assert (end.committed, end.failed) == (1, 3)
+    asked, ended_as = gateway.env.fake_audit.records
+    assert asked["instance_count"] == 4
+    assert (ended_as["action"], ended_as["outcome"]) == (
+        AuditAction.VERIFY, AuditOutcome.MINOR_FAILURE,
+    )  # fmt: skip
+    assert set(ended_as["instances"]) == set(failed)
+    assert (ended_as["detail"], ended_as["error"]) == (asked["detail"], "1 committed, 3 not")
 
 
 async def test_what_is_not_found_yet_is_waited_for(monkeypatch) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from isocenter.core.errors import Corrupted, Unavailable
-from isocenter.core.events import AuditAction
+from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.gateway import progress
 from isocenter.gateway.c_get import CGet
 from isocenter.gateway.callers import Callers
@@ -18,6 +18,7 @@ from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from support.gateway_fakes import (
     EXPLICIT,
@@ -66,6 +67,7 @@ class Setup:
             storage=self.storage,
             query=self.query,
             audit=self.audit,
+            patients=StudyPatients(FakeQuery(held)),
             callers=Callers(GatewaySettings(), Directory(())),
             extractor=FrameExtractor(storage=self.storage, transcoding=FakeTranscoding()),
             max_identifier=100_000,
@@ -159,6 +161,58 @@ async def test_the_retrieve_is_in_the_audit_trail_with_its_counts():
     assert record["patient_ids"] == ("PAT1",)
     assert (record["studies"], record["instance_count"]) == (("1.2.3", "1.2.4"), 5)
     assert record["detail"] == "C-GET PATIENT"
+    assert record["query"] == "PatientID=PAT1"
+    assert record["outcome"] is AuditOutcome.SUCCESS
+
+
+async def test_a_retrieve_that_finds_nothing_is_in_the_audit_trail_as_a_failure():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="9.9")
+    await setup(asked)
+    [record] = setup.audit.records
+    assert record["outcome"] is AuditOutcome.MINOR_FAILURE
+    assert (record["studies"], record["instance_count"]) == (("9.9",), 0)
+
+
+@pytest.mark.parametrize(
+    ("failing", "outcome", "told"),
+    [
+        (STUDY_1[:1], AuditOutcome.MINOR_FAILURE, "2 sent, 1 failed, 0 not sent"),
+        (STUDY_1, AuditOutcome.FAILURE, "0 sent, 3 failed, 0 not sent"),
+    ],
+)
+async def test_what_did_not_leave_is_in_a_second_record(failing, outcome, told):
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    setup.storage.errors = {uid: Corrupted("not as stored") for uid in failing}
+    await setup(asked)
+    first, second = setup.audit.records
+    assert (first["outcome"], first["instance_count"]) == (AuditOutcome.SUCCESS, 3)
+    assert (second["action"], second["outcome"]) == (AuditAction.RETRIEVE, outcome)
+    assert (second["instances"], second["instance_count"]) == (tuple(failing), len(failing))
+    assert (second["studies"], second["error"]) == (("1.2.3",), told)
+    assert second["detail"] == first["detail"]
+
+
+async def test_what_a_cancelled_retrieve_has_not_sent_is_in_a_second_record():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    asked.cancel_after = 1
+    await setup(asked)
+    assert asked.statuses[-1] == 0xFE00
+    _, second = setup.audit.records
+    assert second["outcome"] is AuditOutcome.MINOR_FAILURE
+    assert second["instance_count"] == asked.answers[-1][2]["remaining"]
+
+
+async def test_the_requester_is_answered_though_the_second_record_cannot_be_written():
+    setup, asked = Setup(), request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    setup.storage.errors = {STUDY_1[0]: Corrupted("not as stored")}
+
+    def away() -> None:
+        setup.audit.error = Unavailable("log does not answer")
+
+    asked.association.after_store = away
+    await setup(asked)
+    assert len(setup.audit.records) == 1
+    assert asked.statuses[-1] == 0xB000
 
 
 async def test_without_an_audit_record_nothing_leaves():

@@ -150,7 +150,11 @@ async def test_a_conflict_keeps_both_and_the_policy_says_which_answers(
     (conflict,) = await archive.events(TOPIC_INSTANCES, InstanceConflict)
     chosen = one if current == "A" else two
     assert conflict.current_digest == chosen.digest
-    assert [r["action"] for r in archive.audit.records] == [AuditAction.CONFLICT]
+    (record,) = archive.audit.records
+    assert record["action"] is AuditAction.CONFLICT
+    assert record["instances"] == (one.name.instance,)
+    assert record["digests"] == (conflict.current_digest, conflict.other_digest)
+    assert set(record["digests"]) == {one.digest, two.digest}
     assert await archive.keys(conflicts_prefix(one.name)) == [
         f"{conflicts_prefix(one.name)}1.{chosen.digest}"
     ]

@@ -24,6 +24,7 @@ from isocenter.core.errors import (
 from isocenter.core.events import (
     TOPIC_AUDIT,
     TOPIC_INSTANCES,
+    AuditAction,
     AuditEvent,
     AuditOutcome,
     ConflictPolicy,
@@ -182,6 +183,39 @@ async def test_bad_data_sets_are_refused_audited_and_leave_nothing(
     assert record.error
     stored = await archive.ingest.store(announcement(), chunks(small()))
     assert stored.name.study == STUDY
+
+
+async def test_the_record_of_a_refusal_names_the_object_as_far_as_it_is_known() -> None:
+    policy = SourcePolicy(ae_title="SCANNER", policy=ConflictPolicy.REJECT)
+    archive = Archive(IngestSettings(conflict_by_source=(policy,)))
+    first = await archive.ingest.store(announcement(), chunks(small()))
+    other = small(more=element(0x00204000, "LT", b"another"))
+    with pytest.raises(Conflict):
+        await archive.ingest.store(announcement(), chunks(other))
+    with pytest.raises(Refused):
+        await archive.ingest.store(
+            announcement(), chunks(small(sop_class="1.2.840.10008.1.3.10", study="1.2.77"))
+        )
+    with pytest.raises(Unprocessable):
+        await archive.ingest.store(announcement(), chunks(b"no data set"))
+    rejected, unwanted, unread = await _events(archive.bus, TOPIC_AUDIT)
+    name = first.name
+    assert (rejected.studies, rejected.series) == ((name.study,), (name.series,))
+    assert rejected.instances == (name.instance,)
+    (digest,) = rejected.digests
+    assert digest != first.digest
+    assert (unwanted.studies, unwanted.instances) == (("1.2.77",), (name.instance,))
+    assert unwanted.digests == ()
+    assert (unread.studies, unread.instances, unread.digests) == ((), (), ())
+
+
+async def test_what_the_command_line_cannot_import_is_recorded_as_an_import() -> None:
+    archive = Archive()
+    by = replace(announcement(), source=Source("CLI", user="eva"))
+    with pytest.raises(Unprocessable):
+        await archive.ingest.store(by, chunks(b"no data set"))
+    (record,) = await _events(archive.bus, TOPIC_AUDIT)
+    assert (record.action, record.outcome) == (AuditAction.IMPORT, AuditOutcome.FAILURE)
 
 
 async def test_a_large_truncated_object_is_refused_at_its_end() -> None:
