@@ -63,7 +63,10 @@ class Described:
             "deletion": ["1", f"{0:016x}-{0:016x}-{0:08x}"],
             "title": ["FUZZ", "CT 1", "a/b"],
             "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
-            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js"],
+            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js", "audit.css"],
+            "record": _records(isocenter),
+            "name": ["night", "a/b"],
+            "resource": ["Patient/1", "AuditEvent/1/_history"],
         }
         return cls(document, known)
 
@@ -147,8 +150,8 @@ class Described:
         if path in self.document["paths"]:
             return path
         for template, item in self.document["paths"].items():
-            last = re.findall(r"\{(path|file|title)\}$", template)
-            pattern = re.sub(r"\{(?:path|file|title)\}$", ".*" if last else "", template)
+            last = re.findall(r"\{(path|file|title|name|resource)\}$", template)
+            pattern = re.sub(r"\{\w+\}$", ".*", template) if last else template
             pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
             if "parameters" in item and re.fullmatch(pattern, path, re.DOTALL):
                 return str(template)
@@ -174,6 +177,12 @@ class Described:
         root = Resource.from_contents(dict(self.document), default_specification=DRAFT202012)
         registry: Any = Registry().with_resource("urn:api", root)
         return Draft202012Validator({"$ref": f"urn:api{reference}"}, registry=registry)
+
+
+def _records(isocenter: Isocenter) -> list[str]:
+    """Names of audit records."""
+    with urllib.request.urlopen(f"{isocenter.http_url}/api/audit/records?limit=20") as answer:
+        return [one["name"] for one in json.load(answer)["records"]]
 
 
 def _value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[str]:

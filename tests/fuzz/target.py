@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -234,10 +234,11 @@ class Target:
             raise Violation(f"an error tells a value of an object: {told}")
         if answer.status == 409 and answer.get("content-type").startswith("application/dicom+"):
             return  # the Store Instances Response Module
-        if answer.get("content-type") != PROBLEM:
+        check = _ERRORS.get(answer.get("content-type"))
+        if check is None:
             raise Violation(f"an error is no problem document: {told}")
         if method != "HEAD":
-            _check_problem(answer, told)
+            check(answer, told)
 
     def usable(self) -> None:
         """Whether a well-formed request is answered, on a connection of its own."""
@@ -284,6 +285,18 @@ def unexpected(log: str) -> list[str]:
     return [line[:500] for line in log.splitlines() if _UNEXPECTED.search(line)]
 
 
+def _check_outcome(answer: Answer, told: str) -> None:
+    """Of FHIR."""
+    if json.loads(answer.body).get("resourceType") != "OperationOutcome":
+        raise Violation(f"an error of FHIR is no OperationOutcome: {told}")
+
+
+def _check_page(answer: Answer, told: str) -> None:
+    """For people."""
+    if not answer.body.rstrip().endswith(b"</html>"):
+        raise Violation(f"a page that tells an error is not whole: {told}")
+
+
 def _check_problem(answer: Answer, told: str) -> None:
     try:
         document = json.loads(answer.body)
@@ -314,3 +327,11 @@ def _is_socket(path: Path) -> bool:
         return str(path.readlink()).startswith("socket:")
     except OSError:
         return False
+
+
+# The forms of errors, by media type.
+_ERRORS: Mapping[str, Callable[[Answer, str], None]] = {
+    PROBLEM: _check_problem,
+    "application/fhir+json": _check_outcome,
+    "text/html; charset=utf-8": _check_page,
+}

@@ -10,8 +10,9 @@ import orjson
 
 from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Invalid, Unavailable, Unsupported
-from isocenter.core.events import AuditAction
+from isocenter.core.events import AuditAction, Source
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
+from isocenter.core.key_text import text_of
 from isocenter.core.matching import Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
@@ -76,25 +77,20 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         for uid in request.transfer_syntaxes:
             if not is_uid(uid):
                 raise Invalid("`transfer_syntaxes` holds what is no UID", fix="see PS3.5 9.1")
-        found = await self._retrieving.all_at(level)
+        source = source_of(context)
+        found = await self._retrieving.all_at(level, source)
         targets = [self._target(one, request.transfer_syntaxes) for one in found]
-        await self._retrieving.record_of(
-            source_of(context), level, len(found), "gRPC RetrieveObjects"
-        )
-        for one, target in zip(found, targets, strict=True):
-            head = archive_pb2.ObjectHead(
-                name=name_to(one.name),
-                sop_class=one.sop_class,
-                transfer_syntax=target,
-                digest=one.digest,
-            )
-            yield archive_pb2.RetrieveObjectsResponse(head=head)
-            meta = file_meta(one.sop_class, one.name.instance, target)
-            whole = part10(self._retrieving, self._transcoding, one, target, meta)
-            async with aclosing(generator(whole)) as parts:
-                async for part in parts:
-                    for piece in pieces(part, archive_pb2.RetrieveObjectsResponse):
-                        yield piece
+        detail = "gRPC RetrieveObjects"
+        await self._retrieving.record_of(source, level, len(found), detail)
+        async with self._retrieving.whole(source, level, detail):
+            for one, target in zip(found, targets, strict=True):
+                yield archive_pb2.RetrieveObjectsResponse(head=_head(one, target))
+                meta = file_meta(one.sop_class, one.name.instance, target)
+                file = part10(self._retrieving, self._transcoding, one, target, meta)
+                async with aclosing(generator(file)) as parts:
+                    async for part in parts:
+                        for piece in pieces(part, archive_pb2.RetrieveObjectsResponse):
+                            yield piece
 
     @answers_errors
     async def RetrieveMetadata(  # noqa: N802
@@ -102,8 +98,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[storage_pb2.ItemChunk]:
         """One JSON object for each instance."""
         level = _level(request)
-        found = len(await self._retrieving.all_at(level))
-        await self._retrieving.record_of(source_of(context), level, found, "gRPC RetrieveMetadata")
+        source = source_of(context)
+        found = len(await self._retrieving.all_at(level, source))
+        await self._retrieving.record_of(source, level, found, "gRPC RetrieveMetadata")
         async with aclosing(generator(self._storage.metadata(*level))) as models:
             number = 0
             async for model in models:
@@ -117,7 +114,8 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveFramesRequest, context: Context
     ) -> AsyncIterator[archive_pb2.RetrieveFramesResponse]:
         """Frames, each in pieces."""
-        instance = await self._one(request)
+        source = source_of(context)
+        instance = await self._one(request, source)
         numbers = list(request.numbers)
         if not numbers or 0 in numbers:
             raise Invalid("`numbers` names no frames", fix="frames are numbered from 1")
@@ -126,7 +124,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         syntax = instance.transfer_syntax
         decode = request.decoded and not is_plain(lookup(syntax))
         pixels = await self._storage.pixel_format(instance) if decode else None
-        await self._retrieving.access_of(source_of(context), instance.name, "gRPC RetrieveFrames")
+        await self._retrieving.access_of(source, instance.name, "gRPC RetrieveFrames")
         told = EXPLICIT_VR_LITTLE_ENDIAN if decode else syntax
         async with aclosing(generator(self._storage.frames(instance, numbers))) as frames:
             async for frame in frames:
@@ -141,12 +139,13 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveBulkDataRequest, context: Context
     ) -> AsyncIterator[storage_pb2.Chunk]:
         """A range of a value."""
-        instance = await self._one(request)
+        source = source_of(context)
+        instance = await self._one(request, source)
         size = await self._storage.bulk_size(instance, request.path)
         if request.offset > size:
             raise Invalid(f"`offset` is beyond the {size} bytes of the value")
         length = request.length if request.HasField("length") else None
-        await self._retrieving.access_of(source_of(context), instance.name, "gRPC RetrieveBulkData")
+        await self._retrieving.access_of(source, instance.name, "gRPC RetrieveBulkData")
         value = self._storage.bulk(instance, request.path, request.offset, length)
         async with aclosing(as_chunks(value)) as chunks:
             async for chunk in chunks:
@@ -160,7 +159,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[archive_pb2.SearchArchiveResponse]:
         """Answers in batches."""
         asked = self._asked(request)
-        await self._searched(context, asked)
+        await self._searched(context, asked, "SearchArchive")
         ignored = list(asked.ignored)
         incomplete: list[str] = []
         if asked.added:  # before the search, for they may be filled when it ends
@@ -185,7 +184,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> query_pb2.CountResponse:
         """The number of answers."""
         asked = self._asked(request)
-        await self._searched(context, asked)
+        await self._searched(context, asked, "CountArchive")
         search = asked.search()
         every = Search(search.level, search.keys, fuzzy=search.fuzzy)
         return query_pb2.CountResponse(count=await self._query.count(every))
@@ -212,7 +211,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         asked.offset = request.offset
         return asked
 
-    async def _searched(self, context: Context, asked: Asked) -> None:
+    async def _searched(self, context: Context, asked: Asked, method: str) -> None:
         named = " ".join([*asked.keys, *asked.sequences])
         await self._audit_log.record(
             AuditAction.QUERY,
@@ -220,7 +219,8 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             partition=DEFAULT_PARTITION,
             patient_ids=asked.values("00100020"),
             studies=asked.values("0020000D")[:8],
-            detail=f"gRPC SearchArchive {asked.level.value} {named}".rstrip(),
+            detail=f"gRPC {method} {asked.level.value} {named}".rstrip(),
+            query=text_of(asked.search().keys),
         )
 
     # --- changes ---------------------------------------------------------------------------------
@@ -236,6 +236,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
             source_of(context),
             partition=DEFAULT_PARTITION,
             detail="gRPC WatchChanges",
+            query=f"since={request.since or 'now'}",
         )
         yield archive_pb2.WatchChangesResponse(position=position)
         while not self._feed.stopped:
@@ -256,11 +257,12 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     async def _one(
         self,
         request: archive_pb2.RetrieveFramesRequest | archive_pb2.RetrieveBulkDataRequest,
+        by: Source,
     ) -> StoredInstance:
         level = _level(request)
         if not level[3]:
             raise Invalid("`instance` is empty", fix="name one instance")
-        return await self._retrieving.one_at(level)
+        return await self._retrieving.one_at(level, by)
 
     def _target(self, instance: StoredInstance, wanted: Sequence[str]) -> str:
         """The transfer syntax that an object is sent in."""
@@ -297,6 +299,15 @@ def _level(request: _Addressed) -> Place:
     if uids[2] and not uids[1]:
         raise Invalid("`series` is empty, and `instance` is not", fix="give both")
     return DEFAULT_PARTITION, uids[0], uids[1], uids[2]
+
+
+def _head(instance: StoredInstance, target: str) -> archive_pb2.ObjectHead:
+    return archive_pb2.ObjectHead(
+        name=name_to(instance.name),
+        sop_class=instance.sop_class,
+        transfer_syntax=target,
+        digest=instance.digest,
+    )
 
 
 def _frame_pieces(

@@ -17,13 +17,8 @@ from isocenter.web import negotiation
 from isocenter.web.conditions import Validators, tag_of
 from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.negotiation import JSON
-from isocenter.web.operations import (
-    OPERATIONS,
-    PATH_PARAMETERS,
-    WADL,
-    Operation,
-    Parameter,
-)
+from isocenter.web.operation import Operation, Parameter
+from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS, WADL
 
 _NAMESPACES = {
     "@xmlns": "http://wadl.dev.java.net/2009/02",

@@ -50,13 +50,14 @@ class Changes:
         since = since or given.get("since", "now" if streamed else "oldest")
         position = await self._feed.position(since)
         if streamed:
-            await self._record(exchange, "stream of changes")
+            if not exchange.head:
+                await self._record(exchange, "stream of changes", since)
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             await exchange.stream(200, headers, self._stream(exchange.root, position, limit))
             return
         page = await self._feed.read(position, limit, wait)
-        if page.changes:
-            await self._record(exchange, "changes")
+        if page.changes and not exchange.head:
+            await self._record(exchange, "changes", since)
         changes = [_cloud_event(one, exchange.root) for one in page.changes]
         body = orjson.dumps({"changes": changes, "next": page.position})
         headers = [(b"content-type", JSON.encode("ascii")), (b"cache-control", b"no-store")]
@@ -76,9 +77,13 @@ class Changes:
             if self._feed.stopped:
                 return
 
-    async def _record(self, exchange: Exchange, detail: str) -> None:
+    async def _record(self, exchange: Exchange, detail: str, since: str) -> None:
         await self._audit_log.record(
-            AuditAction.QUERY, exchange.source, partition=DEFAULT_PARTITION, detail=detail
+            AuditAction.QUERY,
+            exchange.source,
+            partition=DEFAULT_PARTITION,
+            detail=detail,
+            query=f"since={since}",
         )
 
 

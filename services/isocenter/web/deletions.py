@@ -45,15 +45,17 @@ class Deletions:
     async def listed(self, exchange: Exchange) -> None:
         """What can be restored, that which ends first first."""
         exchange.parameters()
-        found = [_told(one) async for one in self._ingest.deletions(DEFAULT_PARTITION)]
+        found = [one async for one in self._ingest.deletions(DEFAULT_PARTITION)]
         if not exchange.head:
             await self._audit_log.record(
                 AuditAction.QUERY,
                 exchange.source,
                 partition=DEFAULT_PARTITION,
+                studies=tuple(dict.fromkeys(one.study for one in found)),
                 detail="list of deletions",
             )
-        await exchange.answer(200, _HEADERS, orjson.dumps({"deletions": found}))
+        told = [_told(one) for one in found]
+        await exchange.answer(200, _HEADERS, orjson.dumps({"deletions": told}))
 
     async def restore(self, exchange: Exchange) -> None:
         """200 when all of it is back, 202 when the rest follows."""

@@ -29,7 +29,7 @@ from isocenter.core.ports import Buffer
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.patience import Patience
-from isocenter.web.problems import Headers, Problem, as_problem, document
+from isocenter.web.problems import Headers, Problem, as_problem, in_document
 from isocenter.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -121,8 +121,8 @@ class Disconnected(Cancelled):
 
 
 @lru_cache(maxsize=1024)
-def _source(host: str) -> Source:
-    return Source(protocol="DICOMweb", host=host)
+def _source(host: str, purpose: str) -> Source:
+    return Source(protocol="DICOMweb", host=host, purpose=purpose)
 
 
 @lru_cache(maxsize=1024)
@@ -156,7 +156,8 @@ class Exchange:
     """A request, and the means to answer it once."""
 
     __slots__ = (
-        "_id", "_query", "_receive", "_send", "path", "scope", "settings", "started",
+        "_id", "_query", "_receive", "_send", "broken", "path", "purpose", "scope", "settings",
+        "started", "told", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -165,7 +166,11 @@ class Exchange:
         self.scope = scope
         self.settings = settings
         self.path: dict[str, str] = {}  # values of the route's placeholders
+        self.purpose = ""  # why this is asked for, as the client says; given by `web.routes`
         self.started = False
+        self.whole = False  # what was asked for is on its way to its end
+        self.broken: Callable[[], Awaitable[None]] | None = None  # records that it never was
+        self.told: Callable[[Problem, str], tuple[Headers, bytes]] = in_document  # of errors
         self._receive = receive
         self._send = send
         self._query: list[tuple[str, str]] | None = None
@@ -211,7 +216,7 @@ class Exchange:
     @property
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
-        return _source(self._forwarded.host or self._peer)
+        return _source(self._forwarded.host or self._peer, self.purpose)
 
     @property
     def _peer(self) -> str:
@@ -281,6 +286,7 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         last = parts[-1] if parts else b""
         await self._send({"type": "http.response.body", "body": last})
+        self.whole = status < 400
 
     async def without_content(self, status: int, headers: Headers) -> None:
         """204 or 304, which have no Content-Length either (RFC 9110 8.6), or a head alone."""
@@ -315,6 +321,7 @@ class Exchange:
                         if gone.done():
                             return
                         await patience.step(self._send_on(chunk))
+                self.whole = not gone.done()
                 await self._send({"type": "http.response.body", "body": b""})
             finally:
                 gone.cancel()
@@ -342,11 +349,8 @@ class Exchange:
             await asyncio.sleep(0)
             return
         problem = as_problem(error)
-        await self.answer(
-            problem.status,
-            [(b"content-type", b"application/problem+json"), *problem.headers],
-            document(problem, self.request_id),
-        )
+        headers, body = self.told(problem, self.request_id)
+        await self.answer(problem.status, [*headers, *problem.headers], body)
 
     def _log(self, error: Exception) -> None:
         """Expected errors in one line; of others the place, without values of variables."""

@@ -13,8 +13,10 @@ import orjson
 from isocenter import __version__
 from isocenter.core.dictionary import LONG_VRS, SHORT_VRS
 from isocenter.runtime.aes import KnownAE
+from isocenter.web.audit_schemas import SCHEMAS as AUDIT_SCHEMAS
 from isocenter.web.exchange import DICOMWEB, Exchange
-from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS, Operation, Parameter
+from isocenter.web.operation import Operation, Parameter
+from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS
 
 _PROBLEM = "application/problem+json"
 _EVERYWHERE = (400, 500, 503)  # malformed requests; ourselves; what we depend on
@@ -106,6 +108,7 @@ SCHEMAS: Mapping[str, Mapping[str, object]] = {
             "deletions": {"type": "array", "items": {"$ref": "#/components/schemas/Deletion"}}
         },
     },
+    **AUDIT_SCHEMAS,
     "Document": {"type": "object"},
 }
 
@@ -167,14 +170,27 @@ def _parameters() -> Mapping[str, object]:
             "schema": one.schema,
             **({"style": "form", "explode": True} if one.others else {}),
         }
-        for methods in OPERATIONS.values()
-        for operation in methods.values()
-        for one in operation.parameters
+        for alike in _alike().values()
+        for one in alike
     }
 
 
+@cache
+def _alike() -> Mapping[str, Sequence[Parameter]]:
+    """Parameters of the queries by their names, which may mean something else elsewhere."""
+    found: dict[str, list[Parameter]] = {}
+    for methods in OPERATIONS.values():
+        for operation in methods.values():
+            for one in operation.parameters:
+                alike = found.setdefault(one.name, [])
+                if one not in alike:
+                    alike.append(one)
+    return found
+
+
 def _key(parameter: Parameter) -> str:
-    return f"query.{parameter.name}"
+    at = _alike()[parameter.name].index(parameter)
+    return f"query.{parameter.name}.{at + 1}" if at else f"query.{parameter.name}"
 
 
 def _path_item(template: str, methods: Mapping[str, Operation]) -> Mapping[str, object]:
@@ -208,7 +224,7 @@ def _operation(method: str, operation: Operation) -> Mapping[str, object]:
         for status, media in operation.answers.items()
     }
     for status in sorted({*_EVERYWHERE, *operation.errors}):
-        responses.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+        responses.setdefault(str(status), _error(status, operation.errors_in))
     described: dict[str, object] = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -227,6 +243,12 @@ def _operation(method: str, operation: Operation) -> Mapping[str, object]:
             "content": {media: {} for media in operation.takes},
         }
     return described
+
+
+def _error(status: int, media: str) -> Mapping[str, object]:
+    if media:
+        return {"description": HTTPStatus(status).phrase, "content": {media: {}}}
+    return {"$ref": f"#/components/responses/Problem{status}"}
 
 
 def _response(method: str, status: int, media: Sequence[str], schema: str) -> Mapping[str, object]:

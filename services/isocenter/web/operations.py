@@ -7,15 +7,19 @@ A test holds that it describes all routes of `web.role`, and no others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pydicom.datadict import keyword_for_tag
 
 from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, TABLE
+from isocenter.core.events import AuditAction
 from isocenter.core.matching import Level
 from isocenter.web import render_parameters
 from isocenter.web.aes import ENTRY
 from isocenter.web.aes import ROUTE as AES
+from isocenter.web.audit_operations import NO_PATIENT_DATA
+from isocenter.web.audit_operations import PATH_PARAMETERS as AUDIT_PATH_PARAMETERS
+from isocenter.web.audit_operations import ROUTES as AUDIT_ROUTES
 from isocenter.web.changes import EVENT_STREAM
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.deletions import RESTORE
@@ -31,54 +35,31 @@ from isocenter.web.negotiation import (
     OCTETS,
     ZIP,
 )
+from isocenter.web.operation import UID, Operation, Parameter
 from isocenter.web.pictures import IMAGE_TYPES, PDF
 
 WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
 _CONDITIONAL = frozenset({"8.9", "9.4", "10.4"})  # sections of PS3.18
-_UID: Mapping[str, object] = {
-    "type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$",
-}  # fmt: skip
+_SEARCHES = "10.6"  # of which a head alone tells how many answers there are
+
 _FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """Of the query, or of the path."""
-
-    name: str
-    description: str
-    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
-    others: bool = False  # any name but those of the other parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one route."""
-
-    id: str
-    summary: str
-    section: str = ""  # of PS3.18; empty: an extension of ours, or no DICOMweb
-    parameters: Sequence[Parameter] = ()  # of the query
-    takes: Sequence[str] = ()  # media types of the request's body
-    answers: Mapping[int, Sequence[str]] = field(default_factory=dict)  # media types by status
-    schema: str = ""  # of its answers in JSON: a name of `web.openapi`
-    errors: Sequence[int] = ()  # statuses of problem documents, beside those of all routes
 
 
 PATH_PARAMETERS: Mapping[str, Parameter] = {
     one.name: one
     for one in (
-        Parameter("study", "Study Instance UID", _UID),
-        Parameter("series", "Series Instance UID", _UID),
-        Parameter("instance", "SOP Instance UID", _UID),
+        Parameter("study", "Study Instance UID", UID),
+        Parameter("series", "Series Instance UID", UID),
+        Parameter("instance", "SOP Instance UID", UID),
         Parameter("frames", "frame numbers from 1, separated by commas",
                   {"type": "string", "pattern": _FRAMES}),
         Parameter("deletion", "id of a deletion"),
         Parameter("title", "AE title"),
         Parameter("path", "what follows in the BulkDataURI of the metadata, slashes included"),
         Parameter("file", "a file of the viewer, or a path that its page makes up"),
+        *AUDIT_PATH_PARAMETERS,
     )
 }  # fmt: skip
 
@@ -150,11 +131,12 @@ def _search(level: Level, name: str, *addressed: str) -> Operation:
     return Operation(
         f"searchFor{name}",
         f"Search for {level.value.lower() if level is not Level.INSTANCE else 'instance'}s",
-        "10.6",
+        _SEARCHES,
         (*_SEARCH, *(_ORDERBY if level is Level.STUDY else ()), *keys, _OTHER_KEYS),
         answers={200: _MODEL},
         schema="DataSets",
         errors=(406,),
+        audited=AuditAction.QUERY,
     )
 
 
@@ -162,7 +144,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422),
+        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422), audited=AuditAction.RETRIEVE,
     )  # fmt: skip
 
 
@@ -170,6 +152,7 @@ def _metadata(what: str) -> Operation:
     return Operation(
         f"retrieve{what}Metadata", f"Retrieve the metadata of a {what.lower()}", "10.4",
         (_ACCEPT, _CHARSET), answers={200: _MODEL}, schema="DataSets", errors=(404, 406),
+        audited=AuditAction.RETRIEVE,
     )  # fmt: skip
 
 
@@ -180,14 +163,14 @@ def _store(id_: str, summary: str) -> Operation:
     return Operation(
         id_, summary, "10.5", (_ACCEPT,), takes=[*_parts(*_STORED), *_STORED],
         answers=dict.fromkeys((200, 202, 409), (DICOM_JSON, DICOM_XML, JSON)), schema="DataSet",
-        errors=(406, 408, 411, 413, 415, 507),
+        errors=(406, 408, 411, 413, 415, 507), audited=AuditAction.STORE,
     )  # fmt: skip
 
 
 def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operation:
     return Operation(
         id_, summary, "10.4", parameters,
-        answers={200: _PICTURES}, errors=(404, 406, 422),
+        answers={200: _PICTURES}, errors=(404, 406, 422), audited=AuditAction.RETRIEVE,
     )  # fmt: skip
 
 
@@ -205,6 +188,7 @@ def _bulk(what: str, level: str) -> Operation:
     return Operation(
         f"retrieve{level}{what}Data", f"Retrieve all {what.lower()} data of a {level.lower()}",
         "10.4", (_ACCEPT,), answers={200: _parts(*_FRAME_TYPES)}, errors=(404, 406, 422),
+        audited=AuditAction.RETRIEVE,
     )  # fmt: skip
 
 
@@ -215,7 +199,7 @@ def _delete(what: str) -> Operation:
     return Operation(
         f"delete{what}", f"Delete a {what.lower()}; it can be restored for a while",
         parameters=(_REASON,), answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404),
+        errors=(403, 404), audited=AuditAction.DELETE,
     )  # fmt: skip
 
 
@@ -230,7 +214,12 @@ def _with_conditions(method: str, operation: Operation) -> Operation:
 def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
     """HEAD beside GET: the same header fields, and no content (RFC 9110 9.3.2)."""
     get = methods.get("GET")
-    return {**methods, **({"HEAD": replace(get, id=f"{get.id}Head")} if get else {})}
+    if get is None:
+        return methods
+    kept = isinstance(get.audited, str) or get.audited is AuditAction.AUDIT
+    kept |= get.section == _SEARCHES
+    audited = get.audited if kept else "a head alone tells nothing of a patient"
+    return {**methods, "HEAD": replace(get, id=f"{get.id}Head", audited=audited)}
 
 
 _STUDY = "/studies/{study}"
@@ -241,6 +230,7 @@ _FRAME = _INSTANCE + "/frames/{frames}"
 _CAPABILITIES = Operation(
     "retrieveCapabilities", "Retrieve the description of this service", "8.9",
     (_ACCEPT,), answers={200: [WADL, JSON]}, schema="Document", errors=(406,),
+    audited=NO_PATIENT_DATA,
 )  # fmt: skip
 
 _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
@@ -268,6 +258,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _FRAME: {"GET": Operation(
         "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES]}, errors=(404, 406, 422),
+        audited=AuditAction.RETRIEVE,
     )},
     _FRAME + "/rendered": {"GET": _rendered("Frame")},
     **{
@@ -283,15 +274,15 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"]},
-        errors=(404, 406, 416, 422),
+        errors=(404, 406, 416, 422), audited=AuditAction.RETRIEVE,
     )},
 }  # fmt: skip
 
 _VIEWER_FILE = Operation(
     "viewerFile", "A file of the viewer", answers={200: ["*/*"], 304: [], 503: ["text/html"]},
-    errors=(404, 412),
+    errors=(404, 412), audited=NO_PATIENT_DATA,
 )  # fmt: skip
-_TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []})
+_TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []}, audited=NO_PATIENT_DATA)
 
 _ROUTES: Mapping[str, Mapping[str, Operation]] = {
     **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
@@ -306,52 +297,60 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
                       {"type": "integer", "minimum": 0, "maximum": 60}),
         ),
         answers={200: [JSON, EVENT_STREAM]}, schema="Document", errors=(404, 406),
+        audited=AuditAction.QUERY,
     )},
     "/wado": {"GET": Operation(
         "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
         _of_table(render_parameters.WADO_URI),
         answers={200: [DICOM, *IMAGE_TYPES, PDF]}, errors=(404, 406, 422),
+        audited=AuditAction.RETRIEVE,
     )},
     DELETIONS: {"GET": Operation(
         "listDeletions", "What was deleted and can be restored",
-        answers={200: [JSON]}, schema="Deletions",
+        answers={200: [JSON]}, schema="Deletions", audited=AuditAction.QUERY,
     )},
     RESTORE: {"POST": Operation(
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404),
+        errors=(403, 404), audited=AuditAction.DELETE,
     )},
     AES: {"GET": Operation(
         "listAEs", "The AE directory: who may call over DIMSE, and what they may do",
-        answers={200: [JSON]}, schema="AEs",
+        answers={200: [JSON]}, schema="AEs", audited=NO_PATIENT_DATA,
     )},
     ENTRY: {
         "GET": Operation(
             "getAE", "An AE of the directory", answers={200: [JSON]}, schema="AEEntry",
-            errors=(404,),
+            errors=(404,), audited=NO_PATIENT_DATA,
         ),
         "PUT": Operation(
             "setAE", "Add an AE, or say everything about it anew (schema KnownAE)", takes=[JSON],
             answers={200: [JSON], 201: [JSON]}, schema="AEEntry", errors=(403, 408, 409, 413, 415),
+            audited=AuditAction.SECURITY,
         ),
         "DELETE": Operation(
             "removeAE", "Forget an AE", answers={204: []}, errors=(403, 404, 409),
+            audited=AuditAction.SECURITY,
         ),
     },
+    **AUDIT_ROUTES,
     "/": {"GET": _TO_VIEWER},
     "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
     "/viewer/app-config.js": {"GET": Operation(
         "viewerConfiguration", "The viewer's settings", answers={200: ["text/javascript"]},
+        audited=NO_PATIENT_DATA,
     )},
     "/viewer/{file...}": {"GET": _VIEWER_FILE},
     "/livez": {"GET": Operation(
         "livez", "Whether this process runs", answers={200: [JSON]}, schema="Health",
+        audited=NO_PATIENT_DATA,
     )},
     "/readyz": {"GET": Operation(
         "readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
-        schema="Health",
+        schema="Health", audited=NO_PATIENT_DATA,
     )},
     OPENAPI_PATH: {"GET": Operation(
         "openapi", "This description", answers={200: [JSON]}, schema="Document",
+        audited=NO_PATIENT_DATA,
     )},
 }  # fmt: skip
 

@@ -64,6 +64,11 @@ def document(problem: Problem, request_id: str) -> bytes:
     )
 
 
+def in_document(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+    """The form of errors: header fields and the body."""
+    return [(b"content-type", b"application/problem+json")], document(problem, request_id)
+
+
 def warning(root: str, text: str) -> tuple[bytes, bytes]:
     """A Warning header field of the service at this root (PS3.18 8.3.4.4.1); `text` is ASCII."""
     return b"warning", f"299 {root}: {text}".encode("ascii")

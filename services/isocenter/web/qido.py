@@ -11,6 +11,7 @@ from isocenter.core.apis import Query
 from isocenter.core.attributes import BY_TAG, DEPTH, Attributes
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION
+from isocenter.core.key_text import text_of
 from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import Match
@@ -86,10 +87,10 @@ class Qido:
         for one in above:
             asked.include |= dict.fromkeys((*_REQUIRED[one], *_CONDITIONAL[one]))
         write = _writer(level, exchange.root, frame, above)
-        await self._record(exchange, asked)
+        search = asked.search()
+        await self._record(exchange, asked, search)
         if asked.added:  # before the search, for they may be filled when it ends
             asked.unfilled = sorted((await self._query.unfilled()).keys() & asked.added.keys())
-        search = asked.search()
         async with closing(self._query.search(search)) as batches:
             await self._answer(exchange, asked, search, batches, write, frame)
 
@@ -119,9 +120,8 @@ class Qido:
             return search.offset + found
         return await self._query.count(replace(search, limit=None, offset=0))
 
-    async def _record(self, exchange: Exchange, asked: Asked) -> None:
-        """Which attributes were searched by; of their values only Patient IDs and Study UIDs. HEAD
-        too: its X-Total-Count tells who has been examined here."""
+    async def _record(self, exchange: Exchange, asked: Asked, search: Search) -> None:
+        """What was searched by. HEAD too: its X-Total-Count tells who has been examined here."""
         narrowing = {tag: key for tag, key in asked.keys.items() if any(key.values)}
         names = " ".join([*narrowing, *asked.sequences])
         await self._audit_log.record(
@@ -131,6 +131,7 @@ class Qido:
             patient_ids=asked.values(PATIENT_ID),
             studies=asked.values(_STUDY_UID)[:8],
             detail=f"QIDO-RS {_NAMES[asked.level]} {names}".rstrip(),
+            query=text_of(search.keys),
         )
 
 

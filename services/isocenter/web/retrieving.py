@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
-from isocenter.core.errors import Invalid, NotFound
-from isocenter.core.events import AuditAction, Source
+from isocenter.core.errors import Invalid, IsocenterError, NotFound
+from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
 from isocenter.web.exchange import Exchange, Pieces, closing
 from isocenter.web.recent import RecentInstances
+
+logger = logging.getLogger(__name__)
 
 LEVELS = ("study", "series", "instance")
 
@@ -37,7 +44,8 @@ def unknown(level: Level) -> NotFound:
 
 
 class Retrieving:
-    """Finds what is asked for, and records who gets it before it is sent.
+    """Finds what is asked for, and records who gets it before it is sent: who asks for what is not
+    there too, and an answer that does not leave whole once more, as far as that can be told.
 
     HEAD is not recorded, as 304 is not: nothing of a patient is disclosed to who knows the UIDs.
     """
@@ -47,6 +55,7 @@ class Retrieving:
         *,
         storage: Storage,
         audit_log: AuditLog,
+        patients: StudyPatients,
         telemetry: Telemetry = OFF,
         protocol: str = "DICOMweb",
     ) -> None:
@@ -55,21 +64,32 @@ class Retrieving:
         self._recent = RecentInstances(storage)
         self._recent.lookups.tell(telemetry, "instances")
         self._audit_log = audit_log
+        self._patients = patients
+        self._in_vain = f"{protocol} retrieve"
 
     # --- of any protocol -------------------------------------------------------------------------
 
-    async def all_at(self, level: Level) -> Sequence[StoredInstance]:
-        """The instances at or below a level. Raises `NotFound` if there are none."""
+    async def all_at(self, level: Level, by: Source | None) -> Sequence[StoredInstance]:
+        """The instances at or below a level. Raises `NotFound` if there are none, which is recorded
+        of `by`."""
         found = [one async for one in self.storage.instances(*level)]
         if not found:
-            raise unknown(level)
+            raise await self.missing(level, by)
         return found
 
-    async def one_at(self, level: Level) -> StoredInstance:
-        """The instance of a level. Raises `NotFound`."""
+    async def one_at(self, level: Level, by: Source | None) -> StoredInstance:
+        """The instance of a level. Raises `NotFound`, as above."""
         *series, uid = level
         seen = self._recent.find((series[0], series[1], series[2]), uid)
-        return seen or (await self.all_at(level))[0]
+        return seen or (await self.all_at(level, by))[0]
+
+    async def missing(self, level: Level, by: Source | None) -> NotFound:
+        """The error for a level at which there is nothing, recorded."""
+        error = unknown(level)
+        if by is not None:
+            failed = AuditOutcome.FAILURE
+            await self.record_of(by, level, 0, self._in_vain, outcome=failed, error=error.message)
+        return error
 
     async def record_of(
         self,
@@ -78,25 +98,50 @@ class Retrieving:
         instance_count: int,
         detail: str,
         action: AuditAction = AuditAction.RETRIEVE,
+        outcome: AuditOutcome = AuditOutcome.SUCCESS,
+        error: str = "",
     ) -> None:
         """A retrieve, durable in the audit trail on return."""
         partition, study, series, instance = level
         await self._audit_log.record(
             action,
             source,
+            outcome=outcome,
             partition=partition,
+            patient_ids=await self._patients.of(partition, (study,)),
             studies=(study,),
             series=(series,) if series else (),
             instances=(instance,) if instance else (),
             instance_count=instance_count,
             detail=detail,
+            error=error,
         )
+
+    async def broken_off(
+        self, source: Source, level: Level, detail: str, action: AuditAction = AuditAction.RETRIEVE
+    ) -> None:
+        """Record that not all of an answer has left: its first record tells that it would."""
+        try:
+            outcome, why = AuditOutcome.MINOR_FAILURE, "broken off before its end"
+            await self.record_of(source, level, 0, detail, action, outcome, why)
+        except IsocenterError as error:
+            logger.warning("the end of a retrieve is not recorded", extra={"error": str(error)})
+
+    @asynccontextmanager
+    async def whole(self, source: Source, level: Level, detail: str) -> AsyncIterator[None]:
+        """Around an answer, which is recorded as broken off unless it comes to its end."""
+        try:
+            yield
+        except BaseException:  # whoever asked may have gone, which cancels this
+            await asyncio.shield(self.broken_off(source, level, detail))
+            raise
 
     async def access_of(self, source: Source, name: InstanceName, detail: str) -> None:
         """One of many retrieves that follow each other."""
         await self._audit_log.accessed(
             source,
             partition=name.partition,
+            patient_ids=await self._patients.of(name.partition, (name.study,)),
             study=name.study,
             series=name.series,
             instance_count=1,
@@ -107,11 +152,15 @@ class Retrieving:
 
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:
         """The instances at or below the address. Raises `NotFound` if there are none."""
-        return await self.all_at(address(exchange))
+        return await self.all_at(address(exchange), _by(exchange))
 
     async def one(self, exchange: Exchange) -> StoredInstance:
         """The instance of the address. Raises `NotFound`."""
-        return await self.one_at(address(exchange))
+        return await self.one_at(address(exchange), _by(exchange))
+
+    async def nothing(self, exchange: Exchange) -> NotFound:
+        """The error for an address at which there is nothing, recorded."""
+        return await self.missing(address(exchange), _by(exchange))
 
     async def record(
         self,
@@ -122,13 +171,19 @@ class Retrieving:
     ) -> None:
         """As `record_of`, of what is not HEAD."""
         if not exchange.head:
-            level = address(exchange)
-            await self.record_of(exchange.source, level, instance_count, detail, action)
+            source, level = exchange.source, address(exchange)
+            await self.record_of(source, level, instance_count, detail, action)
+            exchange.broken = partial(self.broken_off, source, level, detail, action)
 
     async def accessed(self, exchange: Exchange, name: InstanceName, detail: str) -> None:
         """As `access_of`, of what is not HEAD."""
         if not exchange.head:
             await self.access_of(exchange.source, name, detail)
+
+
+def _by(exchange: Exchange) -> Source | None:
+    """Whose failure is recorded: nobody's that asks for a head alone."""
+    return None if exchange.head else exchange.source
 
 
 async def part10(

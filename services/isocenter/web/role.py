@@ -8,22 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 from isocenter.core.apis import Transcoding
 from isocenter.core.matching import Level
 from isocenter.runtime.ae_administration import administration
+from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.web import health, viewer
 from isocenter.web.aes import ENTRY, AEDirectory
 from isocenter.web.aes import ROUTE as AES
+from isocenter.web.audit_routes import audit_routes
 from isocenter.web.bulk_data import BulkData
 from isocenter.web.capabilities import capabilities
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.changes import Changes
 from isocenter.web.deletions import RESTORE, Deletions
 from isocenter.web.deletions import ROUTE as DELETIONS
-from isocenter.web.exchange import ASGIApp, Handler
+from isocenter.web.exchange import ROUTE, ASGIApp, Exchange, Handler
 from isocenter.web.frames import Frames
 from isocenter.web.openapi import openapi
 from isocenter.web.operations import OPENAPI_PATH
 from isocenter.web.pictures import Pictures
+from isocenter.web.problems import Problem
 from isocenter.web.qido import Qido
 from isocenter.web.rendered import Rendered
 from isocenter.web.retrieving import Retrieving
@@ -44,9 +48,12 @@ _FRAMES = _INSTANCE + "/frames/{frames}"
 
 
 def application(
-    settings: WebSettings, services: Services, readiness: Callable[[], Sequence[str]]
+    settings: WebSettings,
+    services: Services,
+    readiness: Callable[[], Sequence[str]],
+    notices: Notices | None = None,
 ) -> Application:
-    """Everything that is served, as one table of routes."""
+    """Everything that is served, as one table of routes. `notices` is told who is refused."""
     changes = Changes(feed=services.feed, audit_log=services.audit_log)
     deletions = Deletions(
         ingest=services.ingest, audit_log=services.audit_log, allowed=settings.deletion
@@ -69,8 +76,18 @@ def application(
         Route(RESTORE, {"POST": deletions.restore}),
         Route(AES, {"GET": aes.listed}),
         Route(ENTRY, {"GET": aes.entry, "PUT": aes.put, "DELETE": aes.remove}),
+        *audit_routes(settings, services),
     ]
-    return Application([*dicomweb(paths), *others, *_pages(settings, readiness)], settings)
+    routes = [*dicomweb(paths), *others, *_pages(settings, readiness)]
+    return Application(routes, settings, *([_refusals(notices)] if notices else []))
+
+
+def _refusals(notices: Notices) -> Callable[[Exchange, Problem], None]:
+    def refused(exchange: Exchange, problem: Problem) -> None:
+        asked = f"{exchange.scope['method']} {exchange.scope.get(ROUTE, '')}"
+        notices.note(exchange.source, "request refused", f"{asked}: {problem.detail}")
+
+    return refused
 
 
 _Paths = dict[str, Mapping[str, Handler]]  # below the DICOMweb root
@@ -143,11 +160,13 @@ class WebRole(Role):
         settings: WebSettings,
         feed: ChangeFeed,
         api: Callable[[], Role] | None = None,
+        notices: Notices | None = None,
     ) -> None:
-        """`api` makes the gRPC port, if there is to be one."""
+        """`api` makes the gRPC port, if there is to be one. `notices` are closed with the role."""
         self._server = HttpServer(served, settings)
         self._feed = feed
         self._make_api = api
+        self._notices = notices
         self._api: Role | None = None
 
     @property
@@ -173,6 +192,8 @@ class WebRole(Role):
         await self._server.stop()
         if self._api is not None:
             await self._api.stop()
+        if self._notices is not None:
+            await self._notices.stop()
 
     def problems(self) -> Sequence[str]:
         """Not listening, or draining."""
@@ -184,18 +205,23 @@ class WebRole(Role):
 async def build(env: Env) -> Role:
     """The role, from what the process hands out."""
     settings = env.section(WebSettings)
+    query = await env.query()
     services = Services(
         ingest=await env.ingest(),
         storage=await env.storage(),
-        query=await env.query(),
+        query=query,
         transcoding=await env.transcoding(),
         audit_log=await env.audit_log(),
         feed=ChangeFeed(await env.bus(), env.telemetry),
         aes=await administration(env),
+        audit_trail=await env.audit_trail(),
+        patients=StudyPatients(query),
+        site=env.site,
         attributes=env.attributes,
         telemetry=env.telemetry,
     )
-    served: ASGIApp = application(settings, services, env.readiness)
+    notices = Notices(services.audit_log)
+    served: ASGIApp = application(settings, services, env.readiness, notices)
     if env.telemetry.on:
         served = TracedApplication(served, env.telemetry)
 
@@ -204,4 +230,4 @@ async def build(env: Env) -> Role:
 
         return archive_port.port(settings, services)
 
-    return WebRole(served, settings, services.feed, api if settings.grpc_port else None)
+    return WebRole(served, settings, services.feed, api if settings.grpc_port else None, notices)

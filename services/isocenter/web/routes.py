@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import is_uid
+from isocenter.runtime import purposes
 from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, Send
-from isocenter.web.problems import Problem
+from isocenter.web.problems import Problem, as_problem
 from isocenter.web.settings import WebSettings
 
 GET, HEAD = "GET", "HEAD"
 OPTIONS = "OPTIONS"  # every route answers it
 
 _UIDS = frozenset({"study", "series", "instance"})
+_PURPOSE = purposes.FIELD.encode("ascii")
+_REFUSALS = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,23 @@ def dicomweb(paths: Mapping[str, Mapping[str, Handler]]) -> Sequence[Route]:
     return [Route(DICOMWEB + path, methods) for path, methods in paths.items()]
 
 
+def _untold(exchange: Exchange, problem: Problem) -> None:
+    del exchange, problem
+
+
 class Application:
     """The ASGI application."""
 
-    def __init__(self, routes: Sequence[Route], settings: WebSettings) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        settings: WebSettings,
+        refused: Callable[[Exchange, Problem], None] = _untold,
+    ) -> None:
+        """`refused` is told who was answered with 401 or 403."""
         self.routes = routes
         self._settings = settings
+        self._refused = refused
         self._fixed = {route.template: route for route in routes if "{" not in route.template}
         self._others = [(route.pattern, route) for route in routes if "{" in route.template]
 
@@ -68,9 +82,19 @@ class Application:
         """Answer one request; every error becomes a problem document."""
         exchange = Exchange(scope, receive, send, self._settings)
         try:
+            await self._answer(exchange)
+        finally:
+            if exchange.broken is not None and not exchange.whole:
+                await exchange.broken()
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
             handler = self._handler(exchange)
+            exchange.purpose = _purpose(exchange)
             await handler(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost place: nothing passes unanswered
+            if (problem := as_problem(error)).status in _REFUSALS:
+                self._refused(exchange, problem)
             await exchange.fail(error)
 
     def _handler(self, exchange: Exchange) -> Handler:
@@ -99,3 +123,12 @@ class Application:
                     raise Invalid(f"the {name} in the address is no UID", fix="see PS3.5 9.1")
             return route
         raise Problem(404, "there is no such resource; DICOMweb is below /dicomweb")
+
+
+def _purpose(exchange: Exchange) -> str:
+    """The header field Purpose-Of-Use. Raises `Invalid`."""
+    field = exchange.header(_PURPOSE)
+    try:
+        return purposes.checked(field.encode("latin-1").decode("utf-8")) if field else ""
+    except UnicodeDecodeError as error:
+        raise Invalid("Purpose-Of-Use is no text in UTF-8") from error

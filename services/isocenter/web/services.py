@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import BUILT_IN, Attributes
+from isocenter.core.audit_api import AuditTrail
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.retrieving import Retrieving
 
@@ -24,6 +26,9 @@ class Services:
     audit_log: AuditLog
     feed: ChangeFeed
     aes: AEAdministration
+    audit_trail: AuditTrail
+    patients: StudyPatients
+    site: str = ""
     attributes: Attributes = BUILT_IN
     telemetry: Telemetry = OFF
 
@@ -32,6 +37,7 @@ class Services:
         return Retrieving(
             storage=self.storage,
             audit_log=self.audit_log,
+            patients=self.patients,
             telemetry=self.telemetry,
             protocol=protocol,
         )

@@ -69,6 +69,11 @@ class WebSettings(BaseModel):
         default=True,
         description="Whether the AE directory can be changed over HTTP and gRPC.",
     )
+    audit: bool = Field(
+        default=True,
+        description="Whether the audit trail can be read over HTTP, and its saved searches and"
+        " legal holds be changed.",
+    )
     max_connections: int = Field(
         1000, ge=1, description="Connections at once in one process; more are answered with 503."
     )

@@ -33,7 +33,7 @@ from isocenter.web.exchange import (
 from isocenter.web.model_answers import Framing, framing
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import DICOM, ZIP, Accepted, Offer
-from isocenter.web.retrieving import Retrieving, address, part10, resource, unknown
+from isocenter.web.retrieving import Retrieving, address, part10, resource
 
 _BULK_BASE = BULK_BASE.encode("ascii")
 _METADATA_CHUNK = 256 * 1024  # bytes collected before they are sent
@@ -176,7 +176,7 @@ class Wado:
         async with closing(self._storage.described(*address(exchange))) as fragments:
             first = await anext(fragments, None)
             if first is None:
-                raise unknown(address(exchange))
+                raise await self._retrieving.nothing(exchange)
             versions = first[0]
             headers = [(b"content-type", frame.content_type)]
             if versions:

@@ -256,7 +256,11 @@ async def test_what_cannot_be_is_refused_and_what_is_not_there_not_found(fields,
             stub.RetrieveMetadata(pb.RetrieveMetadataRequest(**fields)),
         ):
             assert (await failed(call)).code() is code
-    assert web.audit.records == []
+    told = [
+        (action, record["outcome"].value, record["studies"]) for action, record in web.audit.records
+    ]
+    asked_in_vain = ("retrieve", "failure", ("1.9.9",))
+    assert told == ([asked_in_vain] * 2 if code is grpc.StatusCode.NOT_FOUND else [])
 
 
 async def test_without_its_audit_record_nothing_is_answered() -> None:

@@ -48,7 +48,11 @@ async def test_a_search_is_that_of_qido() -> None:
         assert (search.fuzzy, search.order[0].descending) == (True, True)
         assert "00081030" in search.include
         assert (await stub.CountArchive(request)).count == 5
-    assert [action for action, _ in web.audit.records] == ["query", "query"]
+    assert [(action, record["query"]) for action, record in web.audit.records] == [
+        ("query", "PatientName=Doe*")
+    ] * 2
+    details = [record["detail"].split()[:2] for _, record in web.audit.records]
+    assert details == [["gRPC", "SearchArchive"], ["gRPC", "CountArchive"]]
 
 
 @pytest.mark.parametrize(

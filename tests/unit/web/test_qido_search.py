@@ -274,8 +274,34 @@ async def test_a_search_is_recorded_before_it_happens() -> None:
     ((action, fields),) = web.audit.records
     assert (action, fields["detail"]) == ("query", "QIDO-RS studies 00100020")
     assert fields["patient_ids"] == ("P1",)
+    assert fields["query"] == "PatientID=P1"
     assert fields["source"].protocol == "DICOMweb"
     assert fields["source"].host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (
+            "/studies?PatientName=M%C3%BCller*&StudyDate=20260101-",
+            "PatientName=Müller*&StudyDate=20260101-",
+        ),
+        ("/studies?00080061=CT%5CMR&limit=3&includefield=all", r"ModalitiesInStudy=CT\MR"),
+        ("/studies?StudyInstanceUID=1.2,1.3", r"StudyInstanceUID=1.2\1.3"),
+        ("/studies/1.2/series?Modality=CT", "StudyInstanceUID=1.2&Modality=CT"),
+        ("/series?RequestAttributesSequence.RequestedProcedureID=7",
+         "RequestAttributesSequence.RequestedProcedureID=7"),
+        ("/studies?PatientID=A%0AB%1B", "PatientID=A B "),
+        ("/studies?PatientName=&PatientID=", ""),
+    ],
+)  # fmt: skip
+async def test_the_record_of_a_search_holds_its_keys_with_their_values(
+    path: str, query: str
+) -> None:
+    web = Web()
+    assert (await web.get(f"/dicomweb{path}")).status_code == 200
+    ((_, fields),) = web.audit.records
+    assert fields["query"] == query
 
 
 async def test_an_index_that_is_down_is_503_and_an_unexpected_error_tells_nothing() -> None:

@@ -1,0 +1,85 @@
+"""The routes of the audit trail: REST, FHIR and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit_rest
+from isocenter.web.audit_access import TrailAccess
+from isocenter.web.audit_desk import AuditDesk
+from isocenter.web.audit_exports import EXPORT, AuditExports
+from isocenter.web.audit_fhir import FhirAudit, in_fhir
+from isocenter.web.audit_notes import AuditNotes
+from isocenter.web.audit_page import AuditPages, in_page
+from isocenter.web.audit_rest import AuditRest
+from isocenter.web.audit_shell import ROOT, STATIC, Shell
+from isocenter.web.exchange import Handler
+from isocenter.web.routes import Route
+from isocenter.web.services import Services
+from isocenter.web.settings import WebSettings
+
+_Table = Mapping[str, Mapping[str, Handler]]
+
+
+def audit_routes(settings: WebSettings, services: Services) -> Sequence[Route]:
+    """All of them; paths without placeholders are found before those with."""
+    access = TrailAccess(
+        trail=services.audit_trail, audit_log=services.audit_log, allowed=settings.audit
+    )
+    table = {**_rest(access, services.site), **_fhir(access), **_pages(access, services.site)}
+    return [Route(path, handlers) for path, handlers in table.items()]
+
+
+def _rest(access: TrailAccess, site: str) -> _Table:
+    rest, notes = AuditRest(access), AuditNotes(access)
+    exports = AuditExports(access, site=site)
+    return {
+        audit_rest.RECORDS: {"GET": rest.records},
+        audit_rest.RECORD: {"GET": rest.record},
+        audit_rest.PROOF: {"GET": rest.proof},
+        audit_rest.COUNT: {"GET": rest.count},
+        audit_rest.TALLY: {"GET": rest.tally},
+        audit_rest.STORY: {"GET": rest.story},
+        audit_rest.STATE: {"GET": rest.state},
+        audit_rest.VERIFICATION: {"POST": rest.verify},
+        EXPORT: {"GET": exports.export},
+        audit_notes.SEARCHES: {"GET": notes.searches},
+        audit_notes.SEARCH: {"GET": notes.search, "PUT": notes.save, "DELETE": notes.forget},
+        audit_notes.HOLDS: {"GET": notes.holds},
+        audit_notes.HOLD: {"GET": notes.hold, "PUT": notes.place, "DELETE": notes.release},
+    }
+
+
+def _fhir(access: TrailAccess) -> _Table:
+    fhir = FhirAudit(access)
+    return {
+        audit_fhir.METADATA: {"GET": in_fhir(fhir.metadata)},
+        audit_fhir.EVENTS: {"GET": in_fhir(fhir.search)},
+        audit_fhir.SEARCH: {"POST": in_fhir(fhir.search_by_post)},
+        audit_fhir.EVENT: {"GET": in_fhir(fhir.read)},
+        audit_fhir.OTHERS: {"GET": in_fhir(fhir.others)},
+    }
+
+
+def _pages(access: TrailAccess, site: str) -> _Table:
+    shell = Shell(site=site)
+    pages, desk = AuditPages(access, shell), AuditDesk(access, shell)
+    table = {
+        ROOT: {"GET": pages.overview},
+        audit_page.SEARCH: {"GET": pages.search},
+        audit_page.PATIENT: {"GET": pages.patient},
+        audit_page.PERSON: {"GET": pages.person},
+        audit_page.STUDY: {"GET": pages.study},
+        audit_page.OBJECT: {"GET": pages.object},
+        audit_page.RECORD: {"GET": pages.record},
+        audit_desk.VERIFICATION: {"GET": desk.verification, "POST": desk.verify},
+        audit_desk.SEARCHES: {"POST": desk.save},
+        audit_desk.FORGOTTEN: {"POST": desk.forget},
+        audit_desk.HOLDS: {"POST": desk.hold},
+        audit_desk.RELEASED: {"POST": desk.release},
+    }
+    handlers = {
+        path: {method: in_page(shell, page) for method, page in methods.items()}
+        for path, methods in table.items()
+    }
+    return {**handlers, STATIC: {"GET": shell.static}}
