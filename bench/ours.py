@@ -26,14 +26,16 @@ def start(
     *,
     aes: Sequence[Mapping[str, object]] = (),
     tls: Certificate | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """`destination` is the AE title and port of the C-MOVE destination; `aes` are further ones.
-    `tls`: DICOM is spoken on the port of TLS."""
+    `tls`: DICOM is spoken on the port of TLS. `env`: of its processes, on top."""
     folder.mkdir(exist_ok=True)
     dicom, http, grpc, secure = free_ports(4)
     title, port = destination
     known = [{"title": title, "host": HOST, "port": port}, *aes]
     env = {
+        **(env or {}),
         "ISOCENTER_GATEWAY__PORT": str(dicom),
         "ISOCENTER_GATEWAY__KNOWN_AES": json.dumps(known),
         "ISOCENTER_WEB__PORT": str(http),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from model import Dashboard, Panel, Query, Row
-from panels import COUNT, PER_SECOND, failures, lag, rates, slowest, spread
+from panels import COUNT, PER_SECOND, SECONDS, failures, lag, rates, slowest, spread
 from promql import NOT_OK, or_zero, rate, shared
 
 from isocenter.core.events import TOPIC_AUDIT
 from isocenter.runtime.instruments import (
     ARCHIVE_INSTANCES,
+    AUDIT_FORWARD_DOWN,
+    AUDIT_FORWARD_FAILURES,
+    AUDIT_FORWARDED,
+    AUDIT_PUBLISH_FAILURES,
     AUDIT_RECORDS,
     FILL_ATTRIBUTES,
     FILL_OBJECTS,
@@ -19,12 +23,14 @@ from isocenter.runtime.instruments import (
     INDEXING_FINDABLE_DURATION,
     LOG_APPEND_DURATION,
     LOG_DEAD_LETTERS,
+    LOG_LAG,
     LOG_RECORDS,
     LOG_SKIPPED,
 )
 
 _AUDIT_TOPIC = f'topic="{TOPIC_AUDIT}"'
 _APPEND = 'operation="audit_append"'
+_COLLECTOR = ("collector",)
 
 INDEXING = Dashboard(
     "indexing",
@@ -49,7 +55,7 @@ INDEXING = Dashboard(
                 lag(
                     "Lag",
                     "Events that are not committed. `sweeping` has one before it all the time.",
-                    'group!="audit"',
+                    'group!~"audit.*"',
                 ),
                 Panel(
                     "Instances",
@@ -161,6 +167,40 @@ AUDIT = Dashboard(
             ),
         ),
         Row(
+            "Collectors",
+            (
+                Panel(
+                    "Forwarded",
+                    "Messages that have arrived at syslog collectors.",
+                    PER_SECOND,
+                    (Query(or_zero(rate(AUDIT_FORWARDED, by=_COLLECTOR)), "{{collector}}"),),
+                ),
+                Panel(
+                    "Waiting",
+                    "Records that are not confirmed by a collector yet; the log keeps them.",
+                    COUNT,
+                    (
+                        Query(
+                            or_zero(shared(LOG_LAG, 'group=~"audit-forward-.*"', by=("group",))),
+                            "{{group}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Not reachable",
+                    "For how long a collector has not been taking messages.",
+                    SECONDS,
+                    (Query(or_zero(shared(AUDIT_FORWARD_DOWN, by=_COLLECTOR)), "{{collector}}"),),
+                ),
+                failures(
+                    "Attempts that fail",
+                    "To reach a collector, or to send to it; they are made again.",
+                    AUDIT_FORWARD_FAILURES,
+                    by=_COLLECTOR,
+                ),
+            ),
+        ),
+        Row(
             "Problems",
             (
                 failures(
@@ -178,6 +218,12 @@ AUDIT = Dashboard(
                     _AUDIT_TOPIC,
                     NOT_OK,
                     by=("outcome",),
+                ),
+                failures(
+                    "Publications that fail",
+                    "Of the newest heads of the chains; they are made again at the next seal.",
+                    AUDIT_PUBLISH_FAILURES,
+                    by=("destination",),
                 ),
             ),
         ),

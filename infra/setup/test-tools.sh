@@ -2,7 +2,8 @@
 # The programs that tests use as independent clients and judges.
 set -euo pipefail
 here=$(dirname "$0")
-"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip
+"$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip \
+    rsyslog rsyslog-gnutls rsyslog-openssl
 "$here/helm.sh" >/dev/null
 "$here/dicom-rs.sh"
 command -v npm >/dev/null || "$here/packages.sh" npm

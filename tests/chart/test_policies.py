@@ -4,13 +4,17 @@ need it. Who needs whom is read from the code of the roles."""
 from __future__ import annotations
 
 import ast
+import base64
 import re
 import tomllib
 from collections.abc import Mapping
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from isocenter.app import WITHOUT_LOG
 from support import rendered
 from support.network_policies import Policies
 from support.rendered import CHART, ROLES, ROOT, SHAPES, Object, Rendered, containers, roles_of
@@ -23,6 +27,7 @@ ASKED: Mapping[str, frozenset[str]] = {
     "blobs": frozenset({"objectStore"}),
     "index": frozenset({"elasticsearch"}),
     "audit_index": frozenset({"elasticsearch"}),
+    "audit_store": frozenset({"objectStore"}),
     "outbox": frozenset({"kafka", "storage"}),
     "audit_log": frozenset({"kafka", "storage"}),
     "audit_trail": frozenset({"audit"}),
@@ -51,7 +56,8 @@ def needs(role: str) -> frozenset[str]:
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "env"
     }
-    return frozenset().union(*(ASKED[one] for one in asked)) - {role}
+    records = () if role in WITHOUT_LOG else ("kafka",)  # its start and stop
+    return frozenset(records).union(*(ASKED[one] for one in asked)) - {role}
 
 
 def labels_of(pod: Object) -> dict[str, str]:
@@ -176,11 +182,26 @@ def test_no_secret_is_in_what_everybody_may_read(objects: Rendered) -> None:
 
 def test_no_secret_has_a_default() -> None:
     first, second = (rendered.render(*SHAPES["small on its own servers"]) for _ in range(2))
-    (one,), (other,) = first.kind("Secret"), second.kind("Secret")
-    assert one["data"].keys() == other["data"].keys() == {"access-key", "secret-key"}
-    assert all(one["data"][key] != other["data"][key] for key in one["data"])
-    for shape in SHAPES.keys() - {"small on its own servers", "a deployment for each role"}:
-        assert not rendered.render(*SHAPES[shape]).kind("Secret"), shape
+    minio, keys = "pacs-isocenter-dev-minio", "pacs-isocenter-audit-keys"
+    made = {minio: {"access-key", "secret-key"}, keys: {"000001.pem"}}
+    for name, entries in made.items():
+        one, other = (shape.get("Secret", name)["data"] for shape in (first, second))
+        assert one.keys() == other.keys() == entries
+        assert all(one[key] != other[key] for key in entries)
+    for shape, how in SHAPES.items():
+        named = {one["metadata"]["name"] for one in rendered.render(*how).kind("Secret")}
+        own_servers = shape in ("small on its own servers", "a deployment for each role")
+        assert named <= ({minio, keys} if own_servers else {keys}), shape
+
+
+def test_the_audit_trail_is_sealed_with_a_key_that_the_chart_makes_or_that_is_there() -> None:
+    made = rendered.render(*SHAPES["network"]).get("Secret", "pacs-isocenter-audit-keys")
+    assert made["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    key = load_pem_private_key(base64.b64decode(made["data"]["000001.pem"]), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    for pod in serving(rendered.render(*SHAPES["network"])):
+        volumes = {one["name"]: one.get("secret") for one in pod["spec"]["volumes"]}
+        assert ("audit-keys" in volumes) == ("audit" in roles_of(pod))
 
 
 def test_a_pod_gets_the_credentials_of_its_own_servers_alone() -> None:
@@ -256,7 +277,7 @@ def test_servers_of_the_release_are_reached_by_its_pods() -> None:
 
 def test_edges_are_open_and_nothing_else_is(objects: Rendered) -> None:
     policies = Policies(objects.kind("NetworkPolicy"))
-    stranger = None if "collector" not in str(objects) else {"name": "nobody"}
+    stranger = None if "collector.monitoring" not in str(objects) else {"name": "nobody"}
     for pod in serving(objects):
         labels, roles = labels_of(pod), roles_of(pod) or list(ROLES)
         for port, role in ((DICOM, "gateway"), (DICOM_TLS, "gateway"), (HTTP, "web")):

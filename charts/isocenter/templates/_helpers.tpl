@@ -34,13 +34,18 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{/* What a role needs: whom it calls over gRPC, and which servers it uses. */}}
 {{- define "isocenter.roles" -}}
 gateway: {calls: [ingest, storage, query, transcoding], uses: [kafka]}
-web: {calls: [ingest, storage, query, transcoding], uses: [kafka]}
+web: {calls: [audit, ingest, storage, query, transcoding], uses: [kafka]}
 ingest: {calls: [storage], uses: [kafka]}
 storage: {calls: [], uses: [kafka, objectStore]}
-query: {calls: [storage], uses: [elasticsearch]}
+query: {calls: [storage], uses: [kafka, elasticsearch]}
 transcoding: {calls: [], uses: []}
 indexing: {calls: [storage], uses: [kafka, elasticsearch]}
-audit: {calls: [], uses: [kafka, elasticsearch]}
+audit: {calls: [storage], uses: [kafka, elasticsearch, objectStore]}
+{{- end }}
+
+{{/* The Secret of the keys that seal the audit trail. */}}
+{{- define "isocenter.auditSecret" -}}
+{{- .Values.audit.existingSecret | default (printf "%s-audit-keys" (include "isocenter.fullname" .)) }}
 {{- end }}
 
 {{/* Role -> its group of consumers; that of indexing names the schema of the search index. */}}

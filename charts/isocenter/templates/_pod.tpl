@@ -60,6 +60,9 @@ ca-{{ lower . }}: {{ $secret | quote }}
 {{- if $values.rpc.tls.enabled }}
 rpc: {{ include "isocenter.rpcSecret" $context | quote }}
 {{- end }}
+{{- if has "audit" $roles }}
+audit-keys: {{ include "isocenter.auditSecret" $context | quote }}
+{{- end }}
 {{- end }}
 {{- if and $values.dicom.tls.enabled (has "gateway" $roles) }}
 dicom: {{ include "isocenter.dicomSecret" $context | quote }}
@@ -191,6 +194,9 @@ spec:
         {{- include "isocenter.mounts" .files | nindent 8 }}
         {{- if .data }}
         - {name: data, mountPath: /var/lib/isocenter}
+        {{- else }}
+        # What must survive a container, not the pod: counts of accesses that no record tells yet.
+        - {name: tmp, mountPath: /var/lib/isocenter, subPath: isocenter}
         {{- end }}
   volumes:
     {{- include "isocenter.volumes" (list $config .files) | nindent 4 }}

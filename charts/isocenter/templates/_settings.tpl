@@ -72,6 +72,7 @@ s3:
   {{- if $backends.objectStore.caSecret.name }}
   ca_file: /etc/isocenter/ca-objectstore/{{ $backends.objectStore.caSecret.key }}
   {{- end }}
+audit: {keys: /etc/isocenter/audit-keys}
 rpc:
   host: 0.0.0.0
   port: 50051
