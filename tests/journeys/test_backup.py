@@ -58,7 +58,7 @@ def records(isocenter: Isocenter, *arguments: str) -> list[dict[str, object]]:
 
 def exports(isocenter: Isocenter) -> list[dict[str, object]]:
     """The records of backups and restores."""
-    return records(isocenter, "--action", "export")
+    return records(isocenter, "--action", "export", "--action", "import")
 
 
 def stores(isocenter: Isocenter) -> Counter[str]:
