@@ -15,7 +15,7 @@ from urllib3.exceptions import ProtocolError
 from isocenter.adapters.blobs import keys
 from isocenter.adapters.blobs.s3.client import S3Client, size_of
 from isocenter.adapters.blobs.s3.errors import code_of, told
-from isocenter.core.errors import Unavailable
+from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.ports import BlobInfo, Buffer
 
 # A key names its content: writing it again would change nothing but the time of the object.
@@ -41,6 +41,11 @@ def put(
             code = code_of(error)
             if code in ("PreconditionFailed", "XAmzContentSHA256Mismatch"):
                 keys.check_digest(key, digest, keys.sha256(data))
+            if lock_days and code == "InvalidRequest":
+                raise Invalid(
+                    f"the bucket {client.bucket} has no object lock",
+                    fix="make one with object lock for audit.store, or set audit.lock_days = 0",
+                ) from error
             if code != "PreconditionFailed":
                 raise
             if is_kept(client, key, size_of(data)):
