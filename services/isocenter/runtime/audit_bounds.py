@@ -20,6 +20,8 @@ _OF_SOURCE = ("protocol", "host", "ae_title", "called_ae_title", "user", "tls_su
 
 def bounded_text(text: str) -> str:
     """The text; cut off, visibly, where it is too long."""
+    if len(text) <= TEXT_LENGTH and text.isascii():
+        return text  # nearly always, and every record has many
     if len(text) > TEXT_LENGTH:
         text = f"{text[:TEXT_LENGTH]}... (and {len(text) - TEXT_LENGTH} more characters)"
     try:
@@ -31,6 +33,8 @@ def bounded_text(text: str) -> str:
 
 def bounded_list(values: tuple[str, ...]) -> tuple[str, ...]:
     """The values; what is behind the first hundred is counted."""
+    if not values:
+        return values
     kept = tuple(bounded_text(value) for value in values[:LIST_LENGTH])
     more = len(values) - len(kept)
     return (*kept, f"... (and {more} more)") if more else kept
