@@ -29,8 +29,8 @@ from isocenter.web.audit_shell import Shell
 from isocenter.web.settings import WebSettings
 from support import audit_scene
 from support.audit_events import HOSTILE, filled_with
-from support.audit_trail_fake import MemoryTrail
 from support.audit_web import record
+from support.memory_trail import MemoryTrail
 from support.web_fakes import Web
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"

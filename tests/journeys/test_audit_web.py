@@ -61,16 +61,24 @@ def client(isocenter: Isocenter) -> Iterator[httpx.Client]:
 
 
 def records(client: httpx.Client, **query: str) -> list[dict[str, Any]]:
-    """All that pass, page by page."""
+    """All that pass, page by page, once no record comes in between a page and its count."""
+    found: list[dict[str, Any]] = wait_until(
+        lambda: (read := _pages(client, query))[1] == len(read[0]) and [read],
+        what="the total is how many there are",
+    )[0][0]
+    assert len({one["id"] for one in found}) == len(found)
+    return found
+
+
+def _pages(client: httpx.Client, query: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """All that pass, and the last total."""
     found: list[dict[str, Any]] = []
     address: str | None = f"/api/audit/records?{httpx.QueryParams({**query, 'limit': '3'})}"
     while address:
         told = client.get(address).json()
         found += told["records"]
         address = told["next"]
-    assert len(found) <= told["total"], "counted afterwards: one may have come in between"
-    assert len({one["id"] for one in found}) == len(found)
-    return found
+    return found, told["total"]
 
 
 def test_what_was_done_is_found(client: httpx.Client) -> None:

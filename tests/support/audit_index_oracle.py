@@ -49,8 +49,8 @@ def matches(event: AuditEvent, which: AuditFilter) -> bool:
 class OracleAuditIndex:
     """An `AuditIndex`."""
 
-    def __init__(self) -> None:
-        self.held: dict[str, Entry] = {}
+    def __init__(self, held: Mapping[str, Entry] | None = None) -> None:
+        self.held = dict(held or {})
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """See `AuditIndex`."""

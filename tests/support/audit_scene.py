@@ -12,7 +12,7 @@ from random import Random
 from isocenter.core.audit import AuditFilter
 from isocenter.core.audit_api import Hold, SavedSearch
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
-from support.audit_trail_fake import MemoryTrail
+from support.memory_trail import MemoryTrail
 
 NOW = datetime(2026, 11, 26, 17, 10, tzinfo=UTC)  # a Thursday
 DAYS = 36

@@ -9,7 +9,7 @@ import httpx
 
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.web.settings import WebSettings
-from support.audit_trail_fake import MemoryTrail
+from support.memory_trail import MemoryTrail
 from support.web_fakes import Web
 
 AT = datetime(2026, 11, 26, 17, 3, 4, 123456, tzinfo=UTC)

@@ -47,7 +47,7 @@ from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
-from support.audit_trail_fake import MemoryTrail
+from support.memory_trail import MemoryTrail
 
 STUDY, SERIES, CT = "1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/1.2.3.4.5"

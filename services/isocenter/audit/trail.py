@@ -9,7 +9,6 @@ places. A record that was delivered twice is one record: the index knows where i
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ from isocenter.core.events import AuditEvent
 from isocenter.runtime.audit_bounds import bounded
 from isocenter.runtime.audit_records import decoded, encoded, time_text
 from isocenter.runtime.streams import generator
-
-logger = logging.getLogger(__name__)
 
 _EARLIER = "earlier-0"
 _ADOPTED = "audit/earlier/adopted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from isocenter.cli.common import operator, require_data, settings_of
 from isocenter.core.audit import AuditFilter, Entry
-from isocenter.core.errors import IsocenterError, NotFound
-from isocenter.core.events import AuditAction, AuditOutcome
-from isocenter.runtime.audit_reading import EVERYTHING, trail_used
+from isocenter.core.errors import NotFound
+from isocenter.core.events import AuditOutcome
+from isocenter.runtime.audit_reading import EVERYTHING, trail_changed, trail_used
 
 if TYPE_CHECKING:
     from isocenter.app import Process
@@ -47,22 +47,9 @@ async def reading(env: Process, what: str, which: AuditFilter = EVERYTHING) -> A
 
 @asynccontextmanager
 async def change(env: Process, detail: str) -> AsyncIterator[None]:
-    """Something is changed beside the trail: the record of that is durable before, and if it fails
-    another one says so."""
-    audit_log = await env.audit_log()
-    await audit_log.record(AuditAction.AUDIT, operator(), detail=detail)
-    try:
+    """Something is changed beside the trail, in the name of who runs the verb."""
+    async with trail_changed(await env.audit_log(), operator(), detail):
         yield
-    except IsocenterError as error:
-        with suppress(IsocenterError):  # the first record tells of the attempt
-            await audit_log.record(
-                AuditAction.AUDIT,
-                operator(),
-                outcome=AuditOutcome.FAILURE,
-                detail=detail,
-                error=str(error),
-            )
-        raise
 
 
 @asynccontextmanager

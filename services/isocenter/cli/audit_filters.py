@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import Enum
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from isocenter.core.audit import AuditFilter, words
+from isocenter.core.audit import AuditFilter
+from isocenter.core.audit_values import consistent, exact, member
 from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.identity import is_uid
 
 FORMATS = [f"%Y-%m-%d{rest}" for rest in ("", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S%z", " %H:%M:%S")]
-_WILDCARD = re.compile(r"(?<!\\)[*?]")
-_ESCAPED = re.compile(r"\\([*?])")
-
-Kind = TypeVar("Kind", bound=Enum)
 
 # Option -> its type and help. They are those of `filter_of`.
 _OPTIONS: Mapping[str, Any] = {
@@ -91,23 +86,20 @@ def filter_of(
     text: str = "",
 ) -> AuditFilter:
     """The filter of these options. Raises `Invalid`."""
-    which = AuditFilter(
-        since=utc(since),
-        until=utc(until),
-        actions=tuple(_member(AuditAction, "action", name) for name in action or ()),
-        outcomes=tuple(_member(AuditOutcome, "outcome", name) for name in outcome or ()),
-        who=_exact("who", who),
-        study=_uid("study", study),
-        instance=_uid("instance", instance),
-        patient_id=_exact("patient", patient),
-        place=_exact("place", place),
-        text=text,
+    return consistent(
+        AuditFilter(
+            since=utc(since),
+            until=utc(until),
+            actions=tuple(member("action", AuditAction, name) for name in action or ()),
+            outcomes=tuple(member("outcome", AuditOutcome, name) for name in outcome or ()),
+            who=exact("--who", who, "--text"),
+            study=_uid("study", study),
+            instance=_uid("instance", instance),
+            patient_id=exact("--patient", patient, "--text"),
+            place=exact("--place", place, "--text"),
+            text=text,
+        )
     )
-    if which.since and which.until and which.since >= which.until:
-        raise Invalid("--since is not before --until", fix="nothing lies between them: change one")
-    if text and not words(text):
-        raise Invalid(f"--text {text}: no word to look for", fix="give the beginnings of words")
-    return which
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -117,24 +109,7 @@ def utc(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _member(kind: type[Kind], what: str, name: str) -> Kind:
-    try:
-        return kind(name)
-    except ValueError:
-        known = ", ".join(str(member.value) for member in kind)
-        raise Invalid(f"no {what} named {name!r}", fix=f"{what}s are: {known}") from None
-
-
 def _uid(option: str, text: str) -> str:
     if text and not is_uid(text):
         raise Invalid(f"--{option} {text}: not a UID", fix="give the whole UID")
     return text
-
-
-def _exact(option: str, text: str) -> str:
-    if _WILDCARD.search(text):
-        raise Invalid(
-            f"--{option} {text}: it is compared exactly, without wildcards",
-            fix=r"give all of it, or the beginnings of its words with --text; \* is an asterisk",
-        )
-    return _ESCAPED.sub(r"\1", text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -179,10 +179,7 @@ async def run_search(
     if name not in searches:
         known = ", ".join(searches) or "there is none"
         raise NotFound(f"no saved search is named {name!r}", fix=f"searches are: {known}")
-    search = searches[name]
-    which = search.which
-    if search.days:
-        which = replace(which, since=datetime.now(UTC) - timedelta(days=search.days))
+    which = searches[name].made(datetime.now(UTC))
     await list_records(settings, which, limit=limit, ids=ids, as_json=as_json)
 
 

@@ -7,8 +7,8 @@ gRPC client, as it does those of `core.apis`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from isocenter.core.audit import AuditFilter, By, Entry, Tally
@@ -91,6 +91,13 @@ class SavedSearch:
     by: Source
     at: datetime  # UTC
     days: int = 0  # instead of `which.since`: the last so many days
+
+    def made(self, now: datetime) -> AuditFilter:
+        """The filter as it is now; the last days begin with a whole minute."""
+        if not self.days:
+            return self.which
+        since = (now - timedelta(days=self.days)).replace(second=0, microsecond=0)
+        return replace(self.which, since=since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@ it is read by."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from datetime import datetime
 from enum import Enum
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from isocenter.core.audit import AuditFilter
 from isocenter.core.audit_api import Verification
+from isocenter.core.errors import IsocenterError
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 
 if TYPE_CHECKING:  # the command line tells its help without it
@@ -33,6 +36,22 @@ async def trail_used(
         detail=f"audit trail {what}",
         query=filter_text(which),
     )
+
+
+@asynccontextmanager
+async def trail_changed(audit_log: AuditLog, by: Source, what: str) -> AsyncIterator[None]:
+    """Around a change of what is kept beside the trail: recorded before, and once more if it
+    fails."""
+    await audit_log.record(AuditAction.AUDIT, by, detail=what)
+    try:
+        yield
+    except IsocenterError as error:
+        failed = AuditOutcome.FAILURE
+        with suppress(IsocenterError):  # the first record tells of the attempt
+            await audit_log.record(
+                AuditAction.AUDIT, by, outcome=failed, detail=what, error=str(error)
+            )
+        raise
 
 
 async def trail_verified(audit_log: AuditLog, by: Source, result: Verification) -> None:

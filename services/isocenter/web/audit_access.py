@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from isocenter.core.audit import AuditFilter
 from isocenter.core.audit_api import AuditTrail, Head, Verification
-from isocenter.core.errors import IsocenterError
-from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.runtime.audit_reading import EVERYTHING, trail_used, trail_verified
+from isocenter.runtime.audit_reading import (
+    EVERYTHING,
+    trail_changed,
+    trail_used,
+    trail_verified,
+)
 from isocenter.web.exchange import DICOMWEB, Exchange, closing
 from isocenter.web.problems import Problem
 
@@ -48,19 +51,8 @@ class TrailAccess:
         """The trail for a change of what is kept beside it. That is recorded before, and once more
         if it fails. Raises the 403 `Problem`."""
         self.check()
-        await self._audit_log.record(AuditAction.AUDIT, exchange.source, detail=what)
-        try:
+        async with trail_changed(self._audit_log, exchange.source, what):
             yield self._trail
-        except IsocenterError as error:
-            with suppress(IsocenterError):  # the first record tells of the attempt
-                await self._audit_log.record(
-                    AuditAction.AUDIT,
-                    exchange.source,
-                    outcome=AuditOutcome.FAILURE,
-                    detail=what,
-                    error=str(error),
-                )
-            raise
 
     async def verify(
         self, exchange: Exchange, trust: Sequence[str] = (), heads: Sequence[Head] = ()

@@ -1,8 +1,5 @@
-"""Filters of the audit trail as parameters of a query: read and checked, and written again.
-
-The fields for names are matched exactly. A `*` or `?` in one is refused, since whoever writes it
-means a wildcard, and "nothing found" would be the wrong answer; `\\*` and `\\?` are the characters.
-"""
+"""Filters of the audit trail as parameters of a query: read and checked by the rules of
+`core.audit_values`, and written again."""
 
 from __future__ import annotations
 
@@ -10,16 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
-from isocenter.core.audit import AuditFilter, words
+from isocenter.core import audit_values
+from isocenter.core.audit import AuditFilter
+from isocenter.core.audit_values import consistent, exact, member
 from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.core.identity import is_uid
 from isocenter.web.problems import shown
 
 Pairs = Iterable[tuple[str, str]]
-Kind = TypeVar("Kind", bound=Enum)
 
 REPEATED: Mapping[str, tuple[str, type[Enum]]] = {
     "action": ("actions", AuditAction),
@@ -39,8 +37,6 @@ _MAX_VALUE = 256  # characters
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?"
 )
-_ESCAPED = re.compile(r"\\([*?])")
-_WILDCARD = re.compile(r"(?<!\\)[*?]")
 
 
 def read(pairs: Pairs, *, blank: bool = False) -> AuditFilter:
@@ -61,16 +57,13 @@ def read(pairs: Pairs, *, blank: bool = False) -> AuditFilter:
         if name in REPEATED:
             field, kind = REPEATED[name]
             found: tuple[Enum, ...] = fields.get(field, ())
-            fields[field] = (*dict.fromkeys((*found, _member(name, kind, text))),)
+            fields[field] = (*dict.fromkeys((*found, member(name, kind, text))),)
             continue
         field, reader = _SINGLE[name]
         if field in fields:
             raise Invalid(f"parameter {name} is given twice")
         fields[field] = reader(name, text)
-    which = AuditFilter(**fields)
-    if which.since and which.until and which.since >= which.until:
-        raise Invalid("since is not before until, so nothing can lie between them")
-    return which
+    return consistent(AuditFilter(**fields))
 
 
 def written(which: AuditFilter) -> list[tuple[str, str]]:
@@ -81,7 +74,7 @@ def written(which: AuditFilter) -> list[tuple[str, str]]:
         pairs += [(name, member.value) for member in getattr(which, field)]
     for name, field in {**EXACT, **UIDS}.items():
         if value := getattr(which, field):
-            pairs.append((name, re.sub(r"([*?])", r"\\\1", value)))
+            pairs.append((name, audit_values.written(value)))
     return [*pairs, *([(TEXT, which.text)] if which.text else [])]
 
 
@@ -125,16 +118,10 @@ def limit_of(text: str) -> int:
     return number_of("limit", text, MAX_LIMIT) if text else DEFAULT_LIMIT
 
 
-def exact(name: str, text: str) -> str:
+def named(name: str, text: str) -> str:
     """A value that is matched as it is. Raises `Invalid` for a wildcard."""
     _bounded(name, text)
-    if _WILDCARD.search(text):
-        raise Invalid(
-            f"{name} is matched exactly, without wildcards",
-            fix=r"give the whole value, or look for words that begin like it with text=; \* and \?"
-            " are the characters themselves",
-        )
-    return _ESCAPED.sub(r"\1", text)
+    return exact(name, text, "text=")
 
 
 def uid(name: str, text: str) -> str:
@@ -146,22 +133,12 @@ def uid(name: str, text: str) -> str:
 
 def _text(name: str, text: str) -> str:
     _bounded(name, text)
-    if not words(text):
-        raise Invalid(f"{name} has no word to look for", fix="give the beginnings of words")
     return text
 
 
 def _bounded(name: str, text: str) -> None:
     if len(text) > _MAX_VALUE:
         raise Invalid(f"{name} has more than {_MAX_VALUE} characters")
-
-
-def _member(name: str, kind: type[Kind], text: str) -> Kind:
-    try:
-        return kind(text)
-    except ValueError as error:
-        known = ", ".join(str(member.value) for member in kind)
-        raise Invalid(f"there is no {name} {shown(text)}", fix=f"choose of {known}") from error
 
 
 def _listed() -> str:
@@ -171,7 +148,7 @@ def _listed() -> str:
 _Reader = Callable[[str, str], Any]
 _SINGLE: Mapping[str, tuple[str, _Reader]] = {
     **{name: (name, moment_of) for name in MOMENTS},
-    **{name: (field, exact) for name, field in EXACT.items()},
+    **{name: (field, named) for name, field in EXACT.items()},
     **{name: (field, uid) for name, field in UIDS.items()},
     TEXT: (TEXT, _text),
 }

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from isocenter.core.audit import AuditFilter
 from isocenter.core.audit_api import Hold, SavedSearch
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.runtime.audit_reading import filter_text
@@ -161,14 +159,6 @@ def search_of(
     if days and which.since:
         raise Invalid("days are instead of since", fix="give one of them")
     return SavedSearch(name, which, exchange.source, datetime.now(UTC), days)
-
-
-def made_again(search: SavedSearch, now: datetime) -> AuditFilter:
-    """The filter of a saved search, as it is now."""
-    if not search.days:
-        return search.which
-    since = (now - timedelta(days=search.days)).replace(second=0, microsecond=0)
-    return replace(search.which, since=since)
 
 
 def _values(given: object) -> list[str]:

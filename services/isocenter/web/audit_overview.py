@@ -13,7 +13,6 @@ from isocenter.core.audit_api import AuditTrail
 from isocenter.core.events import AuditAction
 from isocenter.runtime.audit_reading import VERIFIED
 from isocenter.web.audit_charts import activity, shares
-from isocenter.web.audit_notes import made_again
 from isocenter.web.audit_patterns import (
     ACCESSES,
     ENTRIES,
@@ -84,7 +83,7 @@ class Overview:
             "persons": shares([one for one in persons if one.keys[0]], MOST_PERSONS),
             "patterns": found[:MOST_PATTERNS],
             "pattern_count": len(found),
-            "saved": [(one, made_again(one, now)) for one in saved],
+            "saved": [(one, one.made(now)) for one in saved],
             "holds": holds,
         }
 

@@ -12,7 +12,6 @@ from isocenter.runtime.audit_export.forms import FORMS
 from isocenter.runtime.audit_ids import named
 from isocenter.web.audit_access import TrailAccess
 from isocenter.web.audit_filters import PARAMETERS, limit_of, read, uid, without
-from isocenter.web.audit_notes import made_again
 from isocenter.web.audit_overview import Overview
 from isocenter.web.audit_shell import ROOT, Shell, View
 from isocenter.web.audit_subjects import listing, of_object, of_patient, of_person
@@ -75,7 +74,7 @@ class AuditPages:
         trail = await self._access.read(exchange, "page: search", which)
         form["found"] = await listing(trail, which, form["limit"], paging.get("before", ""))
         now = self._shell.now()
-        form["saved"] = [(one, made_again(one, now)) for one in await trail.saved()]
+        form["saved"] = [(one, one.made(now)) for one in await trail.saved()]
         await self._shell.answer(exchange, view, "search.html", form)
 
     async def patient(self, exchange: Exchange, view: View) -> None:

@@ -123,7 +123,7 @@ async def test_an_announced_object_is_the_record_of_its_store():
     await bus.append(TOPIC_INSTANCES, [announced, announced, deleted])
     async with running(bus, index):
         await until(lambda: _no_lag(bus, TOPIC_INSTANCES))
-    record, deletion = (entry.event for entry in index.kept.values())
+    record, deletion = (entry.event for entry in index.held.values())
     assert deletion.action is AuditAction.DELETE
     assert (deletion.instances, deletion.digests) == (("1.2.3.4",), (stored.digest,))
     assert record.digests == (stored.digest,)
@@ -155,7 +155,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on():
         await caught_up(bus)
         (sealed,) = [one async for one in Segments(blobs).of("audit-0")]
         assert sealed.seal.count == 3, "what the index refuses is in the chain all the same"
-    assert list(index.kept) == ["a", "b"]
+    assert list(index.held) == ["a", "b"]
     dead = [delivery async for delivery in bus.replay(f"{TOPIC_AUDIT}.dead")]
     assert [delivery.type for delivery in dead] == [record.type for record in poison]
     assert all(delivery.headers["error"] for delivery in dead)
@@ -175,12 +175,12 @@ async def test_what_has_moved_to_another_member_is_left_to_it(tmp_path):
 
     member.poll = polled_and_moved
     await consumer._step(member)
-    assert index.kept == {}
+    assert index.held == {}
     assert [d async for d in bus.replay(f"{TOPIC_AUDIT}.dead")] == []
     assert await bus.lag(GROUP, TOPIC_AUDIT) == 2
     async with running(bus, index):
         await caught_up(bus)
-    assert list(index.kept) == ["moved"]
+    assert list(index.held) == ["moved"]
 
 
 async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeypatch):
@@ -202,7 +202,7 @@ async def test_while_the_index_is_down_records_wait_and_the_role_says_so(monkeyp
         index.down = False
         await caught_up(bus)
         await until(has_none)
-    assert list(index.kept) == ["a"]
+    assert list(index.held) == ["a"]
     assert [d async for d in bus.replay(f"{TOPIC_AUDIT}.dead")] == []
 
 

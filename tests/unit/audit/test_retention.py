@@ -89,7 +89,7 @@ async def test_only_whole_segments_that_are_too_old_expire(rig):
     assert await rig.retention(30).look(NOW) == 3
     result = await rig.proved()
     assert (result.records, result.expired, result.findings) == (3, 3, ())
-    assert sorted(rig.index.kept) == ["audit-01", "audit-020", "audit-035"]
+    assert sorted(rig.index.held) == ["audit-01", "audit-020", "audit-035"]
     assert [event.detail for event in await rig.told()] == [
         "records 1 to 2 of audit-0 expired: older than 30 days",
         "records 1 to 1 of instances-0 expired: older than 30 days",

@@ -101,7 +101,7 @@ def test_what_stands_in_the_way_is_told_and_leaves_no_half_file(
     audit("export", "--form", "csv", "-o", str(tmp_path / "none" / "file"), code=1)
     assert "No such file" in audit.err
     audit("export", "--form", "csv", "--who", "CT*", code=1)
-    assert "compared exactly" in audit.err
+    assert "matched exactly" in audit.err
     audit("export", "--form", "odt", code=2)
     audit("export", "--form", "csv", "--verify", "--trust", "abc", code=1)
     assert "16 to 64 digits" in audit.err

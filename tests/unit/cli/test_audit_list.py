@@ -96,11 +96,11 @@ def test_filters_choose_records(audit: Commands, words: list[str], found: str) -
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--action", "look"], "no action named 'look'"),
-        (["--outcome", "good"], "no outcome named 'good'"),
-        (["--who", "CT*"], "compared exactly"),
+        (["--action", "look"], "there is no action 'look'"),
+        (["--outcome", "good"], "there is no outcome 'good'"),
+        (["--who", "CT*"], "matched exactly"),
         (["--patient", "P?"], "--text"),
-        (["--place", "*"], "compared exactly"),
+        (["--place", "*"], "matched exactly"),
         (["--study", "1.2.x"], "not a UID"),
         (["--instance", "*"], "not a UID"),
         (["--text", "!!"], "no word"),

@@ -45,7 +45,7 @@ def test_a_search_that_cannot_be_is_not_saved(audit: Commands) -> None:
     audit("saved", "add", "a", "--days", "7", "--since", "2026-01-01", code=1)
     assert "--days and --since" in audit.err
     audit("saved", "add", "a", "--who", "CT*", code=1)
-    assert "compared exactly" in audit.err
+    assert "matched exactly" in audit.err
     audit("saved", "add", " ", code=1)
     assert "the name is empty" in audit.err
     assert audit("saved", "list", "--json") == ""

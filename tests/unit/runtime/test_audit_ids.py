@@ -11,7 +11,7 @@ import pytest
 from isocenter.core.errors import NotFound
 from isocenter.core.events import AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.runtime.audit_ids import PATTERN, name_of, named, window_of
-from support.audit_trail_fake import MemoryTrail
+from support.memory_trail import MemoryTrail
 
 AT = datetime(2026, 11, 26, 17, 3, 4, 123456, tzinfo=UTC)
 EVENT = AuditEvent(AuditAction.QUERY, AuditOutcome.SUCCESS, Source("DIMSE"), AT, "host/web-1")

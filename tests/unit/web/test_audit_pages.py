@@ -24,8 +24,8 @@ from isocenter.web.audit_filters import PARAMETERS, read
 from isocenter.web.audit_shell import Shell
 from support import audit_scene
 from support.audit_events import HOSTILE, filled_with
-from support.audit_trail_fake import MemoryTrail
 from support.audit_web import AT, EVA, ask, left, record, serving
+from support.memory_trail import MemoryTrail
 from support.web_fakes import Web
 
 STUDY, OBJECT = "1.2.3", "1.2.3.4.5"

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from isocenter.core.audit import (
-    AuditFilter,
-    By,
-    Entry,
-    Place,
-    Tally,
-    names_of,
-    places_of,
-    words,
-    words_of,
-)
+from isocenter.core.audit import AuditFilter, By, Entry, Place, Tally
 from isocenter.core.audit_api import (
     Finding,
     Head,
@@ -29,17 +18,11 @@ from isocenter.core.audit_api import (
 )
 from isocenter.core.errors import Conflict, Invalid, IsocenterError, NotFound
 from isocenter.core.events import AuditEvent
+from support.audit_index_oracle import OracleAuditIndex
 
 CHAIN = "audit-0"
 KEY = PublicKey(1, "4f" * 32, "2026-09-01T06:00:00.000000+00:00", "4f" * 32)
 HEAD = Head(CHAIN, 1, "a1" * 32, "b2" * 32, "2026-11-26T16:58:00.000000+00:00")
-
-_KEYS: Mapping[By, Callable[[AuditEvent], str]] = {
-    By.HOUR: lambda event: event.at.strftime("%Y-%m-%dT%H"),
-    By.WHO: lambda event: event.source.who,
-    By.ACTION: lambda event: event.action.value,
-    By.OUTCOME: lambda event: event.outcome.value,
-}
 
 
 @dataclass
@@ -67,34 +50,24 @@ class MemoryTrail:
         self._ask("search", which, limit, before)
         if not 1 <= limit <= 10_000:
             raise Invalid("this page is not possible")
-        found = self._found(which)
-        ids = [entry.event.id for entry in _newest_first(self.entries)]
-        if before in ids:
-            behind = set(ids[ids.index(before) + 1 :])
-            found = [entry for entry in found if entry.event.id in behind]
-        return found[:limit]
+        return await self._index().search(which, limit, before)
 
     async def count(self, which: AuditFilter) -> int:
         self._ask("count", which)
-        return len(self._found(which))
+        return await self._index().count(which)
 
     async def get(self, record: str) -> Entry:
         self._ask("get", record)
-        for entry in self.entries:
-            if entry.event.id == record:
-                return entry
-        raise NotFound("there is no such record")
+        return await self._index().get(record)
 
     async def tally(self, which: AuditFilter, by: Sequence[By]) -> Sequence[Tally]:
         self._ask("tally", which, tuple(by))
-        counted = Counter(
-            tuple(_KEYS[one](entry.event) for one in by) for entry in self._found(which)
-        )
-        return [Tally(keys, count) for keys, count in sorted(counted.items())]
+        return await self._index().tally(which, by)
 
     async def story(self, instance: str) -> Sequence[Entry]:
         self._ask("story", instance)
-        return self._found(AuditFilter(instance=instance))[::-1]
+        found = await self._index().search(AuditFilter(instance=instance), len(self.entries))
+        return found[::-1]
 
     async def prove(self, record: str) -> bytes:
         self._ask("prove", record)
@@ -159,33 +132,8 @@ class MemoryTrail:
         if self.error:
             raise self.error
 
-    def _found(self, which: AuditFilter) -> list[Entry]:
-        return [entry for entry in _newest_first(self.entries) if passes(which, entry.event)]
-
-
-def passes(which: AuditFilter, event: AuditEvent) -> bool:
-    """Whether a record passes a filter."""
-    return (
-        (which.since is None or event.at >= which.since)
-        and (which.until is None or event.at < which.until)
-        and (not which.actions or event.action in which.actions)
-        and (not which.outcomes or event.outcome in which.outcomes)
-        and (not which.who or which.who in names_of(event))
-        and (not which.patient_id or which.patient_id in event.patient_ids)
-        and (not which.study or which.study in event.studies)
-        and (not which.instance or which.instance in event.instances)
-        and (not which.place or which.place in places_of(event))
-        and (not which.text or _has_words(event, which.text))
-    )
-
-
-def _has_words(event: AuditEvent, text: str) -> bool:
-    there = words_of(event)
-    return all(any(one.startswith(word) for one in there) for word in words(text))
-
-
-def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: (entry.event.at, entry.event.id), reverse=True)
+    def _index(self) -> OracleAuditIndex:
+        return OracleAuditIndex({entry.event.id: entry for entry in self.entries})
 
 
 def _name(name: str) -> str:
