@@ -247,6 +247,7 @@ def test_a_method_of_grpc_leaves_its_record(walk: Walk, method: str) -> None:
 RUN = [verb for verb, kind in VERBS.items() if not isinstance(kind, str) and verb != "run"]
 
 
+@pytest.mark.usefixtures("logging_as_before")  # verbs run in this process
 @pytest.mark.parametrize("verb", RUN)
 def test_a_verb_leaves_its_record(walk: Walk, verb: str) -> None:
     before = {one.event.id for one in walk.recorded.all()}
