@@ -112,7 +112,8 @@ def hostile(_clock: None) -> Iterator[Served]:
 @pytest.fixture
 def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A profile; `request.param` says how it differs from a usual one."""
-    how: dict[str, Any] = {"viewport": WIDE, "locale": "en-GB", **getattr(request, "param", {})}
+    usual = {"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"}  # one look is enough
+    how: dict[str, Any] = {**usual, **getattr(request, "param", {})}
     made = browser.new_context(**how)
     yield made
     made.close()

@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from fuzz.target import MARK, PROBLEM, Answer, Violation
-from support.harness import Isocenter
+from support.harness import Isocenter, wait_until
 
 METHODS = ("get", "head", "post", "put", "options", "delete")
 OTHER_METHODS = ("PUT", "PATCH", "TRACE", "PROPFIND", "SEARCH", "REPORT", "POST", "HEAD")
@@ -180,9 +180,13 @@ class Described:
 
 
 def _records(isocenter: Isocenter) -> list[str]:
-    """Names of audit records."""
-    with urllib.request.urlopen(f"{isocenter.http_url}/api/audit/records?limit=20") as answer:
-        return [one["name"] for one in json.load(answer)["records"]]
+    """Names of audit records, once there are any: they follow what they tell of."""
+
+    def found() -> list[str]:
+        with urllib.request.urlopen(f"{isocenter.http_url}/api/audit/records?limit=20") as answer:
+            return [one["name"] for one in json.load(answer)["records"]]
+
+    return wait_until(found, 30, "audit records are found")
 
 
 def _value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[str]:

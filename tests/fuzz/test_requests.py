@@ -201,7 +201,7 @@ def test_afterwards_all_is_as_before(target: Target, reference: dict[str, bytes]
     store(isocenter, as_file(fresh))
     study = fresh.StudyInstanceUID
     wait_until(lambda: isocenter.search(f"/studies?StudyInstanceUID={study}"), what="found")
-    wait_until(lambda: _audited(isocenter, study), what="audited")
+    wait_until(lambda: _audited(isocenter, study), 60, what="audited")
     assert MARK.decode() not in target.log()
     assert unexpected(target.log()) == []
 

@@ -16,7 +16,7 @@ from isocenter.audit.keys import public_keys
 from isocenter.audit.seals import Seal, Signed
 from isocenter.audit.segments import Segments
 from isocenter.core.audit import Place
-from isocenter.core.errors import Corrupted, NotFound, Unavailable
+from isocenter.core.errors import Corrupted, NotFound
 from isocenter.core.events import AuditEvent
 from isocenter.runtime.audit_records import decoded
 
@@ -64,11 +64,11 @@ class Proof:
 
 
 async def prove(segments: Segments, place: Place) -> Proof:
-    """The proof of the record in a place. Raises `Unavailable` while it is not sealed, `NotFound`
+    """The proof of the record in a place. Raises `NotFound` while it is not sealed and
     where its segment is gone, `Corrupted`."""
     sealed = await segments.holding(place.chain, place.sequence)
     if sealed is None:
-        raise Unavailable(
+        raise NotFound(
             f"record {place.sequence} of {place.chain} is not sealed yet",
             fix="ask again after audit.seal_seconds",
         )

@@ -138,7 +138,7 @@ class AuditTrail(Protocol):
         ...
 
     async def prove(self, record: str) -> bytes:
-        """The file of an inclusion proof. Raises `NotFound`, `Unavailable` while the record is not
+        """The file of an inclusion proof. Raises `NotFound`, also while the record is not
         sealed, `Corrupted`."""
         ...
 
