@@ -38,6 +38,8 @@ from support.walked_verbs import Verbs, every_verb
 
 __all__ = ["logging_as_before"]
 
+pytestmark = pytest.mark.xdist_group("walk")  # one archive for all
+
 COUNT = 2
 HTTP = [(method, path) for path, methods in OPERATIONS.items() for method in methods]
 # What an action comes with: reading for a verification, and the objects of a restored deletion.
