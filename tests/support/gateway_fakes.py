@@ -263,6 +263,9 @@ class FakeAudit:
             raise self.error
         self.records.append({"action": action, "source": source, **fields})
 
+    async def searched(self, source: Any, **fields: Any) -> None:
+        await self.record(AuditAction.QUERY, source, **fields)
+
 
 class FakeAssociation:
     """An association in both directions: receives C-STOREs and answers with `status`."""

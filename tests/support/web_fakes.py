@@ -29,7 +29,7 @@ from isocenter.core.apis import (
 from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.deletions import Deletion, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
-from isocenter.core.events import Source
+from isocenter.core.events import AuditAction, Source
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Search
 from isocenter.core.packs import bulk_uri
@@ -290,6 +290,9 @@ class FakeAudit:
         if self.error:
             raise self.error
         self.records.append(("accessed", {"source": source, **fields}))
+
+    async def searched(self, source: Any, **fields: Any) -> None:
+        await self.record(AuditAction.QUERY, source, **fields)
 
 
 @dataclass

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from isocenter.core.apis import Query
 from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.errors import IsocenterError
-from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.key_text import text_of
 from isocenter.dimse.messages import Request
@@ -64,8 +63,7 @@ class CFind:
         keys = (identifier.rows.get(key.tag) for key in identifier.narrowing)
         words = ["C-FIND", identifier.level.value, *(row.keyword for row in keys if row)]
         studies = identifier.values(STUDY_UID)
-        await self._audit.record(
-            AuditAction.QUERY,
+        await self._audit.searched(
             self._callers.source(request.association),
             partition=DEFAULT_PARTITION,
             patient_ids=identifier.values(PATIENT_ID),

@@ -1,7 +1,8 @@
-"""Accesses of which many follow each other (frames of a series), as few records without losing one.
+"""Accesses of which many follow each other (frames of a series, a list of studies that is asked for
+again and again), as few records without losing one.
 
-The first access of a source to a series in a window of a minute has a record of its own, durable
-before it is answered. Further ones are counted, in memory and in a file that survives the process
+The first of what agrees (`Access`) in a window of a minute has a record of its own, durable before
+it is answered. Further ones are counted, in memory and in a file that survives the process
 (`access_journal`), and recorded with their number when the window ends.
 """
 
@@ -21,6 +22,7 @@ from isocenter.runtime.access_journal import Access, Journal, leftovers
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60.0
+_MOST = 20_000  # windows at a time; what is beyond them has a record each
 
 # Makes the record of so many accesses durable, under an id.
 Recorder = Callable[[Access, int, str], Awaitable[None]]
@@ -34,7 +36,7 @@ class _Window:
     recorded: asyncio.Task[None]
     record: str  # id of the record of what is counted
     count: int = 0
-    kept: bool = True  # whether the journal knows it
+    durable: bool = False  # its first record
 
 
 class AccessWindows:
@@ -69,11 +71,15 @@ class AccessWindows:
         """Durable, or counted, on return."""
         window = self._windows.get(access)
         if window is None:
+            if len(self._windows) >= _MOST:
+                await self._recorder(access, count, self._new_id())
+                return
             window = self._begin(access, count)
-        elif not self._count(window, count):
+        elif not self._count(access, window, count):
             await self._recorder(access, count, self._new_id())
-        # A caller that goes away must not take the record from others who wait for it.
-        await asyncio.shield(window.recorded)
+        if not window.durable:
+            # A caller that goes away must not take the record from others who wait for it.
+            await asyncio.shield(window.recorded)
 
     def _begin(self, access: Access, count: int) -> _Window:
         self.start()
@@ -82,7 +88,6 @@ class AccessWindows:
         window = _Window(loop.time() + self._seconds, recorded, self._new_id())
         self._windows[access] = window
         recorded.add_done_callback(lambda task: self._began(access, window, task))
-        window.kept = self._told(lambda journal: journal.began(window.record, access))
         return window
 
     async def _first(self, access: Access, count: int) -> None:
@@ -90,20 +95,20 @@ class AccessWindows:
 
     def _began(self, access: Access, window: _Window, task: asyncio.Task[None]) -> None:
         """Without its first record there is no window: the next access tries again."""
-        failed = task.cancelled() or task.exception() is not None
-        if failed and self._windows.get(access) is window:
+        window.durable = not task.cancelled() and task.exception() is None
+        if not window.durable and self._windows.get(access) is window:
             del self._windows[access]
-            self._told(self._ended(window))
+            self._over(window)
 
-    def _count(self, window: _Window, count: int) -> bool:
+    def _count(self, access: Access, window: _Window, count: int) -> bool:
         """Whether an access is counted now, so that it is recorded whatever happens."""
-        if not window.kept or not self._told(lambda one: one.counted(window.record, count)):
+        if not self._told(lambda journal: journal.counted(window.record, access, count)):
             return False
         window.count += count
         return True
 
-    def _ended(self, window: _Window) -> Callable[[Journal], None]:
-        return lambda journal: journal.ended(window.record)
+    def _over(self, window: _Window) -> None:
+        self._told(lambda journal: journal.ended(window.record))
 
     def _told(self, tell: Callable[[Journal], None]) -> bool:
         """Whether the journal, if there is one, has taken something."""
@@ -153,7 +158,7 @@ class AccessWindows:
             if window.count:
                 await self._recorder(access, window.count, window.record)
             self._ending.pop(0)
-            self._told(self._ended(window))
+            self._over(window)
 
     async def close(self) -> None:
         """Record what is counted so far. Raises `Unavailable` if that cannot be made durable."""

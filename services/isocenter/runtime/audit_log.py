@@ -59,7 +59,7 @@ class AuditLog:
         self._outbox = outbox
         self._instance = instance
         self._windows = AccessWindows(
-            self._retrieved, self._new_id, folder=journal, seconds=window_seconds
+            self._accessed, self._new_id, folder=journal, seconds=window_seconds
         )
 
     async def record(
@@ -120,8 +120,33 @@ class AuditLog:
         The first access of a source to a series in a window of a minute is durable before this
         returns; further ones are counted and recorded, with their number, when the window ends.
         """
-        access = Access(source, partition, patient_ids, study, series, detail)
+        access = Access(
+            AuditAction.RETRIEVE,
+            source,
+            partition,
+            detail,
+            patient_ids,
+            (study,),
+            (series,) if series else (),
+        )
         await self._windows.accessed(access, instance_count)
+
+    async def searched(
+        self,
+        source: Source,
+        *,
+        partition: str,
+        detail: str,
+        query: str,
+        patient_ids: tuple[str, ...] = (),
+        studies: tuple[str, ...] = (),
+    ) -> None:
+        """Record a search. The same one of the same source, again within a minute, is counted like
+        retrieves that follow each other: lists are asked for again and again to stay fresh."""
+        access = Access(
+            AuditAction.QUERY, source, partition, detail, patient_ids, studies, query=query
+        )
+        await self._windows.accessed(access, 1)
 
     def start(self) -> None:
         """Record, in the background, what processes that were killed had counted."""
@@ -131,16 +156,19 @@ class AuditLog:
         """Record what is counted so far. Raises `Unavailable` if that cannot be made durable."""
         await self._windows.close()
 
-    async def _retrieved(self, access: Access, count: int, event_id: str) -> None:
+    async def _accessed(self, access: Access, count: int, event_id: str) -> None:
+        retrieve = access.action is AuditAction.RETRIEVE
+        times = "" if retrieve or count == 1 else f", {count} times"
         await self.record(
-            AuditAction.RETRIEVE,
+            access.action,
             access.source,
             partition=access.partition,
             patient_ids=access.patient_ids,
-            studies=(access.study,),
-            series=(access.series,) if access.series else (),
-            instance_count=count,
-            detail=access.detail,
+            studies=access.studies,
+            series=access.series,
+            instance_count=count if retrieve else 0,
+            detail=access.detail + times,
+            query=access.query,
             event_id=event_id,
         )
 

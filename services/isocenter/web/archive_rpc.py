@@ -213,8 +213,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
 
     async def _searched(self, context: Context, asked: Asked, method: str) -> None:
         named = " ".join([*asked.keys, *asked.sequences])
-        await self._audit_log.record(
-            AuditAction.QUERY,
+        await self._audit_log.searched(
             source_of(context),
             partition=DEFAULT_PARTITION,
             patient_ids=asked.values("00100020"),

@@ -9,7 +9,6 @@ import orjson
 
 from isocenter.core.apis import Query
 from isocenter.core.attributes import BY_TAG, DEPTH, Attributes
-from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.core.key_text import text_of
 from isocenter.core.matching import JsonAttributes, Level, Search
@@ -124,8 +123,7 @@ class Qido:
         """What was searched by. HEAD too: its X-Total-Count tells who has been examined here."""
         narrowing = {tag: key for tag, key in asked.keys.items() if any(key.values)}
         names = " ".join([*narrowing, *asked.sequences])
-        await self._audit_log.record(
-            AuditAction.QUERY,
+        await self._audit_log.searched(
             exchange.source,
             partition=DEFAULT_PARTITION,
             patient_ids=asked.values(PATIENT_ID),

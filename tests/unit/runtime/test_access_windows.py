@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -12,14 +13,17 @@ import pytest
 
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.core.errors import Unavailable
-from isocenter.core.events import TOPIC_AUDIT, AuditEvent, Source
+from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, Source
+from isocenter.runtime import access_windows
 from isocenter.runtime.access_journal import Access, Journal, leftovers
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import decode
 from isocenter.runtime.outbox import Outbox
 
 SOURCE = Source("DICOMweb", "192.0.2.7", user="eva")
-ACCESS = Access(SOURCE, "main", ("P1",), "1.2", "1.2.3", "WADO-RS frames")
+ACCESS = Access(
+    AuditAction.RETRIEVE, SOURCE, "main", "WADO-RS frames", ("P1",), ("1.2",), ("1.2.3",)
+)
 
 
 class Bus(MemoryBus):
@@ -75,17 +79,14 @@ async def test_a_process_that_follows_one_that_was_killed_records_what_that_had_
 import os, signal, sys
 from pathlib import Path
 from isocenter.runtime.access_journal import Access, Journal
-from isocenter.core.events import Source
+from isocenter.core.events import AuditAction, Source
 journal = Journal(Path(sys.argv[1]))
 eva = Source("DICOMweb", "192.0.2.7", user="eva")
-access = Access(eva, "main", ("P1",), "1.2", "1.2.3", "WADO-RS frames")
-journal.began("a", access)
+access = Access(AuditAction.RETRIEVE, eva, "main", "WADO-RS frames", ("P1",), ("1.2",), ("1.2.3",))
 for _ in range(799):
-    journal.counted("a", 1)
-journal.began("done", access)
-journal.counted("done", 7)
+    journal.counted("a", access, 1)
+journal.counted("done", access, 7)
 journal.ended("done")
-journal.began("empty", access)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path))
@@ -119,8 +120,7 @@ async def test_counts_of_a_process_that_lives_are_left_to_it(tmp_path):
 
 async def test_what_was_cut_off_in_the_middle_of_a_line_counts_nothing(tmp_path):
     journal = Journal(tmp_path)
-    journal.began("a", ACCESS)
-    journal.counted("a", 2)
+    journal.counted("a", ACCESS, 2)
     (path,) = tmp_path.iterdir()
     with path.open("ab") as file:
         file.write(b'{"of":"a","cou')
@@ -162,3 +162,73 @@ async def test_windows_end_by_themselves(tmp_path):
     await access(log)
     await log.close()
     assert sum((await counts(bus)).values()) == 5
+
+
+async def search(log: AuditLog, query: str, times: int = 1) -> None:
+    for _ in range(times):
+        await log.searched(SOURCE, partition="main", detail="QIDO-RS STUDY", query=query)
+
+
+async def test_the_same_search_again_is_counted_and_another_one_is_another_record(tmp_path):
+    bus = Bus()
+    log = log_on(bus, tmp_path)
+    await search(log, "PatientID=1", 38)
+    await search(log, "PatientID=2", 2)
+    await search(log, "PatientID=3")
+    await log.close()
+    events = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
+    assert [
+        (event.query, event.detail, event.action, event.instance_count) for event in events
+    ] == [
+        ("PatientID=1", "QIDO-RS STUDY", AuditAction.QUERY, 0),
+        ("PatientID=2", "QIDO-RS STUDY", AuditAction.QUERY, 0),
+        ("PatientID=3", "QIDO-RS STUDY", AuditAction.QUERY, 0),
+        ("PatientID=1", "QIDO-RS STUDY, 37 times", AuditAction.QUERY, 0),
+        ("PatientID=2", "QIDO-RS STUDY", AuditAction.QUERY, 0),
+    ]
+
+
+def test_a_file_of_counts_does_not_grow_with_them(tmp_path):
+    journal = Journal(tmp_path, most_bytes=2000)
+    journal.counted("a", ACCESS, 1)
+    journal.counted("b", ACCESS, 5)
+    for number in range(1000):
+        journal.counted("a", ACCESS, 1)
+        journal.counted(f"short-{number}", ACCESS, 1)
+        journal.ended(f"short-{number}")
+        (path,) = tmp_path.iterdir()
+        assert path.stat().st_size < 3000
+    assert list(leftovers(tmp_path)) == [], "the new file is locked like the first one"
+    os.close(journal._file)  # as the kernel does for a process that is gone
+    (left,) = leftovers(tmp_path)
+    assert {one.record: one.count for one in left.counts} == {"a": 1001, "b": 5}
+    left.forget()
+
+
+def test_where_no_new_file_can_be_written_the_one_in_use_stays(tmp_path, monkeypatch, caplog):
+    journal = Journal(tmp_path, most_bytes=300)
+    journal.counted("a", ACCESS, 1)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_new_file", full)
+        journal.counted("b", ACCESS, 2)
+    assert "take more room" in caplog.text
+    journal.counted("a", ACCESS, 3)
+    os.close(journal._file)
+    (left,) = leftovers(tmp_path)
+    assert {one.record: one.count for one in left.counts} == {"a": 4, "b": 2}
+    left.forget()
+
+
+async def test_more_windows_than_are_kept_have_a_record_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(access_windows, "_MOST", 2)
+    bus = Bus()
+    log = log_on(bus, tmp_path)
+    for query in ("1", "2", "3", "3", "1"):
+        await search(log, query)
+    await log.close()
+    events = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
+    assert [event.query for event in events] == ["1", "2", "3", "3", "1"]
