@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from isocenter.core.errors import IsocenterError, Unavailable
@@ -22,7 +24,7 @@ from isocenter.runtime.access_journal import Access, Journal, leftovers
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60.0
-_MOST = 20_000  # windows at a time; what is beyond them has a record each
+_MOST = 10_000  # windows at a time; what is beyond them has a record each
 
 # Makes the record of so many accesses durable, under an id.
 Recorder = Callable[[Access, int, str], Awaitable[None]]
@@ -30,13 +32,12 @@ Recorder = Callable[[Access, int, str], Awaitable[None]]
 
 @dataclass(slots=True)
 class _Window:
-    """Accesses after the first one, which is `recorded` on its own."""
+    """Accesses after the first one, which has a record of its own."""
 
     ends_at: float  # of the event loop's clock
-    recorded: asyncio.Task[None]
+    settled: asyncio.Future[None]  # the first record is durable, or there is no window any more
     record: str  # id of the record of what is counted
     count: int = 0
-    durable: bool = False  # its first record
 
 
 class AccessWindows:
@@ -57,7 +58,7 @@ class AccessWindows:
         self._journal = Journal(folder) if folder else None
         self._seconds = seconds
         self._windows: dict[Access, _Window] = {}
-        self._ending: list[tuple[Access, _Window]] = []  # whose record is not durable yet
+        self._ending: deque[tuple[Access, _Window]] = deque()  # whose record is not durable yet
         self._flusher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -69,36 +70,32 @@ class AccessWindows:
 
     async def accessed(self, access: Access, count: int) -> None:
         """Durable, or counted, on return."""
-        window = self._windows.get(access)
-        if window is None:
-            if len(self._windows) >= _MOST:
-                await self._recorder(access, count, self._new_id())
+        while (window := self._windows.get(access)) is not None:
+            if window.settled.done():
+                if not self._count(access, window, count):
+                    await self._recorder(access, count, self._new_id())
                 return
-            window = self._begin(access, count)
-        elif not self._count(access, window, count):
+            # One that goes away must not wake the others who wait for the first record.
+            await asyncio.shield(window.settled)
+        if len(self._windows) < _MOST:
+            await self._first(access, count)
+        else:
             await self._recorder(access, count, self._new_id())
-        if not window.durable:
-            # A caller that goes away must not take the record from others who wait for it.
-            await asyncio.shield(window.recorded)
-
-    def _begin(self, access: Access, count: int) -> _Window:
-        self.start()
-        loop = asyncio.get_running_loop()
-        recorded = loop.create_task(self._first(access, count))
-        window = _Window(loop.time() + self._seconds, recorded, self._new_id())
-        self._windows[access] = window
-        recorded.add_done_callback(lambda task: self._began(access, window, task))
-        return window
 
     async def _first(self, access: Access, count: int) -> None:
-        await self._recorder(access, count, self._new_id())
-
-    def _began(self, access: Access, window: _Window, task: asyncio.Task[None]) -> None:
         """Without its first record there is no window: the next access tries again."""
-        window.durable = not task.cancelled() and task.exception() is None
-        if not window.durable and self._windows.get(access) is window:
-            del self._windows[access]
-            self._over(window)
+        self.start()
+        loop = asyncio.get_running_loop()
+        window = _Window(loop.time() + self._seconds, loop.create_future(), self._new_id())
+        self._windows[access] = window
+        try:
+            await self._recorder(access, count, self._new_id())
+        except BaseException:
+            if self._windows.get(access) is window:
+                del self._windows[access]
+            raise
+        finally:
+            window.settled.set_result(None)
 
     def _count(self, access: Access, window: _Window, count: int) -> bool:
         """Whether an access is counted now, so that it is recorded whatever happens."""
@@ -145,7 +142,8 @@ class AccessWindows:
 
     async def _end_old(self) -> None:
         now = asyncio.get_running_loop().time()
-        await self._end([one for one in self._windows.items() if one[1].ends_at <= now])
+        # They stand in the order of their beginning.
+        await self._end(list(takewhile(lambda one: one[1].ends_at <= now, self._windows.items())))
 
     async def _end(self, ended: list[tuple[Access, _Window]]) -> None:
         """Record what windows counted; what is accessed from now on is in the next ones. Counts
@@ -157,7 +155,7 @@ class AccessWindows:
             access, window = self._ending[0]
             if window.count:
                 await self._recorder(access, window.count, window.record)
-            self._ending.pop(0)
+            self._ending.popleft()
             self._over(window)
 
     async def close(self) -> None:
@@ -167,8 +165,8 @@ class AccessWindows:
             with suppress(asyncio.CancelledError):
                 await self._flusher
             self._flusher = None
-        if self._windows:
-            await asyncio.wait([window.recorded for window in self._windows.values()])
+        for window in list(self._windows.values()):
+            await asyncio.shield(window.settled)
         await self._end(list(self._windows.items()))
         if self._journal is not None:
             self._journal.close()

@@ -35,6 +35,20 @@ class Bus(MemoryBus):
         await super().append(topic, records)
 
 
+class Slow(Bus):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def append(self, topic, records):
+        self.asked.set()
+        await self.answers.wait()
+        await super().append(topic, records)
+
+
 async def _no_storage():
     raise Unavailable("the object store is down")
 
@@ -151,6 +165,34 @@ async def test_an_access_whose_record_cannot_be_made_durable_does_not_happen(tmp
     await access(log, 2)
     await log.close()
     assert sorted((await counts(bus)).values()) == [1, 1]
+
+
+async def test_who_asks_meanwhile_waits_for_the_first_record(tmp_path):
+    bus = Slow()
+    log = log_on(bus, tmp_path)
+    asking = [asyncio.create_task(access(log)) for _ in range(5)]
+    await asyncio.wait_for(bus.asked.wait(), 5)
+    asking[1].cancel()  # the others go on waiting
+    done, _ = await asyncio.wait(asking, timeout=0.05)
+    assert done == {asking[1]}
+    bus.answers.set()
+    await asyncio.gather(*asking, return_exceptions=True)
+    await log.close()
+    assert sorted((await counts(bus)).values()) == [1, 3]
+
+
+async def test_if_who_asked_first_goes_away_another_one_s_record_is_the_first(tmp_path):
+    bus = Slow()
+    log = log_on(bus, tmp_path)
+    first = asyncio.create_task(access(log))
+    await asyncio.wait_for(bus.asked.wait(), 5)
+    others = [asyncio.create_task(access(log)) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    bus.answers.set()
+    await asyncio.gather(*others)
+    await log.close()
+    assert sorted((await counts(bus)).values()) == [1, 2]
 
 
 async def test_windows_end_by_themselves(tmp_path):
