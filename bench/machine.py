@@ -6,10 +6,12 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 PACKAGES = {"Orthanc": "orthanc orthanc-dicomweb", "storescu": "dcmtk", "wrk": "wrk"}
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+_IDLE = 0.1  # share of processor time that nobody needs to be concerned about
 
 
 class Unusable(Exception):
@@ -51,6 +53,26 @@ def _has(program: str) -> bool:
 def find(program: str) -> str | None:
     """Path of a program; Debian keeps Orthanc in /usr/sbin, which is not on everyone's path."""
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def wait_idle(seconds: float = 120.0) -> None:
+    """Wait until nobody computes, so that what one side still has to do slows no other. Raises
+    `Unusable` where somebody goes on."""
+    deadline = time.monotonic() + seconds
+    busy = 1.0
+    while busy > _IDLE:
+        if time.monotonic() > deadline:
+            raise Unusable(f"the machine is {busy:.0%} busy; stop what else runs on it")
+        idle, every = _jiffies()
+        time.sleep(0.5)
+        idle_now, every_now = _jiffies()
+        busy = 1 - (idle_now - idle) / (every_now - every)
+
+
+def _jiffies() -> tuple[int, int]:
+    """Of all processors since the start: idle, and in total."""
+    counts = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return counts[3] + counts[4], sum(counts)
 
 
 def describe() -> dict[str, str | int]:

@@ -155,7 +155,7 @@ def qido_patient_id(connections: int) -> Measure:
         (match,) = Web(server).search(paths[turn])
         if match["0020000D"]["Value"] != [bench.patients[turn].study]:
             raise Wrong(f"{server.name} found another study for {paths[turn]}")
-        return _rate(bench, server, paths, JSON, connections)
+        return rate(bench, server, paths, JSON, connections)
 
     return measure
 
@@ -167,10 +167,13 @@ def frame(bench: Bench, server: Server, turn: int) -> float:
     length = Web(server).drain(paths[turn], FRAMES)
     if not work.FRAME < length < work.FRAME + 2000:
         raise Wrong(f"{server.name}: a frame of {length} bytes")
-    return _rate(bench, server, paths, FRAMES, 4)
+    return rate(bench, server, paths, FRAMES, 4)
 
 
-def _rate(bench: Bench, server: Server, paths: list[str], accept: str, connections: int) -> float:
+def rate(
+    bench: Bench, server: Server, paths: Sequence[str], accept: str, connections: int
+) -> float:
+    """Requests per second over these paths in turn."""
     seconds = 1 if bench.quick else 4
     return requests_per_second(
         server, paths, accept, connections=connections, seconds=seconds, scratch=bench.scratch
