@@ -91,12 +91,12 @@ class OracleAuditIndex:
         )
         return [Tally(keys, counts[keys]) for keys in sorted(counts)]
 
-    async def expire(self, chain: str, through: int) -> int:
+    async def expire(self, chain: str, through: int, since: int = 1) -> int:
         """See `AuditIndex`."""
         gone = [
             name
             for name, entry in self.held.items()
-            if entry.place.chain == chain and entry.place.sequence <= through
+            if entry.place.chain == chain and since <= entry.place.sequence <= through
         ]
         for name in gone:
             del self.held[name]

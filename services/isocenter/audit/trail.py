@@ -9,6 +9,7 @@ places. A record that was delivered twice is one record: the index knows where i
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from isocenter.runtime.streams import generator
 
 _EARLIER = "earlier-0"
 _ADOPTED = "audit/earlier/adopted"
+_REBUILT = "audit/rebuilt"
 _ADOPTED_AT_ONCE = 10_000  # records
 _BESIDE = timedelta(days=1)  # that two versions run beside each other at most
 _USUAL = 2000  # bytes of a record; a longer one may have texts that are cut off
@@ -37,6 +39,8 @@ _REFILL = 1000  # records that are given to the index at once
 _OWN = frozenset({Code.INVALID, Code.UNPROCESSABLE, Code.UNSUPPORTED, Code.REFUSED})
 
 Told = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,38 +215,59 @@ class Trail:
 
     async def refill(self, told: Told) -> None:
         """Give the index what is sealed and it does not have. `told` hears how far it is."""
-        reach = await self._index.reach()
+        if unfinished := await self._is_rebuilt():
+            told("it was being filled anew when that was broken off")
+        reach = {} if unfinished else await self._index.reach()
         for chain in await self._segments.chains():
             last = await self._segments.last(chain)
             if last is not None and reach.get(chain, 0) < last.seal.last:
                 await self._refill(chain, reach.get(chain, 0), last.seal.last, told)
+        if unfinished:
+            await self._segments.blobs.delete(_REBUILT)
+
+    async def _is_rebuilt(self) -> bool:
+        """Whether the index is being filled anew, or was when that was broken off."""
+        try:
+            await self._segments.blobs.stat(_REBUILT)
+        except NotFound:
+            return False
+        return True
 
     async def _refill(self, chain: str, held: int, last: int, told: Told) -> None:
         async with aclosing(generator(self._segments.of(chain, held + 1))) as seals:
             async for sealed in seals:
-                await self._fill(sealed.seal)
+                try:
+                    await self._fill(sealed.seal)
+                except (Corrupted, NotFound) as error:
+                    # What follows it is worth finding; `isocenter audit verify` tells of it.
+                    logger.error(
+                        "a segment of the audit trail cannot be found by searches any more",
+                        extra={"segment": sealed.seal.folder, "error": str(error)},
+                    )
                 told(f"{sealed.seal.last:,} of {last:,} records of {chain}")
 
     async def rebuild(self) -> AsyncGenerator[Filled, None]:
-        """Give the index everything that is sealed, in place of all that it holds of that; tells
-        of each segment. Until the end searches do not find everything."""
+        """Give the index everything that is sealed, in place of all that it holds of that, a
+        segment at a time; tells of each. What is broken off, the next `refill` does."""
+        await self._segments.put(_REBUILT, b"the index is being filled anew")
         for chain in await self._segments.chains():
-            last = await self._segments.last(chain)
-            if last is None:
-                continue
-            await self._index.expire(chain, last.seal.last)
             async with aclosing(generator(self._segments.of(chain))) as seals:
                 async for sealed in seals:
                     try:
-                        yield Filled(sealed.seal, await self._fill(sealed.seal))
+                        yield Filled(sealed.seal, await self._fill(sealed.seal, anew=True))
                     except (Corrupted, NotFound) as error:
                         yield Filled(sealed.seal, 0, str(error))
+        await self._segments.blobs.delete(_REBUILT)
 
-    async def _fill(self, seal: Seal) -> int:
-        """Give the index the records of a segment that has not expired; how many."""
-        if await self._segments.expiry(seal) is not None:
+    async def _fill(self, seal: Seal, *, anew: bool = False) -> int:
+        """Give the index the records of a segment that has not expired; how many. `anew`: in place
+        of what it holds in its places."""
+        expired = await self._segments.expiry(seal) is not None
+        links = None if expired else await self._segments.lines(seal)
+        if anew:
+            await self._index.expire(seal.chain, seal.last, seal.first)
+        if links is None:
             return 0
-        links = await self._segments.lines(seal)
         for start in range(0, len(links.lines), _REFILL):
             lines = links.lines[start : start + _REFILL]
             entries = [

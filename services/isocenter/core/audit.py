@@ -107,8 +107,9 @@ class AuditIndex(Protocol):
         keys. Exact."""
         ...
 
-    async def expire(self, chain: str, through: int) -> int:
-        """Forget the records of a chain up to this number; answers with how many."""
+    async def expire(self, chain: str, through: int, since: int = 1) -> int:
+        """Forget the records of a chain from number `since` to number `through`; answers with how
+        many."""
         ...
 
     def earlier(self) -> AsyncIterator[Sequence[AuditEvent]]:

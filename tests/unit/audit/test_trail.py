@@ -137,6 +137,41 @@ async def test_an_index_that_was_thrown_away_is_filled_from_the_segments(rig):
     await rig.again().trail.refill(lambda _: pytest.fail("nothing is missing"))
 
 
+async def test_a_rebuild_that_was_broken_off_is_brought_to_its_end_at_the_next_start(rig):
+    for start in (0, 10, 20):
+        await rig.trail.keep([record(n) for n in range(start, start + 10)])
+        await rig.trail.seal()
+    before = await rig.index.search(AuditFilter(), 100)
+    append = rig.index.append
+    rig.index.append = gone  # the process ends when the first segment is out and not in again
+    with pytest.raises(KeyboardInterrupt):
+        _ = [one async for one in rig.again().trail.rebuild()]
+    rig.index.append = append
+    assert len(await rig.index.search(AuditFilter(), 100)) == 20
+    told: list[str] = []
+    await rig.again().trail.refill(told.append)
+    assert told[0] == "it was being filled anew when that was broken off"
+    assert await rig.index.search(AuditFilter(), 100) == before
+    await rig.again().trail.refill(lambda _: pytest.fail("nothing is missing"))
+
+
+async def gone(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def test_a_damaged_segment_keeps_nobody_from_finding_the_others(rig, caplog):
+    for start in (0, 10, 20):
+        await rig.trail.keep([record(n) for n in range(start, start + 10)])
+        await rig.trail.seal()
+    second = [one async for one in rig.segments.of("audit-0")][1].seal
+    await rig.segments.blobs.delete(second.lines_key)
+    rig.index.throw_away()
+    await rig.again().trail.refill(lambda _: None)
+    numbers = [entry.place.sequence for entry in await rig.index.search(AuditFilter(), 100)]
+    assert numbers == [*range(30, 20, -1), *range(10, 0, -1)]
+    assert "cannot be found by searches" in caplog.text
+
+
 async def test_while_the_index_or_the_keys_are_away_nothing_is_lost(rig):
     rig.index.down = True
     with pytest.raises(Unavailable):

@@ -89,7 +89,7 @@ def test_a_segment_that_cannot_be_read_is_told_and_the_others_are_filled(audit: 
     audit("rebuild", code=1)
     assert "not readable: 1" in audit.err
     assert "is not what was sealed" in audit.err
-    assert listed(audit) == ["host/up-2"]
+    assert listed(audit) == ["host/up-2", "host/up-1"], "the index may be all that is left of it"
 
 
 def test_a_change_that_fails_is_recorded_as_such(audit: Commands) -> None:

@@ -87,10 +87,10 @@ class SqliteAuditIndex:
         """See `AuditIndex`."""
         return await self._read(lambda db: counting.tally(db, which, by))
 
-    async def expire(self, chain: str, through: int) -> int:
+    async def expire(self, chain: str, through: int, since: int = 1) -> int:
         """See `AuditIndex`. Other writing goes on in between."""
         gone = 0
-        while some := await self._write(lambda work: work.expire(chain, through)):
+        while some := await self._write(lambda work: work.expire(chain, through, since)):
             gone += some
         return gone
 

@@ -68,16 +68,16 @@ class Writing:
             self._add(sorted(new, key=lambda draft: draft.position))
             self._tidy(len(entries) // _TIDYING + 1)
 
-    def expire(self, chain: str, through: int) -> int:
-        """Remove some of the records of a chain up to this number; how many: none when all are
+    def expire(self, chain: str, through: int, since: int) -> int:
+        """Remove some of the records of a chain between these numbers; how many: none when all are
         gone."""
         with self._transaction():
             found = self._db.execute(
                 "SELECT row, shard, action, outcome, principal, doc"
                 " FROM docs JOIN records USING (row)"
-                " WHERE chain = (SELECT number FROM names WHERE name = ?) AND sequence <= ?"
-                " ORDER BY chain, sequence LIMIT ?",
-                (chain, through, _EXPIRED),
+                " WHERE chain = (SELECT number FROM names WHERE name = ?)"
+                " AND sequence BETWEEN ? AND ? ORDER BY chain, sequence LIMIT ?",
+                (chain, since, through, _EXPIRED),
             ).fetchall()
             self._remove(sorted(found))
         return len(found)

@@ -151,10 +151,11 @@ class ElasticsearchAuditIndex:
         }
         return [Tally(keys, tallies[keys]) for keys in sorted(tallies)]
 
-    async def expire(self, chain: str, through: int) -> int:
+    async def expire(self, chain: str, through: int, since: int = 1) -> int:
         """See `AuditIndex`."""
         await self._look()
-        filters = [{"term": {"chain": chain}}, {"range": {"sequence": {"lte": through}}}]
+        numbers = {"range": {"sequence": {"gte": since, "lte": through}}}
+        filters = [{"term": {"chain": chain}}, numbers]
         body: Json = {
             "query": {"bool": {"filter": filters}},
             "size": _EXPIRED,
