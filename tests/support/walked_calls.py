@@ -6,10 +6,12 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from isocenter import v1
 from isocenter.core.events import Source
@@ -20,6 +22,8 @@ from isocenter.v1 import (
     aes_pb2_grpc,
     archive_pb2,
     archive_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
     objects_pb2,
@@ -27,6 +31,7 @@ from isocenter.v1 import (
     query_pb2,
 )
 from support.files import Series
+from support.harness import wait_until
 from support.walked_routes import PIXELS, Asked, Routes
 
 CHUNK = 256 * 1024
@@ -65,6 +70,7 @@ class Calls:
         programs, storage, ingest = self._channels
         self.archive = archive_pb2_grpc.ArchiveServiceStub(programs)
         self.aes = aes_pb2_grpc.AEDirectoryServiceStub(programs)
+        self.trail = audit_pb2_grpc.AuditServiceStub(programs)
         self.objects = objects_pb2_grpc.ObjectServiceStub(storage)
         self.ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
         self.series, self.key, self.routes = series, key, routes
@@ -131,6 +137,45 @@ class Calls:
         match = archive_pb2.SearchArchiveRequest.Match(attribute="PatientName", value="WALK*")
         return archive_pb2.SearchArchiveRequest(level=query_pb2.LEVEL_STUDY, match=[match])
 
+    # --- the audit trail -------------------------------------------------------------------------
+
+    def record(self) -> str:
+        """The id of a record that is sealed."""
+        request = audit_pb2.SearchRecordsRequest(limit=1000)
+
+        def sealed() -> str:
+            for batch in self.trail.SearchRecords(request, metadata=_metadata("preparation")):
+                for record in batch.records:
+                    asked = audit_pb2.GetRecordRequest(id=record.id)
+                    with suppress(grpc.RpcError):
+                        self.trail.ProveRecord(asked, metadata=_metadata("preparation"))
+                        return str(record.id)
+            return ""
+
+        return str(wait_until(sealed, 30, "a record is sealed"))
+
+    def trail_call(self, method: str, request: Any, purpose: str) -> str:
+        answer = getattr(self.trail, method)(request, metadata=_metadata(purpose))
+        if not isinstance(answer, Message):
+            assert list(answer)
+        return ""
+
+    def forget_search(self, purpose: str) -> str:
+        self.trail_call("SaveSearch", audit_pb2.SavedSearch(name="gone"), "preparation")
+        request = audit_pb2.ForgetSearchRequest(name="gone")
+        return self.trail_call("ForgetSearch", request, purpose)
+
+    def add_hold(self, purpose: str) -> str:
+        hold = audit_pb2.LegalHold(name=f"walk {purpose}", reason="a walk")
+        self.trail_call("AddHold", hold, purpose)
+        request = audit_pb2.ReleaseHoldRequest(name=hold.name)
+        return self.trail_call("ReleaseHold", request, "afterwards")
+
+    def release_hold(self, purpose: str) -> str:
+        hold = audit_pb2.LegalHold(name=f"walk {purpose}", reason="a walk")
+        self.trail_call("AddHold", hold, "preparation")
+        return self.trail_call("ReleaseHold", audit_pb2.ReleaseHoldRequest(name=hold.name), purpose)
+
     # --- of roles, in the name of somebody -------------------------------------------------------
 
     def store(self, purpose: str, *, whole: bool) -> str:
@@ -193,6 +238,16 @@ def _of_instance(method: str, kind: Any, **fields: Any) -> Callable[[Calls, str]
     return call
 
 
+def _of_trail(method: str, request: Message) -> Callable[[Calls, str], str]:
+    return lambda calls, purpose: calls.trail_call(method, request, purpose)
+
+
+def _of_record(method: str) -> Callable[[Calls, str], str]:
+    return lambda calls, purpose: calls.trail_call(
+        method, audit_pb2.GetRecordRequest(id=calls.record()), purpose
+    )
+
+
 _METHODS: Mapping[str, Callable[[Calls, str], str]] = {
     "ArchiveService/StoreObjects": Calls.store_objects,
     "ArchiveService/RetrieveObjects": _of_study(
@@ -213,6 +268,28 @@ _METHODS: Mapping[str, Callable[[Calls, str], str]] = {
     "ObjectService/GetObject": Calls.get_object,
     "AEDirectoryService/SetAE": Calls.set_ae,
     "AEDirectoryService/RemoveAE": Calls.remove_ae,
+    "AuditService/SearchRecords": _of_trail(
+        "SearchRecords", audit_pb2.SearchRecordsRequest(limit=10)
+    ),
+    "AuditService/CountRecords": _of_trail("CountRecords", audit_pb2.AuditFilter()),
+    "AuditService/GetRecord": _of_record("GetRecord"),
+    "AuditService/TallyRecords": _of_trail(
+        "TallyRecords", audit_pb2.TallyRecordsRequest(by=[audit_pb2.TALLY_BY_ACTION])
+    ),
+    "AuditService/GetStory": lambda calls, purpose: calls.trail_call(
+        "GetStory", audit_pb2.GetStoryRequest(instance=calls.instance), purpose
+    ),
+    "AuditService/ProveRecord": _of_record("ProveRecord"),
+    "AuditService/VerifyTrail": _of_trail("VerifyTrail", audit_pb2.VerifyTrailRequest()),
+    "AuditService/GetTrailState": _of_trail("GetTrailState", audit_pb2.GetTrailStateRequest()),
+    "AuditService/ListSavedSearches": _of_trail(
+        "ListSavedSearches", audit_pb2.ListSavedSearchesRequest()
+    ),
+    "AuditService/SaveSearch": _of_trail("SaveSearch", audit_pb2.SavedSearch(name="walk")),
+    "AuditService/ForgetSearch": Calls.forget_search,
+    "AuditService/ListHolds": _of_trail("ListHolds", audit_pb2.ListHoldsRequest()),
+    "AuditService/AddHold": Calls.add_hold,
+    "AuditService/ReleaseHold": Calls.release_hold,
     "IngestService/Store": lambda calls, purpose: calls.store(purpose, whole=False),
     "IngestService/StoreWhole": lambda calls, purpose: calls.store(purpose, whole=True),
     "IngestService/Delete": Calls.delete,

@@ -35,6 +35,16 @@ METHODS: Mapping[str, AuditAction | str] = {
     "AEDirectoryService/GetAE": _NO_PATIENT_DATA,
     "AEDirectoryService/SetAE": _SECURITY,
     "AEDirectoryService/RemoveAE": _SECURITY,
+    # of programs at the edge, which records them, and of roles in somebody's name
+    **{
+        f"AuditService/{method}": AuditAction.AUDIT
+        for method in (
+            "SearchRecords", "CountRecords", "GetRecord", "TallyRecords", "GetStory", "ProveRecord",
+            "GetTrailState", "ListSavedSearches", "SaveSearch", "ForgetSearch",
+            "ListHolds", "AddHold", "ReleaseHold",
+        )
+    },
+    "AuditService/VerifyTrail": AuditAction.VERIFY,
     # of roles among themselves; these record in the caller's name
     "IngestService/Store": _STORE,
     "IngestService/StoreWhole": _STORE,
@@ -63,12 +73,4 @@ METHODS: Mapping[str, AuditAction | str] = {
     "TranscodingService/TranscodeDataSet": _BY_EDGE,
     "TranscodingService/Targets": _NO_PATIENT_DATA,
     "TranscodingService/Render": _BY_EDGE,
-    **{
-        f"AuditService/{method}": _BY_EDGE
-        for method in (
-            "SearchRecords", "CountRecords", "GetRecord", "TallyRecords", "GetStory", "ProveRecord",
-            "VerifyTrail", "GetTrailState", "ListSavedSearches", "SaveSearch", "ForgetSearch",
-            "ListHolds", "AddHold", "ReleaseHold",
-        )
-    },
 }  # fmt: skip

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import grpc.aio
 
+from isocenter.runtime import audit_rpc
+from isocenter.runtime.audit_rpc import AuditServicer
 from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import aes_rpc
 from isocenter.web.aes_rpc import AEDirectoryServicer
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
@@ -23,21 +26,32 @@ class _Archive(Role):
 
     name = "archive"
 
-    def __init__(self, archive: ArchiveServicer, directory: AEDirectoryServicer) -> None:
+    def __init__(
+        self, archive: ArchiveServicer, directory: AEDirectoryServicer, trail: AuditServicer
+    ) -> None:
         self._archive = archive
         self._directory = directory
+        self._trail = trail
 
     def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
         """Register the services; answers with their full names."""
-        return [*add_to(server, self._archive), *aes_rpc.add_to(server, self._directory)]
+        return [
+            *add_to(server, self._archive),
+            *aes_rpc.add_to(server, self._directory),
+            *audit_rpc.add_to(server, self._trail),
+        ]
 
 
 def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
     telemetry = services.telemetry
     directory = AEDirectoryServicer(services.aes, allowed=settings.ae_directory)
+    access = TrailAccess(
+        trail=services.audit_trail, audit_log=services.audit_log, allowed=settings.audit
+    )
+    trail = AuditServicer(access, of_roles=False)
     return RpcServer(
-        [_Archive(ArchiveServicer(settings, services), directory)],
+        [_Archive(ArchiveServicer(settings, services), directory, trail)],
         settings.host,
         settings.grpc_port,
         setting="web.grpc_port",

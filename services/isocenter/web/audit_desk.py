@@ -11,7 +11,7 @@ from contextlib import aclosing
 from markupsafe import Markup
 
 from isocenter.core.errors import Invalid
-from isocenter.web.audit_access import TrailAccess
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web.audit_bodies import form, from_here
 from isocenter.web.audit_filters import number_of, without
 from isocenter.web.audit_notes import MAX_DAYS, forgotten, kept, placed, released, search_of
@@ -39,7 +39,7 @@ class AuditDesk:
 
     async def verification(self, exchange: Exchange, view: View) -> None:
         """The last verification, and the button for another one."""
-        trail = await self._access.read(exchange, "page: verification")
+        trail = await self._access.read(exchange.source, "page: verification")
         context = {
             "page": "verification",
             "verified": await last_verified(trail, self._shell.now()),
@@ -57,7 +57,7 @@ class AuditDesk:
         context = {"page": "verification", "here": _HERE}
         page = self._shell.render(view, "verifying.html", context)
         told, _, behind = page.partition(_HERE.encode("ascii"))
-        async with aclosing(self._access.verify(exchange)) as reports:
+        async with aclosing(self._access.verify(exchange.source)) as reports:
             async for report in reports:  # nothing is sent before it is sure to begin
                 told += self._shell.render(view, "verified.html", {"report": report})
                 yield told

@@ -14,7 +14,8 @@ from isocenter.runtime.audit_export.forms import FORMS, Form
 from isocenter.runtime.audit_export.heading import Heading
 from isocenter.runtime.audit_export.paging import pages
 from isocenter.runtime.audit_texts import LANGUAGES
-from isocenter.web.audit_access import Clock, TrailAccess, now_utc
+from isocenter.runtime.trail_access import TrailAccess
+from isocenter.web.audit_common import Clock, now_utc
 from isocenter.web.audit_filters import read, without
 from isocenter.web.audit_rest import ROUTE, as_file
 from isocenter.web.exchange import Exchange, Pieces, closing
@@ -47,7 +48,7 @@ class AuditExports:
         which = read(asked)
         form = _form(how.get("form", ""))
         verify, language = _flag(how.get("verify", "")), _language(how.get("lang", ""))
-        trail = await self._access.read(exchange, f"export as {form.name}", which)
+        trail = await self._access.read(exchange.source, f"export as {form.name}", which)
         total = await trail.count(which)
         form.check(total)  # before a verification, which takes long
         at = self._now()
@@ -71,7 +72,7 @@ class AuditExports:
 
     async def _verified(self, exchange: Exchange) -> Verification:
         result = Verification()
-        async with aclosing(self._access.verify(exchange)) as reports:
+        async with aclosing(self._access.verify(exchange.source)) as reports:
             async for report in reports:
                 result = report
         return result

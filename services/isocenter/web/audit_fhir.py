@@ -12,9 +12,10 @@ import orjson
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.runtime.audit_fhir import bundle, resource
 from isocenter.runtime.audit_ids import named
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import negotiation
-from isocenter.web.audit_access import TrailAccess, base_url
 from isocenter.web.audit_bodies import form
+from isocenter.web.audit_common import base_url
 from isocenter.web.audit_fhir_answers import FHIR_JSON, HEADERS, capabilities, outcome, told
 from isocenter.web.audit_fhir_pages import Page, page
 from isocenter.web.audit_fhir_search import Query, constraint, known
@@ -78,7 +79,7 @@ class FhirAudit:
     async def read(self, exchange: Exchange) -> None:
         """One AuditEvent."""
         name = exchange.path["record"]
-        trail = await self._access.read(exchange, f"FHIR record {shown(name)}")
+        trail = await self._access.read(exchange.source, f"FHIR record {shown(name)}")
         entry = await named(trail, name)
         await _answer(exchange, resource(entry.event))
 
@@ -96,7 +97,7 @@ class FhirAudit:
         root = base_url(exchange) + EVENTS
         names = dict.fromkeys(name for name, _ in asked.used)
         what = " ".join(["FHIR search", *names])
-        trail = await self._access.read(exchange, what, asked.query.which)
+        trail = await self._access.read(exchange.source, what, asked.query.which)
         found = await page(trail, asked.query, asked.count, asked.after)
         await _answer(exchange, _bundle(root, asked, found))
 

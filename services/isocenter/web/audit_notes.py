@@ -9,8 +9,8 @@ from typing import Any
 from isocenter.core.audit_api import Hold, SavedSearch
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.runtime.audit_reading import filter_text
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json
-from isocenter.web.audit_access import TrailAccess
 from isocenter.web.audit_bodies import fields, from_here
 from isocenter.web.audit_filters import number_of, read
 from isocenter.web.audit_rest import ROUTE, answer
@@ -34,7 +34,7 @@ class AuditNotes:
     async def searches(self, exchange: Exchange) -> None:
         """Saved searches, by name."""
         exchange.parameters()
-        trail = await self._access.read(exchange, "saved searches")
+        trail = await self._access.read(exchange.source, "saved searches")
         told = [audit_json.saved(one) for one in await trail.saved()]
         await answer(exchange, {"searches": told})
 
@@ -42,7 +42,7 @@ class AuditNotes:
         """One of them."""
         exchange.parameters()
         name = exchange.path["name"]
-        trail = await self._access.read(exchange, f"saved search {shown(name)}")
+        trail = await self._access.read(exchange.source, f"saved search {shown(name)}")
         found = [one for one in await trail.saved() if one.name == name]
         if not found:
             raise _missing("saved search", name)
@@ -67,7 +67,7 @@ class AuditNotes:
     async def holds(self, exchange: Exchange) -> None:
         """The legal holds, by name."""
         exchange.parameters()
-        trail = await self._access.read(exchange, "legal holds")
+        trail = await self._access.read(exchange.source, "legal holds")
         told = [audit_json.held(one) for one in await trail.holds()]
         await answer(exchange, {"holds": told})
 
@@ -75,7 +75,7 @@ class AuditNotes:
         """One of them."""
         exchange.parameters()
         name = exchange.path["name"]
-        trail = await self._access.read(exchange, f"legal hold {shown(name)}")
+        trail = await self._access.read(exchange.source, f"legal hold {shown(name)}")
         found = [one for one in await trail.holds() if one.name == name]
         if not found:
             raise _missing("legal hold", name)
@@ -103,7 +103,7 @@ class AuditNotes:
 async def kept(access: TrailAccess, exchange: Exchange, search: SavedSearch) -> bool:
     """Keep a search; whether it is new. Raises `Invalid`."""
     async with access.change(
-        exchange, f"saved search {search.name}: {filter_text(search.which)}"
+        exchange.source, f"saved search {search.name}: {filter_text(search.which)}"
     ) as trail:
         new = all(one.name != search.name for one in await trail.saved())
         await trail.save(search)
@@ -112,21 +112,21 @@ async def kept(access: TrailAccess, exchange: Exchange, search: SavedSearch) -> 
 
 async def forgotten(access: TrailAccess, exchange: Exchange, name: str) -> None:
     """Remove a saved search. Raises `NotFound`."""
-    async with access.change(exchange, f"saved search {name}: removed") as trail:
+    async with access.change(exchange.source, f"saved search {name}: removed") as trail:
         await trail.forget(name)
 
 
 async def placed(access: TrailAccess, exchange: Exchange, name: str, reason: str) -> Hold:
     """Place a legal hold. Raises `Conflict`, `Invalid`."""
     hold = Hold(name, reason, exchange.source, datetime.now(UTC))
-    async with access.change(exchange, f"legal hold {name}: {reason}") as trail:
+    async with access.change(exchange.source, f"legal hold {name}: {reason}") as trail:
         await trail.hold(hold)
     return hold
 
 
 async def released(access: TrailAccess, exchange: Exchange, name: str) -> None:
     """End a legal hold. Raises `NotFound`."""
-    async with access.change(exchange, f"legal hold {name}: released") as trail:
+    async with access.change(exchange.source, f"legal hold {name}: released") as trail:
         await trail.release(name)
 
 

@@ -10,7 +10,7 @@ from isocenter.core.errors import Invalid
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_export.forms import FORMS
 from isocenter.runtime.audit_ids import named
-from isocenter.web.audit_access import TrailAccess
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web.audit_filters import PARAMETERS, limit_of, read, uid, without
 from isocenter.web.audit_overview import Overview
 from isocenter.web.audit_shell import ROOT, Shell, View
@@ -52,7 +52,7 @@ class AuditPages:
     async def overview(self, exchange: Exchange, view: View) -> None:
         """The trail at one glance."""
         _only(view)
-        trail = await self._access.read(exchange, "page: overview")
+        trail = await self._access.read(exchange.source, "page: overview")
         context = await self._overview.shown(trail, self._shell.now())
         await self._shell.answer(exchange, view, "overview.html", {"page": "overview", **context})
 
@@ -71,7 +71,7 @@ class AuditPages:
             form["error"] = str(error)
             await self._shell.answer(exchange, view, "search.html", form, 400)
             return
-        trail = await self._access.read(exchange, "page: search", which)
+        trail = await self._access.read(exchange.source, "page: search", which)
         form["found"] = await listing(trail, which, form["limit"], paging.get("before", ""))
         now = self._shell.now()
         form["saved"] = [(one, one.made(now)) for one in await trail.saved()]
@@ -92,7 +92,9 @@ class AuditPages:
     async def object(self, exchange: Exchange, view: View) -> None:
         """All that happened to an object."""
         instance = uid("id", _only(view, "id")["id"])
-        trail = await self._access.read(exchange, "page: object", AuditFilter(instance=instance))
+        trail = await self._access.read(
+            exchange.source, "page: object", AuditFilter(instance=instance)
+        )
         context = await of_object(trail, instance)
         about = {"page": "", "instance": instance, **context}
         await self._shell.answer(exchange, view, "object.html", about)
@@ -101,7 +103,7 @@ class AuditPages:
         """One record, all of it."""
         _only(view)
         name = exchange.path["record"]
-        trail = await self._access.read(exchange, f"page: record {shown(name)}")
+        trail = await self._access.read(exchange.source, f"page: record {shown(name)}")
         entry = await named(trail, name)
         await self._shell.answer(exchange, view, "record.html", {"page": "", "entry": entry})
 
@@ -110,7 +112,7 @@ class AuditPages:
     ) -> None:
         given = _only(view, "id", "before")
         which = _SUBJECTS[what](given["id"])
-        trail = await self._access.read(exchange, f"page: {what}", which)
+        trail = await self._access.read(exchange.source, f"page: {what}", which)
         context = await find(trail, which, self._shell.now(), given.get("before", ""))
         about = {"page": "", "subject": given["id"], **context}
         await self._shell.answer(exchange, view, f"{what}.html", about)

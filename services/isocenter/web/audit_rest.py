@@ -17,9 +17,10 @@ from isocenter.core.audit import AuditFilter, By
 from isocenter.core.audit_api import Head, Verification
 from isocenter.core.errors import Invalid
 from isocenter.runtime.audit_ids import named
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json, negotiation
-from isocenter.web.audit_access import TrailAccess, base_url
 from isocenter.web.audit_bodies import fields, from_here
+from isocenter.web.audit_common import base_url
 from isocenter.web.audit_filters import all_of, limit_of, read, without, written
 from isocenter.web.exchange import Chunks, Exchange
 from isocenter.web.negotiation import JSON
@@ -51,7 +52,7 @@ class AuditRest:
         asked, paging = without(exchange.query, "limit", "before")
         which = read(asked)
         limit, before = limit_of(paging.get("limit", "")), paging.get("before", "")
-        trail = await self._access.read(exchange, "search", which)
+        trail = await self._access.read(exchange.source, "search", which)
         found, total = await asyncio.gather(
             trail.search(which, limit + 1, before), trail.count(which)
         )
@@ -67,14 +68,14 @@ class AuditRest:
         """One record."""
         exchange.parameters()
         name = exchange.path["record"]
-        trail = await self._access.read(exchange, f"record {shown(name)}")
+        trail = await self._access.read(exchange.source, f"record {shown(name)}")
         await answer(exchange, audit_json.record(await named(trail, name)))
 
     async def proof(self, exchange: Exchange) -> None:
         """The inclusion proof of a record, as a file."""
         exchange.parameters()
         name = exchange.path["record"]
-        trail = await self._access.read(exchange, f"proof of record {shown(name)}")
+        trail = await self._access.read(exchange.source, f"proof of record {shown(name)}")
         entry = await named(trail, name)
         proof = await trail.prove(entry.event.id)
         await exchange.answer(200, [*HEADERS, as_file(f"audit-proof-{name}.json")], proof)
@@ -82,7 +83,7 @@ class AuditRest:
     async def count(self, exchange: Exchange) -> None:
         """How many records there are."""
         which = read(exchange.query)
-        trail = await self._access.read(exchange, "count", which)
+        trail = await self._access.read(exchange.source, "count", which)
         await answer(exchange, {"count": await trail.count(which)})
 
     async def tally(self, exchange: Exchange) -> None:
@@ -90,21 +91,21 @@ class AuditRest:
         pairs = exchange.query
         by = _by(all_of(pairs, "by"))
         which = read([pair for pair in pairs if pair[0] != "by"])
-        trail = await self._access.read(exchange, "tally", which)
+        trail = await self._access.read(exchange.source, "tally", which)
         await answer(exchange, audit_json.tallies(await trail.tally(which, by), by))
 
     async def story(self, exchange: Exchange) -> None:
         """All that happened to an object, oldest first."""
         exchange.parameters()
         instance = exchange.path["instance"]
-        trail = await self._access.read(exchange, "story", AuditFilter(instance=instance))
+        trail = await self._access.read(exchange.source, "story", AuditFilter(instance=instance))
         told = [audit_json.record(entry) for entry in await trail.story(instance)]
         await answer(exchange, {"records": told})
 
     async def state(self, exchange: Exchange) -> None:
         """The trail at one glance."""
         exchange.parameters()
-        trail = await self._access.read(exchange, "state")
+        trail = await self._access.read(exchange.source, "state")
         await answer(exchange, audit_json.state(await trail.state()))
 
     async def verify(self, exchange: Exchange) -> None:
@@ -114,7 +115,7 @@ class AuditRest:
         exchange.parameters()
         media = negotiation.pick(exchange, (JSON_LINES, JSON))
         trust, heads = _known(await fields(exchange))
-        reports = self._access.verify(exchange, trust, heads)
+        reports = self._access.verify(exchange.source, trust, heads)
         if media == JSON_LINES:
             await exchange.stream(200, _LINES, _lines(reports))
             return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit_rest
-from isocenter.web.audit_access import TrailAccess
 from isocenter.web.audit_desk import AuditDesk
 from isocenter.web.audit_exports import EXPORT, AuditExports
 from isocenter.web.audit_fhir import FhirAudit, in_fhir

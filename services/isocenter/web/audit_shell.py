@@ -22,7 +22,7 @@ from isocenter.core.identity import is_uid
 from isocenter.runtime.audit_ids import name_of
 from isocenter.runtime.audit_texts import LANGUAGES
 from isocenter.web import audit_languages
-from isocenter.web.audit_access import Clock, base_url, now_utc
+from isocenter.web.audit_common import Clock, base_url, now_utc
 from isocenter.web.audit_filters import written
 from isocenter.web.audit_languages import PARAMETER, Words, chosen
 from isocenter.web.audit_subjects import of_group, record_parts, subjects_of

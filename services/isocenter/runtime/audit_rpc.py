@@ -1,0 +1,229 @@
+"""The audit trail over gRPC, for roles and for programs: the servicer of `core.audit_api`.
+
+What programs read and change is recorded (`trail_access`); what roles do was recorded by the edge
+in whose caller's name they do it.
+"""
+
+# ruff: noqa: N802 - the methods are named in the proto
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import grpc.aio
+
+from isocenter.core.audit import AuditFilter, Entry
+from isocenter.core.audit_api import AuditTrail, Head, Verification
+from isocenter.core.events import Source
+from isocenter.runtime.audit_messages import (
+    BYS,
+    audit_event_to,
+    audit_filter_from,
+    entry_to,
+    head_from,
+    hold_from,
+    hold_to,
+    place_to,
+    search_from,
+    search_to,
+    state_to,
+    tally_to,
+    verification_to,
+)
+from isocenter.runtime.audit_reading import EVERYTHING, filter_text
+from isocenter.runtime.rpc_callers import Context, source_of
+from isocenter.runtime.rpc_errors import answers_errors
+from isocenter.runtime.streams import generator
+from isocenter.runtime.wire import enum_from
+from isocenter.v1 import audit_pb2, audit_pb2_grpc
+
+_RECORDS = 200  # of one message
+
+
+class Access(Protocol):
+    """How the trail is reached: see `trail_access.TrailAccess`."""
+
+    async def read(self, source: Source, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
+        """The trail for a reading."""
+        ...
+
+    def change(self, source: Source, what: str) -> AbstractAsyncContextManager[AuditTrail]:
+        """The trail for a change of what is kept beside it."""
+        ...
+
+    def verify(
+        self, source: Source, trust: Sequence[str] = (), heads: Sequence[Head] = ()
+    ) -> AsyncIterator[Verification]:
+        """How far a verification is; the last one is the result."""
+        ...
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """Answers calls with the trail that it has access to."""
+
+    def __init__(self, access: Access, *, of_roles: bool) -> None:
+        """`of_roles`: callers are roles, and say in whose name they keep something."""
+        self._access = access
+        self._of_roles = of_roles
+
+    @answers_errors
+    async def SearchRecords(
+        self, request: audit_pb2.SearchRecordsRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.SearchRecordsResponse]:
+        """Newest first, in batches."""
+        which = audit_filter_from(request.which)
+        trail = await self._access.read(source_of(context), "search", which)
+        for batch in _batches(await trail.search(which, request.limit, request.before)):
+            yield batch
+
+    @answers_errors
+    async def CountRecords(
+        self, request: audit_pb2.AuditFilter, context: Context
+    ) -> audit_pb2.CountRecordsResponse:
+        """How many records there are."""
+        which = audit_filter_from(request)
+        trail = await self._access.read(source_of(context), "count", which)
+        count = await trail.count(which)
+        return audit_pb2.CountRecordsResponse(count=count)
+
+    @answers_errors
+    async def GetRecord(
+        self, request: audit_pb2.GetRecordRequest, context: Context
+    ) -> audit_pb2.AuditEntry:
+        """One record."""
+        trail = await self._access.read(source_of(context), f"record {request.id!a:.66}")
+        return entry_to(await trail.get(request.id))
+
+    @answers_errors
+    async def TallyRecords(
+        self, request: audit_pb2.TallyRecordsRequest, context: Context
+    ) -> audit_pb2.TallyRecordsResponse:
+        """Counts."""
+        which, by = audit_filter_from(request.which), [enum_from(BYS, one) for one in request.by]
+        trail = await self._access.read(source_of(context), "tally", which)
+        found = await trail.tally(which, by)
+        return audit_pb2.TallyRecordsResponse(tallies=[tally_to(tally) for tally in found])
+
+    @answers_errors
+    async def GetStory(
+        self, request: audit_pb2.GetStoryRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.SearchRecordsResponse]:
+        """Everything that happened to an object."""
+        which = AuditFilter(instance=request.instance)
+        trail = await self._access.read(source_of(context), "story", which)
+        for batch in _batches(await trail.story(request.instance)):
+            yield batch
+
+    @answers_errors
+    async def ProveRecord(
+        self, request: audit_pb2.GetRecordRequest, context: Context
+    ) -> audit_pb2.ProveRecordResponse:
+        """An inclusion proof."""
+        what = f"proof of record {request.id!a:.66}"
+        trail = await self._access.read(source_of(context), what)
+        return audit_pb2.ProveRecordResponse(proof=await trail.prove(request.id))
+
+    @answers_errors
+    async def VerifyTrail(
+        self, request: audit_pb2.VerifyTrailRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.VerifyTrailResponse]:
+        """Progress, and the result."""
+        heads = [head_from(head) for head in request.heads]
+        reports = self._access.verify(source_of(context), tuple(request.trust), heads)
+        async with aclosing(generator(reports)) as found:
+            async for report in found:
+                yield verification_to(report)
+
+    @answers_errors
+    async def GetTrailState(
+        self, request: audit_pb2.GetTrailStateRequest, context: Context
+    ) -> audit_pb2.GetTrailStateResponse:
+        """The trail at one glance."""
+        del request
+        trail = await self._access.read(source_of(context), "state")
+        return state_to(await trail.state())
+
+    @answers_errors
+    async def ListSavedSearches(
+        self, request: audit_pb2.ListSavedSearchesRequest, context: Context
+    ) -> audit_pb2.ListSavedSearchesResponse:
+        """By name."""
+        del request
+        trail = await self._access.read(source_of(context), "saved searches")
+        searches = [search_to(search) for search in await trail.saved()]
+        return audit_pb2.ListSavedSearchesResponse(searches=searches)
+
+    @answers_errors
+    async def SaveSearch(
+        self, request: audit_pb2.SavedSearch, context: Context
+    ) -> audit_pb2.SaveSearchResponse:
+        """Durable on return."""
+        search = search_from(request)
+        if not self._of_roles:
+            search = replace(search, by=source_of(context), at=datetime.now(UTC))
+        what = f"saved search {search.name}: {filter_text(search.which)}"
+        async with self._access.change(source_of(context), what) as trail:
+            await trail.save(search)
+        return audit_pb2.SaveSearchResponse()
+
+    @answers_errors
+    async def ForgetSearch(
+        self, request: audit_pb2.ForgetSearchRequest, context: Context
+    ) -> audit_pb2.ForgetSearchResponse:
+        """Gone on return."""
+        what = f"saved search {request.name}: removed"
+        async with self._access.change(source_of(context), what) as trail:
+            await trail.forget(request.name)
+        return audit_pb2.ForgetSearchResponse()
+
+    @answers_errors
+    async def ListHolds(
+        self, request: audit_pb2.ListHoldsRequest, context: Context
+    ) -> audit_pb2.ListHoldsResponse:
+        """By name."""
+        del request
+        trail = await self._access.read(source_of(context), "legal holds")
+        holds = [hold_to(hold) for hold in await trail.holds()]
+        return audit_pb2.ListHoldsResponse(holds=holds)
+
+    @answers_errors
+    async def AddHold(
+        self, request: audit_pb2.LegalHold, context: Context
+    ) -> audit_pb2.AddHoldResponse:
+        """Durable on return."""
+        hold = hold_from(request)
+        if not self._of_roles:
+            hold = replace(hold, by=source_of(context), at=datetime.now(UTC))
+        what = f"legal hold {hold.name}: {hold.reason}"
+        async with self._access.change(source_of(context), what) as trail:
+            await trail.hold(hold)
+        return audit_pb2.AddHoldResponse()
+
+    @answers_errors
+    async def ReleaseHold(
+        self, request: audit_pb2.ReleaseHoldRequest, context: Context
+    ) -> audit_pb2.ReleaseHoldResponse:
+        """Gone on return."""
+        what = f"legal hold {request.name}: released"
+        async with self._access.change(source_of(context), what) as trail:
+            await trail.release(request.name)
+        return audit_pb2.ReleaseHoldResponse()
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[audit_pb2.SearchRecordsResponse]:
+    for start in range(0, len(entries), _RECORDS):
+        page = entries[start : start + _RECORDS]
+        yield audit_pb2.SearchRecordsResponse(
+            records=[audit_event_to(entry.event) for entry in page],
+            places=[place_to(entry.place) for entry in page],
+        )
+
+
+def add_to(server: grpc.aio.Server, servicer: AuditServicer) -> Sequence[str]:
+    """Register the service; answers with its full name."""
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(servicer, server)
+    return [audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name]
