@@ -18,6 +18,7 @@ import grpc.aio
 
 from isocenter.core.audit import AuditFilter, Entry
 from isocenter.core.audit_api import AuditTrail, Head, Verification
+from isocenter.core.audit_values import consistent
 from isocenter.core.events import Source
 from isocenter.runtime.audit_messages import (
     BYS,
@@ -75,7 +76,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.SearchRecordsRequest, context: Context
     ) -> AsyncIterator[audit_pb2.SearchRecordsResponse]:
         """Newest first, in batches."""
-        which = audit_filter_from(request.which)
+        which = consistent(audit_filter_from(request.which))
         trail = await self._access.read(source_of(context), "search", which)
         for batch in _batches(await trail.search(which, request.limit, request.before)):
             yield batch
@@ -85,7 +86,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.AuditFilter, context: Context
     ) -> audit_pb2.CountRecordsResponse:
         """How many records there are."""
-        which = audit_filter_from(request)
+        which = consistent(audit_filter_from(request))
         trail = await self._access.read(source_of(context), "count", which)
         count = await trail.count(which)
         return audit_pb2.CountRecordsResponse(count=count)
@@ -103,7 +104,10 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.TallyRecordsRequest, context: Context
     ) -> audit_pb2.TallyRecordsResponse:
         """Counts."""
-        which, by = audit_filter_from(request.which), [enum_from(BYS, one) for one in request.by]
+        which, by = (
+            consistent(audit_filter_from(request.which)),
+            [enum_from(BYS, one) for one in request.by],
+        )
         trail = await self._access.read(source_of(context), "tally", which)
         found = await trail.tally(which, by)
         return audit_pb2.TallyRecordsResponse(tallies=[tally_to(tally) for tally in found])

@@ -71,7 +71,7 @@ class WebSettings(BaseModel):
     )
     audit: bool = Field(
         default=True,
-        description="Whether the audit trail can be read over HTTP, and its saved searches and"
+        description="Whether the audit trail can be read over HTTP and gRPC, and its saved searches and"
         " legal holds be changed.",
     )
     max_connections: int = Field(
