@@ -1,7 +1,7 @@
 """Segments of the trail in the object store: read, written and found (`audit.seals` has the keys).
 
 Finding the last seal of a chain costs little however long the chain is: whole millions of records
-are skipped.
+are skipped, and the next time is only about what is new.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Segments:
 
     def __init__(self, blobs: BlobStore) -> None:
         self.blobs = blobs
+        self._last_keys: dict[str, str] = {}  # of chains: the last seal that was seen
 
     async def chains(self) -> Sequence[str]:
         """The names of all chains, sorted."""
@@ -69,14 +70,29 @@ class Segments:
 
     async def last(self, chain: str) -> Sealed | None:
         """The newest seal of a chain, if it has any. Raises `Corrupted`."""
+        if known := self._last_keys.get(chain):
+            keys = [key async for key in self._seal_keys(f"{CHAINS}{chain}/", known)]
+            try:
+                return await self._remembered(chain, keys[-1] if keys else known)
+            except NotFound:
+                del self._last_keys[chain]  # seals stay; somebody has cut the end off
+        key = await self._last_key(chain)
+        return await self._remembered(chain, key) if key else None
+
+    async def _remembered(self, chain: str, key: str) -> Sealed:
+        sealed = await self.read_seal(key)
+        self._last_keys[chain] = key
+        return sealed
+
+    async def _last_key(self, chain: str) -> str:
         million = await self._last_million(chain)
         while million >= 0:
             # Lines without a seal are of an attempt that did not end; then it is further in front.
             keys = [key async for key in self._seal_keys(million_of(chain, million))]
             if keys:
-                return await self.read_seal(keys[-1])
+                return keys[-1]
             million -= 1
-        return None
+        return ""
 
     async def of(self, chain: str, first: int = 0) -> AsyncIterator[Sealed]:
         """The seals of a chain, from the one that holds record `first` on. Raises `Corrupted`."""

@@ -71,8 +71,8 @@ class WebSettings(BaseModel):
     )
     audit: bool = Field(
         default=True,
-        description="Whether the audit trail can be read over HTTP and gRPC, and its saved searches and"
-        " legal holds be changed.",
+        description="Whether the audit trail can be read over HTTP and gRPC, and its saved searches"
+        " and legal holds be changed.",
     )
     max_connections: int = Field(
         1000, ge=1, description="Connections at once in one process; more are answered with 503."

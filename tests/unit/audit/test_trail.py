@@ -225,6 +225,17 @@ async def test_the_end_of_a_long_chain_is_found_without_looking_at_all_of_it(rig
     assert await rig.segments.last("none") is None
 
 
+async def test_the_end_is_found_again_when_it_has_grown_or_was_cut_off(rig):
+    other = Segments(rig.segments.blobs)
+    for number in range(6):
+        await rig.trail.keep([record(number)])
+        await rig.trail.seal()
+        assert (await other.last("audit-0")).seal.last == number + 1
+    for number in range(5, 2, -1):
+        await rig.segments.blobs.delete(f"{(await other.last('audit-0')).seal.folder}seal")
+        assert (await other.last("audit-0")).seal.last == number
+
+
 async def test_records_of_the_version_before_get_a_chain_of_their_own_once(rig):
     rig.index.before = [record(n, "old")[1] for n in range(20)]
     told: list[str] = []
