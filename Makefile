@@ -13,7 +13,7 @@ WORKERS ?= auto
 BUILDER ?= docker build
 IMAGE := ghcr.io/isocenter/isocenter
 
-.PHONY: image image-again previous-image test-images test-cluster help setup viewer up stack stack-stop test fuzz lint lock protos release-protos docs dashboards chart bench clean
+.PHONY: image image-again previous-image test-images test-cluster help setup viewer up stack stack-stop test fuzz kills lint lock protos release-protos docs dashboards chart bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: setup viewer ## Set up and pass every test
 
 fuzz: setup ## Send 60,000 generated requests and 100,000 DICOM streams to real processes (FUZZ_REQUESTS=, FUZZ_STREAMS=, FUZZ_SEED=)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-60000} FUZZ_STREAMS=$${FUZZ_STREAMS:-100000} $(BIN)/python -m pytest -s tests/fuzz
+
+kills: setup ## Kill processes in the middle of work as often as is promised, on one machine and on servers
+	@KILLS=all $(BIN)/python -m pytest $$(grep -l support.kills -r tests/faults tests/stack --include='*.py')
 
 test-cluster: setup ## Test the chart on the cluster that KUBECONFIG names (part of `make test` where one is named)
 	@infra/setup/test-tools.sh

@@ -9,9 +9,10 @@ import pytest
 
 from support.files import Series, write_series
 from support.harness import Isocenter, wait_until
+from support.kills import kills
 from support.senders import DimseSender, Sender, StowSender, check_kept
 
-KILLS = 25  # over each of the two protocols
+KILLS = kills(10, 25)  # over each of the two protocols
 SERIES = 6
 SLICES = 40
 

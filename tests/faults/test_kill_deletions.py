@@ -12,8 +12,9 @@ import pytest
 from support.clients import dcmtk
 from support.files import Series, data_set_bytes, find_instances, write_series
 from support.harness import Isocenter, wait_until
+from support.kills import kills
 
-KILLS = 12
+KILLS = kills(6, 12)
 SLICES = 25
 
 

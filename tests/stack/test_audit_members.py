@@ -22,9 +22,10 @@ from isocenter.runtime.event_codec import encode
 from support.audited import event
 from support.buckets import SETTINGS
 from support.harness import Isocenter
+from support.kills import kills
 from support.stack import Stack
 
-KILLS = 12
+KILLS = kills(5, 12)
 MEMBERS = 3
 AT_ONCE = 40  # records of an append
 

@@ -16,6 +16,7 @@ from isocenter.cli.recording import verification
 from isocenter.core.errors import NotFound
 from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, AuditOutcome
 from isocenter.core.identity import ObjectName
+from isocenter.indexing import drilling
 from isocenter.runtime.event_codec import decode
 from isocenter.settings import Settings, load
 from support.datasets import tiny, write
@@ -115,7 +116,10 @@ async def test_a_verification_that_is_broken_off_is_recorded_as_that(settings: S
     assert record.instance_count == 1
 
 
-async def test_a_drill_is_recorded_with_what_it_found(settings: Settings, tmp_path: Path) -> None:
+async def test_a_drill_is_recorded_with_what_it_found(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drilling, "_PATIENCE", 0.1)  # nobody indexes here
     backups = tmp_path / "backups"
     assert await backup(settings, backups, None) == 0
     assert await drill_backup(settings, backups, None, 1.0) == 0
