@@ -59,7 +59,7 @@ def _store_studies(archive: Isocenter, folder: Path) -> None:
             write(instance, folder / f"{n}-{number}.dcm")
     stored = archive.cli("import", str(folder))
     assert stored.returncode == 0, stored.stderr
-    wait_until(lambda: _asked(archive, "/instances").total == COUNT, 60, "all is findable")
+    wait_until(lambda: _asked(archive, "/instances").total == COUNT, 180, "all is findable")
 
 
 class _Answer:
@@ -108,7 +108,7 @@ def _fill_and_kill(archive: Isocenter) -> None:
     """Killed when some are filled. A machine that is done before it answers is asked again."""
     for _ in range(5):
         _restart(archive, [AGENT, SITE], 3600)
-        filled = wait_until(lambda: _asked(archive, BY_AGENT).total, 60, "some are filled")
+        filled = wait_until(lambda: _asked(archive, BY_AGENT).total, 180, "some are filled")
         archive.kill()
         if filled < COUNT:
             return
@@ -117,6 +117,7 @@ def _fill_and_kill(archive: Isocenter) -> None:
     raise AssertionError("every time all were filled before the first answer")
 
 
+@pytest.mark.timeout(600)  # three starts of every role, beside whatever else runs
 def test_attributes_are_added_filled_through_a_kill_found_and_taken_off_again(
     archive: Isocenter, tmp_path: Path
 ) -> None:
@@ -128,7 +129,7 @@ def test_attributes_are_added_filled_through_a_kill_found_and_taken_off_again(
     _fill_and_kill(archive)
 
     _restart(archive, [AGENT, SITE], 3600)
-    wait_until(lambda: _asked(archive, BY_AGENT).total == COUNT, 60, "all are filled")
+    wait_until(lambda: _asked(archive, BY_AGENT).total == COUNT, 180, "all are filled")
     # Processes with the former settings may still be at work, as far as the settings tell.
     for path, name in ((BY_AGENT, "ContrastBolusAgent"), (BY_SITE, f"0029xx10 {CREATOR}")):
         warnings = _asked(archive, path).warnings
@@ -139,7 +140,7 @@ def test_attributes_are_added_filled_through_a_kill_found_and_taken_off_again(
     archive.stop()
 
     _restart(archive, [AGENT, SITE], 0)
-    wait_until(lambda: FILLING not in _asked(archive, BY_AGENT).warnings, 60, "all is filled")
+    wait_until(lambda: FILLING not in _asked(archive, BY_AGENT).warnings, 180, "all is filled")
     assert _asked(archive, BY_AGENT).total == COUNT
     (answer,) = _asked(archive, BY_SITE.replace("North*", "North%201")).found
     assert answer["00291010"] == {"vr": "LO", "Value": ["North 1"]}
