@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 import grpc.aio
 
 from isocenter.audit.rpc_client import AuditClient
 from isocenter.core.audit import AuditFilter
-from isocenter.core.audit_api import AuditTrail, Head, Verification
+from isocenter.core.audit_api import AuditTrail, Head, Hold, SavedSearch, Verification
 from isocenter.core.events import Source
 from isocenter.runtime import audit_rpc
 from isocenter.runtime.audit_reading import EVERYTHING
@@ -29,11 +28,29 @@ class _OfRoles:
         del source, what, which
         return self._trail
 
-    @asynccontextmanager
-    async def change(self, source: Source, what: str) -> AsyncIterator[AuditTrail]:
+    def asked(self, which: AuditFilter) -> AuditFilter:
         """See `audit_rpc.Access`."""
-        del source, what
-        yield self._trail
+        return which
+
+    async def save(self, source: Source, search: SavedSearch) -> None:
+        """See `audit_rpc.Access`. It says in whose name."""
+        del source
+        await self._trail.save(search)
+
+    async def forget(self, source: Source, name: str) -> None:
+        """See `audit_rpc.Access`."""
+        del source
+        await self._trail.forget(name)
+
+    async def hold(self, source: Source, hold: Hold) -> None:
+        """See `audit_rpc.Access`. It says in whose name."""
+        del source
+        await self._trail.hold(hold)
+
+    async def release(self, source: Source, name: str) -> None:
+        """See `audit_rpc.Access`."""
+        del source
+        await self._trail.release(name)
 
     def verify(
         self, source: Source, trust: Sequence[str] = (), heads: Sequence[Head] = ()
@@ -45,4 +62,4 @@ class _OfRoles:
 
 def add_to(server: grpc.aio.Server, service: AuditTrail) -> Sequence[str]:
     """Register the service; answers with its full name."""
-    return audit_rpc.add_to(server, AuditServicer(_OfRoles(service), of_roles=True))
+    return audit_rpc.add_to(server, AuditServicer(_OfRoles(service)))

@@ -13,12 +13,13 @@ from isocenter.cli.common import operator, require_data, settings_of
 from isocenter.core.audit import AuditFilter, Entry
 from isocenter.core.errors import NotFound
 from isocenter.core.events import AuditOutcome
-from isocenter.runtime.audit_reading import EVERYTHING, trail_changed, trail_used
+from isocenter.runtime.audit_reading import EVERYTHING, trail_changed
 
 if TYPE_CHECKING:
     from isocenter.app import Process
     from isocenter.audit.segments import Segments
     from isocenter.core.audit_api import AuditTrail
+    from isocenter.runtime.trail_access import TrailAccess
     from isocenter.settings import Settings
 
 STYLES = {
@@ -39,10 +40,17 @@ def opened(data: Path | None, config: Path | None, assignments: list[str] | None
     return settings
 
 
+async def access(env: Process) -> TrailAccess:
+    """The trail, for whoever runs a verb."""
+    from isocenter.runtime.trail_access import TrailAccess
+
+    trail, audit_log = await env.audit_trail(), await env.audit_log()
+    return TrailAccess(trail=trail, audit_log=audit_log, allowed=True)
+
+
 async def reading(env: Process, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
     """The trail, for somebody who reads it: the record of that is durable on return."""
-    await trail_used(await env.audit_log(), operator(), what, which)
-    return await env.audit_trail()
+    return await (await access(env)).read(operator(), what, which)
 
 
 @asynccontextmanager

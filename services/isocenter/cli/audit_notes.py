@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import change, opened, reading, visible
+from isocenter.cli.audit_common import access, opened, reading, visible
 from isocenter.cli.audit_filters import filtered
 from isocenter.cli.audit_listing import list_records
 from isocenter.cli.common import (
@@ -160,13 +160,11 @@ async def print_saved(settings: Settings, *, as_json: bool) -> None:
 
 async def save_search(settings: Settings, name: str, which: AuditFilter, days: int) -> None:
     """Keep a search."""
-    if days and which.since:
+    if days and which.since:  # in the words of the command line
         raise Invalid("--days and --since both say when it begins", fix="give one of them")
     search = SavedSearch(name, which, operator(), datetime.now(UTC), days)
     async with process(settings) as env:
-        trail = await env.audit_trail()
-        async with change(env, f"saved search {name}: {filter_text(which)}"):
-            await trail.save(search)
+        await (await access(env)).save(operator(), search)
     out.print(f"saved: {name}", markup=False)
 
 
@@ -186,9 +184,7 @@ async def run_search(
 async def forget_search(settings: Settings, name: str) -> None:
     """Remove a search."""
     async with process(settings) as env:
-        trail = await env.audit_trail()
-        async with change(env, f"saved search {name}: removed"):
-            await trail.forget(name)
+        await (await access(env)).forget(operator(), name)
     out.print(f"removed: {name}", markup=False)
 
 
@@ -215,18 +211,15 @@ async def print_holds(settings: Settings, *, as_json: bool) -> None:
 async def begin_hold(settings: Settings, name: str, reason: str) -> None:
     """Stop expiry."""
     async with process(settings) as env:
-        trail = await env.audit_trail()
-        async with change(env, f"legal hold {name}: {reason}"):
-            await trail.hold(Hold(name, reason, operator(), datetime.now(UTC)))
+        hold = Hold(name, reason, operator(), datetime.now(UTC))
+        await (await access(env)).hold(operator(), hold)
     out.print(f"held: {name}; retention removes nothing until it is released", markup=False)
 
 
 async def end_hold(settings: Settings, name: str) -> None:
     """Go on with expiry."""
     async with process(settings) as env:
-        trail = await env.audit_trail()
-        async with change(env, f"legal hold {name}: released"):
-            await trail.release(name)
+        await (await access(env)).release(operator(), name)
     out.print(f"released: {name}", markup=False)
 
 

@@ -12,7 +12,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from isocenter.core.audit import AuditFilter, By, Entry, Tally
+from isocenter.core.errors import Invalid
 from isocenter.core.events import Source
+
+MAX_DAYS = 36_600  # of a saved search
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,19 @@ class TrailState:
 
 @dataclass(frozen=True, slots=True)
 class SavedSearch:
-    """A search that somebody wants to make again."""
+    """A search that somebody wants to make again. Raises `Invalid` for days that cannot be."""
 
     name: str
     which: AuditFilter
     by: Source
     at: datetime  # UTC
     days: int = 0  # instead of `which.since`: the last so many days
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.days <= MAX_DAYS:
+            raise Invalid(f"the last {self.days} days are not from 1 to {MAX_DAYS}")
+        if self.days and self.which.since:
+            raise Invalid("days and since both say when it begins", fix="give one of them")
 
     def made(self, now: datetime) -> AuditFilter:
         """The filter as it is now; the last days begin with a whole minute."""

@@ -114,7 +114,11 @@ class Journal:
     def _new_file(self) -> tuple[Path, int]:
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # somebody who looks for leftovers was faster
+            os.close(file)
+            raise
         return path, file
 
     def _write_anew(self) -> None:
@@ -150,7 +154,10 @@ def _line(content: object) -> bytes:
 
 
 def _append(file: int, text: bytes) -> None:
-    if os.write(file, text) != len(text):
+    """All of it or nothing: what follows half a line would be lost with it."""
+    written = os.write(file, text)
+    if written != len(text):
+        os.ftruncate(file, os.fstat(file).st_size - written)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -202,7 +209,7 @@ def _read(path: Path) -> Sequence[Counted]:
             counts[record] = line["count"]
         elif record := line.get("ends"):
             accesses.pop(record, None)
-        else:
+        elif line["of"] in counts:
             counts[line["of"]] += line["count"]
     return [Counted(access, record, counts[record]) for record, access in accesses.items()]
 

@@ -125,7 +125,7 @@ class AuditLog:
             source,
             partition,
             detail,
-            patient_ids,
+            bounded_list(patient_ids),
             (study,),
             (series,) if series else (),
         )
@@ -144,7 +144,13 @@ class AuditLog:
         """Record a search. The same one of the same source, again within a minute, is counted like
         retrieves that follow each other: lists are asked for again and again to stay fresh."""
         access = Access(
-            AuditAction.QUERY, source, partition, detail, patient_ids, studies, query=query
+            AuditAction.QUERY,
+            source,
+            partition,
+            bounded_text(detail),
+            bounded_list(patient_ids),
+            bounded_list(studies),
+            query=bounded_text(query),
         )
         await self._windows.accessed(access, 1)
 

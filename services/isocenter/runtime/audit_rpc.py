@@ -9,16 +9,13 @@ in whose caller's name they do it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import aclosing
 from typing import Protocol
 
 import grpc.aio
 
 from isocenter.core.audit import AuditFilter, Entry
-from isocenter.core.audit_api import AuditTrail, Head, Verification
-from isocenter.core.audit_values import consistent
+from isocenter.core.audit_api import AuditTrail, Head, Hold, SavedSearch, Verification
 from isocenter.core.events import Source
 from isocenter.runtime.audit_messages import (
     BYS,
@@ -35,7 +32,7 @@ from isocenter.runtime.audit_messages import (
     tally_to,
     verification_to,
 )
-from isocenter.runtime.audit_reading import EVERYTHING, filter_text
+from isocenter.runtime.audit_reading import EVERYTHING
 from isocenter.runtime.rpc_callers import Context, source_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.streams import generator
@@ -52,8 +49,24 @@ class Access(Protocol):
         """The trail for a reading."""
         ...
 
-    def change(self, source: Source, what: str) -> AbstractAsyncContextManager[AuditTrail]:
-        """The trail for a change of what is kept beside it."""
+    def asked(self, which: AuditFilter) -> AuditFilter:
+        """The filter, if it may be asked by. Raises `Invalid`."""
+        ...
+
+    async def save(self, source: Source, search: SavedSearch) -> object:
+        """Keep a search."""
+        ...
+
+    async def forget(self, source: Source, name: str) -> None:
+        """Remove a saved search."""
+        ...
+
+    async def hold(self, source: Source, hold: Hold) -> object:
+        """Place a legal hold."""
+        ...
+
+    async def release(self, source: Source, name: str) -> None:
+        """End a legal hold."""
         ...
 
     def verify(
@@ -66,14 +79,11 @@ class Access(Protocol):
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     """Answers calls with the trail that it has access to."""
 
-    def __init__(self, access: Access, *, of_roles: bool) -> None:
-        """`of_roles`: callers are roles, and say in whose name they keep something."""
+    def __init__(self, access: Access) -> None:
         self._access = access
-        self._of_roles = of_roles
 
     def _filter(self, message: audit_pb2.AuditFilter) -> AuditFilter:
-        which = audit_filter_from(message)
-        return which if self._of_roles else consistent(which)
+        return self._access.asked(audit_filter_from(message))
 
     @answers_errors
     async def SearchRecords(
@@ -170,12 +180,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.SavedSearch, context: Context
     ) -> audit_pb2.SaveSearchResponse:
         """Durable on return."""
-        search = search_from(request)
-        if not self._of_roles:
-            search = replace(search, by=source_of(context), at=datetime.now(UTC))
-        what = f"saved search {search.name}: {filter_text(search.which)}"
-        async with self._access.change(source_of(context), what) as trail:
-            await trail.save(search)
+        await self._access.save(source_of(context), search_from(request))
         return audit_pb2.SaveSearchResponse()
 
     @answers_errors
@@ -183,9 +188,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.ForgetSearchRequest, context: Context
     ) -> audit_pb2.ForgetSearchResponse:
         """Gone on return."""
-        what = f"saved search {request.name}: removed"
-        async with self._access.change(source_of(context), what) as trail:
-            await trail.forget(request.name)
+        await self._access.forget(source_of(context), request.name)
         return audit_pb2.ForgetSearchResponse()
 
     @answers_errors
@@ -203,12 +206,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.LegalHold, context: Context
     ) -> audit_pb2.AddHoldResponse:
         """Durable on return."""
-        hold = hold_from(request)
-        if not self._of_roles:
-            hold = replace(hold, by=source_of(context), at=datetime.now(UTC))
-        what = f"legal hold {hold.name}: {hold.reason}"
-        async with self._access.change(source_of(context), what) as trail:
-            await trail.hold(hold)
+        await self._access.hold(source_of(context), hold_from(request))
         return audit_pb2.AddHoldResponse()
 
     @answers_errors
@@ -216,9 +214,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.ReleaseHoldRequest, context: Context
     ) -> audit_pb2.ReleaseHoldResponse:
         """Gone on return."""
-        what = f"legal hold {request.name}: released"
-        async with self._access.change(source_of(context), what) as trail:
-            await trail.release(request.name)
+        await self._access.release(source_of(context), request.name)
         return audit_pb2.ReleaseHoldResponse()
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from isocenter.core.audit import AuditFilter
-from isocenter.core.audit_api import AuditTrail, Head, Verification
+from isocenter.core.audit_api import AuditTrail, Head, Hold, SavedSearch, Verification
+from isocenter.core.audit_values import consistent
 from isocenter.core.errors import Refused
 from isocenter.core.events import Source
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.audit_reading import (
     EVERYTHING,
+    filter_text,
     trail_changed,
     trail_used,
     trail_verified,
@@ -20,6 +25,13 @@ from isocenter.runtime.audit_reading import (
 from isocenter.runtime.streams import generator
 
 _TELL_SECONDS = 0.5  # between two answers about how far a verification is
+
+
+class Kept(NamedTuple):
+    """A search that was saved, and whether there was none of its name."""
+
+    search: SavedSearch
+    new: bool
 
 
 class TrailAccess:
@@ -37,13 +49,34 @@ class TrailAccess:
         await trail_used(self._audit_log, source, what, which)
         return self._trail
 
-    @asynccontextmanager
-    async def change(self, source: Source, what: str) -> AsyncIterator[AuditTrail]:
-        """The trail for a change of what is kept beside it. That is recorded before, and once more
-        if it fails. Raises `Refused`."""
-        self.check()
-        async with trail_changed(self._audit_log, source, what):
-            yield self._trail
+    def asked(self, which: AuditFilter) -> AuditFilter:
+        """The filter, if somebody may mean it. Raises `Invalid`."""
+        return consistent(which)
+
+    async def save(self, source: Source, search: SavedSearch) -> Kept:
+        """Keep a search in the name of the source. Raises `Invalid`, `Refused`."""
+        search = replace(search, by=source, at=datetime.now(UTC))
+        async with self._change(source, f"saved search {search.name}: {filter_text(search.which)}"):
+            new = all(one.name != search.name for one in await self._trail.saved())
+            await self._trail.save(search)
+        return Kept(search, new)
+
+    async def forget(self, source: Source, name: str) -> None:
+        """Remove a saved search. Raises `NotFound`, `Refused`."""
+        async with self._change(source, f"saved search {name}: removed"):
+            await self._trail.forget(name)
+
+    async def hold(self, source: Source, hold: Hold) -> Hold:
+        """Place a legal hold in the name of the source. Raises `Conflict`, `Invalid`, `Refused`."""
+        hold = replace(hold, by=source, at=datetime.now(UTC))
+        async with self._change(source, f"legal hold {hold.name}: {hold.reason}"):
+            await self._trail.hold(hold)
+        return hold
+
+    async def release(self, source: Source, name: str) -> None:
+        """End a legal hold. Raises `NotFound`, `Refused`."""
+        async with self._change(source, f"legal hold {name}: released"):
+            await self._trail.release(name)
 
     async def verify(
         self, source: Source, trust: Sequence[str] = (), heads: Sequence[Head] = ()
@@ -60,6 +93,14 @@ class TrailAccess:
                     continue
                 told = clock()
                 yield report
+
+    @asynccontextmanager
+    async def _change(self, source: Source, what: str) -> AsyncIterator[None]:
+        """A change of what is kept beside the trail is recorded before, and once more if it
+        fails."""
+        self.check()
+        async with trail_changed(self._audit_log, source, what):
+            yield
 
     def check(self) -> None:
         """Raises `Refused`."""

@@ -11,10 +11,10 @@ from isocenter.runtime.audit_rpc import AuditServicer
 from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
-from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import aes_rpc
 from isocenter.web.aes_rpc import AEDirectoryServicer
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
+from isocenter.web.audit_routes import trail_access
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 
@@ -46,10 +46,7 @@ def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
     telemetry = services.telemetry
     directory = AEDirectoryServicer(services.aes, allowed=settings.ae_directory)
-    access = TrailAccess(
-        trail=services.audit_trail, audit_log=services.audit_log, allowed=settings.audit
-    )
-    trail = AuditServicer(access, of_roles=False)
+    trail = AuditServicer(trail_access(settings, services))
     return RpcServer(
         [_Archive(ArchiveServicer(settings, services), directory, trail)],
         settings.host,

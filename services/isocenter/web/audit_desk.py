@@ -10,11 +10,12 @@ from contextlib import aclosing
 
 from markupsafe import Markup
 
+from isocenter.core.audit_api import MAX_DAYS, Hold
 from isocenter.core.errors import Invalid
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web.audit_bodies import form, from_here
 from isocenter.web.audit_filters import number_of, without
-from isocenter.web.audit_notes import MAX_DAYS, forgotten, kept, placed, released, search_of
+from isocenter.web.audit_notes import search_of
 from isocenter.web.audit_overview import last_verified
 from isocenter.web.audit_page import SEARCH
 from isocenter.web.audit_shell import ROOT, Shell, View, headers_of
@@ -72,13 +73,13 @@ class AuditDesk:
         if days:
             asked = [pair for pair in asked if pair[0] != "since"]
         search = search_of(exchange, more.get("name", ""), asked, days, blank=True)
-        await kept(self._access, exchange, search)
+        await self._access.save(exchange.source, search)
         await _see(exchange, view.within(SEARCH, search.which))
 
     async def forget(self, exchange: Exchange, view: View) -> None:
         """Remove a saved search."""
         name = await _name(exchange)
-        await forgotten(self._access, exchange, name)
+        await self._access.forget(exchange.source, name)
         await _see(exchange, view.link(ROOT))
 
     async def hold(self, exchange: Exchange, view: View) -> None:
@@ -86,12 +87,13 @@ class AuditDesk:
         from_here(exchange)
         given = dict(await form(exchange))
         name, reason = given.get("name", "").strip(), given.get("reason", "").strip()
-        await placed(self._access, exchange, name, reason)
+        hold = Hold(name, reason, exchange.source, self._shell.now())
+        await self._access.hold(exchange.source, hold)
         await _see(exchange, view.link(ROOT))
 
     async def release(self, exchange: Exchange, view: View) -> None:
         """End a legal hold."""
-        await released(self._access, exchange, await _name(exchange))
+        await self._access.release(exchange.source, await _name(exchange))
         await _see(exchange, view.link(ROOT))
 
 

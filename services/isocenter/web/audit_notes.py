@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from isocenter.core.audit_api import Hold, SavedSearch
+from isocenter.core.audit_api import MAX_DAYS, Hold, SavedSearch
 from isocenter.core.errors import Invalid, NotFound
-from isocenter.runtime.audit_reading import filter_text
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json
 from isocenter.web.audit_bodies import fields, from_here
@@ -21,8 +20,6 @@ SEARCHES = ROUTE + "/searches"
 SEARCH = SEARCHES + "/{name...}"  # a name may hold slashes
 HOLDS = ROUTE + "/holds"
 HOLD = HOLDS + "/{name...}"
-
-MAX_DAYS = 36_600
 
 
 class AuditNotes:
@@ -54,14 +51,14 @@ class AuditNotes:
         exchange.parameters()
         body = await fields(exchange)
         search = saved_from(exchange, exchange.path["name"], body)
-        new = await kept(self._access, exchange, search)
-        await answer(exchange, audit_json.saved(search), 201 if new else 200)
+        kept = await self._access.save(exchange.source, search)
+        await answer(exchange, audit_json.saved(kept.search), 201 if kept.new else 200)
 
     async def forget(self, exchange: Exchange) -> None:
         """204 when it is gone."""
         from_here(exchange)
         exchange.parameters()
-        await forgotten(self._access, exchange, exchange.path["name"])
+        await self._access.forget(exchange.source, exchange.path["name"])
         await exchange.without_content(204, ())
 
     async def holds(self, exchange: Exchange) -> None:
@@ -89,45 +86,16 @@ class AuditNotes:
         reason = body.get("reason")
         if body.keys() != {"reason"} or not isinstance(reason, str):
             raise Invalid("a legal hold needs a reason", fix='send {"reason": "..."}')
-        hold = await placed(self._access, exchange, exchange.path["name"], reason)
+        hold = Hold(exchange.path["name"], reason, exchange.source, datetime.now(UTC))
+        hold = await self._access.hold(exchange.source, hold)
         await answer(exchange, audit_json.held(hold), 201)
 
     async def release(self, exchange: Exchange) -> None:
         """204 when it has ended."""
         from_here(exchange)
         exchange.parameters()
-        await released(self._access, exchange, exchange.path["name"])
+        await self._access.release(exchange.source, exchange.path["name"])
         await exchange.without_content(204, ())
-
-
-async def kept(access: TrailAccess, exchange: Exchange, search: SavedSearch) -> bool:
-    """Keep a search; whether it is new. Raises `Invalid`."""
-    async with access.change(
-        exchange.source, f"saved search {search.name}: {filter_text(search.which)}"
-    ) as trail:
-        new = all(one.name != search.name for one in await trail.saved())
-        await trail.save(search)
-    return new
-
-
-async def forgotten(access: TrailAccess, exchange: Exchange, name: str) -> None:
-    """Remove a saved search. Raises `NotFound`."""
-    async with access.change(exchange.source, f"saved search {name}: removed") as trail:
-        await trail.forget(name)
-
-
-async def placed(access: TrailAccess, exchange: Exchange, name: str, reason: str) -> Hold:
-    """Place a legal hold. Raises `Conflict`, `Invalid`."""
-    hold = Hold(name, reason, exchange.source, datetime.now(UTC))
-    async with access.change(exchange.source, f"legal hold {name}: {reason}") as trail:
-        await trail.hold(hold)
-    return hold
-
-
-async def released(access: TrailAccess, exchange: Exchange, name: str) -> None:
-    """End a legal hold. Raises `NotFound`."""
-    async with access.change(exchange.source, f"legal hold {name}: released") as trail:
-        await trail.release(name)
 
 
 def saved_from(exchange: Exchange, name: str, body: Mapping[str, Any]) -> SavedSearch:
@@ -156,8 +124,6 @@ def search_of(
 ) -> SavedSearch:
     """A search to be saved. Raises `Invalid`."""
     which = read(pairs, blank=blank)
-    if days and which.since:
-        raise Invalid("days are instead of since", fix="give one of them")
     return SavedSearch(name, which, exchange.source, datetime.now(UTC), days)
 
 

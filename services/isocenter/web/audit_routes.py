@@ -21,11 +21,16 @@ from isocenter.web.settings import WebSettings
 _Table = Mapping[str, Mapping[str, Handler]]
 
 
-def audit_routes(settings: WebSettings, services: Services) -> Sequence[Route]:
-    """All of them; paths without placeholders are found before those with."""
-    access = TrailAccess(
+def trail_access(settings: WebSettings, services: Services) -> TrailAccess:
+    """How the trail is read over HTTP and gRPC."""
+    return TrailAccess(
         trail=services.audit_trail, audit_log=services.audit_log, allowed=settings.audit
     )
+
+
+def audit_routes(settings: WebSettings, services: Services) -> Sequence[Route]:
+    """All of them; paths without placeholders are found before those with."""
+    access = trail_access(settings, services)
     table = {**_rest(access, services.site), **_fhir(access), **_pages(access, services.site)}
     return [Route(path, handlers) for path, handlers in table.items()]
 

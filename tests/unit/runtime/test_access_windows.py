@@ -274,3 +274,46 @@ async def test_more_windows_than_are_kept_have_a_record_each(tmp_path, monkeypat
     await log.close()
     events = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
     assert [event.query for event in events] == ["1", "2", "3", "3", "1"]
+
+
+async def test_a_disk_that_is_full_in_the_middle_of_a_line_takes_no_other_count_along(
+    tmp_path, monkeypatch
+):
+    journal = Journal(tmp_path)
+    journal.counted("a", ACCESS, 1)
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, text: write(file, text[: len(text) // 2]))
+        for one in ("a", "b"):
+            with pytest.raises(Unavailable):
+                journal.counted(one, ACCESS, 10)
+    journal.counted("a", ACCESS, 2)
+    journal.counted("b", ACCESS, 3)
+    os.close(journal._file)
+    (left,) = leftovers(tmp_path)
+    assert {one.record: one.count for one in left.counts} == {"a": 3, "b": 3}
+    left.forget()
+
+
+async def test_a_line_that_somebody_damaged_keeps_nobody_from_the_others(tmp_path):
+    journal = Journal(tmp_path)
+    journal.counted("a", ACCESS, 1)
+    journal.counted("a", ACCESS, 1)
+    journal.counted("b", ACCESS, 5)
+    os.close(journal._file)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes().replace(b'{"begins":"a"', b"{", 1))
+    (left,) = leftovers(tmp_path)
+    assert [(one.record, one.count) for one in left.counts] == [("b", 5)]
+    left.forget()
+
+
+async def test_whatever_was_searched_for_is_counted_within_its_bounds(tmp_path):
+    bus = Bus()
+    log = log_on(bus, tmp_path)
+    await search(log, "PatientName=\ud800" + "x" * 1_000_000, 3)
+    assert sum(len(one.query) for one in log._windows._windows) < 3000
+    await log.close()
+    events = [decode(delivery) async for delivery in bus.replay(TOPIC_AUDIT)]
+    assert [event.detail for event in events] == ["QIDO-RS STUDY", "QIDO-RS STUDY, 2 times"]
+    assert len({event.query for event in events}) == 1

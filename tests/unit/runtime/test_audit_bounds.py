@@ -38,3 +38,13 @@ def test_half_of_a_surrogate_pair_becomes_text():
     said = bounded(record(detail="a\ud800b", patient_ids=("\udfff",)))
     assert said.detail == r"a\ud800b"
     assert decoded(encoded(said)) == said
+
+
+def test_what_is_cut_off_already_says_as_much_when_it_is_kept() -> None:
+    texts = tuple(str(number) for number in range(300))
+    source = Source("DIMSE", ae_title="\ud800" * 3000, host="x" * 2001)
+    once = bounded(record(source=source, studies=texts, query="q" * 5000, error="\u00e9" * 2001))
+    assert once.query.endswith("... (and 3000 more characters)")
+    assert once.error.endswith("\u00e9... (and 1 more characters)")
+    assert once.studies[-1] == "... (and 200 more)"
+    assert bounded(once) == once

@@ -117,6 +117,24 @@ async def test_a_bad_question_is_refused(web: Web, request_: object) -> None:
     assert error.details()
 
 
+@pytest.mark.parametrize(
+    "search",
+    [
+        audit_pb2.SavedSearch(name="long", days=2**32 - 1),
+        audit_pb2.SavedSearch(name="both", days=7, which=audit_pb2.AuditFilter(since=EARLY)),
+    ],
+    ids=["too many days", "days and since"],
+)
+async def test_a_search_that_cannot_be_made_is_not_kept(
+    web: Web, search: audit_pb2.SavedSearch
+) -> None:
+    async with served(web) as audit:
+        error = await failed(audit.SaveSearch(search))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "days" in (error.details() or "")
+    assert web.trail.searches == {}
+
+
 async def test_without_the_log_nothing_is_read(web: Web) -> None:
     web.audit.error = Unavailable("neither the log nor the object store takes an event")
     async with served(web) as audit:
