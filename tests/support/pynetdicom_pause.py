@@ -22,10 +22,10 @@ class _Checkpoint(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         with self._cond:  # type: ignore[attr-defined]
-            if not self._flag:  # type: ignore[attr-defined]
-                self.waiting = True
-                self._cond.wait(timeout)  # type: ignore[attr-defined]
-                self.waiting = False
+            self.waiting = True
+            # Set and cleared again before this thread was awake means that it goes on waiting.
+            self._cond.wait_for(lambda: self._flag, timeout)  # type: ignore[attr-defined]
+            self.waiting = False
             return bool(self._flag)  # type: ignore[attr-defined]
 
 
