@@ -146,7 +146,10 @@ def c_store(row: str, associations: int, count: int, *, nagle: bool = False) -> 
     return measure
 
 
-def qido_patient_id(connections: int) -> Measure:
+RATE_SECONDS = 4  # that requests are counted for
+
+
+def qido_patient_id(connections: int, seconds: int = RATE_SECONDS) -> Measure:
     """Searches per second for one patient among many, by so many users at once."""
 
     def measure(bench: Bench, server: Server, turn: int) -> float:
@@ -155,7 +158,7 @@ def qido_patient_id(connections: int) -> Measure:
         (match,) = Web(server).search(paths[turn])
         if match["0020000D"]["Value"] != [bench.patients[turn].study]:
             raise Wrong(f"{server.name} found another study for {paths[turn]}")
-        return rate(bench, server, paths, JSON, connections)
+        return rate(bench, server, paths, JSON, connections, seconds)
 
     return measure
 
@@ -171,10 +174,15 @@ def frame(bench: Bench, server: Server, turn: int) -> float:
 
 
 def rate(
-    bench: Bench, server: Server, paths: Sequence[str], accept: str, connections: int
+    bench: Bench,
+    server: Server,
+    paths: Sequence[str],
+    accept: str,
+    connections: int,
+    seconds: int = RATE_SECONDS,
 ) -> float:
     """Requests per second over these paths in turn."""
-    seconds = 1 if bench.quick else 4
+    seconds = 1 if bench.quick else seconds
     return requests_per_second(
         server, paths, accept, connections=connections, seconds=seconds, scratch=bench.scratch
     )

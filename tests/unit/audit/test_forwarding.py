@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import pytest
 from lxml import etree
 
 from isocenter.adapters.bus.memory import MemoryBus
-from isocenter.audit import forwarding, syslog
-from isocenter.audit.forwarding import GROUPS, HEADS, Forwarder, Forwarding
-from isocenter.audit.heads import read_heads
+from isocenter.audit import forwarding
+from isocenter.audit.forwarding import GROUPS, Forwarding
 from isocenter.audit.keys import KeyFolder
 from isocenter.audit.records import record_of
 from isocenter.audit.settings import Collector
@@ -28,7 +26,6 @@ from isocenter.core.events import (
     InstanceConflict,
     InstanceDeleted,
     InstanceStored,
-    Source,
 )
 from isocenter.core.identity import InstanceName
 from isocenter.core.ports import Record
@@ -40,83 +37,24 @@ from isocenter.runtime.instruments import (
     AUDIT_FORWARDED,
 )
 from support.authority import Authority
-from support.collectors import SyslogCollector, collecting, id_of, text_of
-from support.seals import sealed
+from support.collectors import SyslogCollector, collecting, text_of
+from support.forwarding_rig import (
+    GROUP,
+    SOURCE,
+    append,
+    arrived,
+    event,
+    forwarder,
+    in_order,
+    nothing_waits,
+    numbers,
+    running,
+    until,
+)
 from support.telemetry import Recorder
 
+pytestmark = pytest.mark.usefixtures("hurried")
 SCHEMA = Path(__file__).parents[2] / "data/audit-message.rng"
-SOURCE = Source("DIMSE", host="10.0.0.7", ae_title="CT1")
-GROUP = f"{GROUPS}siem"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Pauses are short: what is tested is not how long they are."""
-    monkeypatch.setattr(forwarding, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(forwarding, "_LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(forwarding, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(forwarding, "_CONFIRM_SECONDS", 0.05)
-    monkeypatch.setattr(forwarding, "_STOP_SECONDS", 0.5)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(syslog, "_PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(syslog, "_END_SECONDS", 0.2)
-
-
-def event(identifier: str, action=AuditAction.QUERY, outcome=AuditOutcome.SUCCESS) -> AuditEvent:
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    return AuditEvent(action, outcome, SOURCE, at, identifier, detail="C-FIND STUDY PatientID")
-
-
-async def append(bus, first: int, end: int) -> None:
-    await bus.append(TOPIC_AUDIT, [encode(event(str(number))) for number in range(first, end)])
-
-
-def forwarder(bus, collector: SyslogCollector, telemetry=None, **more) -> Forwarder:
-    one = Collector(name="siem", url=collector.url, **more)
-    return Forwarder(
-        bus=bus,
-        collector=one,
-        keys=KeyFolder(Path("nowhere"), makes=False),
-        site="here",
-        **({"telemetry": telemetry} if telemetry else {}),
-    )
-
-
-@asynccontextmanager
-async def running(part):
-    await part.start()
-    try:
-        yield part
-    finally:
-        await part.stop()
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def arrived(collector: SyslogCollector, enough: int) -> None:
-    await asyncio.to_thread(collector.wait, enough)
-
-
-async def nothing_waits(bus, topic: str = TOPIC_AUDIT, group: str = GROUP) -> None:
-    async with asyncio.timeout(30):
-        while await bus.lag(group, topic):
-            await asyncio.sleep(0.005)
-
-
-def in_order(ids: list[str]) -> list[str]:
-    """Each where it came first."""
-    return list(dict.fromkeys(ids))
-
-
-def numbers(count: int) -> list[str]:
-    return [str(number) for number in range(count)]
 
 
 # --- what is sent --------------------------------------------------------------------------------
@@ -383,118 +321,3 @@ async def test_by_udp_they_arrive_too():
             await nothing_waits(bus)
             await arrived(collector, 300)
     assert collector.ids == numbers(300)
-
-
-# --- heads ---------------------------------------------------------------------------------------
-
-
-async def test_the_newest_heads_arrive_as_a_message_of_their_own(tmp_path):
-    bus, keys = MemoryBus(), KeyFolder(tmp_path, makes=True)
-    older, newer, other = (
-        sealed("audit-0", 1, 5),
-        sealed("audit-0", 6, 9),
-        sealed("instances-0", 1, 2),
-    )
-    collector = SyslogCollector()
-    one = Collector(name="siem", url=collector.url)
-    part = Forwarder(bus=bus, collector=one, keys=keys, site="")
-    async with running(part):
-        part.tell([older, other])
-        await until(part.problems)
-        part.tell([newer])
-        collector.start()
-        await arrived(collector, 1)
-        await until(lambda: not part._heads)
-        part.tell([sealed("audit-0", 10, 12)])
-        await arrived(collector, 2)
-    collector.stop()
-    first, second = dict.fromkeys(collector.messages)
-    assert f" {HEADS} [".encode() in first
-    assert first.startswith(b"<85>1 ")
-    heads = read_heads([first.decode()])
-    assert {(head.chain, head.last, head.seal) for head in heads} == {
-        ("audit-0", 9, newer.digest),
-        ("instances-0", 2, other.digest),
-    }
-    assert [head.last for head in read_heads([second.decode()])] == [12]
-
-
-async def test_the_heads_of_the_last_seal_arrive_before_the_end(tmp_path):
-    bus, keys = MemoryBus(), KeyFolder(tmp_path, makes=True)
-    with collecting() as collector:
-        one = Collector(name="siem", url=collector.url)
-        part = Forwarder(bus=bus, collector=one, keys=keys, site="")
-        async with running(part):
-            await asyncio.to_thread(collector.wait_for_connection)
-            part.tell([sealed("audit-0", 1, 5)])
-        assert [read_heads([one.decode()])[0].last for one in collector.messages] == [5]
-
-
-async def test_heads_that_were_not_confirmed_come_again(tmp_path):
-    bus, keys = MemoryBus(), KeyFolder(tmp_path, makes=True)
-    with collecting() as collector:
-        collector.break_after = 1
-        one = Collector(name="siem", url=collector.url)
-        part = Forwarder(bus=bus, collector=one, keys=keys, site="")
-        async with running(part):
-            part.tell([sealed("audit-0", 1, 5)])
-            await until(lambda: len(collector.messages) > 1)
-            collector.break_after = 0
-            await until(lambda: not part._heads)
-    assert all(read_heads([one.decode()])[0].last == 5 for one in collector.messages)
-
-
-async def test_heads_that_cannot_be_signed_keep_no_record_back():
-    bus = MemoryBus()
-    await append(bus, 0, 3)
-    with collecting() as collector:
-        part = forwarder(bus, collector)  # its folder of keys is nowhere
-        part.tell([sealed("audit-0", 1, 5)])
-        async with running(part):
-            await arrived(collector, 3)
-            await nothing_waits(bus)
-    assert all(id_of(one) in numbers(3) for one in collector.messages)
-
-
-# --- all of them ---------------------------------------------------------------------------------
-
-
-async def test_a_collector_that_is_gone_from_the_settings_is_forgotten():
-    bus = MemoryBus()
-    await append(bus, 0, 3)
-    for group in (f"{GROUPS}former", GROUP, "audit"):
-        member = await bus.consumer(group, [TOPIC_AUDIT])
-        await member.poll(2, 0)
-        await member.commit()
-        await member.close()
-    with collecting() as collector:
-        part = Forwarding(
-            bus=bus,
-            collectors=[Collector(name="siem", url=collector.url)],
-            keys=KeyFolder(Path("nowhere"), makes=False),
-            site="",
-        )
-        async with running(part):
-            await arrived(collector, 1)
-    assert collector.ids == ["2"]
-    assert await bus.lag(f"{GROUPS}former", TOPIC_AUDIT) == 3, "as if it had never been"
-    assert await bus.lag("audit", TOPIC_AUDIT) == 1
-
-
-async def test_a_log_that_forgets_nothing_now_keeps_no_collector_from_beginning():
-    bus = MemoryBus()
-
-    async def failing(prefix, keep):
-        raise Unavailable("the log is down", fix="start it")
-
-    bus.forget = failing
-    await append(bus, 0, 1)
-    with collecting() as collector:
-        part = Forwarding(
-            bus=bus,
-            collectors=[Collector(name="siem", url=collector.url)],
-            keys=KeyFolder(Path("nowhere"), makes=False),
-            site="",
-        )
-        async with running(part):
-            await arrived(collector, 1)
