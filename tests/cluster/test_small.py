@@ -102,6 +102,31 @@ def test_draining_the_node_respects_the_budgets(
         wait_for_rollout(release.place)
 
 
+def test_the_trail_tells_of_all_that_and_is_whole(
+    release: Release, installed: Installed, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path / "sent", count=1)
+    stored = dcmtk("storescu", installed, "+sd", series.folder)
+    assert stored.code == 0, stored.text
+    (uid,) = series.files
+    (pod, *_) = _pods_with(release, "audit")
+
+    def audit(*command: str) -> str | None:
+        try:
+            return release.place.kubectl("exec", pod, "--", "isocenter", "audit", *command)
+        except Failed:
+            return None
+
+    found = wait_until(lambda: audit("object", uid, "--json"), 60, "the story of the object")
+    story = json.loads(found)
+    assert [one["sound"] for one in story["kept"]] == [True]
+    (record,) = [one["id"] for one in story["records"] if one["action"] == "store"]
+    wait_until(lambda: audit("prove", record), 180, "the record is sealed")
+    verified = json.loads(audit("verify", "--json") or "{}")
+    assert verified["findings"] == []
+    assert verified["records"] > 0
+
+
 def _pods_with(release: Release, role: str) -> list[str]:
     """Pods that run a role."""
     pods = release.place.get("pods", "-l", "app.kubernetes.io/name=isocenter")["items"]

@@ -65,16 +65,26 @@ async def test_staging_expires_and_the_rules_of_others_stay(url, minio, name):
     assert rules["isocenter-staging"].expiration.days == 1
 
 
-async def test_what_is_not_ours_in_the_bucket_is_told(url):
+async def test_a_bucket_of_something_else_is_told(url):
     async with upkeep(url) as keeper:
         await keeper.prepare()
     async with opened(url) as blobs:
-        await put(blobs, "objects/main/1", b"")
-        assert await wrong(url) == []
         await put(blobs, "backups/1", b"")
     (line,) = await wrong(url)
     assert "something else seems to use it: 'backups/'" in line
     assert "in blobs" in line
+
+
+async def test_what_a_later_version_added_to_the_bucket_is_nothing_wrong(url):
+    async with upkeep(url) as keeper:
+        await keeper.prepare()
+        async with opened(url) as blobs:
+            await put(blobs, "objects/main/1", b"")
+            assert await wrong(url) == []
+            await put(blobs, "later/1", b"")
+        assert await wrong(url) == []
+        (content,) = [one for one in await keeper.check() if one.what.startswith("content")]
+    assert content.state == "of Isocenter, and what this version does not know: 'later/'"
 
 
 async def test_a_server_that_is_away_is_a_finding():

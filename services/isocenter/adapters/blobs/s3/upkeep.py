@@ -160,16 +160,18 @@ def _server(client: S3Client) -> Finding:
 
 
 def _content(client: S3Client) -> Finding:
-    """What is in the bucket and not ours."""
+    """What is in the bucket and not of this version. Beside what is, it may be of a later one: who
+    goes back to this version must not be kept from it."""
     what = f"content of bucket {client.bucket}"
-    top = islice(client.minio.list_objects(client.bucket), LOOKED_AT)
-    foreign = sorted(str(one.object_name) for one in top if one.object_name not in OURS)
+    top = [one.object_name for one in islice(client.minio.list_objects(client.bucket), LOOKED_AT)]
+    foreign = sorted(str(name) for name in top if name and name not in OURS)
     if not foreign:
         return Finding(what, "nothing that is not of Isocenter")
+    named = ", ".join(map(repr, foreign[:FOREIGN_NAMED]))
+    if OURS & set(top):
+        return Finding(what, f"of Isocenter, and what this version does not know: {named}")
     return Finding(
-        what,
-        f"something else seems to use it: {', '.join(map(repr, foreign[:FOREIGN_NAMED]))}",
-        "name a bucket of its own in blobs",
+        what, f"something else seems to use it: {named}", "name a bucket of its own in blobs"
     )
 
 
