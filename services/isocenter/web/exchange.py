@@ -11,6 +11,7 @@ import logging
 import re
 import traceback
 import uuid
+from asyncio import Transport
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -42,7 +43,7 @@ Chunks = AsyncGenerator[bytes, None]
 Pieces = AsyncGenerator[Buffer, None]  # of an answer
 
 DICOMWEB = "/dicomweb"
-ABORT = "isocenter.abort"  # ASGI extension: aborts the connection; given by `web.server`
+CONNECTION = "isocenter.connection"  # ASGI extension: the transport; given by `web.server`
 ROUTE = "isocenter.route"  # in the scope: the template of the route; given by `web.routes`
 
 # The viewer's page is isolated from other origins: shared memory needs it.
@@ -156,8 +157,8 @@ class Exchange:
     """A request, and the means to answer it once."""
 
     __slots__ = (
-        "_id", "_query", "_receive", "_send", "broken", "path", "purpose", "scope", "settings",
-        "started", "told", "whole",
+        "_connection", "_id", "_query", "_receive", "_send", "broken", "path", "purpose", "scope",
+        "settings", "started", "told", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -173,6 +174,7 @@ class Exchange:
         self.told: Callable[[Problem, str], tuple[Headers, bytes]] = in_document  # of errors
         self._receive = receive
         self._send = send
+        self._connection: Transport | None = scope.get("extensions", {}).get(CONNECTION)
         self._query: list[tuple[str, str]] | None = None
         self._id = ""
 
@@ -318,10 +320,10 @@ class Exchange:
                 async with Patience(self.settings.stall_timeout) as patience:
                     await patience.step(self._send_on(first))
                     async for chunk in chunks:
-                        if gone.done():
+                        if self._is_gone(gone):
                             return
                         await patience.step(self._send_on(chunk))
-                self.whole = not gone.done()
+                self.whole = not self._is_gone(gone)
                 await self._send({"type": "http.response.body", "body": b""})
             finally:
                 gone.cancel()
@@ -331,6 +333,11 @@ class Exchange:
     async def _send_on(self, chunk: Buffer) -> None:
         if chunk:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    def _is_gone(self, told: asyncio.Task[None]) -> bool:
+        """Whether nothing reaches the client any more. The connection knows at once; `told` has a
+        turn of the event loop only when sending waits."""
+        return told.done() or (self._connection is not None and self._connection.is_closing())
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -342,10 +349,9 @@ class Exchange:
             return
         self._log(error)
         if self.started:
-            abort = self.scope.get("extensions", {}).get(ABORT)
-            if abort is None:
+            if self._connection is None:
                 raise error  # how a server without the extension is told to close the connection
-            abort()
+            self._connection.abort()
             await asyncio.sleep(0)
             return
         problem = as_problem(error)

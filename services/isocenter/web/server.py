@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
-from isocenter.web.exchange import ABORT, ASGIApp, Exchange, Receive, Send
+from isocenter.web.exchange import CONNECTION, ASGIApp, Exchange, Receive, Send
 from isocenter.web.problems import Problem, document
 from isocenter.web.settings import WebSettings
 
@@ -166,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Of each request of the connection."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+        self.scope["extensions"] = {CONNECTION: self.transport}  # type: ignore[dict-item]
         self._in_head, self._head_size = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
