@@ -21,10 +21,11 @@ from isocenter.audit import standalone
 from isocenter.audit.consumer import GROUP, TOPICS
 from support.files import write_series
 from support.harness import Isocenter, wait_until
+from support.kills import kills
 from support.lookers import Searcher, Viewer
 from support.senders import DimseSender
 
-KILLS = 50
+KILLS = kills(20, 50)
 ALL_OF = 2  # every second time everything is killed; else some of the processes
 SLICES = 40
 
