@@ -12,7 +12,7 @@ from support.harness import Isocenter, wait_until
 from support.kills import kills
 from support.senders import DimseSender, Sender, StowSender, check_kept
 
-KILLS = kills(10, 25)  # over each of the two protocols
+KILLS = kills(6, 25)  # over each of the two protocols
 SERIES = 6
 SLICES = 40
 

@@ -25,7 +25,7 @@ from support.kills import kills
 from support.lookers import Searcher, Viewer
 from support.senders import DimseSender
 
-KILLS = kills(20, 50)
+KILLS = kills(12, 50)
 ALL_OF = 2  # every second time everything is killed; else some of the processes
 SLICES = 40
 

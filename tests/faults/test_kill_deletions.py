@@ -14,7 +14,7 @@ from support.files import Series, data_set_bytes, find_instances, write_series
 from support.harness import Isocenter, wait_until
 from support.kills import kills
 
-KILLS = kills(6, 12)
+KILLS = kills(4, 12)
 SLICES = 25
 
 

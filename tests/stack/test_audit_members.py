@@ -25,7 +25,7 @@ from support.harness import Isocenter
 from support.kills import kills
 from support.stack import Stack
 
-KILLS = kills(5, 12)
+KILLS = kills(4, 12)
 MEMBERS = 3
 AT_ONCE = 40  # records of an append
 
