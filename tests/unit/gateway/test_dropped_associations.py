@@ -21,6 +21,7 @@ from support.gateway_fakes import series
 from support.live_gateway import live
 
 COUNT, WARM_UP = 5000, 500
+ROUNDS = 3  # the allocator of a process of many tests may grow once; a leak grows every time
 GROWTH = 16 * 1024**2  # bytes
 KINDS = (Association, UpperLayer, Request, DataStream)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -49,12 +50,15 @@ async def test_dropped_associations_leave_nothing_behind(caplog):
         gateway.env.fake_query.gate_after = 1  # a search goes on until nobody asks any more
         tasks, descriptors = len(asyncio.all_tasks()), _descriptors()
         await drop("127.0.0.1", gateway.port, "1.2.3", range(WARM_UP))
-        resident = _resident()
-        await drop("127.0.0.1", gateway.port, "1.2.3", range(COUNT))
-        async with asyncio.timeout(20):
-            while len(asyncio.all_tasks()) > tasks or _descriptors() > descriptors:
-                await asyncio.sleep(0.05)
-        assert _held() == Counter()
-        assert _resident() - resident < GROWTH
+        grown = []
+        while not grown or (grown[-1] >= GROWTH and len(grown) < ROUNDS):
+            resident = _resident()
+            await drop("127.0.0.1", gateway.port, "1.2.3", range(COUNT))
+            async with asyncio.timeout(20):
+                while len(asyncio.all_tasks()) > tasks or _descriptors() > descriptors:
+                    await asyncio.sleep(0.05)
+            assert _held() == Counter()
+            grown.append(_resident() - resident)
+        assert grown[-1] < GROWTH, grown
         assert len(gateway.env.fake_query.searches) > COUNT // 10
         assert gateway.env.fake_ingest.taken == []
