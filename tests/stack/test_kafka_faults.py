@@ -182,6 +182,7 @@ async def test_closing_is_quick_while_the_broker_is_away(broker: Server, name: s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # the library learns of the new topic when its metadata are old
 async def test_a_topic_that_is_deleted_and_made_again_is_used_again(
     broker: Server, name: str
 ) -> None:
@@ -203,7 +204,7 @@ async def test_a_topic_that_is_deleted_and_made_again_is_used_again(
             admin.create_topics,
             {f"{name}.instances": {"num_partitions": 1, "replication_factor": 1}},
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             found: list[int] = []
             while not await appended(bus, 3):
                 await asyncio.sleep(0.2)
