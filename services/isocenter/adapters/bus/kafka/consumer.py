@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -124,6 +125,7 @@ class KafkaMember:
         self._active_until = 0.0
         self._breathe_until = 0.0
         self._joined = False
+        self._topic_ids: dict[str, uuid.UUID] = {}
         self._thread = threading.Thread(target=self._run, name=f"kafka-member-{group}", daemon=True)
 
     async def join(self) -> None:
@@ -208,7 +210,8 @@ class KafkaMember:
                 self._changed.wait_for(lambda: self._closing, _RETRY_SECONDS)
 
     def _serve(self) -> None:
-        """Be a member of the group until told to close, or an error that polling does not cure."""
+        """Be a member of the group until told to close, an error that polling does not cure, or
+        another topic of the same name."""
         assignor = CooperativeStickyAssignor()
         options = {**self._connection.options, **FETCH_OPTIONS, **_GROUP_OPTIONS}
         options |= {"group_id": self._group, "partition_assignment_strategy": [assignor]}
@@ -217,7 +220,7 @@ class KafkaMember:
             consumer.subscribe(self._names, listener=_Moves(self._holding, assignor))
             self._look_at_topics(consumer)
             self._hear()
-            while not self._closing:
+            while not self._closing and not self._is_made_anew(consumer):
                 self._turn(consumer)
         finally:
             with suppress(*LIBRARY_ERRORS):
@@ -229,6 +232,17 @@ class KafkaMember:
         with suppress(kafka_errors.KafkaTimeoutError):  # of one without a leader, not of all
             firsts = [TopicPartition(name, 0) for name in self._names]
             consumer.beginning_offsets(firsts, timeout_ms=_ASK_MS)
+
+    def _is_made_anew(self, consumer: KafkaConsumer) -> bool:
+        """Whether a topic was deleted and made again. Its offsets begin anew; the library goes on
+        from those of the former one, behind the first events. The group has forgotten them."""
+        topic_id = consumer._cluster.topic_id  # noqa: SLF001 (all else would ask the brokers)
+        found = {name: one for name in self._names if (one := topic_id(name)) and one.int}
+        anew = [name for name, one in found.items() if self._topic_ids.get(name, one) != one]
+        self._topic_ids |= found
+        if anew:
+            logger.warning("topics were made anew", extra={"group": self._group, "topics": anew})
+        return bool(anew)
 
     def _turn(self, consumer: KafkaConsumer) -> None:
         self._make_commits(consumer)
