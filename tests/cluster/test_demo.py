@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from support.chart import PROFILES, Installed, Release, answered
-from support.clients import dcmtk
-from support.files import count_instances, find_instances, write_series
+from support.files import find_instances
 from support.harness import wait_until
+from support.work import store
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -39,10 +39,7 @@ def test_demo_studies_are_there(installed: Installed) -> None:
 def test_what_dcmtk_stores_survives_its_pod(
     release: Release, installed: Installed, tmp_path: Path
 ) -> None:
-    series = write_series(tmp_path / "sent", count=8)
-    stored = dcmtk("storescu", installed, "+sd", series.folder)
-    assert stored.code == 0, stored.text
-    wait_until(lambda: count_instances(installed, series.study) == series.count, what="findable")
+    series = store(installed, tmp_path / "sent", 8)
     (pod,) = release.place.pods(PODS)
     release.place.kubectl("delete", "pod", pod, "--grace-period", "0", "--force")
     wait_until(lambda: pod not in release.place.pods(PODS), 60, "another pod")

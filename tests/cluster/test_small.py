@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.chart import PROFILES, Installed, Release
-from support.clients import dcmtk
-from support.files import count_instances, write_series
 from support.harness import wait_until
 from support.kubernetes import Failed, run, wait_for_rollout
-from support.work import clients
+from support.work import clients, store
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -39,10 +37,7 @@ def installed(release: Release) -> Installed:
 
 
 def test_a_study_goes_through_the_services(installed: Installed, tmp_path: Path) -> None:
-    series = write_series(tmp_path / "sent", count=8)
-    stored = dcmtk("storescu", installed, "+sd", series.folder)
-    assert stored.code == 0, stored.text
-    wait_until(lambda: count_instances(installed, series.study) == series.count, what="findable")
+    series = store(installed, tmp_path / "sent", 8)
     uid = next(iter(series.files))
     frame = installed.get(
         f"/studies/{series.study}/series/{series.series}/instances/{uid}/frames/1",
@@ -105,9 +100,7 @@ def test_draining_the_node_respects_the_budgets(
 def test_the_trail_tells_of_all_that_and_is_whole(
     release: Release, installed: Installed, tmp_path: Path
 ) -> None:
-    series = write_series(tmp_path / "sent", count=1)
-    stored = dcmtk("storescu", installed, "+sd", series.folder)
-    assert stored.code == 0, stored.text
+    series = store(installed, tmp_path / "sent", 1)
     (uid,) = series.files
     (pod, *_) = _pods_with(release, "audit")
 

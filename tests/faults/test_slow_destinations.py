@@ -26,9 +26,9 @@ from support.moves import (
     port_of,
     requester,
     slow_link,
-    until,
 )
 from support.ports import free_ports
+from support.waiting import until
 
 MIB = 1024 * 1024
 SLOW = 4

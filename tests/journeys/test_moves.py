@@ -24,7 +24,8 @@ from support.datasets import ct_image
 from support.files import data_set_bytes
 from support.footprint import store
 from support.harness import Isocenter, wait_until
-from support.moves import Destination, destination, requester, until
+from support.moves import Destination, destination, requester
+from support.waiting import until
 
 COUNT = 40
 FILES = (

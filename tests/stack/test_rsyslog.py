@@ -29,6 +29,7 @@ from isocenter.runtime.event_codec import encode
 from support.datasets import ct_image
 from support.harness import running, wait_until
 from support.rsyslog import EXAMPLE, Rsyslog, rsyslog
+from support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "tests/data/audit-message.rng"
@@ -88,12 +89,6 @@ def collector_of(server: Rsyslog, kind: str) -> Collector:
     return Collector(name="siem", url=server.url(kind), **(files if kind == "tls" else {}))
 
 
-async def until(condition, seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "driver"), [("tls", "ossl"), ("tls", "gtls"), ("tcp", "ossl")])
 async def test_nothing_is_missing_in_a_collector_that_was_killed(
@@ -109,7 +104,7 @@ async def test_nothing_is_missing_in_a_collector_that_was_killed(
         for begin in range(0, RECORDS, 500):
             records = [encode(record(number)) for number in range(begin, begin + 500)]
             await bus.append(TOPIC_AUDIT, records)
-            await until(lambda: len(complete(server.messages())) > begin + 100)  # noqa: B023
+            await until(lambda: len(complete(server.messages())) > begin + 100, 60)  # noqa: B023
             server.kill()
             server.start()
         async with asyncio.timeout(60):
@@ -128,7 +123,7 @@ async def test_datagrams_arrive_as_they_were_sent(tmp_path):
     with rsyslog(tmp_path) as server:
         part = Forwarder(bus=bus, collector=collector_of(server, "udp"), keys=keys, site="")
         await part.start()
-        await until(lambda: len(complete(server.messages())) == 500)
+        await until(lambda: len(complete(server.messages())) == 500, 60)
         await part.stop()
     assert complete(server.messages()) == [str(number) for number in range(500)]
 
@@ -140,7 +135,7 @@ async def test_who_shows_no_certificate_gets_nothing_into_it(tmp_path):
         stranger = Collector(name="siem", url=server.url("tls"), ca_file=server.ours.ca)
         part = Forwarder(bus=bus, collector=stranger, keys=keys, site="")
         await part.start()
-        await until(part.problems)
+        await until(part.problems, 60)
         await part.stop()
         assert await bus.lag(GROUP, TOPIC_AUDIT) == 1
         assert server.messages() == []

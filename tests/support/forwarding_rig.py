@@ -10,18 +10,13 @@ from pathlib import Path
 from isocenter.audit.forwarding import GROUPS, Forwarder
 from isocenter.audit.keys import KeyFolder
 from isocenter.audit.settings import Collector
-from isocenter.core.events import (
-    TOPIC_AUDIT,
-    AuditAction,
-    AuditEvent,
-    AuditOutcome,
-    Source,
-)
+from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, AuditOutcome, Source
 from isocenter.runtime.event_codec import encode
 from support.collectors import SyslogCollector
 
 SOURCE = Source("DIMSE", host="10.0.0.7", ae_title="CT1")
 GROUP = f"{GROUPS}siem"
+NO_KEYS = KeyFolder(Path("nowhere"), makes=False)
 
 
 def event(identifier: str, action=AuditAction.QUERY, outcome=AuditOutcome.SUCCESS) -> AuditEvent:
@@ -33,12 +28,12 @@ async def append(bus, first: int, end: int) -> None:
     await bus.append(TOPIC_AUDIT, [encode(event(str(number))) for number in range(first, end)])
 
 
-def forwarder(bus, collector: SyslogCollector, telemetry=None, **more) -> Forwarder:
+def forwarder(bus, collector: SyslogCollector, telemetry=None, keys=NO_KEYS, **more) -> Forwarder:
     one = Collector(name="siem", url=collector.url, **more)
     return Forwarder(
         bus=bus,
         collector=one,
-        keys=KeyFolder(Path("nowhere"), makes=False),
+        keys=keys,
         site="here",
         **({"telemetry": telemetry} if telemetry else {}),
     )
@@ -51,12 +46,6 @@ async def running(part):
         yield part
     finally:
         await part.stop()
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def arrived(collector: SyslogCollector, enough: int) -> None:

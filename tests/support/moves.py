@@ -25,13 +25,6 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 MODELS = {"find": STUDY_ROOT.find, "move": STUDY_ROOT.move, "get": STUDY_ROOT.get}
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something that other tasks bring about."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @dataclass
 class Asked:
     """A request of ours, and its responses as they come."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.clients import dcmtk
-from support.files import find_instances, write_series
+from support.files import Series, count_instances, write_series
 from support.harness import Reached, wait_until
 from support.readers import Reader
 from support.senders import DimseSender, Sender, StowSender, check_kept
@@ -16,13 +16,19 @@ PAUSE = 0.05  # seconds between two instances
 MANY = 600  # instances a sender has at most
 
 
+def store(installed: Reached, folder: Path, count: int, seconds: float = 20) -> Series:
+    """A series that storescu has stored, and that is found within so many seconds."""
+    series = write_series(folder, count)
+    stored = dcmtk("storescu", installed, "+sd", series.folder)
+    assert stored.code == 0, stored.text
+    wait_until(lambda: count_instances(installed, series.study) == count, seconds, "findable")
+    return series
+
+
 @contextmanager
 def clients(installed: Reached, folder: Path) -> Iterator[None]:
     """Senders and a reader at work meanwhile; then everything acknowledged is counted."""
-    reference = write_series(folder / "reference", 6)
-    stored = dcmtk("storescu", installed, "+sd", reference.folder)
-    assert stored.code == 0, stored.text
-    wait_until(lambda: len(find_instances(installed, reference.study)) == 6, 60, "findable")
+    reference = store(installed, folder / "reference", 6, 60)
     series = [write_series(folder / f"sent-{number}", MANY) for number in range(3)]
     senders: list[Sender] = [
         DimseSender(installed, series[:1], pause=PAUSE),

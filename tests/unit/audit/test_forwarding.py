@@ -49,9 +49,9 @@ from support.forwarding_rig import (
     nothing_waits,
     numbers,
     running,
-    until,
 )
 from support.telemetry import Recorder
+from support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("hurried")
 SCHEMA = Path(__file__).parents[2] / "data/audit-message.rng"
@@ -150,18 +150,18 @@ async def test_while_a_collector_is_down_the_log_keeps_what_is_its_and_it_is_sai
     await append(bus, 0, 2500)
     part = forwarder(bus, collector, recorder.telemetry)
     async with running(part):
-        await until(part.problems)
+        await until(part.problems, 30)
         (problem,) = part.problems()
         assert "audit records wait for siem since 20" in problem
         assert "Connection refused" in problem
-        await until(lambda: recorder.values(AUDIT_FORWARD_DOWN)[("siem",)] > 0)
+        await until(lambda: recorder.values(AUDIT_FORWARD_DOWN)[("siem",)] > 0, 30)
         assert recorder.values(AUDIT_FORWARD_FAILURES)[("siem",)] >= 1
         await append(bus, 2500, 3000)
         assert await bus.lag(GROUP, TOPIC_AUDIT) == 3000
         collector.start()
         await arrived(collector, 3000)
         await nothing_waits(bus)
-        await until(lambda: not part.problems())
+        await until(lambda: not part.problems(), 30)
         assert recorder.values(AUDIT_FORWARD_DOWN) == {("siem",): 0.0}
     collector.stop()
     assert in_order(collector.ids) == numbers(3000)
@@ -219,7 +219,7 @@ async def test_nothing_is_committed_of_a_collector_that_hangs(impatient):
         collector.reading.clear()
         part = forwarder(bus, collector)
         async with running(part):
-            await until(lambda: any("not read to the end" in one for one in part.problems()))
+            await until(lambda: any("not read to the end" in one for one in part.problems()), 30)
             assert await bus.lag(GROUP, TOPIC_AUDIT) == 100
             collector.reading.set()
             await nothing_waits(bus)
@@ -308,7 +308,7 @@ async def test_while_the_log_is_down_it_is_tried_again():
     with collecting() as collector:
         part = forwarder(bus, collector)
         async with running(part):
-            await until(lambda: any("the log is down" in one for one in part.problems()))
+            await until(lambda: any("the log is down" in one for one in part.problems()), 30)
             down = False
             await arrived(collector, 3)
 

@@ -22,6 +22,7 @@ from isocenter.runtime.instruments import AUDIT_PUBLISH_FAILURES
 from support.seals import sealed
 from support.telemetry import Recorder
 from support.tsa import stamping
+from support.waiting import until
 
 
 @pytest.fixture
@@ -50,12 +51,6 @@ async def publishing_to(keys, recorder=None, segments=None, told=None, **setting
         await publisher.stop()
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def lines(path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
@@ -66,7 +61,7 @@ async def test_a_file_grows_by_a_line_for_every_seal_and_collectors_are_told(key
     async with publishing_to(keys, told=told, heads_file=path) as publisher:
         for count, one in enumerate(seals, 1):
             await publisher.sealed([one])
-            await until(lambda: len(lines(path)) == count)  # noqa: B023 (awaited at once)
+            await until(lambda: len(lines(path)) == count)  # noqa: B023 (awaited at once, 10)
         assert publisher.problems() == []
     assert told == seals
     assert [head.last for head in read_heads(lines(path))] == [5, 9]
@@ -76,14 +71,14 @@ async def test_what_could_not_be_published_is_so_with_the_next_seal(keys, tmp_pa
     path, recorder = tmp_path / "mount" / "heads.jsonl", Recorder()
     async with publishing_to(keys, recorder, heads_file=path) as publisher:
         await publisher.sealed([sealed("audit-0", 1, 5), sealed("instances-0", 1, 2)])
-        await until(publisher.problems)
+        await until(publisher.problems, 10)
         (problem,) = publisher.problems()
         assert problem.startswith("heads of the audit trail are not published: heads cannot be")
         assert "No such file or directory; check audit.heads_file" in problem
         assert recorder.values(AUDIT_PUBLISH_FAILURES) == {("file",): 1}
         path.parent.mkdir()
         await publisher.sealed([sealed("audit-0", 6, 9)])
-        await until(lambda: not publisher.problems())
+        await until(lambda: not publisher.problems(), 10)
     heads = read_heads(lines(path))
     assert {(head.chain, head.last) for head in heads} == {("audit-0", 9), ("instances-0", 2)}
     assert len(lines(path)) == 1
@@ -144,12 +139,12 @@ async def test_seals_are_stamped_and_an_authority_that_is_down_is_a_problem(keys
         how = {"tsa_url": authority.url, "tsa_ca_file": authority.ca}
         async with publishing_to(keys, recorder, segments, **how) as publisher:
             await publisher.sealed([sealed("audit-0", 1, 5)])
-            await until(publisher.problems)
+            await until(publisher.problems, 10)
             assert "it answers 503" in publisher.problems()[0]
             assert recorder.values(AUDIT_PUBLISH_FAILURES) == {("stamp",): 1}
             authority.is_down = False
             await publisher.sealed([sealed("audit-0", 6, 9)])
-            await until(lambda: not publisher.problems())
+            await until(lambda: not publisher.problems(), 10)
     keys_now = [info.key async for info in segments.blobs.list("audit/")]
     assert keys_now == [f"{sealed('audit-0', 6, 9).seal.folder}stamp.tsr"]
 

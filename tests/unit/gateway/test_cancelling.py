@@ -16,7 +16,8 @@ from isocenter.gateway import c_move
 from isocenter.runtime.aes import KnownAE
 from support.gateway_fakes import FakeEnv, from_test_file, series
 from support.live_gateway import Live, live
-from support.moves import Asked, Destination, Requester, destination, requester, until
+from support.moves import Asked, Destination, Requester, destination, requester
+from support.waiting import until
 
 SECOND = 1.0
 J2K = from_test_file("MR_small_jp2klossless.dcm")

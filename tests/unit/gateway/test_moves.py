@@ -21,8 +21,9 @@ from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.instruments import RETRIEVE_FAILURES, RETRIEVE_RETRIES
 from support.gateway_fakes import Held, series
 from support.live_gateway import STUDY_1, Live, instances, live, storescp
-from support.moves import Requester, destination, requester, slow_link, until
+from support.moves import Requester, destination, requester, slow_link
 from support.telemetry import Recorder
+from support.waiting import until
 
 MIB = 1024 * 1024
 

@@ -22,6 +22,7 @@ from isocenter.runtime.ae_records import AERecords, Follower
 from isocenter.runtime.aes import Directory, KnownAE, fields_of, parsed
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from support.waiting import until
 
 EVA = Source("CLI", "admin.example", user="eva")
 CT1 = KnownAE(title="CT1", host="192.0.2.7", port=104, verbs=["store", "echo"])
@@ -111,12 +112,6 @@ async def test_a_record_that_cannot_be_read_changes_nothing(record, caplog):
     assert "is ignored" in caplog.text
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_away(caplog):
     store, directory = Store(), Directory([KnownAE(title="FIXED", site="settings")])
     records, follower = AERecords(store), Follower(directory, store, 0.02)
@@ -127,13 +122,13 @@ async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_aw
         assert directory.named("CT1 ") == CT1
         assert directory.named("FIXED").site == "settings"
         store.away = True
-        await until(lambda: "stays as it is" in caplog.text)
+        await until(lambda: "stays as it is" in caplog.text, 10)
         await asyncio.sleep(0.1)  # for several more looks
         assert directory.named("CT1") == CT1
         assert caplog.text.count("stays as it is") == 1
         store.away = False
         await records.append("CT1", None, EVA)
-        await until(lambda: directory.named("CT1") is None)
+        await until(lambda: directory.named("CT1") is None, 10)
     finally:
         await follower.close()
 
@@ -146,7 +141,7 @@ async def test_a_directory_is_not_complete_before_it_was_read():
     try:
         assert not directory.complete
         store.away = False
-        await until(lambda: directory.complete)
+        await until(lambda: directory.complete, 10)
     finally:
         await follower.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.runtime import audit_notices
 from isocenter.runtime.audit_notices import Notices
+from support.waiting import until
 
 STRANGER = Source("DIMSE", "192.0.2.7", ae_title="NOBODY", called_ae_title="PACS", known=False)
 WHAT, WHY = "association refused", "caller not in the AE directory"
@@ -39,17 +39,11 @@ def notices(log: Log, seconds: float = 3600) -> Notices:
     return Notices(log, window_seconds=seconds)  # type: ignore[arg-type]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_the_first_refusal_of_a_host_is_recorded_with_who_it_was_and_why() -> None:
     log = Log()
     noted = notices(log)
     noted.note(STRANGER, WHAT, WHY)
-    await until(lambda: bool(log.records))
+    await until(lambda: bool(log.records), 10)
     assert log.records == [
         {
             "action": AuditAction.NETWORK,
@@ -67,11 +61,11 @@ async def test_a_flood_of_a_host_is_one_record_a_window_and_all_are_counted() ->
     log = Log()
     noted = notices(log)
     noted.note(STRANGER, WHAT, WHY)
-    await until(lambda: bool(log.records))
+    await until(lambda: bool(log.records), 10)
     for number in range(10_000):
         noted.note(Source("DIMSE", "192.0.2.7", f"AE{number}", "PACS", known=False), WHAT, WHY)
     noted.note(Source("DIMSE", "192.0.2.8", "OTHER", "PACS"), WHAT, "called AE title not ours")
-    await until(lambda: len(log.records) == 2)
+    await until(lambda: len(log.records) == 2, 10)
     assert log.records[1]["source"].host == "192.0.2.8"
     await noted.stop()
     *_, flood = log.records
@@ -88,7 +82,7 @@ async def test_windows_follow_each_other_as_long_as_somebody_is_refused() -> Non
     for number in (1, 2, 3):
         noted.note(STRANGER, WHAT, WHY)
         noted.note(STRANGER, WHAT, WHY)
-        await until(lambda number=number: len(log.records) >= number)  # type: ignore[misc]
+        await until(lambda number=number: len(log.records) >= number, 10)  # type: ignore[misc]
     await noted.stop()
     counts = [1 if one["detail"] == WHAT else int(one["detail"].split()[2]) for one in log.records]
     assert sum(counts) == 6
@@ -115,10 +109,10 @@ async def test_nobody_waits_and_nothing_is_lost_while_the_log_is_away(
     noted = notices(log)
     noted.note(STRANGER, WHAT, WHY)
     noted.note(STRANGER, WHAT, WHY)
-    await until(lambda: log.tried > 2)
+    await until(lambda: log.tried > 2, 10)
     assert log.records == []
     log.away = False
-    await until(lambda: bool(log.records))
+    await until(lambda: bool(log.records), 10)
     assert [one["detail"] for one in log.records] == ["association refused, 2 times"]
     await noted.stop()
 
@@ -131,7 +125,7 @@ async def test_stopping_is_bounded_though_the_log_does_not_answer(
     log.gate.clear()
     noted = notices(log)
     noted.note(STRANGER, WHAT, WHY)
-    await until(lambda: log.tried == 1)
+    await until(lambda: log.tried == 1, 10)
     async with asyncio.timeout(5):
         await noted.stop()
     assert log.records == []
