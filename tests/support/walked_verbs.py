@@ -139,13 +139,24 @@ class Verbs:
 
     # --- the trail -------------------------------------------------------------------------------
 
-    def of_record(self, verb: str) -> Ran:
+    def record(self) -> str:
+        """The id of a record of the trail."""
+
         def found() -> str:
             listed = self.invoke("audit list", "--json", "--limit", 1, "--action", "store")
             return listed.strip()
 
-        record = json.loads(wait_until(found, 30, "a record is in the trail"))
-        return self.plain(verb, record["id"])
+        return str(json.loads(wait_until(found, 30, "a record is in the trail"))["id"])
+
+    def shown(self) -> Ran:
+        return self.plain("audit show", self.record())
+
+    def proven(self) -> Ran:
+        """The newest record can be proved once it is sealed."""
+        record, words = self.record(), ["audit", "prove", "--data", str(self.data)]
+        sealed = lambda: self._runner.invoke(app, [*words, record]).exit_code == 0  # noqa: E731
+        wait_until(sealed, 30, "the record is sealed")
+        return Ran(self.data)
 
     def of_search(self, verb: str) -> Ran:
         self.invoke("audit saved add", "walked", "--who", "WALK")
@@ -186,7 +197,8 @@ _VERBS: Mapping[str, Run] = {
     "aes remove": Verbs.aes_removed,
     "aes import": Verbs.aes_imported,
     **_names("audit", ["list", "count", "verify", "rotate-key", "rebuild"], _run),
-    **_names("audit", ["show", "prove"], lambda verb: lambda verbs: verbs.of_record(verb)),
+    "audit show": Verbs.shown,
+    "audit prove": Verbs.proven,
     "audit object": lambda verbs: verbs.plain("audit object", next(iter(verbs.series.files))),
     "audit export": _in_folder("audit export", "trail.csv", "--form", "csv", "--output"),
     "audit evidence": _in_folder("audit evidence", "evidence"),
