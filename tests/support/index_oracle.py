@@ -9,6 +9,7 @@ from typing import Any
 
 from isocenter.core.attributes import (
     BUILT_IN,
+    SITES,
     Attributes,
     default_tags,
     merge,
@@ -17,6 +18,7 @@ from isocenter.core.attributes import (
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import JsonAttributes, Level, Search, matches, order_key
 from isocenter.core.ports import IndexEntry
+from isocenter.core.scope import EVERYTHING, holds
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -66,9 +68,12 @@ def entry(
         values = value if isinstance(value, list) else [value]
         row = table.get(key[1:])
         found[key[1:]] = element(row.vr if row else VRS[key[1:]], *values)
+    searchable = table.extract(found)
+    if SITES.tag in found:  # not of the object
+        searchable[SITES.tag] = found[SITES.tag]
     return IndexEntry(
         name, digest, ObjectName(name, digest).key, 1000, CT, EXPLICIT_LITTLE,
-        table.extract(found), current, decision, trace,
+        searchable, current, decision, trace,
     )  # fmt: skip
 
 
@@ -97,7 +102,11 @@ class Oracle:
         end = None if search.limit is None else search.offset + search.limit
         wanted = default_tags(search.level) | set(search.include)
         return [
-            {t: v for t, v in a.items() if search.include_all or t in wanted}
+            {
+                t: v
+                for t, v in a.items()
+                if t in wanted or (search.include_all and t != SITES.tag)
+            }
             for a in found[search.offset : end]
         ]
 
@@ -107,12 +116,18 @@ class Oracle:
         for e in entries:
             by_study[e.name.study].append(e)
         studies = {uid: self._study(uid, some) for uid, some in by_study.items()}
+        scope = search.scope or EVERYTHING
+        seen = {uid for uid, study in studies.items() if holds(scope, study)}
         if search.level is Level.PATIENT:
-            return _patients(list(studies.values()), by_study)
+            of_patients = {order_key(Level.PATIENT, studies[uid]) for uid in seen}
+            everybody = _patients(list(studies.values()), by_study)
+            return [one for one in everybody if order_key(Level.PATIENT, one) in of_patients]
         if search.level is Level.STUDY:
-            return list(studies.values())
+            return [studies[uid] for uid in seen]
         found = []
         for uid, some in by_study.items():
+            if uid not in seen:
+                continue
             for series in {e.name.series for e in some}:
                 of_series = [e for e in some if e.name.series == series]
                 above = {**studies[uid], **self._series(uid, series, of_series)}

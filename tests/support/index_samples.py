@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from isocenter.core.attributes import ORDERS
+from isocenter.core.attributes import ORDERS, SITES
 from isocenter.core.matching import JsonAttributes, Key, Level, Order, Search
 from isocenter.core.ports import IndexEntry, StudyIndex
+from isocenter.core.scope import EVERYTHING, NOTHING, Every, Scope, Some, Without, has, like
 from support.index_oracle import VRS, entry
 
 
@@ -44,6 +45,7 @@ VALUES = {
     "00080008": [["ORIGINAL", "PRIMARY"], "DERIVED"],
     "00080023": ["20240101", "20250601"],
     "0008002A": ["20240101120000", "20240101140000+0200", "20250601"],
+    SITES.tag: ["north", "south"],
 }
 KEYS = {
     "00100010": ["smith^john", "SMITH*", "*SON*", "mull?r*", "山田*", "Smith^*", "gar*", "smith",
@@ -95,6 +97,30 @@ def entries(draw: st.DrawFn) -> list[IndexEntry]:
     return list({(e.name, e.digest): e for e in found}.values())
 
 
+_LEAVES = [
+    has(SITES.tag, "LO", ["north"]),
+    has(SITES.tag, "LO", ["south", "east"]),
+    has("00080061", "CS", ["CT"]),
+    has("00100020", "LO", ["ID1", "id1"]),
+    like("00100020", "LO", ["*1*"]),
+    like("00100020", "LO", ["ID[1]", "?D2"]),
+    has("00100021", "LO", ["SITE A"]),
+    has("0020000D", "UI", ["1.2.1", "1.2.3"]),
+    has("0020000D", "UI", [f"1.2.{number}" for number in range(2, 200)]),
+    has("00100020", "LO", [f"ID{number}" for number in range(2, 200)]),
+    EVERYTHING,
+    NOTHING,
+]
+
+
+def scopes() -> st.SearchStrategy[Scope]:
+    def larger(part: st.SearchStrategy[Scope]) -> st.SearchStrategy[Scope]:
+        parts = st.lists(part, max_size=3).map(tuple)
+        return parts.map(Every) | parts.map(Some) | part.map(Without)
+
+    return st.recursive(st.sampled_from(_LEAVES), larger, max_leaves=5)
+
+
 @st.composite
 def searches(draw: st.DrawFn) -> Search:
     tags = draw(st.lists(st.sampled_from(sorted(KEYS)), max_size=3, unique=True))
@@ -117,6 +143,7 @@ def searches(draw: st.DrawFn) -> Search:
         offset=draw(st.sampled_from([0, 0, 1])),
         fuzzy=draw(st.booleans()),
         every_value=draw(st.booleans()),
+        scope=draw(st.none() | scopes()),
     )
 
 

@@ -142,7 +142,6 @@ _ORDER_LENGTH = 256  # of an order term, characters
 DEPTH = {level: depth for depth, level in enumerate(Level)}  # PATIENT 0 ... INSTANCE 3
 
 _SETS = tuple(row for row in TABLE if row.derivation is Derivation.SET)
-_SET_TAGS = frozenset(row.tag for row in _SETS)
 _REAL = (int, float)
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(INTEGERS, int), **dict.fromkeys(("IS", "DS", "FL", "FD"), _REAL),
@@ -151,12 +150,17 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 _SINGLE = frozenset({"DA", "TM", "DT"})  # all of the built-in ones are VM 1
 
 
+# The sites that a study came from: nothing that objects or queries name, but kept beside the study
+# (`core.sites`), held and matched by the index like the others.
+SITES = Attribute("0009FF01", "Sites", "LO", _ST, derivation=_SET)
+
+
 class Attributes:
     """The whole table: the built-in rows, and those that are added."""
 
     def __init__(self, added: Sequence[Attribute] = ()) -> None:
         self.added = tuple(added)
-        rows = (*TABLE, *self.added)
+        rows = (*TABLE, *self.added, SITES)
         self._by_tag = {row.tag: row for row in rows}
         self._of_level = {level: tuple(r for r in rows if r.level is level) for level in Level}
         self._taken = tuple(row for row in rows if row.derivation is Derivation.VALUE)
@@ -170,7 +174,8 @@ class Attributes:
         """The row of an attribute as data sets and queries name it: a private one by its tag in the
         block of this creator."""
         in_a_block = creator and tag[4:6] != "00"
-        return self._by_tag.get(unblocked(tag, creator) if in_a_block else tag)
+        row = self._by_tag.get(unblocked(tag, creator) if in_a_block else tag)
+        return None if row is SITES else row
 
     def of_level(self, level: Level) -> tuple[Attribute, ...]:
         """The rows of one level."""
@@ -186,8 +191,9 @@ class Attributes:
         asked for, or all that the level has."""
         if not everything:
             return default_tags(level) | frozenset(include)
-        rows = self._by_tag.values()
-        return frozenset(row.tag for row in rows if DEPTH[row.level] <= DEPTH[level])
+        asked = frozenset(include) & {SITES.tag}
+        rows = (row for row in self._by_tag.values() if row is not SITES)
+        return asked | frozenset(row.tag for row in rows if DEPTH[row.level] <= DEPTH[level])
 
     def extract(self, attributes: JsonAttributes) -> JsonAttributes:
         """The searchable attributes of a data set, in the VRs of the table, without empty ones.
@@ -222,6 +228,7 @@ class Attributes:
 
 
 BUILT_IN = Attributes()
+_UNITED = frozenset(row.tag for row in (*_SETS, SITES))
 
 
 def order_term(tag: str, attributes: JsonAttributes) -> str:
@@ -262,7 +269,7 @@ def merge(values: Iterable[JsonAttributes]) -> JsonAttributes:
 
 
 def _better(tag: str, one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    if tag in _SET_TAGS:
+    if tag in _UNITED:
         united = sorted({*one.get("Value", ()), *other.get("Value", ())})
         return {"vr": one["vr"], "Value": united}
     return min(one, other, key=_rank)

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isocenter.core.cached import cached
 from isocenter.core.errors import Invalid
@@ -41,6 +41,9 @@ from isocenter.core.terms import (
     terms,
     words_of,
 )
+
+if TYPE_CHECKING:  # it is made of what is here
+    from isocenter.core.scope import Scope
 
 # DICOM JSON Model (PS3.18 F.2): {"00100020": {"vr": "LO", "Value": ["ID"]}}, tags upper-case.
 JsonAttributes = dict[str, dict[str, Any]]
@@ -96,6 +99,7 @@ class Search:
     fuzzy: bool = False  # PS3.4 C.2.2.2.1.1: names also by their words, in any order
     every_value: bool = False  # PS3.4 C.2.2.2.8: all values of a key must match, not one of them
     order: tuple[Order, ...] = ()  # STUDY level: instead of the usual order; equal ones by UID
+    scope: Scope | None = None  # of what may be answered (`core.scope`); None: everything
 
 
 # --- keys ----------------------------------------------------------------------------------------

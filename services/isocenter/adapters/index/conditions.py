@@ -100,7 +100,7 @@ def of(
         narrowed = (*_sounding(word), Cost.PREFIX, False) if word else None
     else:
         field = schema.field(partition, level, row, number)
-        narrowed = _narrowed(criterion)
+        narrowed = narrowing(criterion)
     return _condition(criterion, row.level, field, *narrowed) if narrowed else None
 
 
@@ -112,7 +112,7 @@ def _of_items(
     found = []
     for item in criterion.items:
         if item.tag in row.items:
-            where, values, cost, exact = _narrowed(item)
+            where, values, cost, exact = narrowing(item)
             field = schema.field(partition, level, row, 0, item=item.tag)
             exact = exact and len(criterion.items) == 1
             found.append(_condition(criterion, row.level, field, where, values, cost, exact))
@@ -151,7 +151,7 @@ def marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _narrowed(criterion: Criterion) -> tuple[str, tuple[str, ...], Cost, bool]:
+def narrowing(criterion: Criterion) -> tuple[str, tuple[str, ...], Cost, bool]:
     """SQL of the terms that a criterion accepts, its parameters, its cost, and whether these are no
     more than the accepted ones."""
     uids = equal_terms(criterion)

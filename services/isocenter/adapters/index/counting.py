@@ -43,7 +43,7 @@ def statement(what: Plan, *, few_in_order: bool) -> Statement | None:
     counted = COUNTED.get(what.search.level)
     sums = f"coalesce(sum({counted}), 0)" if counted else "count(*)"
     where, values = _within(what, top, few_in_order=few_in_order)
-    return f"SELECT {sums} FROM {what.table} WHERE {where}", values  # noqa: S608 - names are ours
+    return f"SELECT {sums} FROM {what.table} e WHERE {where}", values  # noqa: S608 - names are ours
 
 
 def _countable(criterion: Criterion) -> bool:
@@ -54,8 +54,10 @@ def _countable(criterion: Criterion) -> bool:
 
 
 def _of_terms_alone(what: Plan, conditions: Sequence[Condition]) -> bool:
-    """Whether conditions need not be narrowed to the partition and the range of the order."""
-    return what.order.settled is None and any(c.in_partition for c in conditions)
+    """Whether conditions need not be narrowed to the partition, the range of the order and the
+    scope."""
+    everything = what.order.settled is None and not what.scope.sql
+    return everything and any(c.in_partition for c in conditions)
 
 
 def _of_series(
@@ -78,19 +80,20 @@ def _of_series(
         where, more = _within(what, top, few_in_order=few_in_order)
         text += (
             f" AND {column} IN (SELECT id FROM series WHERE study IN"  # noqa: S608 - names are ours
-            f" (SELECT id FROM studies WHERE {where}))"
+            f" (SELECT id FROM studies e WHERE {where}))"
         )
         values += more
     return text, values
 
 
 def _within(what: Plan, top: Sequence[Condition], *, few_in_order: bool) -> tuple[str, list[Any]]:
-    """The patients or studies within the range of the order that the conditions leave. At most the
+    """The patients or studies within the range of the order and the scope that the conditions
+    leave. At most the
     first, cheapest condition looks rows up; those with a + test them."""
     where = [f"{'+' if i or few_in_order else ''}id IN ({c.own})" for i, c in enumerate(top)]
     return (
-        " AND ".join([*where, "sort > ?", "sort < ?"]),
-        [*_values(top), what.order.low, what.order.high],
+        " AND ".join([*where, "sort > ?", "sort < ?"]) + what.scope.further,
+        [*_values(top), what.order.low, what.order.high, *what.scope.values],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from isocenter.adapters.index.conditions import Condition, Range
 from isocenter.adapters.index.schema import order_column
+from isocenter.adapters.index.scoping import ScopeTest
 from isocenter.core.matching import Order
 
 PAGE = 200
@@ -38,12 +39,17 @@ class AskedOrder:
             rows.sort(key=itemgetter(position), reverse=descending)
 
     def pages(
-        self, db: sqlite3.Connection, within: Range, probes: Sequence[Condition]
+        self,
+        db: sqlite3.Connection,
+        within: Range,
+        probes: Sequence[Condition],
+        scope: ScopeTest,
     ) -> Iterator[list[tuple[str, int, bytes]]]:
-        """Sort, id and document of all studies within a range for which the probes hold."""
+        """Sort, id and document of all studies within a range and a scope for which the probes
+        hold."""
         # The + keeps SQLite from walking the index of `sort` and sorting what it finds.
-        tests = "".join(f" AND {probe.probe}" for probe in probes)
-        probed = [value for probe in probes for value in probe.values]
+        tests = "".join(f" AND {probe.probe}" for probe in probes) + scope.further
+        probed = [*(value for probe in probes for value in probe.values), *scope.values]
         directions = ", ".join(f"{name} {'DESC' if d else 'ASC'}" for name, d in self.columns)
         where = ""
         after: list[str] = []

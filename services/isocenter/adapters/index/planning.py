@@ -10,6 +10,7 @@ from isocenter.adapters.index.conditions import TOP, Condition, Range
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
 from isocenter.adapters.index.ordering import AskedOrder
+from isocenter.adapters.index.scoping import ScopeTest, test_of
 from isocenter.core.attributes import DEPTH, Attribute, Attributes
 from isocenter.core.matching import Criterion, Level, Search, criterion_of
 
@@ -27,6 +28,7 @@ class Plan:
     instances: tuple[Criterion, ...]
     wanted: frozenset[str]  # tags to answer with
     asked_order: AskedOrder | None  # instead of that of `sort`
+    scope: ScopeTest  # of the entities
 
     def left(self, *settled: Condition) -> tuple[Criterion, ...]:
         """Criteria of the walked entities that the order and these conditions do not settle."""
@@ -70,6 +72,7 @@ def plan(
         instances=tuple([c for row, c in criteria if row.level is Level.INSTANCE]),
         wanted=attributes.answered(search.level, search.include, everything=search.include_all),
         asked_order=AskedOrder(partition, search.order) if search.order else None,
+        scope=test_of(partition, search.level, search.scope, attributes),
     )
 
 

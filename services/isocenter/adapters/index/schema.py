@@ -22,7 +22,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from isocenter.core.attributes import ORDERS, TABLE, Attribute
+from isocenter.core.attributes import ORDERS, SITES, TABLE, Attribute
 from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
 from isocenter.core.matching import JsonAttributes, Level
 from isocenter.core.terms import fuzzy_terms, terms
@@ -121,6 +121,7 @@ _NUMBER = {row.tag: number for number, row in enumerate(TABLE)} | {
     f"{row.tag}.{item}": len(TABLE) + number
     for number, (row, item) in enumerate((row, item) for row in TABLE for item in row.items)
 }
+_NUMBER[SITES.tag] = len(_NUMBER)
 # These have an index of their own.
 WITHOUT_TERMS = frozenset({"0020000D", "0020000E", "00080018", "00080020"})
 

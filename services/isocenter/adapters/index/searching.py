@@ -51,7 +51,10 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
         return None
     first = what.conditions[0]
     weight = COUNTED.get(what.search.level, "1")
-    found = db.execute(_few(first.ids, what.table, weight), (*first.values, QUICK + 1)).fetchall()
+    found = db.execute(
+        _few(first.ids, what.table, weight, what.scope.further),
+        (*first.values, QUICK + 1, *what.scope.values),
+    ).fetchall()
     if sum([row[3] for row in found]) > QUICK or len(found) > QUICK:
         return None
     # A row may have been found by several values.
@@ -63,11 +66,11 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
 
 
 @cached(512)
-def _few(ids: str, table: str, weight: str) -> str:
-    """Its last parameter is how many at most."""
+def _few(ids: str, table: str, weight: str, scope: str) -> str:
+    """Its last parameter before those of the scope is how many at most."""
     return (
         f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT ?) found"  # noqa: S608 - names are ours
-        f" CROSS JOIN {table} e ON e.id = found.entity"
+        f" CROSS JOIN {table} e ON e.id = found.entity{scope}"
     )
 
 
@@ -134,7 +137,7 @@ def _walk(db: sqlite3.Connection, what: Plan) -> Iterator[_Answer | None]:
     if ids is not None:
         return _answers(db, what, _looked_up(db, what, sorted(ids)), what.left(*settled))
     probes = [condition for condition in what.conditions if condition.probe]
-    pages = what.asked_order.pages(db, what.order, probes) if what.asked_order else None
+    pages = what.asked_order.pages(db, what.order, probes, what.scope) if what.asked_order else None
     return _answers(db, what, pages or _in_order(db, what, probes), what.left(*probes))
 
 
@@ -151,14 +154,14 @@ def _few_in_order(db: sqlite3.Connection, what: Plan) -> bool:
 
 
 def _looked_up(db: sqlite3.Connection, what: Plan, ids: Sequence[int]) -> Iterator[list[_Row]]:
-    """The rows with these ids, in order and within the range of the order."""
+    """The rows with these ids, in order, within the range of the order and the scope."""
     columns = what.asked_order.names if what.asked_order else "sort"
     found: list[tuple[Any, ...]] = []
     for some in _chunks(ids):
         found += db.execute(
-            f"SELECT {columns}, id FROM {what.table}"  # noqa: S608 - names are ours
-            f" WHERE id IN ({marks(some)}) AND sort > ? AND sort < ?",
-            (*some, what.order.low, what.order.high),
+            f"SELECT {columns}, id FROM {what.table} e"  # noqa: S608 - names are ours
+            f" WHERE id IN ({marks(some)}) AND sort > ? AND sort < ?{what.scope.further}",
+            (*some, what.order.low, what.order.high, *what.scope.values),
         )
     if what.asked_order:
         what.asked_order.sort(found)
@@ -181,9 +184,9 @@ def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _in_order(
     db: sqlite3.Connection, what: Plan, probes: Sequence[Condition]
 ) -> Iterator[list[_Row]]:
-    """All rows in the range of the order for which the probes hold."""
-    tests = "".join(f" AND {probe.probe}" for probe in probes)
-    values = [value for probe in probes for value in probe.values]
+    """All rows in the range of the order and the scope for which the probes hold."""
+    tests = "".join(f" AND {probe.probe}" for probe in probes) + what.scope.further
+    values = [*(value for probe in probes for value in probe.values), *what.scope.values]
     after = what.order.low
     while True:
         rows: list[_Row] = db.execute(

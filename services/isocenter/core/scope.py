@@ -1,0 +1,112 @@
+"""Which studies somebody may see, as an expression over attributes of a study and its patient.
+
+One meaning, `holds`, on which decisions about one study rest; index adapters narrow searches by the
+same expression, and the contract suite compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from isocenter.core.matching import Criterion, Equal, JsonAttributes, Test, Wildcard
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """The study has an attribute with one of these values; of PATIENT or STUDY level, and matched
+    by whole terms (`core.matching`)."""
+
+    criterion: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All parts hold; without parts: everything."""
+
+    parts: tuple[Scope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """One part holds; without parts: nothing."""
+
+    parts: tuple[Scope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """The part does not hold."""
+
+    part: Scope
+
+
+Scope = Has | Every | Some | Without
+
+EVERYTHING = Every()
+NOTHING = Some()
+
+
+def has(tag: str, vr: str, values: Iterable[str]) -> Scope:
+    """That an attribute has one of these values."""
+    return _has(tag, vr, [Equal(value) for value in values])
+
+
+def like(tag: str, vr: str, patterns: Iterable[str]) -> Scope:
+    """That an attribute has a value like one of these, in which `*` stands for any characters and
+    `?` for one."""
+    wild = {"*", "?"}
+    return _has(tag, vr, [Wildcard(one) if wild & set(one) else Equal(one) for one in patterns])
+
+
+def _has(tag: str, vr: str, tests: Sequence[Test]) -> Scope:
+    return Has(Criterion(tag, vr, tuple((test,) for test in tests))) if tests else NOTHING
+
+
+def every(parts: Iterable[Scope]) -> Scope:
+    """All of them, without those that say nothing."""
+    kept = tuple(dict.fromkeys(part for part in parts if part != EVERYTHING))
+    if NOTHING in kept:
+        return NOTHING
+    return kept[0] if len(kept) == 1 else Every(kept)
+
+
+def some(parts: Iterable[Scope]) -> Scope:
+    """One of them, without those that never hold."""
+    kept = tuple(dict.fromkeys(part for part in parts if part != NOTHING))
+    if EVERYTHING in kept:
+        return EVERYTHING
+    return kept[0] if len(kept) == 1 else Some(kept)
+
+
+def without(part: Scope) -> Scope:
+    """What the part leaves."""
+    if isinstance(part, Without):
+        return part.part
+    if part == NOTHING:
+        return EVERYTHING
+    return NOTHING if part == EVERYTHING else Without(part)
+
+
+def holds(scope: Scope, attributes: JsonAttributes) -> bool:
+    """Whether a study with these attributes, those of its patient included, is in a scope."""
+    match scope:
+        case Has(criterion):
+            return criterion.accepts(attributes.get(criterion.tag))
+        case Every(parts):
+            return all(holds(part, attributes) for part in parts)
+        case Some(parts):
+            return any(holds(part, attributes) for part in parts)
+        case Without(part):
+            return not holds(part, attributes)
+
+
+def tags_of(scope: Scope) -> frozenset[str]:
+    """The attributes that an expression looks at."""
+    match scope:
+        case Has(criterion):
+            return frozenset({criterion.tag})
+        case Every(parts) | Some(parts):
+            return frozenset().union(*map(tags_of, parts))
+        case Without(part):
+            return tags_of(part)
