@@ -102,11 +102,7 @@ class Oracle:
         end = None if search.limit is None else search.offset + search.limit
         wanted = default_tags(search.level) | set(search.include)
         return [
-            {
-                t: v
-                for t, v in a.items()
-                if t in wanted or (search.include_all and t != SITES.tag)
-            }
+            {t: v for t, v in a.items() if t in wanted or (search.include_all and t != SITES.tag)}
             for a in found[search.offset : end]
         ]
 

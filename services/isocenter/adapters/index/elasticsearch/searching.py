@@ -25,6 +25,7 @@ from isocenter.adapters.index.elasticsearch.schema import (
     STUDY_UID,
     Names,
 )
+from isocenter.adapters.index.elasticsearch.scoping import patients_seen, query_of
 from isocenter.core.attributes import Attribute, Attributes
 from isocenter.core.matching import Criterion, JsonAttributes, Level, Search, criterion_of
 from isocenter.core.ports import Match, Totals
@@ -38,7 +39,7 @@ ORDER = {
     SERIES: ("order", "number", "series"),
 }
 _FIELDS = {
-    PATIENTS: ("attributes",),
+    PATIENTS: ("attributes", "key"),
     STUDIES: ("attributes", "trace"),
     SERIES: ("attributes", "above", "id", "instances"),
 }
@@ -81,6 +82,12 @@ class Plan:
     by_instance: bool  # there are criteria of the instances' own, beside where they are
     by_series: bool  # there are some of the levels above, beside UIDs
     wanted: frozenset[str]  # tags to answer with
+    patients: Json | None = None  # PATIENT level: the studies of which they must have one
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the documents that the filters find need not be answers."""
+        return bool(self.top.left) or self.patients is not None
 
 
 def plan(search: Search, attributes: Attributes) -> Plan:
@@ -103,7 +110,14 @@ def plan(search: Search, attributes: Attributes) -> Plan:
         else:
             by_series = True
     wanted = attributes.answered(search.level, search.include, everything=search.include_all)
-    return Plan(search, WALKED[search.level], top, instances, by_instance, by_series, wanted)
+    scope, patients = query_of(search.scope, attributes), None
+    if search.level is Level.PATIENT:
+        patients = scope
+    elif scope is not None:
+        top.filters.append(scope)
+        by_series = True
+    kind = WALKED[search.level]
+    return Plan(search, kind, top, instances, by_instance, by_series, wanted, patients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +138,9 @@ class Walk:
 
     async def batches(self) -> AsyncGenerator[list[Match], None]:
         """The answers, PATIENT to SERIES level."""
-        search, left = self.plan.search, self.plan.top.left
-        skip, limit = (search.offset, search.limit) if left else (0, None)
-        found = self.pages.hits() if left else self.pages.hits(search.offset, search.limit)
+        search, filtered = self.plan.search, self.plan.filtered
+        skip, limit = (search.offset, search.limit) if filtered else (0, None)
+        found = self.pages.hits() if filtered else self.pages.hits(search.offset, search.limit)
         if limit == 0:
             return
         try:
@@ -148,6 +162,10 @@ class Walk:
         """The documents that are answers, each with all attributes."""
         found = [(_attributes(hit["_source"]), hit["_source"]) for hit in hits]
         kept = [(doc, source) for doc, source in found if self.plan.top.accepts(doc)]
+        if self.plan.patients is not None:
+            keys = [source["key"] for _, source in kept]
+            seen = await patients_seen(self.client, self.names, self.plan.patients, keys)
+            kept = [(doc, source) for doc, source in kept if source["key"] in seen]
         if self.plan.kind == SERIES and (wanted := STUDY_COUNTS & self.plan.wanted):
             await self._add_study_counts(kept, wanted)
         return kept
@@ -193,7 +211,7 @@ def _path(source: Json) -> str:
 async def counted(walk: Walk) -> int | None:
     """How many answers there are, if the cluster can tell; None: they must be walked."""
     plan, level = walk.plan, walk.plan.search.level
-    if plan.top.left or plan.instances.left:
+    if plan.filtered or plan.instances.left:
         return None
     if level is not Level.INSTANCE:
         return await _count(walk, plan.kind, plan.top.query)
