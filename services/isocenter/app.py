@@ -29,6 +29,7 @@ from isocenter.backends import (
     adapter_of,
     load,
 )
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
 from isocenter.core.audit import AuditIndex
@@ -36,6 +37,9 @@ from isocenter.core.audit_api import AuditTrail
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
+from isocenter.runtime.access.facts import Facts
+from isocenter.runtime.access.guard import PolicyGuard
+from isocenter.runtime.access.policy import PolicyInForce
 from isocenter.runtime.ae_records import Follower
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
@@ -275,6 +279,23 @@ class Process(Env):
             return follower
 
         return cast(Follower, await self._once("AE directory", make)).directory
+
+    async def guard(self) -> Guard:
+        """Who may do what, by the policy as it is now."""
+        return PolicyGuard(await self._policy(), self._facts)
+
+    @cached_property
+    def _facts(self) -> Facts:
+        return Facts(self.query)
+
+    async def _policy(self) -> PolicyInForce:
+        async def make() -> PolicyInForce:
+            settings = self.settings.access
+            policy = PolicyInForce(settings.policy, settings.follow_seconds)
+            await policy.start()
+            return policy
+
+        return cast(PolicyInForce, await self._once("policy", make))
 
     async def ingest(self) -> Ingest:
         """Admission and announcement."""

@@ -39,6 +39,7 @@ from isocenter.indexing.settings import IndexingSettings
 from isocenter.ingest.settings import IngestSettings
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.attribute_settings import AddedAttributes
 from isocenter.runtime.rpc_peers import target_of
 from isocenter.runtime.tls_files import Tls
@@ -233,6 +234,7 @@ class Settings(BaseSettings):
     query: QuerySettings = QuerySettings()
     transcoding: TranscodingSettings = TranscodingSettings()
     audit: AuditSettings = AuditSettings()
+    access: AccessSettings = AccessSettings()
     kafka: KafkaSettings = KafkaSettings()
     s3: S3Settings = S3Settings()
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()

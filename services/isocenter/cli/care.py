@@ -14,6 +14,7 @@ from isocenter.cli.recording import Checked, record, verification
 from isocenter.cli.serving import is_served
 from isocenter.cli.sources import SourceFile, find_some
 from isocenter.core import part10
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Announcement, Ingest, Storage
 from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Unavailable
 from isocenter.core.events import AuditAction, Source
@@ -46,7 +47,7 @@ async def _import_file(ingest: Ingest, source: Source, file: SourceFile) -> int:
             yield chunk
 
     meta, data_set = await part10.split(chunks())
-    announcement = Announcement(source=source, transfer_syntax=meta.transfer_syntax)
+    announcement = Announcement(source=source, caller=SYSTEM, transfer_syntax=meta.transfer_syntax)
     stored = await ingest.store(announcement, data_set)
     return stored.size
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from isocenter.cli.common import operator, out, process
 from isocenter.cli.recording import record
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Ingest
 from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
@@ -24,7 +25,7 @@ async def delete(settings: Settings, uids: tuple[str, str, str], reason: str) ->
             raise Invalid(f"{uid}: not a UID", fix="give UIDs as `isocenter audit` prints them")
     async with process(settings) as env:
         ingest = await env.ingest()
-        done = await ingest.delete(settings.ingest.partition, *uids, operator(), reason)
+        done = await ingest.delete(SYSTEM, settings.ingest.partition, *uids, operator(), reason)
     out.print(
         f"deleted: {done.instances:,} instances; until {_time(done.keep_until)} UTC they come back"
         f" with\nisocenter undelete {done.id}",
@@ -38,7 +39,7 @@ async def deleted(settings: Settings, *, as_json: bool) -> int:
     """What can be restored, one a line."""
     async with process(settings) as env:
         ingest: Ingest = await env.ingest()
-        found = [one async for one in ingest.deletions(settings.ingest.partition)]
+        found = [one async for one in ingest.deletions(SYSTEM, settings.ingest.partition)]
         studies = tuple(dict.fromkeys(one.study for one in found))
         await record(env, AuditAction.QUERY, "list of deletions", studies=studies)
     if not as_json:
@@ -53,7 +54,7 @@ async def undelete(settings: Settings, deletion: str) -> int:
     """Undo a deletion; 0 when all of it is back by now."""
     async with process(settings) as env:
         ingest = await env.ingest()
-        done = await ingest.restore(settings.ingest.partition, deletion, operator())
+        done = await ingest.restore(SYSTEM, settings.ingest.partition, deletion, operator())
     out.print(f"restored: {done.objects - done.kept:,} of {done.objects:,} objects")
     return _outcome(done.kept)
 

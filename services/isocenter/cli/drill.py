@@ -20,6 +20,7 @@ from isocenter.cli.care import read_again
 from isocenter.cli.common import complain, err, out, process, quiet, require_data
 from isocenter.cli.progress import Tally
 from isocenter.cli.recording import Checked, verification
+from isocenter.core.access import Policy
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound
 from isocenter.core.events import TOPIC_INSTANCES, InstanceStored
@@ -27,6 +28,7 @@ from isocenter.core.identity import OBJECTS, ObjectName, objects_prefix
 from isocenter.core.ports import Kept
 from isocenter.indexing.drilling import Drill
 from isocenter.indexing.drilling import drill as new_drill
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.event_reader import EventReader
 from isocenter.settings import Settings
 from isocenter.storage.service import StorageService
@@ -123,7 +125,9 @@ async def _look_at_backup(
             wrong += await _look_at_databases(folder, manifest, blobs, Path(scratch))
             index = await SqliteIndex.open(Path(scratch) / "index")
             try:
-                storage = StorageService(blobs=blobs, settings=settings.storage)
+                storage = StorageService(
+                    blobs=blobs, settings=settings.storage, guard=PolicyGuard(Policy)
+                )
                 async with new_drill(index, storage) as run:
                     wrong += await _rebuild(run)
                     wrong += _told(await run.check_counts(run.count.partitions))

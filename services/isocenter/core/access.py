@@ -59,9 +59,10 @@ ROLES: Mapping[str, frozenset[Right]] = {
 }
 """What people and programs may have been made."""
 
+DEVICE, GUEST = "device", "guest"
 _IMPLIED: Mapping[str, frozenset[Right]] = {
-    "device": _LOOK | {Right.STORE},  # an AE; its entry in the directory says which of these
-    "guest": _LOOK,  # somebody with a link
+    DEVICE: _LOOK | {Right.STORE},  # an AE; its entry in the directory says which of these
+    GUEST: _LOOK,  # somebody with a link
 }
 
 
@@ -121,6 +122,7 @@ class Caller:
         return frozenset((ANY, f"{self.kind.value}:{ANY}", str(self), *of))
 
 
+NOBODY = Caller(Kind.PERSON, "")
 SYSTEM = Caller(Kind.SYSTEM, "isocenter")
 
 

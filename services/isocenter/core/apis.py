@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from isocenter.core.access import Caller
 from isocenter.core.deletions import Deletion
 from isocenter.core.events import Source
 from isocenter.core.identity import InstanceName
@@ -28,6 +29,7 @@ class Announcement:
     """
 
     source: Source
+    caller: Caller
     transfer_syntax: str
     sop_class: str = ""
     instance: str = ""
@@ -56,30 +58,40 @@ class Ingest(Protocol):
 
         Returns only when the object and its event are durable. An identical object is a success.
         If the iterable raises (the sender vanished), nothing is kept and the error goes on.
-        Errors: `Unprocessable`, `Mismatch`, `Conflict`, `Refused`, `OutOfResources`,
+        Errors: `Unprocessable`, `Mismatch`, `Conflict`, `Refused` (also where the caller may not
+        store this), `OutOfResources`,
         `Unavailable`.
         """
         ...
 
     async def delete(
-        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+        self,
+        caller: Caller,
+        partition: str,
+        study: str,
+        series: str,
+        instance: str,
+        by: Source,
+        reason: str,
     ) -> Deletion:
         """Delete what is kept now at or below this level, all versions; empty UIDs are below it.
 
         Durable on return, and nearly always done: where `kept` of the answer is less than
         `objects`, the rest follows as soon as indexing comes to it. What is done is hidden from
-        every search and retrieval. Raises `NotFound`, `Invalid` for a reason that is too long,
-        `Unavailable`: then some of it may be deleted.
+        every search and retrieval. Raises `Refused`, `NotFound`, `Invalid` for a reason that is
+        too long, `Unavailable`: then some of it may be deleted.
         """
         ...
 
-    def deletions(self, partition: str) -> AsyncIterator[Deletion]:
-        """What is deleted and can be restored still, that which ends first first."""
+    def deletions(self, caller: Caller, partition: str) -> AsyncIterator[Deletion]:
+        """What is deleted and can be restored still, that which ends first first. Raises
+        `Refused`."""
         ...
 
-    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+    async def restore(self, caller: Caller, partition: str, deletion: str, by: Source) -> Deletion:
         """Undo a deletion: durable on return, and done where `kept` of the answer is 0; searches
-        find it as soon as what is stored. Raises `NotFound`, also when its time is over."""
+        find it as soon as what is stored. Raises `Refused`, and `NotFound` also when its time is
+        over."""
         ...
 
 
@@ -184,14 +196,16 @@ class Storage(Protocol):
         ...
 
     def instances(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance at or below this level, by series and
-        SOP Instance UID. Complete as of now: found in the object store, not in the index."""
+        SOP Instance UID. Complete as of now: found in the object store, not in the index. Raises
+        `Refused`, and `Withheld` where the caller may not read the study, as do the next two; what
+        takes a `StoredInstance` serves whoever was given it."""
         ...
 
     def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the same instances in the same order, one UTF-8 JSON object
         each, without bulk data. Every BulkDataURI starts with `core.packs.BULK_BASE`, to be
@@ -199,7 +213,7 @@ class Storage(Protocol):
         ...
 
     def described(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[tuple[Versions | None, bytes]]:
         """The same, each with what all of them are together, as of one listing. None: not known
         to a service of an earlier release."""
@@ -253,12 +267,13 @@ class Query(Protocol):
     block's Private Creator, and answered so.
     """
 
-    def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
-        """Answers in batches, in a stable order. Closing the iterator stops the work."""
+    def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """Answers in batches, in a stable order, of what the caller may find. Closing the iterator
+        stops the work. Raises `Refused`."""
         ...
 
-    async def count(self, search: Search) -> int:
-        """How many answers there are without limit and offset."""
+    async def count(self, caller: Caller, search: Search) -> int:
+        """How many answers there are without limit and offset. Raises `Refused`."""
         ...
 
     async def unfilled(self) -> Mapping[str, FillProgress]:

@@ -66,6 +66,11 @@ class NotFound(IsocenterError):
     code = Code.NOT_FOUND
 
 
+class Withheld(NotFound):
+    """Something is kept under this name, but the caller may not know that: for services, which
+    record the reason. Edges answer as where there is nothing."""
+
+
 class Conflict(IsocenterError):
     """Another object is kept under this name and the policy keeps only one."""
 

@@ -39,7 +39,9 @@ _WANTED = {
     _CHARSET: "charset",
     0x00080016: "sop_class",
     0x00080018: "instance",
+    0x00080060: "modality",
     0x00100020: "patient_id",
+    0x00100021: "issuer",
     0x0020000D: "study",
     0x0020000E: "series",
 }
@@ -64,6 +66,8 @@ class Header:
     instance: str
     sop_class: str
     patient_id: str
+    issuer: str  # of Patient ID
+    modality: str
     pixel_tag: int  # 0x7FE00008, 0x7FE00009 or 0x7FE00010; 0: no pixel data
 
 
@@ -91,7 +95,8 @@ def scan_header(
     if tag == 0 and not complete:
         return NeedMore(position + 1)
     charset = Charset.of(found.pop("charset").split("\\"))
-    found["patient_id"] = charset.decode(found["patient_id"].encode("iso8859-1"))
+    for name in ("patient_id", "issuer"):
+        found[name] = charset.decode(found[name].encode("iso8859-1"))
     return Header(length=position, pixel_tag=tag, **found)
 
 

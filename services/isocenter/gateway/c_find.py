@@ -81,9 +81,10 @@ class CFind:
         matching = matching_of(request.association, request.context.abstract_syntax)
         moments = identifier.moments(matching)
         search = identifier.search(matching, moments)
+        caller = self._callers.caller(request.association)
         with self._lanes.turn(Work.READ, request) as turn:
             await turn.step()
-            async with aclosing(generator(self._query.search(search))) as batches:
+            async with aclosing(generator(self._query.search(caller, search))) as batches:
                 async for batch in batches:
                     for match in batch:
                         if request.cancelled.is_set():

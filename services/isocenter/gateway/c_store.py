@@ -48,6 +48,7 @@ class CStore:
             raise Mismatch("Affected SOP Class UID is not the presentation context's")
         return Announcement(
             source=self._callers.source(request.association),
+            caller=self._callers.caller(request.association),
             transfer_syntax=request.context.transfer_syntax,
             sop_class=command.affected_sop_class,
             instance=command.affected_sop_instance,

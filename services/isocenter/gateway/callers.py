@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from isocenter.core.access import DEVICE, Caller, Kind, Right
 from isocenter.core.events import Source
 from isocenter.dimse.association import Association
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.addresses import ip_of
-from isocenter.runtime.aes import Directory, KnownAE
+from isocenter.runtime.aes import Directory, KnownAE, Verb
+
+# What a verb of the directory takes. Retrieves are resolved by searches.
+_RIGHTS: Mapping[Verb, frozenset[Right]] = {
+    Verb.ECHO: frozenset(),
+    Verb.STORE: frozenset({Right.STORE}),
+    Verb.FIND: frozenset({Right.SEARCH}),
+    Verb.MOVE: frozenset({Right.SEARCH, Right.READ}),
+    Verb.GET: frozenset({Right.SEARCH, Right.READ}),
+    Verb.COMMIT: frozenset(),
+}
 
 
 class Peer(Protocol):
@@ -64,6 +76,17 @@ class Callers:
     def complete(self) -> bool:
         """Whether all who are known are known here."""
         return self._directory.complete
+
+    def caller(self, association: Association) -> Caller:
+        """The peer of an association, as the policy names it. What it may do is what the directory
+        says; the policy says with which studies."""
+        known = self.known(association)
+        title = association.calling_ae_title.strip(" ")
+        if known is None:
+            return Caller(Kind.AE, title, (DEVICE,))
+        rights = frozenset[Right]().union(*(_RIGHTS[verb] for verb in known.verbs))
+        sites = (known.site,) if known.site else ()
+        return Caller(Kind.AE, title, (DEVICE,), sites=sites, only=rights)
 
     def source(self, association: Association) -> Source:
         """The peer of an association, as events and audit records name it."""

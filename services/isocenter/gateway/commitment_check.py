@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Query, Storage, StoredInstance
 from isocenter.core.errors import NotFound
 from isocenter.core.events import SopReference
@@ -68,7 +69,7 @@ class Checker:
         for start in range(0, len(uids), _ASKED):
             keys = (Key(INSTANCE_UID, "UI", tuple(uids[start : start + _ASKED])),)
             search = Search(Level.INSTANCE, keys=keys, include=(STUDY_UID, SERIES_UID))
-            async with aclosing(generator(self._query.search(search))) as batches:
+            async with aclosing(generator(self._query.search(SYSTEM, search))) as batches:
                 async for batch in batches:
                     for match in batch:
                         study, within, uid = (
@@ -78,7 +79,7 @@ class Checker:
                         series[study, within].add(uid)
         found: defaultdict[str, list[StoredInstance]] = defaultdict(list)
         for of, wanted in series.items():
-            async for stored in self._storage.instances(DEFAULT_PARTITION, *of):
+            async for stored in self._storage.instances(SYSTEM, DEFAULT_PARTITION, *of):
                 if stored.name.instance in wanted:
                     found[stored.name.instance].append(stored)
         return found

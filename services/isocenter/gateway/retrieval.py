@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Query, Storage, StoredInstance
-from isocenter.core.errors import IsocenterError, Mismatch
+from isocenter.core.errors import IsocenterError, Mismatch, Withheld
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.key_text import text_of
@@ -134,7 +135,7 @@ class Retrieval:
         identifier = await self._identifier(request)
         frames = frame_range(identifier) if identifier.frames else None
         asked, query = wanted(identifier), text_of(identifier.keys)
-        instances = await self.resolve(asked)
+        instances = await self._resolve(self._callers.caller(request.association), asked)
         if frames is None or not instances:
             return Plan(asked, query, instances)
         extracted = await self._extractor.extract(instances[0], frames)
@@ -215,15 +216,18 @@ class Retrieval:
             query=query,
         )
 
-    async def resolve(self, asked: Wanted) -> list[StoredInstance]:
-        """All instances, by study, series and SOP Instance UID. A list, since the first pending
-        response already tells how many sub-operations remain."""
+    async def _resolve(self, caller: Caller, asked: Wanted) -> list[StoredInstance]:
+        """All instances that the caller may read, by study, series and SOP Instance UID. A list,
+        since the first pending response already tells how many sub-operations remain."""
         found: list[StoredInstance] = []
-        for study in asked.studies or await self._studies(asked):
-            found += await self._of_study(study, asked)
+        for study in asked.studies or await self._studies(caller, asked):
+            try:
+                found += await self._of_study(caller, study, asked)
+            except Withheld as withheld:
+                log.info("a study is withheld", extra={"study": study, "why": str(withheld)})
         return found
 
-    async def _studies(self, asked: Wanted) -> list[str]:
+    async def _studies(self, caller: Caller, asked: Wanted) -> list[str]:
         keys = (
             Key(PATIENT_ID, "LO", asked.patients),
             Key(SERIES_UID, "UI", asked.series),
@@ -234,18 +238,19 @@ class Retrieval:
             level=level, keys=tuple(key for key in keys if key.values), include=(STUDY_UID,)
         )
         studies: dict[str, None] = {}
-        async for batch in self._query.search(search):
+        async for batch in self._query.search(caller, search):
             for match in batch:
                 studies.update(dict.fromkeys(match.attributes[STUDY_UID]["Value"]))
         return list(studies)
 
-    async def _of_study(self, study: str, asked: Wanted) -> list[StoredInstance]:
+    async def _of_study(self, caller: Caller, study: str, asked: Wanted) -> list[StoredInstance]:
         series = asked.series[0] if len(asked.series) == 1 else ""
         instance = asked.instances[0] if series and len(asked.instances) == 1 else ""
         all_series, all_instances = frozenset(asked.series), frozenset(asked.instances)
+        kept = self._storage.instances(caller, DEFAULT_PARTITION, study, series, instance)
         return [
             stored
-            async for stored in self._storage.instances(DEFAULT_PARTITION, study, series, instance)
+            async for stored in kept
             if (not all_series or stored.name.series in all_series)
             and (not all_instances or stored.name.instance in all_instances)
         ]

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Announcement, Ingest, Storage
 from isocenter.core.errors import (
     DeadlineExceeded,
@@ -81,14 +82,19 @@ class ArchiveKeeper:
     async def take(self, study: str, arrival: Arrival, data_set: AsyncIterable[Buffer]) -> int:
         """Store it."""
         announcement = Announcement(
-            self._source, arrival.transfer_syntax, arrival.sop_class, arrival.instance, study
+            self._source,
+            SYSTEM,
+            arrival.transfer_syntax,
+            arrival.sop_class,
+            arrival.instance,
+            study,
         )
         return (await self._ingest.store(announcement, data_set)).size
 
     async def kept(self, study: str) -> Collection[str]:
         """Asked of the object store, which knows at once."""
         try:
-            found = self._storage.instances(self._partition, study)
+            found = self._storage.instances(SYSTEM, self._partition, study)
             return {stored.name.instance async for stored in found}
         except NotFound:
             return ()

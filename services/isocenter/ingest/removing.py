@@ -15,6 +15,8 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from isocenter.core.access import SYSTEM, Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Storage
 from isocenter.core.deletions import (
     DeletedObject,
@@ -26,10 +28,11 @@ from isocenter.core.deletions import (
     record_of,
 )
 from isocenter.core.entries import event_from_object
-from isocenter.core.errors import Invalid, IsocenterError, NotFound
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, Refused
 from isocenter.core.events import AuditAction, InstanceDeleted, Source
 from isocenter.core.identity import ObjectName, objects_prefix
 from isocenter.core.ports import BlobInfo, Record
+from isocenter.core.scope import EVERYTHING
 from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.settings import IngestSettings
 from isocenter.runtime.audit_log import AuditLog
@@ -59,16 +62,26 @@ class Remover:
         announcer: Announcer,
         audit_log: AuditLog,
         settings: IngestSettings,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self._storage = storage
         self._announcer = announcer
         self._audit_log = audit_log
         self._settings = settings
 
     async def delete(
-        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+        self,
+        caller: Caller,
+        partition: str,
+        study: str,
+        series: str,
+        instance: str,
+        by: Source,
+        reason: str,
     ) -> Deletion:
         """See `Ingest`."""
+        await self._guard.check(caller, Right.DELETE, partition, study)
         if len(reason) > MAX_REASON:
             raise Invalid(f"the reason is longer than {MAX_REASON} characters", fix="shorten it")
         objects = await self._objects(partition, study, series, instance)
@@ -109,8 +122,9 @@ class Remover:
         await self._until_none(kept)
         return replace(deletion, kept=len(await self._deleted(deletion)))
 
-    async def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+    async def deletions(self, caller: Caller, partition: str) -> AsyncIterator[Deletion]:
         """See `Ingest`."""
+        self._everywhere(caller)
         async with aclosing(generator(self._storage.list(deletions_prefix(partition)))) as infos:
             async for info in infos:
                 with suppress(NotFound):  # it is over by now
@@ -119,8 +133,9 @@ class Remover:
                     if kept:
                         yield replace(deletion, kept=len(kept))
 
-    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+    async def restore(self, caller: Caller, partition: str, deletion: str, by: Source) -> Deletion:
         """See `Ingest`."""
+        self._everywhere(caller)
         if not is_deletion_id(deletion):
             raise NotFound("there is no such deletion", fix="list the deletions")
         found = await read_deletion(self._storage, record_key(partition, deletion))
@@ -143,6 +158,12 @@ class Remover:
         await self._until_none(left)
         return replace(found, kept=await left())
 
+    def _everywhere(self, caller: Caller) -> None:
+        """Raises `Refused`: of what is deleted nothing is known by which rules could tell."""
+        self._guard.require(caller, Right.DELETE)
+        if self._guard.scope(caller, Right.DELETE) != EVERYTHING:
+            raise Refused(f"{caller} may not delete everywhere, and so not restore either")
+
     async def _record(self, deletion: Deletion, by: Source, detail: str) -> None:
         """In the audit trail before anything happens."""
         await self._audit_log.record(
@@ -161,7 +182,7 @@ class Remover:
         """Whose study it is, as far as that can be read."""
         level = (deletion.partition, deletion.study, deletion.series, deletion.instance)
         with suppress(IsocenterError, ValueError, KeyError, IndexError, TypeError):
-            async with aclosing(generator(self._storage.metadata(*level))) as found:
+            async with aclosing(generator(self._storage.metadata(SYSTEM, *level))) as found:
                 async for attributes in found:
                     return (str(json.loads(attributes)[_PATIENT_ID]["Value"][0]),)
         return ()

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import grpc.aio
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.deletions import Deletion
 from isocenter.core.events import Source
@@ -26,6 +27,8 @@ from isocenter.runtime.rpc_stream import (
 )
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import (
+    caller_from,
+    caller_to,
     deletion_from,
     deletion_to,
     name_from,
@@ -70,8 +73,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """A study, series or instance."""
         del context
         level = request.partition, request.study, request.series, request.instance
-        by = source_from(request.source)
-        return deletion_to(await self._service.delete(*level, by, request.reason))
+        caller, by = caller_from(request.caller), source_from(request.source)
+        return deletion_to(await self._service.delete(caller, *level, by, request.reason))
 
     @answers_errors
     async def ListDeletions(  # noqa: N802
@@ -79,7 +82,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> AsyncIterator[ingest_pb2.Deletion]:
         """What can be restored."""
         del context
-        async with aclosing(generator(self._service.deletions(request.partition))) as found:
+        caller = caller_from(request.caller)
+        listed = self._service.deletions(caller, request.partition)
+        async with aclosing(generator(listed)) as found:
             async for one in found:
                 yield deletion_to(one)
 
@@ -89,14 +94,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.Deletion:
         """The undoing."""
         del context
-        by = source_from(request.source)
-        return deletion_to(await self._service.restore(request.partition, request.deletion, by))
+        caller, by = caller_from(request.caller), source_from(request.source)
+        restored = await self._service.restore(caller, request.partition, request.deletion, by)
+        return deletion_to(restored)
 
     async def _store(
         self, announced: ingest_pb2.Announcement, data_set: AsyncIterator[Buffer]
     ) -> ingest_pb2.StoreResponse:
         announcement = Announcement(
             source=source_from(announced.source),
+            caller=caller_from(announced.caller),
             transfer_syntax=announced.transfer_syntax,
             sop_class=announced.sop_class,
             instance=announced.instance,
@@ -126,6 +133,7 @@ class IngestClient:
         await connected(self._channel)
         announced = ingest_pb2.Announcement(
             source=source_to(announcement.source),
+            caller=caller_to(announcement.caller),
             transfer_syntax=announcement.transfer_syntax,
             sop_class=announcement.sop_class,
             instance=announcement.instance,
@@ -150,7 +158,14 @@ class IngestClient:
         )
 
     async def delete(
-        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+        self,
+        caller: Caller,
+        partition: str,
+        study: str,
+        series: str,
+        instance: str,
+        by: Source,
+        reason: str,
     ) -> Deletion:
         """Delete what is kept at or below a level."""
         await connected(self._channel)
@@ -161,23 +176,28 @@ class IngestClient:
             instance=instance,
             source=source_to(by),
             reason=reason,
+            caller=caller_to(caller),
         )
         with raised_by_peer():
             return deletion_from(await self._stub.Delete(request, timeout=_STUDY_SECONDS))
 
-    async def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+    async def deletions(self, caller: Caller, partition: str) -> AsyncIterator[Deletion]:
         """What can be restored."""
         await connected(self._channel)
-        call = self._stub.ListDeletions(ingest_pb2.ListDeletionsRequest(partition=partition))
+        request = ingest_pb2.ListDeletionsRequest(partition=partition, caller=caller_to(caller))
+        call = self._stub.ListDeletions(request)
         async with aclosing(download(call)) as found:
             async for one in found:
                 yield deletion_from(one)
 
-    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+    async def restore(self, caller: Caller, partition: str, deletion: str, by: Source) -> Deletion:
         """Undo a deletion."""
         await connected(self._channel)
         request = ingest_pb2.RestoreRequest(
-            partition=partition, deletion=deletion, source=source_to(by)
+            partition=partition,
+            deletion=deletion,
+            source=source_to(by),
+            caller=caller_to(caller),
         )
         with raised_by_peer():
             return deletion_from(await self._stub.Restore(request, timeout=_STUDY_SECONDS))

@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncIterable
 from datetime import UTC, datetime
 
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Announcement, Storage, Stored
 from isocenter.core.entries import patient_id_of
 from isocenter.core.errors import Conflict, IsocenterError
@@ -28,7 +30,7 @@ from isocenter.ingest.coercing import Coercer
 from isocenter.ingest.intake import Intake, Taken
 from isocenter.ingest.removing import Remover
 from isocenter.ingest.settings import IngestSettings
-from isocenter.runtime.aes import Directory
+from isocenter.runtime.aes import Directory, KnownAE
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import encode
 from isocenter.runtime.instruments import STORE_STAGE_DURATION
@@ -51,6 +53,8 @@ class IngestService:
         audit_log: AuditLog,
         settings: IngestSettings,
         directory: Directory,
+        guard: Guard,
+        site: str = "",
         telemetry: Telemetry = OFF,
     ) -> None:
         self._storage = storage
@@ -58,10 +62,16 @@ class IngestService:
         self._settings = settings
         self._telemetry = telemetry
         self._directory = directory
+        self._guard = guard
+        self._site = site
         self._coercer = Coercer(storage)
         self._announcer = Announcer(bus, outbox, settings)
         self._remover = Remover(
-            storage=storage, announcer=self._announcer, audit_log=audit_log, settings=settings
+            storage=storage,
+            announcer=self._announcer,
+            audit_log=audit_log,
+            settings=settings,
+            guard=guard,
         )
         self.delete = self._remover.delete
         self.deletions = self._remover.deletions
@@ -74,11 +84,15 @@ class IngestService:
         named = ae.conflict if ae is not None else None
         policy = named or self._settings.policy_of(announcement.source.ae_title)
         stages = Stages(self._telemetry, STORE_STAGE_DURATION, "receive")
-        news = _News(announcement, received_at, policy)
+        site = self._site_of(announcement.caller, ae)
+        news = _News(announcement, received_at, policy, site)
 
         def admit(header: Header) -> InstanceName:
             news.header = header
-            return admission.check(header, announcement, self._settings)
+            name = admission.check(header, announcement, self._settings)
+            facts = admission.facts_of(header, news.site)
+            self._guard.check_new(announcement.caller, Right.STORE, facts)
+            return name
 
         async def guard(taken: Taken) -> None:
             news.digest = taken.digest
@@ -105,6 +119,12 @@ class IngestService:
             size=taken.size,
             coerced=news.overlay.tags if news.overlay else (),
         )
+
+    def _site_of(self, caller: Caller, ae: KnownAE | None) -> str:
+        """Where an object comes from: where its sender is, or else where this process is."""
+        if ae is not None and ae.site:
+            return ae.site
+        return caller.sites[0] if caller.sites else self._site
 
     async def _reject_other(self, taken: Taken, announcement: Announcement) -> None:
         """Raises `Conflict` if another object is kept under the same name."""
@@ -157,8 +177,13 @@ class _News:
     the object store is at work, when there is nothing else to do for this object."""
 
     def __init__(
-        self, announcement: Announcement, received_at: datetime, policy: ConflictPolicy
+        self,
+        announcement: Announcement,
+        received_at: datetime,
+        policy: ConflictPolicy,
+        site: str,
     ) -> None:
+        self.site = site
         self.announcement = announcement
         self._received_at = received_at
         self._policy = policy
@@ -213,5 +238,7 @@ async def create(env: Env) -> IngestService:
         audit_log=await env.audit_log(),
         settings=env.section(IngestSettings),
         directory=await env.directory(),
+        guard=await env.guard(),
+        site=env.site,
         telemetry=env.telemetry,
     )

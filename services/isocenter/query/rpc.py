@@ -8,6 +8,7 @@ from contextlib import aclosing
 import grpc.aio
 import orjson
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import FillProgress, Query
 from isocenter.core.matching import Search
 from isocenter.core.ports import Match
@@ -16,7 +17,7 @@ from isocenter.runtime.rpc_errors import answers_errors, raised_by_peer
 from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_stream import download
 from isocenter.runtime.streams import generator
-from isocenter.runtime.wire import search_from, search_to
+from isocenter.runtime.wire import caller_from, search_from, search_to
 from isocenter.v1 import indexing_pb2, indexing_pb2_grpc, query_pb2, query_pb2_grpc
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -36,7 +37,9 @@ class QueryServicer(
     ) -> AsyncIterator[query_pb2.SearchResponse]:
         """Answers in batches."""
         del context
-        async with aclosing(generator(self._service.search(search_from(request)))) as batches:
+        caller = caller_from(request.caller)
+        found = self._service.search(caller, search_from(request))
+        async with aclosing(generator(found)) as batches:
             async for batch in batches:
                 for matches in in_messages(orjson.dumps(match.attributes) for match in batch):
                     yield query_pb2.SearchResponse(matches=matches)
@@ -47,7 +50,9 @@ class QueryServicer(
     ) -> query_pb2.CountResponse:
         """How many answers there are."""
         del context
-        return query_pb2.CountResponse(count=await self._service.count(search_from(request)))
+        caller = caller_from(request.caller)
+        count = await self._service.count(caller, search_from(request))
+        return query_pb2.CountResponse(count=count)
 
     @answers_errors
     async def Unfilled(  # noqa: N802 (named in the proto)
@@ -71,18 +76,18 @@ class QueryClient:
         self._stub = query_pb2_grpc.QueryServiceStub(channel)
         self._attributes = indexing_pb2_grpc.AttributeServiceStub(channel)
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+    async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
         """Answers in batches."""
         await connected(self._channel)
-        async with aclosing(download(self._stub.Search(search_to(search)))) as responses:
+        async with aclosing(download(self._stub.Search(search_to(caller, search)))) as responses:
             async for response in responses:
                 yield [Match(orjson.loads(match)) for match in response.matches]
 
-    async def count(self, search: Search) -> int:
+    async def count(self, caller: Caller, search: Search) -> int:
         """How many answers there are."""
         await connected(self._channel)
         with raised_by_peer():
-            response = await self._stub.Count(search_to(search), timeout=UNARY_SECONDS)
+            response = await self._stub.Count(search_to(caller, search), timeout=UNARY_SECONDS)
         return response.count
 
     async def unfilled(self) -> Mapping[str, FillProgress]:

@@ -7,34 +7,43 @@ from dataclasses import replace
 
 import orjson
 
+from isocenter.core.access import SYSTEM, Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import FillProgress, Storage
-from isocenter.core.attributes import ORDERS
+from isocenter.core.attributes import ORDERS, TABLE, Derivation
 from isocenter.core.cached import cached
 from isocenter.core.dictionary import creator_of
 from isocenter.core.errors import Invalid, IsocenterError, Unavailable
 from isocenter.core.identity import KEY_COMPONENT
 from isocenter.core.matching import JsonAttributes, Key, Level, Search, criterion_of, joined
 from isocenter.core.ports import Match, StudyIndex
+from isocenter.core.scope import EVERYTHING
 from isocenter.query.private_names import PrivateNames, creators_asked, names_in
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime.role import Env
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
+_OF_PATIENTS = frozenset(
+    row.tag for row in TABLE if row.level is Level.PATIENT and row.derivation is Derivation.COUNT
+)
 _SEPARATORS = str.maketrans("", "", "(), ")
 
 
 class QueryService:
     """DICOM matching over the index."""
 
-    def __init__(self, *, index: StudyIndex, storage: Storage, settings: QuerySettings) -> None:
+    def __init__(
+        self, *, index: StudyIndex, storage: Storage, settings: QuerySettings, guard: Guard
+    ) -> None:
+        self._guard = guard
         self._index = index
         self._attributes = index.attributes
         self._storage = storage
         self._settings = settings
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
-        """See `Query`. Raises `Invalid`, `Unavailable`."""
-        search = self._canonical(search)
+    async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
+        """See `Query`. Raises `Refused`, `Invalid`, `Unavailable`."""
+        search = self._seen_by(caller, self._canonical(search))
         names = names_in(search, self._attributes)
         asked = self._checked(search, names)
         beyond = self._beyond_the_index(asked, names)
@@ -42,7 +51,7 @@ class QueryService:
         try:
             answers = self._index.search(asked)
             async for batch in answers:
-                found = [names.outward(match) for match in batch]
+                found = [_less(search, names.outward(match)) for match in batch]
                 yield found if beyond is None else await self._completed(search, found, beyond)
         except IsocenterError as error:
             raise _seen_from_outside(error) from error
@@ -51,9 +60,9 @@ class QueryService:
             if isinstance(answers, AsyncGenerator):
                 await answers.aclose()
 
-    async def count(self, search: Search) -> int:
-        """See `Query`. Raises `Invalid`, `Unavailable`."""
-        search = self._canonical(search)
+    async def count(self, caller: Caller, search: Search) -> int:
+        """See `Query`. Raises `Refused`, `Invalid`, `Unavailable`."""
+        search = self._seen_by(caller, self._canonical(search))
         try:
             names = names_in(search, self._attributes)
             return await self._index.count(self._checked(search, names))
@@ -70,6 +79,11 @@ class QueryService:
         return dict.fromkeys(state.lacks(self._attributes), progress)
 
     # --- the search ------------------------------------------------------------------------------
+
+    def _seen_by(self, caller: Caller, search: Search) -> Search:
+        """Of what the caller may find."""
+        self._guard.require(caller, Right.SEARCH)
+        return replace(search, scope=self._guard.scope(caller, Right.SEARCH))
 
     def _canonical(self, search: Search) -> Search:
         """With tags of eight upper-case digits."""
@@ -163,7 +177,7 @@ class QueryService:
         found: JsonAttributes = {}
         differ: set[str] = set()
         creators = creators_asked(search)
-        async for document in self._storage.metadata(search.partition, study, series):
+        async for document in self._storage.metadata(SYSTEM, search.partition, study, series):
             attributes = _owned(orjson.loads(document), creators)
             for tag in beyond & attributes.keys():
                 element = attributes[tag]
@@ -182,7 +196,7 @@ class QueryService:
         creators = creators_asked(search)
         for (study, uid), instances in series.items():
             one = next(iter(instances)) if len(instances) == 1 else ""
-            async for document in self._storage.metadata(search.partition, study, uid, one):
+            async for document in self._storage.metadata(SYSTEM, search.partition, study, uid, one):
                 attributes = _owned(orjson.loads(document), creators)
                 name = _names(attributes)
                 if name[2] in instances:
@@ -191,6 +205,14 @@ class QueryService:
             Match({**found.get(_names(match.attributes), {}), **match.attributes})
             for match in batch
         ]
+
+
+def _less(search: Search, match: Match) -> Match:
+    """Without the counts of a patient of whom not all studies may be in scope."""
+    if search.level is not Level.PATIENT or search.scope == EVERYTHING:
+        return match
+    told = {tag: value for tag, value in match.attributes.items() if tag not in _OF_PATIENTS}
+    return Match(told, match.trace)
 
 
 def _owned(attributes: JsonAttributes, creators: Mapping[str, str]) -> JsonAttributes:
@@ -227,4 +249,5 @@ async def create(env: Env) -> QueryService:
         index=await env.index(),
         storage=await env.storage(),
         settings=env.section(QuerySettings),
+        guard=await env.guard(),
     )

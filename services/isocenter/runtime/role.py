@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Indexing, Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import Attributes
 from isocenter.core.audit import AuditIndex
@@ -102,6 +103,8 @@ class Env(Protocol):
     async def audit_store(self) -> BlobStore: ...
 
     async def outbox(self) -> Outbox: ...
+
+    async def guard(self) -> Guard: ...
 
     async def audit_log(self) -> AuditLog: ...
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import grpc.aio
 
+from isocenter.core.access import Caller
 from isocenter.core.events import Source
 from isocenter.runtime import purposes
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who calls: for the policy, and for the audit trail."""
+
+    caller: Caller
+    source: Source
+
 
 Context = grpc.aio.ServicerContext[object, object]
 

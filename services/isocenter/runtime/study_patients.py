@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Query
 from isocenter.core.errors import IsocenterError
 from isocenter.core.matching import Key, Level, Search
@@ -79,7 +80,7 @@ class StudyPatients:
             include=(PATIENT_ID,),
             limit=1,
         )
-        async with aclosing(generator(self._query.search(search))) as batches:
+        async with aclosing(generator(self._query.search(SYSTEM, search))) as batches:
             async for batch in batches:
                 for match in batch:
                     values = match.attributes.get(PATIENT_ID, {}).get("Value", ())

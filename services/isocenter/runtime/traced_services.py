@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from time import perf_counter
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import (
     Announcement,
     Ingest,
@@ -108,14 +109,15 @@ class TracedQuery:
         self.count = query.count
         self.unfilled = query.unfilled
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+    async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
         """See `Query`."""
         level = {"level": search.level.value}
         span = self._telemetry.child("query.search", {"isocenter.level": search.level.value})
         searching = Operation(self._telemetry, SEARCH_DURATION, level, span)
         answers = 0
         try:
-            async with aclosing(searching.through(self._query.search(search))) as batches:
+            found = self._query.search(caller, search)
+            async with aclosing(searching.through(found)) as batches:
                 async for batch in batches:
                     answers += len(batch)
                     span.set({"isocenter.answers": answers})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from isocenter.core.access import SYSTEM, Caller, Kind, Patient, Right
 from isocenter.core.apis import PixelFormat, StoredInstance, Versions
 from isocenter.core.deletions import Deletion
 from isocenter.core.errors import Invalid
@@ -47,6 +48,7 @@ OUTCOMES = _numbers(AuditOutcome, events_pb2.AuditOutcome, "AUDIT_OUTCOME")
 FATES = _numbers(LetterFate, events_pb2.LetterFate, "LETTER_FATE")
 COMMITMENT_FATES = _numbers(CommitmentFate, events_pb2.CommitmentFate, "COMMITMENT_FATE")
 LEVELS = _numbers(Level, query_pb2.Level, "LEVEL")
+CALLER_KINDS = _numbers(Kind, common_pb2.Caller.Kind, "KIND")
 
 
 def enum_from(table: Mapping[E, Any], number: int) -> E:
@@ -109,6 +111,44 @@ def source_from(message: common_pb2.Source) -> Source:
     )
 
 
+def caller_to(caller: Caller) -> common_pb2.Caller:
+    """A caller as a message."""
+    kind = common_pb2.Caller
+    only, studies = caller.only, caller.studies
+    return kind(
+        kind=CALLER_KINDS[caller.kind],
+        name=caller.name,
+        roles=caller.roles,
+        groups=caller.groups,
+        sites=caller.sites,
+        only=None if only is None else kind.Rights(names=sorted(one.value for one in only)),
+        studies=None if studies is None else kind.Studies(uids=studies),
+        emergencies=[kind.Patient(id=one.id, issuer=one.issuer) for one in caller.emergencies],
+    )
+
+
+def caller_from(message: common_pb2.Caller) -> Caller:
+    """A caller from its message. One that is not there is a process of a version without callers,
+    which is as much of the installation as this one."""
+    if not message.kind:
+        return SYSTEM
+    return Caller(
+        kind=enum_from(CALLER_KINDS, message.kind),
+        name=message.name,
+        roles=tuple(message.roles),
+        groups=tuple(message.groups),
+        sites=tuple(message.sites),
+        only=_rights(message.only.names) if message.HasField("only") else None,
+        studies=tuple(message.studies.uids) if message.HasField("studies") else None,
+        emergencies=tuple(Patient(one.id, one.issuer) for one in message.emergencies),
+    )
+
+
+def _rights(names: Iterable[str]) -> frozenset[Right]:
+    """Without those that only a newer version knows."""
+    return frozenset(right for right in Right if right.value in names)
+
+
 def key_to(key: Key) -> query_pb2.MatchingKey:
     """A matching key as a message."""
     return query_pb2.MatchingKey(
@@ -126,9 +166,10 @@ def key_from(message: query_pb2.MatchingKey) -> Key:
     )
 
 
-def search_to(search: Search) -> query_pb2.SearchRequest:
+def search_to(caller: Caller, search: Search) -> query_pb2.SearchRequest:
     """A search as a message."""
     return query_pb2.SearchRequest(
+        caller=caller_to(caller),
         level=LEVELS[search.level],
         keys=[key_to(key) for key in search.keys],
         partition=search.partition,

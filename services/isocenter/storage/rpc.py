@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import grpc.aio
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Invalid
 from isocenter.runtime.rpc_errors import answers_errors
@@ -18,7 +19,14 @@ from isocenter.runtime.rpc_stream import (
     uploaded,
 )
 from isocenter.runtime.streams import generator
-from isocenter.runtime.wire import blob_info_to, instance_from, instance_to, pixels_to, versions_to
+from isocenter.runtime.wire import (
+    blob_info_to,
+    caller_from,
+    instance_from,
+    instance_to,
+    pixels_to,
+    versions_to,
+)
 from isocenter.storage.rpc_client import StorageClient
 from isocenter.v1 import storage_pb2, storage_pb2_grpc
 
@@ -127,7 +135,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     ) -> AsyncIterator[storage_pb2.StoredInstance]:
         """The current version of every instance."""
         del context
-        found = self._service.instances(*_level(request))
+        found = self._service.instances(*_asked(request))
         async with aclosing(generator(found)) as instances:
             async for instance in instances:
                 yield instance_to(instance)
@@ -136,7 +144,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def Metadata(self, request: storage_pb2.LevelRequest, context: Context) -> Items:  # noqa: N802
         """The DICOM JSON Model of the instances."""
         del context
-        found = self._service.described(*_level(request))
+        found = self._service.described(*_asked(request))
         told = None
         async with aclosing(generator(found)) as values:
             async for versions, value in values:
@@ -202,8 +210,9 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
                 yield storage_pb2.VerifyResponse(key=one.key, ok=one.ok, problem=one.problem)
 
 
-def _level(request: storage_pb2.LevelRequest) -> tuple[str, str, str, str]:
-    return request.partition, request.study, request.series, request.instance
+def _asked(request: storage_pb2.LevelRequest) -> tuple[Caller, str, str, str, str]:
+    caller = caller_from(request.caller)
+    return caller, request.partition, request.study, request.series, request.instance
 
 
 def add_to(server: grpc.aio.Server, service: Storage) -> Sequence[str]:

@@ -9,6 +9,7 @@ from typing import Self
 
 import grpc.aio
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.errors import Unavailable
 from isocenter.core.ports import BlobInfo, Buffer, StagedBlob
@@ -29,6 +30,7 @@ from isocenter.runtime.rpc_stream import (
 )
 from isocenter.runtime.wire import (
     blob_info_from,
+    caller_to,
     instance_from,
     instance_to,
     pixels_from,
@@ -102,30 +104,30 @@ class StorageClient:
             await self._stub.Move(request, timeout=STEP_SECONDS)
 
     async def instances(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance."""
         await connected(self._channel)
-        call = self._stub.Instances(_level(partition, study, series, instance))
+        call = self._stub.Instances(_level(caller, partition, study, series, instance))
         async with aclosing(download(call)) as found:
             async for one in found:
                 yield instance_from(one)
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the instances."""
-        found = self.described(partition, study, series, instance)
+        found = self.described(caller, partition, study, series, instance)
         async with aclosing(found) as values:
             async for _, value in values:
                 yield value
 
     async def described(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncGenerator[tuple[Versions | None, bytes], None]:
         """The same, each with what all of them are together."""
         await connected(self._channel)
-        call = self._stub.Metadata(_level(partition, study, series, instance))
+        call = self._stub.Metadata(_level(caller, partition, study, series, instance))
         versions: Versions | None = None
         async with aclosing(items(call)) as found:
             async for end, value in found:
@@ -263,7 +265,13 @@ async def _keep(
         await stub.Keep(piece(storage_pb2.KeepRequest, data, others=named), timeout=UNARY_SECONDS)
 
 
-def _level(partition: str, study: str, series: str, instance: str) -> storage_pb2.LevelRequest:
+def _level(
+    caller: Caller, partition: str, study: str, series: str, instance: str
+) -> storage_pb2.LevelRequest:
     return storage_pb2.LevelRequest(
-        partition=partition, study=study, series=series, instance=instance
+        partition=partition,
+        study=study,
+        series=series,
+        instance=instance,
+        caller=caller_to(caller),
     )

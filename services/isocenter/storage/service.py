@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import Invalid, NotFound, Refused
@@ -26,8 +28,14 @@ class StorageService:
     """`core.apis.Storage` over a blob store."""
 
     def __init__(
-        self, *, blobs: BlobStore, settings: StorageSettings, telemetry: Telemetry = OFF
+        self,
+        *,
+        blobs: BlobStore,
+        settings: StorageSettings,
+        guard: Guard,
+        telemetry: Telemetry = OFF,
     ) -> None:
+        self._guard = guard
         self._blobs = blobs
         self._settings = settings
         self._reserve = custody.Reserve(blobs, settings.reserve_bytes)
@@ -87,23 +95,26 @@ class StorageService:
         await self._blobs.move(key, target)
 
     async def instances(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
         """The current version of every instance at or below this level."""
+        await self._guard.check(caller, Right.READ, partition, study)
         async for stored in self._catalogue.current(partition, study, series, instance):
             yield stored
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         """The DICOM JSON Model of the same instances in the same order."""
+        await self._guard.check(caller, Right.READ, partition, study)
         async for _, attributes in self._catalogue.described(partition, study, series, instance):
             yield attributes
 
     async def described(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[tuple[Versions | None, bytes]]:
         """The same, each with what all of them are together."""
+        await self._guard.check(caller, Right.READ, partition, study)
         async for one in self._catalogue.described(partition, study, series, instance):
             yield one
 
@@ -176,5 +187,6 @@ async def create(env: Env) -> StorageService:
     return StorageService(
         blobs=await env.blobs(),
         settings=env.section(StorageSettings),
+        guard=await env.guard(),
         telemetry=env.telemetry,
     )

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/common.proto\x12\x0cisocenter.v1\"R\n\x0cInstanceName\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\"\x98\x01\n\x06Source\x12\x10\n\x08protocol\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08\x61\x65_title\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x13\n\x0btls_subject\x18\x06 \x01(\t\x12\x0f\n\x07unknown\x18\x07 \x01(\x08\x12\x0f\n\x07purpose\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/common.proto\x12\x0cisocenter.v1\"R\n\x0cInstanceName\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\"\x98\x01\n\x06Source\x12\x10\n\x08protocol\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08\x61\x65_title\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x13\n\x0btls_subject\x18\x06 \x01(\t\x12\x0f\n\x07unknown\x18\x07 \x01(\x08\x12\x0f\n\x07purpose\x18\x08 \x01(\t\"\xc1\x03\n\x06\x43\x61ller\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.isocenter.v1.Caller.Kind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0e\n\x06groups\x18\x04 \x03(\t\x12\r\n\x05sites\x18\x05 \x03(\t\x12)\n\x04only\x18\x06 \x01(\x0b\x32\x1b.isocenter.v1.Caller.Rights\x12-\n\x07studies\x18\x07 \x01(\x0b\x32\x1c.isocenter.v1.Caller.Studies\x12\x31\n\x0b\x65mergencies\x18\x08 \x03(\x0b\x32\x1c.isocenter.v1.Caller.Patient\x1a\x17\n\x06Rights\x12\r\n\x05names\x18\x01 \x03(\t\x1a\x17\n\x07Studies\x12\x0c\n\x04uids\x18\x01 \x03(\t\x1a%\n\x07Patient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\"l\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_PROGRAM\x10\x02\x12\x0b\n\x07KIND_AE\x10\x03\x12\r\n\tKIND_LINK\x10\x04\x12\x0f\n\x0bKIND_SYSTEM\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,4 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCENAME']._serialized_end=125
   _globals['_SOURCE']._serialized_start=128
   _globals['_SOURCE']._serialized_end=280
+  _globals['_CALLER']._serialized_start=283
+  _globals['_CALLER']._serialized_end=732
+  _globals['_CALLER_RIGHTS']._serialized_start=535
+  _globals['_CALLER_RIGHTS']._serialized_end=558
+  _globals['_CALLER_STUDIES']._serialized_start=560
+  _globals['_CALLER_STUDIES']._serialized_end=583
+  _globals['_CALLER_PATIENT']._serialized_start=585
+  _globals['_CALLER_PATIENT']._serialized_end=622
+  _globals['_CALLER_KIND']._serialized_start=624
+  _globals['_CALLER_KIND']._serialized_end=732
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/ingest.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"~\n\x0cStoreRequest\x12\x32\n\x0c\x61nnouncement\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.AnnouncementH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"S\n\x11StoreWholeRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x30\n\x0c\x61nnouncement\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.Announcement\"\x9c\x01\n\x0c\x41nnouncement\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x17\n\x0ftransfer_syntax\x18\x02 \x01(\t\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12\r\n\x05study\x18\x05 \x01(\t\x12\x19\n\x11general_sop_class\x18\x06 \x01(\t\"\x94\x01\n\rStoreResponse\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x0f\n\x07\x63oerced\x18\x06 \x03(\r\"\x89\x01\n\rDeleteRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x0e\n\x06reason\x18\x06 \x01(\t\")\n\x14ListDeletionsRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\"[\n\x0eRestoreRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65letion\x18\x02 \x01(\t\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\"\xa9\x02\n\x08\x44\x65letion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x0e\n\x06series\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12$\n\x06source\x18\x06 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tinstances\x18\n \x01(\x04\x12\x0f\n\x07objects\x18\x0b \x01(\x04\x12\r\n\x05\x62ytes\x18\x0c \x01(\x04\x12\x0c\n\x04kept\x18\r \x01(\x04\x32\xee\x02\n\rIngestService\x12\x42\n\x05Store\x12\x1a.isocenter.v1.StoreRequest\x1a\x1b.isocenter.v1.StoreResponse(\x01\x12J\n\nStoreWhole\x12\x1f.isocenter.v1.StoreWholeRequest\x1a\x1b.isocenter.v1.StoreResponse\x12=\n\x06\x44\x65lete\x12\x1b.isocenter.v1.DeleteRequest\x1a\x16.isocenter.v1.Deletion\x12M\n\rListDeletions\x12\".isocenter.v1.ListDeletionsRequest\x1a\x16.isocenter.v1.Deletion0\x01\x12?\n\x07Restore\x12\x1c.isocenter.v1.RestoreRequest\x1a\x16.isocenter.v1.Deletionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19isocenter/v1/ingest.proto\x12\x0cisocenter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19isocenter/v1/common.proto\"~\n\x0cStoreRequest\x12\x32\n\x0c\x61nnouncement\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.AnnouncementH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04last\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"S\n\x11StoreWholeRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x30\n\x0c\x61nnouncement\x18\x02 \x01(\x0b\x32\x1a.isocenter.v1.Announcement\"\xc2\x01\n\x0c\x41nnouncement\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x17\n\x0ftransfer_syntax\x18\x02 \x01(\t\x12\x11\n\tsop_class\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12\r\n\x05study\x18\x05 \x01(\t\x12\x19\n\x11general_sop_class\x18\x06 \x01(\t\x12$\n\x06\x63\x61ller\x18\x07 \x01(\x0b\x32\x14.isocenter.v1.Caller\"\x94\x01\n\rStoreResponse\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.isocenter.v1.InstanceName\x12\x11\n\tsop_class\x18\x02 \x01(\t\x12\x17\n\x0ftransfer_syntax\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x0f\n\x07\x63oerced\x18\x06 \x03(\r\"\xaf\x01\n\rDeleteRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\r\n\x05study\x18\x02 \x01(\t\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t\x12$\n\x06source\x18\x05 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12$\n\x06\x63\x61ller\x18\x07 \x01(\x0b\x32\x14.isocenter.v1.Caller\"O\n\x14ListDeletionsRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\x12$\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x14.isocenter.v1.Caller\"\x81\x01\n\x0eRestoreRequest\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65letion\x18\x02 \x01(\t\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.isocenter.v1.Source\x12$\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x14.isocenter.v1.Caller\"\xa9\x02\n\x08\x44\x65letion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x0e\n\x06series\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12$\n\x06source\x18\x06 \x01(\x0b\x32\x14.isocenter.v1.Source\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tinstances\x18\n \x01(\x04\x12\x0f\n\x07objects\x18\x0b \x01(\x04\x12\r\n\x05\x62ytes\x18\x0c \x01(\x04\x12\x0c\n\x04kept\x18\r \x01(\x04\x32\xee\x02\n\rIngestService\x12\x42\n\x05Store\x12\x1a.isocenter.v1.StoreRequest\x1a\x1b.isocenter.v1.StoreResponse(\x01\x12J\n\nStoreWhole\x12\x1f.isocenter.v1.StoreWholeRequest\x1a\x1b.isocenter.v1.StoreResponse\x12=\n\x06\x44\x65lete\x12\x1b.isocenter.v1.DeleteRequest\x1a\x16.isocenter.v1.Deletion\x12M\n\rListDeletions\x12\".isocenter.v1.ListDeletionsRequest\x1a\x16.isocenter.v1.Deletion0\x01\x12?\n\x07Restore\x12\x1c.isocenter.v1.RestoreRequest\x1a\x16.isocenter.v1.Deletionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOREWHOLEREQUEST']._serialized_start=231
   _globals['_STOREWHOLEREQUEST']._serialized_end=314
   _globals['_ANNOUNCEMENT']._serialized_start=317
-  _globals['_ANNOUNCEMENT']._serialized_end=473
-  _globals['_STORERESPONSE']._serialized_start=476
-  _globals['_STORERESPONSE']._serialized_end=624
-  _globals['_DELETEREQUEST']._serialized_start=627
-  _globals['_DELETEREQUEST']._serialized_end=764
-  _globals['_LISTDELETIONSREQUEST']._serialized_start=766
-  _globals['_LISTDELETIONSREQUEST']._serialized_end=807
-  _globals['_RESTOREREQUEST']._serialized_start=809
-  _globals['_RESTOREREQUEST']._serialized_end=900
-  _globals['_DELETION']._serialized_start=903
-  _globals['_DELETION']._serialized_end=1200
-  _globals['_INGESTSERVICE']._serialized_start=1203
-  _globals['_INGESTSERVICE']._serialized_end=1569
+  _globals['_ANNOUNCEMENT']._serialized_end=511
+  _globals['_STORERESPONSE']._serialized_start=514
+  _globals['_STORERESPONSE']._serialized_end=662
+  _globals['_DELETEREQUEST']._serialized_start=665
+  _globals['_DELETEREQUEST']._serialized_end=840
+  _globals['_LISTDELETIONSREQUEST']._serialized_start=842
+  _globals['_LISTDELETIONSREQUEST']._serialized_end=921
+  _globals['_RESTOREREQUEST']._serialized_start=924
+  _globals['_RESTOREREQUEST']._serialized_end=1053
+  _globals['_DELETION']._serialized_start=1056
+  _globals['_DELETION']._serialized_end=1353
+  _globals['_INGESTSERVICE']._serialized_start=1356
+  _globals['_INGESTSERVICE']._serialized_end=1722
 # @@protoc_insertion_point(module_scope)

@@ -31,20 +31,22 @@ class StoreWholeRequest(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., announcement: _Optional[_Union[Announcement, _Mapping]] = ...) -> None: ...
 
 class Announcement(_message.Message):
-    __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study", "general_sop_class")
+    __slots__ = ("source", "transfer_syntax", "sop_class", "instance", "study", "general_sop_class", "caller")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
     SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     STUDY_FIELD_NUMBER: _ClassVar[int]
     GENERAL_SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     source: _common_pb2.Source
     transfer_syntax: str
     sop_class: str
     instance: str
     study: str
     general_sop_class: str
-    def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ..., general_sop_class: _Optional[str] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., transfer_syntax: _Optional[str] = ..., sop_class: _Optional[str] = ..., instance: _Optional[str] = ..., study: _Optional[str] = ..., general_sop_class: _Optional[str] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class StoreResponse(_message.Message):
     __slots__ = ("name", "sop_class", "transfer_syntax", "digest", "size", "coerced")
@@ -63,36 +65,42 @@ class StoreResponse(_message.Message):
     def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., coerced: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("partition", "study", "series", "instance", "source", "reason")
+    __slots__ = ("partition", "study", "series", "instance", "source", "reason", "caller")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     STUDY_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     partition: str
     study: str
     series: str
     instance: str
     source: _common_pb2.Source
     reason: str
-    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., reason: _Optional[str] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class ListDeletionsRequest(_message.Message):
-    __slots__ = ("partition",)
+    __slots__ = ("partition", "caller")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     partition: str
-    def __init__(self, partition: _Optional[str] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, partition: _Optional[str] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class RestoreRequest(_message.Message):
-    __slots__ = ("partition", "deletion", "source")
+    __slots__ = ("partition", "deletion", "source", "caller")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     DELETION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     partition: str
     deletion: str
     source: _common_pb2.Source
-    def __init__(self, partition: _Optional[str] = ..., deletion: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, partition: _Optional[str] = ..., deletion: _Optional[str] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class Deletion(_message.Message):
     __slots__ = ("id", "partition", "study", "series", "instance", "source", "reason", "at", "keep_until", "instances", "objects", "bytes", "kept")

@@ -22,27 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from isocenter.v1 import common_pb2 as isocenter_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isocenter/v1/query.proto\x12\x0cisocenter.v1\"`\n\x0bMatchingKey\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\n\n\x02vr\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\x12(\n\x05items\x18\x04 \x03(\x0b\x32\x19.isocenter.v1.MatchingKey\"(\n\x05Order\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x12\n\ndescending\x18\x02 \x01(\x08\"\x8b\x02\n\rSearchRequest\x12\"\n\x05level\x18\x01 \x01(\x0e\x32\x13.isocenter.v1.Level\x12\'\n\x04keys\x18\x02 \x03(\x0b\x32\x19.isocenter.v1.MatchingKey\x12\x11\n\tpartition\x18\x03 \x01(\t\x12\x0f\n\x07include\x18\x04 \x03(\t\x12\x13\n\x0binclude_all\x18\x05 \x01(\x08\x12\x12\n\x05limit\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x07 \x01(\x04\x12\r\n\x05\x66uzzy\x18\x08 \x01(\x08\x12\x13\n\x0b\x65very_value\x18\t \x01(\x08\x12\"\n\x05order\x18\n \x03(\x0b\x32\x13.isocenter.v1.OrderB\x08\n\x06_limit\"!\n\x0eSearchResponse\x12\x0f\n\x07matches\x18\x01 \x03(\x0c\"\x1e\n\rCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04*h\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x11\n\rLEVEL_PATIENT\x10\x01\x12\x0f\n\x0bLEVEL_STUDY\x10\x02\x12\x10\n\x0cLEVEL_SERIES\x10\x03\x12\x12\n\x0eLEVEL_INSTANCE\x10\x04\x32\x98\x01\n\x0cQueryService\x12\x45\n\x06Search\x12\x1b.isocenter.v1.SearchRequest\x1a\x1c.isocenter.v1.SearchResponse0\x01\x12\x41\n\x05\x43ount\x12\x1b.isocenter.v1.SearchRequest\x1a\x1b.isocenter.v1.CountResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isocenter/v1/query.proto\x12\x0cisocenter.v1\x1a\x19isocenter/v1/common.proto\"`\n\x0bMatchingKey\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\n\n\x02vr\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\x12(\n\x05items\x18\x04 \x03(\x0b\x32\x19.isocenter.v1.MatchingKey\"(\n\x05Order\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x12\n\ndescending\x18\x02 \x01(\x08\"\xb1\x02\n\rSearchRequest\x12\"\n\x05level\x18\x01 \x01(\x0e\x32\x13.isocenter.v1.Level\x12\'\n\x04keys\x18\x02 \x03(\x0b\x32\x19.isocenter.v1.MatchingKey\x12\x11\n\tpartition\x18\x03 \x01(\t\x12\x0f\n\x07include\x18\x04 \x03(\t\x12\x13\n\x0binclude_all\x18\x05 \x01(\x08\x12\x12\n\x05limit\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x07 \x01(\x04\x12\r\n\x05\x66uzzy\x18\x08 \x01(\x08\x12\x13\n\x0b\x65very_value\x18\t \x01(\x08\x12\"\n\x05order\x18\n \x03(\x0b\x32\x13.isocenter.v1.Order\x12$\n\x06\x63\x61ller\x18\x0b \x01(\x0b\x32\x14.isocenter.v1.CallerB\x08\n\x06_limit\"!\n\x0eSearchResponse\x12\x0f\n\x07matches\x18\x01 \x03(\x0c\"\x1e\n\rCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04*h\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x11\n\rLEVEL_PATIENT\x10\x01\x12\x0f\n\x0bLEVEL_STUDY\x10\x02\x12\x10\n\x0cLEVEL_SERIES\x10\x03\x12\x12\n\x0eLEVEL_INSTANCE\x10\x04\x32\x98\x01\n\x0cQueryService\x12\x45\n\x06Search\x12\x1b.isocenter.v1.SearchRequest\x1a\x1c.isocenter.v1.SearchResponse0\x01\x12\x41\n\x05\x43ount\x12\x1b.isocenter.v1.SearchRequest\x1a\x1b.isocenter.v1.CountResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isocenter.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEVEL']._serialized_start=519
-  _globals['_LEVEL']._serialized_end=623
-  _globals['_MATCHINGKEY']._serialized_start=42
-  _globals['_MATCHINGKEY']._serialized_end=138
-  _globals['_ORDER']._serialized_start=140
-  _globals['_ORDER']._serialized_end=180
-  _globals['_SEARCHREQUEST']._serialized_start=183
-  _globals['_SEARCHREQUEST']._serialized_end=450
-  _globals['_SEARCHRESPONSE']._serialized_start=452
-  _globals['_SEARCHRESPONSE']._serialized_end=485
-  _globals['_COUNTRESPONSE']._serialized_start=487
-  _globals['_COUNTRESPONSE']._serialized_end=517
-  _globals['_QUERYSERVICE']._serialized_start=626
-  _globals['_QUERYSERVICE']._serialized_end=778
+  _globals['_LEVEL']._serialized_start=584
+  _globals['_LEVEL']._serialized_end=688
+  _globals['_MATCHINGKEY']._serialized_start=69
+  _globals['_MATCHINGKEY']._serialized_end=165
+  _globals['_ORDER']._serialized_start=167
+  _globals['_ORDER']._serialized_end=207
+  _globals['_SEARCHREQUEST']._serialized_start=210
+  _globals['_SEARCHREQUEST']._serialized_end=515
+  _globals['_SEARCHRESPONSE']._serialized_start=517
+  _globals['_SEARCHRESPONSE']._serialized_end=550
+  _globals['_COUNTRESPONSE']._serialized_start=552
+  _globals['_COUNTRESPONSE']._serialized_end=582
+  _globals['_QUERYSERVICE']._serialized_start=691
+  _globals['_QUERYSERVICE']._serialized_end=843
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from isocenter.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -41,7 +42,7 @@ class Order(_message.Message):
     def __init__(self, tag: _Optional[str] = ..., descending: bool = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("level", "keys", "partition", "include", "include_all", "limit", "offset", "fuzzy", "every_value", "order")
+    __slots__ = ("level", "keys", "partition", "include", "include_all", "limit", "offset", "fuzzy", "every_value", "order", "caller")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +53,7 @@ class SearchRequest(_message.Message):
     FUZZY_FIELD_NUMBER: _ClassVar[int]
     EVERY_VALUE_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     level: Level
     keys: _containers.RepeatedCompositeFieldContainer[MatchingKey]
     partition: str
@@ -62,7 +64,8 @@ class SearchRequest(_message.Message):
     fuzzy: bool
     every_value: bool
     order: _containers.RepeatedCompositeFieldContainer[Order]
-    def __init__(self, level: _Optional[_Union[Level, str]] = ..., keys: _Optional[_Iterable[_Union[MatchingKey, _Mapping]]] = ..., partition: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ..., include_all: bool = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., fuzzy: bool = ..., every_value: bool = ..., order: _Optional[_Iterable[_Union[Order, _Mapping]]] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, level: _Optional[_Union[Level, str]] = ..., keys: _Optional[_Iterable[_Union[MatchingKey, _Mapping]]] = ..., partition: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ..., include_all: bool = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., fuzzy: bool = ..., every_value: bool = ..., order: _Optional[_Iterable[_Union[Order, _Mapping]]] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("matches",)

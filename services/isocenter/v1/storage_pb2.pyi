@@ -149,16 +149,18 @@ class MoveResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class LevelRequest(_message.Message):
-    __slots__ = ("partition", "study", "series", "instance")
+    __slots__ = ("partition", "study", "series", "instance", "caller")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     STUDY_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     partition: str
     study: str
     series: str
     instance: str
-    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+    caller: _common_pb2.Caller
+    def __init__(self, partition: _Optional[str] = ..., study: _Optional[str] = ..., series: _Optional[str] = ..., instance: _Optional[str] = ..., caller: _Optional[_Union[_common_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class StoredInstance(_message.Message):
     __slots__ = ("name", "digest", "key", "size", "sop_class", "transfer_syntax", "data_set_offset", "number_of_frames", "checksum", "modified_at", "overlay")

@@ -8,16 +8,17 @@ from contextlib import aclosing
 import grpc.aio
 import orjson
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Invalid, Unavailable, Unsupported
-from isocenter.core.events import AuditAction, Source
+from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION, is_uid
 from isocenter.core.key_text import text_of
 from isocenter.core.matching import Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, lookup
-from isocenter.runtime.rpc_callers import Context, source_of
+from isocenter.runtime.rpc_callers import Asker, Context, source_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_pieces import CHUNK, lean_server, piece, pieces
@@ -60,7 +61,10 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[archive_pb2.StoreObjectsResponse]:
         """Files, one after the other."""
         answers = answers_of(
-            request_iterator, self._ingest, source_of(context), self._settings.stall_timeout
+            request_iterator,
+            self._ingest,
+            await self._asker(context),
+            self._settings.stall_timeout,
         )
         async with aclosing(answers) as told:
             async for answer in told:
@@ -77,8 +81,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         for uid in request.transfer_syntaxes:
             if not is_uid(uid):
                 raise Invalid("`transfer_syntaxes` holds what is no UID", fix="see PS3.5 9.1")
-        source = source_of(context)
-        found = await self._retrieving.all_at(level, source)
+        by = await self._asker(context)
+        source = by.source
+        found = await self._retrieving.all_at(by.caller, level, source)
         targets = [self._target(one, request.transfer_syntaxes) for one in found]
         detail = "gRPC RetrieveObjects"
         await self._retrieving.record_of(source, level, len(found), detail)
@@ -98,10 +103,11 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[storage_pb2.ItemChunk]:
         """One JSON object for each instance."""
         level = _level(request)
-        source = source_of(context)
-        found = len(await self._retrieving.all_at(level, source))
+        by = await self._asker(context)
+        source = by.source
+        found = len(await self._retrieving.all_at(by.caller, level, source))
         await self._retrieving.record_of(source, level, found, "gRPC RetrieveMetadata")
-        async with aclosing(generator(self._storage.metadata(*level))) as models:
+        async with aclosing(generator(self._storage.metadata(by.caller, *level))) as models:
             number = 0
             async for model in models:
                 number += 1
@@ -114,8 +120,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveFramesRequest, context: Context
     ) -> AsyncIterator[archive_pb2.RetrieveFramesResponse]:
         """Frames, each in pieces."""
-        source = source_of(context)
-        instance = await self._one(request, source)
+        by = await self._asker(context)
+        source = by.source
+        instance = await self._one(request, by)
         numbers = list(request.numbers)
         if not numbers or 0 in numbers:
             raise Invalid("`numbers` names no frames", fix="frames are numbered from 1")
@@ -139,8 +146,9 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveBulkDataRequest, context: Context
     ) -> AsyncIterator[storage_pb2.Chunk]:
         """A range of a value."""
-        source = source_of(context)
-        instance = await self._one(request, source)
+        by = await self._asker(context)
+        source = by.source
+        instance = await self._one(request, by)
         size = await self._storage.bulk_size(instance, request.path)
         if request.offset > size:
             raise Invalid(f"`offset` is beyond the {size} bytes of the value")
@@ -159,13 +167,14 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[archive_pb2.SearchArchiveResponse]:
         """Answers in batches."""
         asked = self._asked(request)
-        await self._searched(context, asked, "SearchArchive")
+        by = await self._asker(context)
+        await self._searched(by, asked, "SearchArchive")
         ignored = list(asked.ignored)
         incomplete: list[str] = []
         if asked.added:  # before the search, for they may be filled when it ends
             unfilled = await self._query.unfilled()
             incomplete = [name for tag, name in asked.added.items() if tag in unfilled]
-        async with aclosing(generator(self._query.search(asked.search()))) as batches:
+        async with aclosing(generator(self._query.search(by.caller, asked.search()))) as batches:
             async for batch in batches:
                 for found in in_messages(
                     orjson.dumps(match.attributes).replace(_BULK_BASE, self._bulk_root)
@@ -184,10 +193,11 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> query_pb2.CountResponse:
         """The number of answers."""
         asked = self._asked(request)
-        await self._searched(context, asked, "CountArchive")
+        by = await self._asker(context)
+        await self._searched(by, asked, "CountArchive")
         search = asked.search()
         every = Search(search.level, search.keys, fuzzy=search.fuzzy)
-        return query_pb2.CountResponse(count=await self._query.count(every))
+        return query_pb2.CountResponse(count=await self._query.count(by.caller, every))
 
     def _asked(self, request: archive_pb2.SearchArchiveRequest) -> Asked:
         """The request, as the query of a QIDO-RS request says the same."""
@@ -211,10 +221,10 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         asked.offset = request.offset
         return asked
 
-    async def _searched(self, context: Context, asked: Asked, method: str) -> None:
+    async def _searched(self, by: Asker, asked: Asked, method: str) -> None:
         named = " ".join([*asked.keys, *asked.sequences])
         await self._audit_log.searched(
-            source_of(context),
+            by.source,
             partition=DEFAULT_PARTITION,
             patient_ids=asked.values("00100020"),
             studies=asked.values("0020000D")[:8],
@@ -232,7 +242,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         position = await self._feed.position(request.since or "now")
         await self._audit_log.record(
             AuditAction.QUERY,
-            source_of(context),
+            (await self._asker(context)).source,
             partition=DEFAULT_PARTITION,
             detail="gRPC WatchChanges",
             query=f"since={request.since or 'now'}",
@@ -253,15 +263,18 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
 
     # --- what all share --------------------------------------------------------------------------
 
+    async def _asker(self, context: Context) -> Asker:
+        return Asker(SYSTEM, source_of(context))
+
     async def _one(
         self,
         request: archive_pb2.RetrieveFramesRequest | archive_pb2.RetrieveBulkDataRequest,
-        by: Source,
+        by: Asker,
     ) -> StoredInstance:
         level = _level(request)
         if not level[3]:
             raise Invalid("`instance` is empty", fix="name one instance")
-        return await self._retrieving.one_at(level, by)
+        return await self._retrieving.one_at(by.caller, level, by.source)
 
     def _target(self, instance: StoredInstance, wanted: Sequence[str]) -> str:
         """The transfer syntax that an object is sent in."""

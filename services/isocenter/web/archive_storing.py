@@ -9,9 +9,9 @@ from contextlib import aclosing
 
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.errors import DeadlineExceeded, Invalid, IsocenterError
-from isocenter.core.events import Source
 from isocenter.core.part10 import split
 from isocenter.core.ports import Buffer
+from isocenter.runtime.rpc_callers import Asker
 from isocenter.runtime.wire import name_to
 from isocenter.v1 import archive_pb2
 from isocenter.web.stow_answers import FAILURE_REASONS
@@ -72,7 +72,7 @@ class _Files:
 
 
 async def answers_of(
-    requests: Requests, ingest: Ingest, source: Source, stall_timeout: float
+    requests: Requests, ingest: Ingest, by: Asker, stall_timeout: float
 ) -> AsyncGenerator[archive_pb2.StoreObjectsResponse, None]:
     """What became of each file, as soon as it is known. A file that is refused ends nothing.
 
@@ -84,7 +84,7 @@ async def answers_of(
         number += 1
         try:
             async with aclosing(files.data(first)) as data:
-                stored = await _store(data, ingest, source)
+                stored = await _store(data, ingest, by)
         except (BrokenStream, Stalled):
             raise
         except IsocenterError as error:
@@ -106,8 +106,8 @@ async def answers_of(
             )
 
 
-async def _store(file: AsyncGenerator[Buffer, None], ingest: Ingest, source: Source) -> Stored:
+async def _store(file: AsyncGenerator[Buffer, None], ingest: Ingest, by: Asker) -> Stored:
     meta, data_set = await split(file)
-    announcement = Announcement(source=source, transfer_syntax=meta.transfer_syntax)
+    announcement = Announcement(by.source, by.caller, meta.transfer_syntax)
     async with aclosing(data_set):
         return await ingest.store(announcement, data_set)

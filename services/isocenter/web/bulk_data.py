@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import StoredInstance
 from isocenter.core.dictionary import PIXEL_TAGS
 from isocenter.core.errors import NotFound
@@ -87,7 +88,8 @@ class BulkData:
 
     async def _attributes(self, instance: StoredInstance) -> dict[str, Any]:
         name = instance.name
-        found = self._storage.metadata(name.partition, name.study, name.series, name.instance)
+        level = name.partition, name.study, name.series, name.instance
+        found = self._storage.metadata(SYSTEM, *level)  # whoever asks was given the instance
         async with closing(found) as fragments:
             attributes: dict[str, Any] = orjson.loads(await anext(fragments))
             return attributes

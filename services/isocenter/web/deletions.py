@@ -39,13 +39,15 @@ class Deletions:
         """200 when nothing of it can be found or retrieved any more, 202 when the rest follows."""
         self._check()
         reason = exchange.parameters("reason").get("reason", "")
-        deletion = await self._ingest.delete(*address(exchange), exchange.source, reason)
+        deletion = await self._ingest.delete(
+            exchange.caller, *address(exchange), exchange.source, reason
+        )
         await _answer(exchange, 200 if deletion.kept == deletion.objects else 202, deletion)
 
     async def listed(self, exchange: Exchange) -> None:
         """What can be restored, that which ends first first."""
         exchange.parameters()
-        found = [one async for one in self._ingest.deletions(DEFAULT_PARTITION)]
+        found = [one async for one in self._ingest.deletions(exchange.caller, DEFAULT_PARTITION)]
         if not exchange.head:
             await self._audit_log.record(
                 AuditAction.QUERY,
@@ -62,7 +64,9 @@ class Deletions:
         self._check()
         exchange.parameters()
         identifier = exchange.path["deletion"]
-        deletion = await self._ingest.restore(DEFAULT_PARTITION, identifier, exchange.source)
+        deletion = await self._ingest.restore(
+            exchange.caller, DEFAULT_PARTITION, identifier, exchange.source
+        )
         await _answer(exchange, 202 if deletion.kept else 200, deletion)
 
     def _check(self) -> None:

@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
+from isocenter.core.access import NOBODY
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
@@ -157,8 +158,8 @@ class Exchange:
     """A request, and the means to answer it once."""
 
     __slots__ = (
-        "_connection", "_id", "_query", "_receive", "_send", "broken", "path", "purpose", "scope",
-        "settings", "started", "told", "whole",
+        "_connection", "_id", "_query", "_receive", "_send", "broken", "caller", "path",
+        "purpose", "scope", "settings", "started", "told", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -167,6 +168,7 @@ class Exchange:
         self.scope = scope
         self.settings = settings
         self.path: dict[str, str] = {}  # values of the route's placeholders
+        self.caller = NOBODY  # who asks; given by `web.routes`
         self.purpose = ""  # why this is asked for, as the client says; given by `web.routes`
         self.started = False
         self.whole = False  # what was asked for is on its way to its end

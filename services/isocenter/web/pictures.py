@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Rendering, StoredInstance, Transcoding
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
@@ -176,7 +177,8 @@ class Pictures:
     async def _delay(self, instance: StoredInstance) -> int:
         """Between frames, in hundredths of a second."""
         name = instance.name
-        found = self._storage.metadata(name.partition, name.study, name.series, name.instance)
+        level = name.partition, name.study, name.series, name.instance
+        found = self._storage.metadata(SYSTEM, *level)  # whoever asks was given the instance
         async with closing(found) as fragments:
             async for fragment in fragments:
                 return _delay(orjson.loads(fragment))

@@ -90,7 +90,7 @@ class Qido:
         await self._record(exchange, asked, search)
         if asked.added:  # before the search, for they may be filled when it ends
             asked.unfilled = sorted((await self._query.unfilled()).keys() & asked.added.keys())
-        async with closing(self._query.search(search)) as batches:
+        async with closing(self._query.search(exchange.caller, search)) as batches:
             await self._answer(exchange, asked, search, batches, write, frame)
 
     async def _answer(
@@ -104,7 +104,7 @@ class Qido:
     ) -> None:
         first = await _next(batches) if search.limit else ()
         second = await _next(batches) if first else ()
-        total = await self._total(search, len(first), more=bool(second))
+        total = await self._total(exchange, search, len(first), more=bool(second))
         kind = (b"content-type", frame.content_type)
         headers = [kind, (b"x-total-count", b"%d" % total), *_warnings(exchange, asked, total)]
         if not second:
@@ -112,12 +112,12 @@ class Qido:
             return
         await exchange.stream(200, headers, _array(first, second, batches, write, frame))
 
-    async def _total(self, search: Search, found: int, *, more: bool) -> int:
+    async def _total(self, exchange: Exchange, search: Search, found: int, *, more: bool) -> int:
         """How many answers there are; not counted where what was found tells it."""
         complete = not more and search.limit and found < search.limit
         if complete and (found or not search.offset):
             return search.offset + found
-        return await self._query.count(replace(search, limit=None, offset=0))
+        return await self._query.count(exchange.caller, replace(search, limit=None, offset=0))
 
     async def _record(self, exchange: Exchange, asked: Asked, search: Search) -> None:
         """What was searched by. HEAD too: its X-Total-Count tells who has been examined here."""

@@ -3,7 +3,8 @@
 A viewer takes the frames of a series one after the other, often from many instances. The second
 request within a moment has the series' instances looked up beside it; what follows finds its
 instance here. What was told a moment ago is good enough: objects never change, and a version that
-came since then is not decided upon any sooner. What is not here is always looked up.
+came since then is not decided upon any sooner, nor is what a caller may see. What is not here is
+always looked up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Storage, StoredInstance
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.telemetry import Lookups
@@ -27,7 +29,7 @@ _AHEAD_SECONDS = GOOD_SECONDS / 2  # of age, from which on it is looked up again
 _SERIES = 64  # held at once
 _INSTANCES = 1000  # of one series
 
-Series = tuple[str, str, str]  # partition, study, series
+Series = tuple[Caller, str, str, str]  # for whom; partition, study, series
 
 
 @dataclass(slots=True)

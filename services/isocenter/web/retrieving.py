@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
-from isocenter.core.errors import Invalid, IsocenterError, NotFound
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, Withheld
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION, InstanceName
 from isocenter.runtime.audit_log import AuditLog
@@ -69,26 +70,32 @@ class Retrieving:
 
     # --- of any protocol -------------------------------------------------------------------------
 
-    async def all_at(self, level: Level, by: Source | None) -> Sequence[StoredInstance]:
-        """The instances at or below a level. Raises `NotFound` if there are none, which is recorded
-        of `by`."""
-        found = [one async for one in self.storage.instances(*level)]
+    async def all_at(
+        self, caller: Caller, level: Level, by: Source | None
+    ) -> Sequence[StoredInstance]:
+        """The instances at or below a level. Raises `NotFound` if the caller may see none, which is
+        recorded of `by`."""
+        try:
+            found = [one async for one in self.storage.instances(caller, *level)]
+        except Withheld as withheld:
+            raise await self.missing(level, by, str(withheld)) from withheld
         if not found:
             raise await self.missing(level, by)
         return found
 
-    async def one_at(self, level: Level, by: Source | None) -> StoredInstance:
+    async def one_at(self, caller: Caller, level: Level, by: Source | None) -> StoredInstance:
         """The instance of a level. Raises `NotFound`, as above."""
         *series, uid = level
-        seen = self._recent.find((series[0], series[1], series[2]), uid)
-        return seen or (await self.all_at(level, by))[0]
+        seen = self._recent.find((caller, series[0], series[1], series[2]), uid)
+        return seen or (await self.all_at(caller, level, by))[0]
 
-    async def missing(self, level: Level, by: Source | None) -> NotFound:
-        """The error for a level at which there is nothing, recorded."""
+    async def missing(self, level: Level, by: Source | None, why: str = "") -> NotFound:
+        """The error for a level at which there is nothing, or nothing that somebody may know of:
+        recorded with the reason, which they are not told."""
         error = unknown(level)
         if by is not None:
-            failed = AuditOutcome.FAILURE
-            await self.record_of(by, level, 0, self._in_vain, outcome=failed, error=error.message)
+            failed, why = AuditOutcome.FAILURE, why or error.message
+            await self.record_of(by, level, 0, self._in_vain, outcome=failed, error=why)
         return error
 
     async def record_of(
@@ -152,15 +159,15 @@ class Retrieving:
 
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:
         """The instances at or below the address. Raises `NotFound` if there are none."""
-        return await self.all_at(address(exchange), _by(exchange))
+        return await self.all_at(exchange.caller, address(exchange), _by(exchange))
 
     async def one(self, exchange: Exchange) -> StoredInstance:
         """The instance of the address. Raises `NotFound`."""
-        return await self.one_at(address(exchange), _by(exchange))
+        return await self.one_at(exchange.caller, address(exchange), _by(exchange))
 
-    async def nothing(self, exchange: Exchange) -> NotFound:
-        """The error for an address at which there is nothing, recorded."""
-        return await self.missing(address(exchange), _by(exchange))
+    async def nothing(self, exchange: Exchange, why: str = "") -> NotFound:
+        """As `missing`, of the address."""
+        return await self.missing(address(exchange), _by(exchange), why)
 
     async def record(
         self,

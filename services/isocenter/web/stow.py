@@ -149,6 +149,7 @@ class Stow:
     ) -> Stored:
         announcement = Announcement(
             source=exchange.source,
+            caller=exchange.caller,
             transfer_syntax=transfer_syntax,
             study=exchange.path.get("study", ""),
         )

@@ -15,6 +15,7 @@ from functools import partial
 import orjson
 
 from isocenter.core.apis import StoredInstance, Transcoding, Versions
+from isocenter.core.errors import Withheld
 from isocenter.core.events import AuditAction
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
@@ -150,7 +151,7 @@ class Wado:
         )
         recorded = asyncio.create_task(record)
         members = [self._member(*one) for one in zip(instances, targets, strict=True)]
-        pieces = archive(members, self._storage.metadata(*address(exchange)))
+        pieces = archive(members, self._storage.metadata(exchange.caller, *address(exchange)))
         place = f'attachment; filename="{file_name(exchange)}"'.encode("ascii")
         headers = [
             *known.headers,
@@ -173,8 +174,12 @@ class Wado:
         exchange.parameters("accept", "charset")
         frame = framing(exchange)
         root = exchange.root
-        async with closing(self._storage.described(*address(exchange))) as fragments:
-            first = await anext(fragments, None)
+        described = self._storage.described(exchange.caller, *address(exchange))
+        async with closing(described) as fragments:
+            try:
+                first = await anext(fragments, None)
+            except Withheld as withheld:
+                raise await self._retrieving.nothing(exchange, str(withheld)) from withheld
             if first is None:
                 raise await self._retrieving.nothing(exchange)
             versions = first[0]

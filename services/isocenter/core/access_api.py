@@ -1,0 +1,31 @@
+"""What services ask about access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from isocenter.core.access import Caller, Right
+from isocenter.core.matching import JsonAttributes
+from isocenter.core.scope import Scope
+
+
+class Guard(Protocol):
+    """Decides for the services of a process, by the policy as it is now."""
+
+    def scope(self, caller: Caller, right: Right) -> Scope:
+        """The studies with which a caller may do something; `NOTHING` also where its roles do not
+        allow that at all."""
+        ...
+
+    def require(self, caller: Caller, right: Right) -> None:
+        """Raises `Refused` where the roles of a caller do not allow something at all."""
+        ...
+
+    async def check(self, caller: Caller, right: Right, partition: str, study: str) -> None:
+        """Raises `Refused` as `require`, and `Withheld` where the caller may not do this with the
+        study, or where nothing is known of a study of which something has to be known."""
+        ...
+
+    def check_new(self, caller: Caller, right: Right, study: JsonAttributes) -> None:
+        """The same about a study of which the caller brings a part. Raises `Refused`."""
+        ...

@@ -1,0 +1,1 @@
+"""Who asks, and what they may: people, programs, sessions, tokens, and the policy in force."""

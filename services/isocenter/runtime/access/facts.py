@@ -1,0 +1,52 @@
+"""What rules look at of a study: asked of the search index, and remembered for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from isocenter.core.access import FACTS, STUDY, SYSTEM
+from isocenter.core.apis import Query
+from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.runtime.streams import generator
+
+_HELD = 10_000  # studies
+_FRESH_SECONDS = 10.0  # a correction may give a study to another patient, a store to another site
+
+
+class Facts:
+    """What one process remembers. Raises `Unavailable` while the index does not answer: then it
+    cannot be said who may see a study."""
+
+    def __init__(
+        self, query: Callable[[], Awaitable[Query]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`query` is asked for when it is needed: the services need each other."""
+        self._query = query
+        self._clock = clock
+        self._held: OrderedDict[tuple[str, str], tuple[float, JsonAttributes]] = OrderedDict()
+
+    async def of(self, partition: str, study: str) -> JsonAttributes | None:
+        """The attributes `FACTS` of a study; None if the index does not know it."""
+        until, known = self._held.get((partition, study), (0.0, None))
+        if self._clock() < until:
+            return known
+        found = await self._asked(partition, study)
+        if found is not None:  # else it may be indexed in a moment
+            self._held[partition, study] = self._clock() + _FRESH_SECONDS, found
+            self._held.move_to_end((partition, study))
+            if len(self._held) > _HELD:
+                self._held.popitem(last=False)
+        return found
+
+    async def _asked(self, partition: str, study: str) -> JsonAttributes | None:
+        keys = (Key(STUDY, "UI", (study,)),)
+        search = Search(Level.STUDY, keys, partition, include=FACTS, limit=1)
+        query = await self._query()
+        async with aclosing(generator(query.search(SYSTEM, search))) as batches:
+            async for batch in batches:
+                for match in batch:
+                    return match.attributes
+        return None
