@@ -40,7 +40,7 @@ from isocenter.core.upkeep import Upkeep
 from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.access.policy import PolicyInForce
-from isocenter.runtime.ae_records import Follower
+from isocenter.runtime.ae_records import DirectoryFollower
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -271,14 +271,16 @@ class Process(Env):
     async def directory(self) -> Directory:
         """The AEs that are known; it follows what administrators change."""
 
-        async def make() -> Follower:
+        async def make() -> DirectoryFollower:
             settings = self.settings.gateway
             directory = Directory(settings.known_aes)
-            follower = Follower(directory, await self.storage(), settings.directory_seconds)
+            follower = DirectoryFollower(
+                directory, await self.storage(), settings.directory_seconds
+            )
             await follower.start()
             return follower
 
-        return cast(Follower, await self._once("AE directory", make)).directory
+        return cast(DirectoryFollower, await self._once("AE directory", make)).directory
 
     async def guard(self) -> Guard:
         """Who may do what, by the policy as it is now."""

@@ -17,6 +17,7 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
 - `audit/...`: the sealed segments of the audit trail, and what belongs to it (`audit.seals`,
   `audit.notes`).
 - `aes/{title}/{change}`: what administrators keep in the AE directory (`runtime.ae_records`).
+- `access/...`: accounts, sessions, tokens, links and marks (`runtime.access`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ DELETIONS = "deletions/"
 DELETED = "deleted/"
 AES = "aes/"
 AUDIT = "audit/"
+ACCESS = "access/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -16,9 +16,10 @@ from enum import Enum
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Conflict, IsocenterError, NotFound
 from isocenter.core.events import AuditAction, AuditOutcome, Source
-from isocenter.runtime.ae_records import AERecords, Change
+from isocenter.runtime.ae_records import ae_records
 from isocenter.runtime.aes import KnownAE, fields_of
 from isocenter.runtime.audit_log import AuditLog
+from isocenter.runtime.named_records import NamedRecord
 from isocenter.runtime.role import Env
 
 _MAX_DETAIL = 1000  # characters of an audit record
@@ -47,7 +48,7 @@ class AEAdministration:
     def __init__(self, fixed: Iterable[KnownAE], storage: Storage, audit_log: AuditLog) -> None:
         """`fixed`: the entries of the settings."""
         self._fixed = {ae.title: Entry(ae, Origin.SETTINGS) for ae in fixed}
-        self._records = AERecords(storage)
+        self._records = ae_records(storage)
         self._audit_log = audit_log
 
     async def entries(self) -> Sequence[Entry]:
@@ -95,7 +96,9 @@ class AEAdministration:
                 fix="change it there, or take it out there first",
             )
 
-    async def _change(self, title: str, ae: KnownAE | None, by: Source, detail: str) -> Change:
+    async def _change(
+        self, title: str, ae: KnownAE | None, by: Source, detail: str
+    ) -> NamedRecord[KnownAE]:
         detail = detail if len(detail) <= _MAX_DETAIL else detail[: _MAX_DETAIL - 3] + "..."
         await self._audit_log.record(AuditAction.SECURITY, by, detail=detail)
         try:
@@ -112,10 +115,10 @@ class AEAdministration:
             raise
 
 
-def _entry(change: Change) -> Entry | None:
-    if change.ae is None:
+def _entry(change: NamedRecord[KnownAE]) -> Entry | None:
+    if change.value is None:
         return None
-    return Entry(change.ae, Origin.DIRECTORY, change.by.who, change.at)
+    return Entry(change.value, Origin.DIRECTORY, change.by.who, change.at)
 
 
 async def administration(env: Env) -> AEAdministration:

@@ -10,7 +10,16 @@ from isocenter.core.access_api import Guard
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance, Verification, Versions
 from isocenter.core.deletions import deleted_from_key
 from isocenter.core.errors import Invalid, NotFound, Refused
-from isocenter.core.identity import AES, DELETED, DELETIONS, OBJECTS, OUTBOX, PACKS, OverlayName
+from isocenter.core.identity import (
+    ACCESS,
+    AES,
+    DELETED,
+    DELETIONS,
+    OBJECTS,
+    OUTBOX,
+    PACKS,
+    OverlayName,
+)
 from isocenter.core.overlays import Overlay, corrected, decode_overlay
 from isocenter.core.ports import BlobInfo, BlobStore, Buffer, Kept, StagedBlob
 from isocenter.runtime.role import Env
@@ -21,7 +30,7 @@ from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES)
+_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES, ACCESS)
 
 
 class StorageService:

@@ -34,6 +34,7 @@ from isocenter.adapters.backup.files import translated, write_durably
 from isocenter.adapters.bus.log_file import sync_directory
 from isocenter.core.errors import Corrupted, Invalid, NotFound, Unavailable, Unsupported
 from isocenter.core.identity import (
+    ACCESS,
     AES,
     AUDIT,
     CONFLICTS,
@@ -49,7 +50,10 @@ POOLED = (OBJECTS, PACKS, DELETED)  # named after their content: copied once for
 # In the order of copying. What waits in the outbox goes to the log and is removed: whoever copies
 # the outbox before the log, and objects after it, has every event, and the object of every event.
 # What is restored from the deleted ones meanwhile is among the objects then.
-BEFORE_LOG, AFTER_LOG = (OUTBOX,), (CONFLICTS, DELETIONS, AES, AUDIT, DELETED, OBJECTS, PACKS)
+BEFORE_LOG, AFTER_LOG = (
+    (OUTBOX,),
+    (CONFLICTS, DELETIONS, ACCESS, AES, AUDIT, DELETED, OBJECTS, PACKS),
+)
 
 _MANIFEST = "manifest.json"
 _ID = "%Y%m%dT%H%M%S.%fZ"

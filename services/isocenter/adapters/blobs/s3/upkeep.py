@@ -28,6 +28,7 @@ from isocenter.adapters.blobs.s3.staging import STAGING
 from isocenter.adapters.settings import S3Settings
 from isocenter.core.errors import IsocenterError
 from isocenter.core.identity import (
+    ACCESS,
     AES,
     AUDIT,
     CONFLICTS,
@@ -39,7 +40,9 @@ from isocenter.core.identity import (
 )
 from isocenter.core.upkeep import Finding
 
-OURS = frozenset({OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, AES, AUDIT, STAGING})
+OURS = frozenset(
+    {OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, ACCESS, AES, AUDIT, STAGING}
+)
 # Removed in everyday work or for good, so old versions are worth nothing.
 PASSING = (PACKS, OUTBOX, DELETIONS, DELETED, STAGING)
 LOOKED_AT = 1000  # names at the top of the bucket: one answer
