@@ -1,0 +1,192 @@
+"""Sessions of people in browsers: kept in the object store, so that any process knows them, and
+found by a secret of which only a digest is kept.
+
+A session ends when it is not used for a while, at the latest after a time, and when somebody ends
+it; that of a local account also when its password or second factor changes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from isocenter.core.access import Caller, Kind, Patient
+from isocenter.core.apis import Storage
+from isocenter.core.errors import NotFound
+from isocenter.core.events import Source
+from isocenter.core.identity import ACCESS
+from isocenter.runtime.access.accounts import Accounts
+from isocenter.runtime.access.fresh import Fresh
+from isocenter.runtime.access.tokens import digest_of
+from isocenter.runtime.named_records import NamedRecords
+
+SESSIONS = f"{ACCESS}sessions/"
+_ID_LENGTH = 32  # of the digest of its secret, hexadecimal digits
+_TOUCH = timedelta(minutes=1)  # between two notes that a session is used
+
+
+class EmergencyAccess(BaseModel):
+    """Somebody said why they have to see a patient now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patient_id: str
+    issuer: str = ""
+    reason: str
+    ends_at: datetime
+
+
+class FederatedPerson(BaseModel):
+    """A person whom an identity provider vouches for, as of its last answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str  # for the provider
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    asked_at: datetime
+    refresh: str = ""  # sealed: what the provider is asked with again
+    id_token: str = ""  # sealed: what it is told at the end
+
+
+class Session(BaseModel):
+    """What is kept of a session."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    person: str  # the account, or the name that the provider gave
+    federated: FederatedPerson | None = None  # None: a local account
+    began_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    used_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    address: str = ""  # where it began
+    browser: str = ""  # as it called itself then
+    emergencies: tuple[EmergencyAccess, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """A session that is not over."""
+
+    id: str
+    session: Session
+    caller: Caller
+
+
+class Sessions:
+    """The sessions of an installation."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        accounts: Accounts,
+        *,
+        idle: timedelta,
+        longest: timedelta,
+        fresh_seconds: float,
+    ) -> None:
+        """What is ended is refused after `fresh_seconds` at the latest."""
+        self._records = NamedRecords(
+            storage, SESSIONS, parse=Session.model_validate, write=_written
+        )
+        self._accounts = accounts
+        self._idle, self._longest = idle, longest
+        self._fresh = Fresh(self._found, fresh_seconds)
+
+    async def begin(self, session: Session, by: Source) -> str:
+        """Its secret, which the browser keeps."""
+        secret = secrets.token_urlsafe(32)
+        await self._records.append(id_of(secret), session, by)
+        return secret
+
+    async def find(self, secret: str, by: Source) -> KnownSession | None:
+        """The session of a secret, which is used by this."""
+        identifier = id_of(secret)
+        session = await self._fresh.get(identifier)
+        if session is None:
+            return None
+        known = await self._known(identifier, session)
+        if known is None:
+            await self.end(identifier)
+        elif datetime.now(UTC) - session.used_at > _TOUCH:
+            used = session.model_copy(update={"used_at": datetime.now(UTC)})
+            await self.keep(identifier, used, by)
+        return known
+
+    async def keep(self, identifier: str, session: Session, by: Source) -> None:
+        """As it is from now on."""
+        await self._records.append(identifier, session, by)
+        self._fresh.forget(identifier)
+
+    async def end(self, identifier: str) -> None:
+        """End it; ending what is over is a success."""
+        await self._records.remove(identifier)
+        self._fresh.forget(identifier)
+
+    async def all(self) -> Sequence[KnownSession]:
+        """Those that are not over, the last used first; the others are forgotten."""
+        found = []
+        for identifier, record in (await self._records.latest()).items():
+            session = record.value
+            known = await self._known(identifier, session) if session else None
+            if known is None:
+                await self.end(identifier)
+            else:
+                found.append(known)
+        return sorted(found, key=lambda one: one.session.used_at, reverse=True)
+
+    async def of(self, person: str) -> Sequence[KnownSession]:
+        """Those of one person."""
+        return [one for one in await self.all() if one.session.person == person]
+
+    async def get(self, identifier: str) -> KnownSession:
+        """Raises `NotFound`."""
+        session = await self._found(identifier)
+        known = await self._known(identifier, session) if session else None
+        if known is None:
+            raise NotFound("this session is over")
+        return known
+
+    async def _found(self, identifier: str) -> Session | None:
+        record = await self._records.get(identifier)
+        return record.value if record else None
+
+    async def _known(self, identifier: str, session: Session) -> KnownSession | None:
+        """The session with who it is of, unless it is over."""
+        now = datetime.now(UTC)
+        if now - session.used_at > self._idle or now - session.began_at > self._longest:
+            return None
+        caller = await self._caller(session)
+        if caller is None:
+            return None
+        return KnownSession(identifier, session, caller)
+
+    async def _caller(self, session: Session) -> Caller | None:
+        now = datetime.now(UTC)
+        emergencies = tuple(
+            Patient(one.patient_id, one.issuer) for one in session.emergencies if one.ends_at > now
+        )
+        if (person := session.federated) is not None:
+            return Caller(
+                Kind.PERSON, session.person, person.roles, person.groups, person.sites,
+                emergencies=emergencies,
+            )  # fmt: skip
+        account = await self._accounts.lately(session.person)
+        if account is None or account.disabled or account.since > session.began_at:
+            return None
+        of = account.caller
+        return Caller(of.kind, of.name, of.roles, of.groups, of.sites, emergencies=emergencies)
+
+
+def id_of(secret: str) -> str:
+    """By which a session is kept: nothing that leads to its secret."""
+    return digest_of(secret)[:_ID_LENGTH]
+
+
+def _written(session: Session) -> Mapping[str, Any]:
+    return session.model_dump(mode="json")
