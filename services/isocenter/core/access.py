@@ -123,6 +123,7 @@ class Caller:
 
 
 NOBODY = Caller(Kind.PERSON, "")
+"""Whoever said nothing about who they are."""
 SYSTEM = Caller(Kind.SYSTEM, "isocenter")
 
 

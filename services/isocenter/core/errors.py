@@ -18,6 +18,7 @@ class Code(Enum):
     UNPROCESSABLE = "unprocessable"  # the object cannot be understood
     NOT_FOUND = "not-found"
     CONFLICT = "conflict"  # it contradicts what is already kept
+    UNAUTHENTICATED = "unauthenticated"  # it is not known who the caller is
     REFUSED = "refused"  # the caller is not allowed to
     UNSUPPORTED = "unsupported"  # well-formed, but nothing here can do it
     OUT_OF_RESOURCES = "out-of-resources"  # disk, memory or a limit: later may succeed
@@ -77,6 +78,12 @@ class Conflict(IsocenterError):
     code = Code.CONFLICT
 
 
+class Unauthenticated(IsocenterError):
+    """It is not known who the caller is, and has to be."""
+
+    code = Code.UNAUTHENTICATED
+
+
 class Refused(IsocenterError):
     """The caller may not do this."""
 
@@ -122,7 +129,7 @@ class DeadlineExceeded(IsocenterError):
 BY_CODE: dict[Code, type[IsocenterError]] = {
     kind.code: kind
     for kind in (
-        Invalid, Mismatch, Unprocessable, NotFound, Conflict, Refused, Unsupported,
+        Invalid, Mismatch, Unprocessable, NotFound, Conflict, Unauthenticated, Refused, Unsupported,
         OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded, IsocenterError,
     )
 }  # fmt: skip

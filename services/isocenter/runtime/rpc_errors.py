@@ -28,6 +28,7 @@ from isocenter.core.errors import (
     IsocenterError,
     OutOfResources,
     Refused,
+    Unauthenticated,
     Unavailable,
     Unsupported,
 )
@@ -46,6 +47,7 @@ STATUS: dict[Code, grpc.StatusCode] = {
     Code.UNPROCESSABLE: grpc.StatusCode.INVALID_ARGUMENT,
     Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
+    Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     Code.REFUSED: grpc.StatusCode.PERMISSION_DENIED,
     Code.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
     Code.OUT_OF_RESOURCES: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -60,7 +62,7 @@ STATUS: dict[Code, grpc.StatusCode] = {
 _WITHOUT_DETAILS: dict[grpc.StatusCode, type[IsocenterError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Invalid,
     grpc.StatusCode.PERMISSION_DENIED: Refused,
-    grpc.StatusCode.UNAUTHENTICATED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
     grpc.StatusCode.UNIMPLEMENTED: Unsupported,
     grpc.StatusCode.RESOURCE_EXHAUSTED: OutOfResources,
     grpc.StatusCode.UNAVAILABLE: Unavailable,

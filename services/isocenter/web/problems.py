@@ -18,6 +18,7 @@ STATUSES: Mapping[Code, int] = {
     Code.UNPROCESSABLE: 422,
     Code.NOT_FOUND: 404,
     Code.CONFLICT: 409,
+    Code.UNAUTHENTICATED: 401,
     Code.REFUSED: 403,
     Code.UNSUPPORTED: 406,  # what is kept cannot be given in a form that was asked for
     Code.OUT_OF_RESOURCES: 507,
@@ -28,7 +29,11 @@ STATUSES: Mapping[Code, int] = {
     Code.INTERNAL: 500,
 }
 
+# RFC 6750 3; browsers are sent to a page to sign in where they open one.
+_CHALLENGE = ((b"www-authenticate", b'Bearer realm="isocenter"'),)
 _RETRY_AFTER = ((b"retry-after", b"5"),)
+
+_FIELDS: Mapping[int, Headers] = {401: _CHALLENGE, 503: _RETRY_AFTER}
 
 
 class Problem(Exception):
@@ -47,7 +52,7 @@ def as_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, IsocenterError) and error.code is not Code.INTERNAL:
         status = STATUSES[error.code]
-        return Problem(status, str(error), _RETRY_AFTER if status == 503 else ())
+        return Problem(status, str(error), _FIELDS.get(status, ()))
     return Problem(500, "an error inside the server; its log has more under this request's id")
 
 

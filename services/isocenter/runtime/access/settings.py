@@ -17,6 +17,20 @@ class AccessSettings(BaseModel):
         description="File of the [policy](access.md#the-policy), read again when it changes; none:"
         " everybody may do what their role allows, with all studies.",
     )
+    trust_loopback: bool = Field(
+        default=False,
+        description="Whether who calls HTTP or gRPC from this machine without saying who they are is"
+        " taken for its operator, who may do everything: for development, where nobody else is on"
+        " the machine and no proxy runs on it.",
+    )
+    session_idle_minutes: float = Field(
+        60, gt=0, description="How long a session of a browser lasts without being used."
+    )
+    session_hours: float = Field(12, gt=0, description="How long it lasts at most.")
     follow_seconds: float = Field(
-        2, gt=0, le=60, description="Seconds after which a change of the policy counts everywhere."
+        2,
+        gt=0,
+        le=60,
+        description="Seconds after which a change of the policy, an account, a"
+        " token or a session counts everywhere.",
     )

@@ -1,0 +1,67 @@
+"""Who asks, by what they show: the same for every door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from isocenter.core.access import NOBODY, ROLES, Caller, Kind
+from isocenter.core.apis import Storage
+from isocenter.core.errors import Unauthenticated
+from isocenter.core.events import Source
+from isocenter.runtime.access.accounts import Accounts
+from isocenter.runtime.access.attempts import Attempts
+from isocenter.runtime.access.passwords import Passwords
+from isocenter.runtime.access.sessions import KnownSession, Sessions
+from isocenter.runtime.access.settings import AccessSettings
+from isocenter.runtime.access.tokens import Tokens
+from isocenter.runtime.addresses import ip_of
+
+OPERATOR = Caller(Kind.PERSON, "operator", tuple(ROLES))
+"""Whoever is on the machine itself, where that is trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What people and programs can show."""
+
+    accounts: Accounts
+    attempts: Attempts
+    sessions: Sessions
+    tokens: Tokens
+    trust_loopback: bool
+
+    @classmethod
+    def of(cls, storage: Storage, settings: AccessSettings) -> Doors:
+        """Those of a process."""
+        fresh = settings.follow_seconds
+        accounts = Accounts(storage, Passwords(), fresh)
+        sessions = Sessions(
+            storage,
+            accounts,
+            idle=timedelta(minutes=settings.session_idle_minutes),
+            longest=timedelta(hours=settings.session_hours),
+            fresh_seconds=fresh,
+        )
+        return cls(
+            accounts, Attempts(storage), sessions, Tokens(storage, fresh), settings.trust_loopback
+        )
+
+    async def by_bearer(self, token: str) -> Caller:
+        """Who shows a token. Raises `Unauthenticated`."""
+        caller = await self.tokens.caller(token)
+        if caller is None:
+            raise Unauthenticated("this token is not known here, or not any more")
+        return caller
+
+    async def by_session(self, secret: str, source: Source) -> KnownSession | None:
+        """The session of a browser, unless it is over."""
+        return await self.sessions.find(secret, source)
+
+    def by_address(self, host: str) -> Caller:
+        """Who shows nothing."""
+        if self.trust_loopback:
+            address = ip_of(host)
+            if address is not None and address.is_loopback:
+                return OPERATOR
+        return NOBODY
