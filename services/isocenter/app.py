@@ -37,6 +37,7 @@ from isocenter.core.audit_api import AuditTrail
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.core.ports import BlobStore, EventBus, StudyIndex
 from isocenter.core.upkeep import Upkeep
+from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.access.policy import PolicyInForce
@@ -285,6 +286,14 @@ class Process(Env):
     async def guard(self) -> Guard:
         """Who may do what, by the policy as it is now."""
         return PolicyGuard(await self._policy(), self._facts)
+
+    async def doors(self) -> Doors:
+        """Who asks, by what they show."""
+
+        async def make() -> Doors:
+            return Doors.of(await self.storage(), self.settings.access)
+
+        return cast(Doors, await self._once("doors", make))
 
     @cached_property
     def _facts(self) -> Facts:

@@ -15,7 +15,7 @@ from support.fake_services import (
     AT,
     FakeQuery,
 )
-from support.service_pairs import all_of
+from support.service_pairs import CALLER, all_of
 
 # --- query ---------------------------------------------------------------------------------------
 
@@ -44,10 +44,10 @@ async def test_a_search_is_asked_and_answered_in_full(service):
         offset=5,
         fuzzy=True,
     )
-    batches = await all_of(api.search(search))
+    batches = await all_of(api.search(CALLER, search))
     assert [match for batch in batches for match in batch] == [FakeQuery.MATCH] * 3
-    assert await api.count(Search(Level.PATIENT)) == 2**40
-    assert fake.asked == [(search,), (Search(Level.PATIENT),)]
+    assert await api.count(CALLER, Search(Level.PATIENT)) == 2**40
+    assert fake.asked == [(CALLER, search), (CALLER, Search(Level.PATIENT))]
 
 
 # --- indexing -------------------------------------------------------------------------------------

@@ -40,12 +40,12 @@ from support.fake_services import (
     FakeStorage,
 )
 from support.rpc_fixture import served
-from support.service_pairs import ENOUGH, SOURCE, all_of, failing, parts, reused
+from support.service_pairs import CALLER, ENOUGH, SOURCE, all_of, failing, parts, reused
 
 # --- ingest --------------------------------------------------------------------------------------
 
 SMALL, LARGE = BIG[:1000], 3 * BIG  # one message over gRPC, and several
-ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", "1.8")
+ANNOUNCEMENT = Announcement(SOURCE, CALLER, "1.2.840.10008.1.2.1", "1.9", "1.2.3.4", "1.2", "1.8")
 
 
 async def test_an_object_arrives_as_it_was_sent_whatever_the_buffers(service):
@@ -101,15 +101,15 @@ async def test_cancelling_a_store_reaches_the_service(service):
 
 async def test_what_is_deleted_is_told_listed_and_restored(service):
     api, fake = await service("ingest")
-    deleted = await api.delete("main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")
+    deleted = await api.delete(CALLER, "main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")
     assert deleted == DELETION
-    assert fake.asked == [("main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")]
-    assert await all_of(api.deletions("main")) == [DELETION, DELETION]
-    assert await api.restore("main", DELETION.id, SOURCE) == DELETION
-    assert fake.asked[1:] == [("main",), ("main", DELETION.id, SOURCE)]
+    assert fake.asked == [(CALLER, "main", "1.2", "1.3", "1.4", SOURCE, "wrong patient")]
+    assert await all_of(api.deletions(CALLER, "main")) == [DELETION, DELETION]
+    assert await api.restore(CALLER, "main", DELETION.id, SOURCE) == DELETION
+    assert fake.asked[1:] == [(CALLER, "main"), (CALLER, "main", DELETION.id, SOURCE)]
     fake.error = NotFound("nothing is kept there")
     with pytest.raises(NotFound):
-        await api.delete("main", "1.2", "", "", SOURCE, "")
+        await api.delete(CALLER, "main", "1.2", "", "", SOURCE, "")
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -120,9 +120,9 @@ async def test_every_error_is_raised_as_it_was(service, kind):
     api, fake = await service("query")
     fake.error = kind("what is wrong: Ä", fix="what to do")
     with pytest.raises(IsocenterError) as unary:
-        await api.count(Search(Level.STUDY))
+        await api.count(CALLER, Search(Level.STUDY))
     with pytest.raises(IsocenterError) as stream:
-        await all_of(api.search(Search(Level.STUDY)))
+        await all_of(api.search(CALLER, Search(Level.STUDY)))
     for raised in (unary.value, stream.value):
         assert type(raised) is kind
         assert (raised.message, raised.fix) == ("what is wrong: Ä", "what to do")
@@ -133,7 +133,7 @@ async def test_an_unexpected_error_is_internal_and_tells_nothing():
     fake.error = KeyError("secret")
     async with served(lambda server: query_rpc.add_to(server, fake)) as channel:
         with pytest.raises(IsocenterError) as raised:
-            await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+            await query_rpc.QueryClient(channel).count(CALLER, Search(Level.STUDY))
     assert type(raised.value) is IsocenterError
     assert "secret" not in str(raised.value)
 
@@ -142,7 +142,7 @@ async def test_a_peer_that_is_down_is_unavailable(unused_tcp_port):
     channel = open_channel(f"127.0.0.1:{unused_tcp_port}")
     try:
         with pytest.raises(Unavailable):
-            await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+            await query_rpc.QueryClient(channel).count(CALLER, Search(Level.STUDY))
         with pytest.raises(Unavailable):
             await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, parts(BIG))
         with pytest.raises(Unavailable):
@@ -160,7 +160,7 @@ async def test_a_caller_that_is_cancelled_is_cancelled_not_failed(service):
     fake.endless = True
 
     async def use():
-        async for _ in api.search(Search(Level.STUDY)):
+        async for _ in api.search(CALLER, Search(Level.STUDY)):
             begun.set()
 
     begun = asyncio.Event()
@@ -265,8 +265,8 @@ async def test_blobs_are_found_listed_and_removed(service):
 
 async def test_instances_metadata_and_pixels_are_read(service):
     api, fake = await service("storage")
-    assert await all_of(api.instances("main", "1.2", "1.2.3", "1.2.3.4")) == [INSTANCE] * 2
-    assert await all_of(api.metadata("main", "1.2")) == [b"{}", BIG, b""]
+    assert await all_of(api.instances(CALLER, "main", "1.2", "1.2.3", "1.2.3.4")) == [INSTANCE] * 2
+    assert await all_of(api.metadata(CALLER, "main", "1.2")) == [b"{}", BIG, b""]
     assert b"".join(await all_of(api.data_set(INSTANCE))) == BIG + b"end"
     assert await api.pixel_format(INSTANCE) == PIXELS
     frames = await all_of(api.frames(INSTANCE, [2, 1]))
@@ -275,8 +275,8 @@ async def test_instances_metadata_and_pixels_are_read(service):
     assert b"".join(await all_of(api.bulk(INSTANCE, "00420011"))) == BIG
     assert b"".join(await all_of(api.bulk(INSTANCE, "00420011", 7, 0))) == BIG
     assert fake.asked == [
-        ("main", "1.2", "1.2.3", "1.2.3.4"),
-        ("main", "1.2", "", ""),
+        (CALLER, "main", "1.2", "1.2.3", "1.2.3.4"),
+        (CALLER, "main", "1.2", "", ""),
         (INSTANCE,),
         (INSTANCE,),
         (INSTANCE, (2, 1)),
@@ -290,7 +290,7 @@ async def test_instances_metadata_and_pixels_are_read(service):
 async def test_metadata_come_with_the_versions_that_they_are_of(service, versions):
     api, fake = await service("storage")
     fake.versions = versions
-    found = await all_of(api.described("main", "1.2"))
+    found = await all_of(api.described(CALLER, "main", "1.2"))
     assert found == [(versions, b"{}"), (versions, BIG), (versions, b"")]
 
 
@@ -308,9 +308,9 @@ async def test_verification_tells_of_each_object(service):
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("query", lambda api: api.search(Search(Level.STUDY))),
+        ("query", lambda api: api.search(CALLER, Search(Level.STUDY))),
         ("storage", lambda api: api.data_set(INSTANCE)),
-        ("storage", lambda api: api.metadata("main", "1.2")),
+        ("storage", lambda api: api.metadata(CALLER, "main", "1.2")),
         ("storage", lambda api: api.list("a/")),
     ],
 )

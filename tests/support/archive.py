@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import Policy
+from isocenter.core.access_api import Guard
 from isocenter.core.events import (
     TOPIC_INSTANCES,
     ConflictPolicy,
@@ -36,6 +38,7 @@ from isocenter.indexing.sweeping import Sweeper, now_utc
 from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.removing import Remover
 from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.event_codec import decode, encode
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -59,12 +62,15 @@ class AuditLogFake:
 class Archive:
     """What indexing works with."""
 
-    def __init__(self, index: SqliteIndex, bus: MemoryBus | None = None) -> None:
+    def __init__(
+        self, index: SqliteIndex, bus: MemoryBus | None = None, guard: Guard | None = None
+    ) -> None:
+        self.guard = guard or PolicyGuard(Policy)
         self.index: Any = index
         self.bus = bus or MemoryBus()
         self.blobs = MemoryBlobs()
         self.storage: Any = StorageService(
-            blobs=self.blobs, settings=StorageSettings(reserve_bytes=0)
+            blobs=self.blobs, settings=StorageSettings(reserve_bytes=0), guard=self.guard
         )
         self.audit = AuditLogFake()
 
@@ -122,7 +128,7 @@ class Archive:
         settings = settings or IngestSettings()
         return Remover(
             storage=self.storage, announcer=Announcer(self.bus, None, settings),  # type: ignore[arg-type]
-            audit_log=self.audit, settings=settings,
+            audit_log=self.audit, settings=settings, guard=self.guard,
         )  # fmt: skip
 
     def fill_job(self, settings: IndexingSettings = SETTINGS, **more: Any) -> FillJob:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import (
     Announcement,
     FillProgress,
@@ -95,18 +96,25 @@ class FakeIngest(Fake):
         return Stored(NAME, "1.9", announcement.transfer_syntax, "d" * 64, len(data))
 
     async def delete(
-        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+        self,
+        caller: Caller,
+        partition: str,
+        study: str,
+        series: str,
+        instance: str,
+        by: Source,
+        reason: str,
     ) -> Deletion:
-        self._ask(partition, study, series, instance, by, reason)
+        self._ask(caller, partition, study, series, instance, by, reason)
         return DELETION
 
-    async def deletions(self, partition: str):
-        self._ask(partition)
+    async def deletions(self, caller: Caller, partition: str):
+        self._ask(caller, partition)
         async for one in self._answers(DELETION, DELETION):
             yield one
 
-    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
-        self._ask(partition, deletion, by)
+    async def restore(self, caller: Caller, partition: str, deletion: str, by: Source) -> Deletion:
+        self._ask(caller, partition, deletion, by)
         return DELETION
 
 
@@ -175,18 +183,24 @@ class FakeStorage(Fake):
             raise Refused("an object is never removed", fix="use retention")
         del self.kept[key]
 
-    async def instances(self, partition: str, study: str, series: str = "", instance: str = ""):
-        self._ask(partition, study, series, instance)
+    async def instances(
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
+    ):
+        self._ask(caller, partition, study, series, instance)
         async for one in self._answers(INSTANCE, INSTANCE):
             yield one
 
-    async def metadata(self, partition: str, study: str, series: str = "", instance: str = ""):
-        async with aclosing(self.described(partition, study, series, instance)) as found:
+    async def metadata(
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
+    ):
+        async with aclosing(self.described(caller, partition, study, series, instance)) as found:
             async for _, one in found:
                 yield one
 
-    async def described(self, partition: str, study: str, series: str = "", instance: str = ""):
-        self._ask(partition, study, series, instance)
+    async def described(
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
+    ):
+        self._ask(caller, partition, study, series, instance)
         async for one in self._answers(b"{}", BIG, b""):
             yield self.versions, one
 
@@ -224,13 +238,13 @@ class FakeStorage(Fake):
 class FakeQuery(Fake):
     MATCH = Match({"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Müller^Eva"}]}})
 
-    async def search(self, search: Search):
-        self._ask(search)
+    async def search(self, caller: Caller, search: Search):
+        self._ask(caller, search)
         async for batch in self._answers([self.MATCH, self.MATCH], [self.MATCH]):
             yield batch
 
-    async def count(self, search: Search) -> int:
-        self._ask(search)
+    async def count(self, caller: Caller, search: Search) -> int:
+        self._ask(caller, search)
         return 2**40
 
     async def unfilled(self) -> Mapping[str, FillProgress]:

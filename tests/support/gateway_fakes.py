@@ -24,6 +24,7 @@ from pydicom.filewriter import write_dataset
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import Caller, Policy
 from isocenter.core.apis import Announcement, FillProgress, Stored, StoredInstance, Verification
 from isocenter.core.attributes import BUILT_IN, BY_TAG, Attributes, default_tags
 from isocenter.core.errors import IsocenterError, NotFound
@@ -35,6 +36,7 @@ from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
@@ -146,10 +148,12 @@ class FakeQuery:
     gate_after: int | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     searches: list[Search] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)  # attributes that are being filled
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+    async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.searches.append(search)
+        self.callers.append(caller)
         if self.error is not None:
             raise self.error
         seen: set[str] = set()
@@ -169,8 +173,8 @@ class FakeQuery:
     async def unfilled(self) -> dict[str, FillProgress]:
         return {tag: FillProgress(1, 2) for tag in self.lacking}
 
-    async def count(self, search: Search) -> int:
-        return sum([len(batch) async for batch in self.search(search)])
+    async def count(self, caller: Caller, search: Search) -> int:
+        return sum([len(batch) async for batch in self.search(caller, search)])
 
 
 def _searchable(search: Search) -> Search:
@@ -186,18 +190,22 @@ class FakeStorage:
     errors: dict[str, IsocenterError] = field(default_factory=dict)
     written_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     verified: list[str] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
     reading: defaultdict[str, asyncio.Event] = field(
         default_factory=lambda: defaultdict(asyncio.Event)
     )
 
     def __post_init__(self) -> None:
-        records = StorageService(blobs=MemoryBlobs(), settings=StorageSettings())
+        records = StorageService(
+            blobs=MemoryBlobs(), settings=StorageSettings(), guard=PolicyGuard(Policy)
+        )
         self.put, self.read, self.remove = records.put, records.read, records.remove
         self.list = records.list
 
     async def instances(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
+        self.callers.append(caller)
         for one in self.instances_held:
             name = one.stored.name
             if (
@@ -376,6 +384,9 @@ class FakeEnv:
     def section(self, kind: type) -> Any:
         assert isinstance(self.settings, kind)
         return self.settings
+
+    async def guard(self) -> PolicyGuard:
+        return PolicyGuard(Policy)
 
     async def directory(self) -> Directory:
         return Directory(self.settings.known_aes)

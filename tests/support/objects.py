@@ -12,6 +12,8 @@ import pydicom
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import SYSTEM, Caller, Policy
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Announcement, Storage
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import TOPIC_INSTANCES, Source
@@ -20,6 +22,7 @@ from isocenter.core.ports import Record
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.ingest.service import IngestService
 from isocenter.ingest.settings import IngestSettings
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.aes import Directory, KnownAE
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -193,9 +196,11 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def announcement(transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more: str) -> Announcement:
+def announcement(
+    transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, caller: Caller = SYSTEM, **more: str
+) -> Announcement:
     """What a protocol says about an object."""
-    return Announcement(source=SOURCE, transfer_syntax=transfer_syntax, **more)
+    return Announcement(source=SOURCE, caller=caller, transfer_syntax=transfer_syntax, **more)
 
 
 class FailingBus(MemoryBus):
@@ -222,11 +227,14 @@ class Archive:
         blobs: MemoryBlobs | None = None,
         bus: MemoryBus | None = None,
         known: Sequence[KnownAE] = (),
+        guard: Guard | None = None,
+        site: str = "",
     ) -> None:
+        guard = guard or PolicyGuard(Policy)
         self.blobs = blobs or MemoryBlobs()
         self.bus = bus or MemoryBus()
         self.storage = StorageService(
-            blobs=self.blobs, settings=storage_settings or StorageSettings()
+            blobs=self.blobs, settings=storage_settings or StorageSettings(), guard=guard
         )
         self.outbox = Outbox(self.bus, self.open_storage, append_seconds=0.1, down_seconds=0.1)
         self.ingest = IngestService(
@@ -236,6 +244,8 @@ class Archive:
             audit_log=AuditLog(self.outbox, "test"),
             settings=settings or IngestSettings(),
             directory=Directory(known),
+            guard=guard,
+            site=site,
         )
 
     async def open_storage(self) -> Storage:

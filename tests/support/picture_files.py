@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import orjson
 
+from isocenter.core.access import Caller
 from isocenter.core.apis import Frame, PixelFormat, StoredInstance
 from isocenter.core.errors import NotFound
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
@@ -62,9 +63,9 @@ class PictureStorage(FakeStorage):
         return kept
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
-        async for _ in self.instances(partition, study, series, instance):
+        async for _ in self.instances(caller, partition, study, series, instance):
             yield orjson.dumps(self.attributes)
 
     async def pixel_format(self, instance: StoredInstance) -> PixelFormat:

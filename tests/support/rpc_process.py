@@ -14,7 +14,7 @@ from support.rpc_copies import Copy
 async def main() -> None:
     copy = Copy()
 
-    async def search(search):
+    async def search(caller, search):
         yield [copy.role.service.MATCH]
         await asyncio.Event().wait()
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from isocenter.audit import rpc as audit_rpc
+from isocenter.core.access import Caller, Kind, Patient, Right
 from isocenter.core.events import Source
 from isocenter.indexing import rpc as indexing_rpc
 from isocenter.ingest import rpc as ingest_rpc
@@ -26,6 +27,16 @@ from support.fake_services import (
 from support.rpc_fixture import served
 
 SOURCE = Source("DIMSE", "192.0.2.1", "CT1", "ISOCENTER", "eva", "CN=ct1", known=False)
+CALLER = Caller(
+    Kind.PERSON,
+    "eva",
+    roles=("viewer", "technologist"),
+    groups=("ward 3",),
+    sites=("north", "south"),
+    only=frozenset({Right.SEARCH, Right.READ}),
+    studies=("1.2", "1.3"),
+    emergencies=(Patient("P*1", "HOSPITAL"), Patient("P2")),
+)
 ENOUGH = 10  # seconds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import StoredInstance
 from isocenter.core.entries import entry_from_object
 from isocenter.core.identity import ObjectName
@@ -19,7 +20,7 @@ from support.objects import (
 async def all_instances(
     archive: Archive, study: str = STUDY, series: str = ""
 ) -> list[StoredInstance]:
-    return [item async for item in archive.storage.instances("main", study, series)]
+    return [item async for item in archive.storage.instances(SYSTEM, "main", study, series)]
 
 
 async def one(archive: Archive, data: bytes, transfer_syntax: str = "") -> StoredInstance:
@@ -29,7 +30,9 @@ async def one(archive: Archive, data: bytes, transfer_syntax: str = "") -> Store
     name = stored.name
     (found,) = [
         item
-        async for item in archive.storage.instances("main", name.study, name.series, name.instance)
+        async for item in archive.storage.instances(
+            SYSTEM, "main", name.study, name.series, name.instance
+        )
     ]
     return found
 

@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmwrite
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import Caller, Policy
 from isocenter.core.apis import (
     Announcement,
     FillProgress,
@@ -36,6 +37,7 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.change_feed import ChangeFeed
@@ -87,11 +89,13 @@ class FakeQuery:
     error: Exception | None = None
     searches: list[Search] = field(default_factory=list)
     counts: int = 0
+    callers: list[Caller] = field(default_factory=list)
     closed: int = 0
     lacking: list[str] = field(default_factory=list)  # attributes that are being filled
 
-    async def search(self, search: Search) -> AsyncIterator[Sequence[Match]]:
+    async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.searches.append(search)
+        self.callers.append(caller)
         try:
             if self.error:
                 raise self.error
@@ -102,7 +106,8 @@ class FakeQuery:
         finally:
             self.closed += 1
 
-    async def count(self, search: Search) -> int:
+    async def count(self, caller: Caller, search: Search) -> int:
+        self.callers.append(caller)
         self.counts += 1
         return len(self.answers)
 
@@ -122,6 +127,7 @@ class FakeStorage:
     modified_at: datetime = datetime(2026, 3, 1, 12, 30, 15, 999_999, tzinfo=UTC)
     closed: int = 0
     sent: int = 0
+    callers: list[Caller] = field(default_factory=list)
 
     def keep(
         self,
@@ -143,17 +149,18 @@ class FakeStorage:
         return kept
 
     async def instances(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[StoredInstance]:
+        self.callers.append(caller)
         for uid, kept in sorted(self.kept.items()):
             named = (kept.name.partition, kept.name.study) == (partition, study)
             if named and series in ("", kept.name.series) and instance in ("", uid):
                 yield kept
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
-        async for kept in self.instances(partition, study, series, instance):
+        async for kept in self.instances(caller, partition, study, series, instance):
             uri = bulk_uri(kept.name) + "00420011"
             yield (
                 b'{"00420011":{"vr":"OB","BulkDataURI":"%s"},'
@@ -161,12 +168,12 @@ class FakeStorage:
             )
 
     async def described(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[tuple[Versions, bytes]]:
-        kept = [one async for one in self.instances(partition, study, series, instance)]
+        kept = [one async for one in self.instances(caller, partition, study, series, instance)]
         digest = hashlib.sha256("".join(one.digest for one in kept).encode()).hexdigest()
         dates = [one.modified_at for one in kept if one.modified_at]
-        async for attributes in self.metadata(partition, study, series, instance):
+        async for attributes in self.metadata(caller, partition, study, series, instance):
             yield Versions(digest, max(dates)), attributes
 
     async def data_set(self, instance: StoredInstance) -> AsyncIterator[bytes]:
@@ -235,12 +242,21 @@ class FakeIngest:
     announced: list[Announcement] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
     deleted: list[Deletion] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
     slow: bool = False  # nothing is done before it answers
     error: IsocenterError | None = None
 
     async def delete(
-        self, partition: str, study: str, series: str, instance: str, by: Source, reason: str
+        self,
+        caller: Caller,
+        partition: str,
+        study: str,
+        series: str,
+        instance: str,
+        by: Source,
+        reason: str,
     ) -> Deletion:
+        self.callers.append(caller)
         if self.error:
             raise self.error
         at = datetime(2026, 11, 26, tzinfo=UTC)
@@ -250,12 +266,14 @@ class FakeIngest:
         self.deleted.append(done)
         return replace(done, kept=1) if self.slow else done
 
-    async def deletions(self, partition: str) -> AsyncIterator[Deletion]:
+    async def deletions(self, caller: Caller, partition: str) -> AsyncIterator[Deletion]:
+        self.callers.append(caller)
         for one in self.deleted:
             if one.partition == partition:
                 yield one
 
-    async def restore(self, partition: str, deletion: str, by: Source) -> Deletion:
+    async def restore(self, caller: Caller, partition: str, deletion: str, by: Source) -> Deletion:
+        self.callers.append(caller)
         for one in self.deleted:
             if (one.partition, one.id) == (partition, deletion):
                 self.deleted.remove(one)
@@ -315,7 +333,9 @@ class Web:
 
     def __post_init__(self) -> None:
         self.feed = ChangeFeed(self.bus)
-        self.records = StorageService(blobs=MemoryBlobs(), settings=StorageSettings())
+        self.records = StorageService(
+            blobs=MemoryBlobs(), settings=StorageSettings(), guard=PolicyGuard(Policy)
+        )
 
     @property
     def application(self) -> Application:

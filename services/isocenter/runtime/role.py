@@ -19,6 +19,7 @@ from isocenter.core.attributes import Attributes
 from isocenter.core.audit import AuditIndex
 from isocenter.core.audit_api import AuditTrail
 from isocenter.core.ports import BlobStore, EventBus, StudyIndex
+from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.outbox import Outbox
@@ -105,6 +106,8 @@ class Env(Protocol):
     async def outbox(self) -> Outbox: ...
 
     async def guard(self) -> Guard: ...
+
+    async def doors(self) -> Doors: ...
 
     async def audit_log(self) -> AuditLog: ...
 

@@ -44,7 +44,7 @@ _NO_FAILURE = frozenset(
     code.value
     for code in (
         Code.INVALID, Code.MISMATCH, Code.UNPROCESSABLE, Code.NOT_FOUND, Code.CONFLICT,
-        Code.REFUSED, Code.UNSUPPORTED, Code.CANCELLED,
+        Code.UNAUTHENTICATED, Code.REFUSED, Code.UNSUPPORTED, Code.CANCELLED,
     )
 )  # fmt: skip
 _W3C = TraceContextTextMapPropagator()

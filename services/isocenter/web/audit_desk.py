@@ -1,7 +1,7 @@
 """What compliance officers do on the pages about the audit trail: verify it, keep searches, place
 and release legal holds.
 
-Forms are answered only where a page of ours sent them (`web.audit_bodies.from_here`).
+Forms are answered only where a page of ours sent them (`web.admission.from_here`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from markupsafe import Markup
 from isocenter.core.audit_api import MAX_DAYS, Hold
 from isocenter.core.errors import Invalid
 from isocenter.runtime.trail_access import TrailAccess
-from isocenter.web.audit_bodies import form, from_here
 from isocenter.web.audit_filters import number_of, without
 from isocenter.web.audit_notes import search_of
 from isocenter.web.audit_overview import last_verified
 from isocenter.web.audit_page import SEARCH
 from isocenter.web.audit_shell import ROOT, Shell, View, headers_of
 from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.small_bodies import form
 
 VERIFICATION = ROOT + "/verification"
 SEARCHES = ROOT + "/searches"
@@ -50,7 +50,6 @@ class AuditDesk:
 
     async def verify(self, exchange: Exchange, view: View) -> None:
         """Verify the trail; the page comes as that goes on."""
-        from_here(exchange)
         await form(exchange)
         await exchange.stream(200, headers_of(view), self._verified(exchange, view))
 
@@ -67,7 +66,6 @@ class AuditDesk:
 
     async def save(self, exchange: Exchange, view: View) -> None:
         """Keep the search that a form holds."""
-        from_here(exchange)
         asked, more = without(await form(exchange), "name", "days")
         days = number_of("days", more.get("days", "") or "0", MAX_DAYS, 0)
         if days:
@@ -84,7 +82,6 @@ class AuditDesk:
 
     async def hold(self, exchange: Exchange, view: View) -> None:
         """Place a legal hold."""
-        from_here(exchange)
         given = dict(await form(exchange))
         name, reason = given.get("name", "").strip(), given.get("reason", "").strip()
         hold = Hold(name, reason, exchange.source, self._shell.now())
@@ -98,7 +95,6 @@ class AuditDesk:
 
 
 async def _name(exchange: Exchange) -> str:
-    from_here(exchange)
     name = dict(await form(exchange)).get("name", "")
     if not name:
         raise Invalid("the form names nothing", fix="open the page again")

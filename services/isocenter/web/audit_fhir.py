@@ -14,7 +14,6 @@ from isocenter.runtime.audit_fhir import bundle, resource
 from isocenter.runtime.audit_ids import named
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import negotiation
-from isocenter.web.audit_bodies import form
 from isocenter.web.audit_common import base_url
 from isocenter.web.audit_fhir_answers import FHIR_JSON, HEADERS, capabilities, outcome, told
 from isocenter.web.audit_fhir_pages import Page, page
@@ -23,6 +22,7 @@ from isocenter.web.audit_filters import number_of
 from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.negotiation import JSON
 from isocenter.web.problems import Problem, shown
+from isocenter.web.small_bodies import form
 
 ROOT = "/fhir"
 EVENTS = ROOT + "/AuditEvent"

@@ -10,11 +10,11 @@ from isocenter.core.audit_api import MAX_DAYS, Hold, SavedSearch
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json
-from isocenter.web.audit_bodies import fields, from_here
 from isocenter.web.audit_filters import number_of, read
 from isocenter.web.audit_rest import ROUTE, answer
 from isocenter.web.exchange import Exchange
 from isocenter.web.problems import shown
+from isocenter.web.small_bodies import fields
 
 SEARCHES = ROUTE + "/searches"
 SEARCH = SEARCHES + "/{name...}"  # a name may hold slashes
@@ -47,7 +47,6 @@ class AuditNotes:
 
     async def save(self, exchange: Exchange) -> None:
         """Keep a search: 201 when it is new, else 200."""
-        from_here(exchange)
         exchange.parameters()
         body = await fields(exchange)
         search = saved_from(exchange, exchange.path["name"], body)
@@ -56,7 +55,6 @@ class AuditNotes:
 
     async def forget(self, exchange: Exchange) -> None:
         """204 when it is gone."""
-        from_here(exchange)
         exchange.parameters()
         await self._access.forget(exchange.source, exchange.path["name"])
         await exchange.without_content(204, ())
@@ -80,7 +78,6 @@ class AuditNotes:
 
     async def place(self, exchange: Exchange) -> None:
         """Stop expiry: 201; 409 where there is a hold of this name."""
-        from_here(exchange)
         exchange.parameters()
         body = await fields(exchange)
         reason = body.get("reason")
@@ -92,7 +89,6 @@ class AuditNotes:
 
     async def release(self, exchange: Exchange) -> None:
         """204 when it has ended."""
-        from_here(exchange)
         exchange.parameters()
         await self._access.release(exchange.source, exchange.path["name"])
         await exchange.without_content(204, ())

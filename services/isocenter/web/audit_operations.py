@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from isocenter.core.access import Right
 from isocenter.core.audit import By
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_export.forms import FORMS
 from isocenter.runtime.audit_ids import PATTERN
 from isocenter.runtime.audit_texts import LANGUAGES
 from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit_rest
-from isocenter.web.audit_bodies import FORM
 from isocenter.web.audit_exports import EXPORT
 from isocenter.web.audit_fhir_answers import FHIR_JSON
 from isocenter.web.audit_fhir_search import PARAMETERS as FHIR_PARAMETERS
@@ -19,7 +19,8 @@ from isocenter.web.audit_filters import MAX_LIMIT
 from isocenter.web.audit_rest import JSON_LINES
 from isocenter.web.audit_shell import ROOT, STATIC
 from isocenter.web.negotiation import JSON
-from isocenter.web.operation import UID, Operation, Parameter
+from isocenter.web.operation import UID, Door, Operation, Parameter
+from isocenter.web.small_bodies import FORM
 
 NO_PATIENT_DATA = "it touches no patient data"
 
@@ -72,7 +73,7 @@ def _read(id_: str, summary: str, schema: str, parameters: Sequence[Parameter] =
           errors: Sequence[int] = ()) -> Operation:  # fmt: skip
     return Operation(
         id_, summary, parameters=parameters, answers={200: [JSON]}, schema=schema,
-        errors=(403, *errors), audited=AuditAction.AUDIT,
+        errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.AUDIT,
     )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def _change(id_: str, summary: str, answers: Sequence[int], schema: str = "",
             errors: Sequence[int] = ()) -> Operation:  # fmt: skip
     return Operation(
         id_, summary, answers={status: [JSON] if schema else [] for status in answers},
-        schema=schema, errors=(403, *errors), audited=AuditAction.AUDIT,
+        schema=schema, errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD,
         takes=[JSON] if schema else (),
     )  # fmt: skip
 
@@ -113,13 +114,13 @@ _REST: Mapping[str, Mapping[str, Operation]] = {
     audit_rest.VERIFICATION: {"POST": Operation(
         "verifyAuditTrail", "Verify all that is sealed; as JSON lines it tells how far it is",
         takes=[JSON], answers={200: [JSON_LINES, JSON]}, schema="AuditVerification",
-        errors=(403, 406, *_KEPT), audited=AuditAction.VERIFY,
+        errors=(403, 406, *_KEPT), audited=AuditAction.VERIFY, needs=Right.AUDIT,
     )},
     EXPORT: {"GET": Operation(
         "exportAuditRecords", "All records that pass a filter, as a file",
         parameters=(*_EXPORT, *FILTER),
         answers={200: [form.media_type.partition(";")[0] for form in FORMS.values()]},
-        errors=(403,), audited=AuditAction.AUDIT,
+        errors=(403,), audited=AuditAction.AUDIT, needs=Right.AUDIT,
     )},
     audit_notes.SEARCHES: {"GET": _read(
         "listSavedSearches", "Saved searches of the audit trail", "SavedSearches",
@@ -148,7 +149,7 @@ _FHIR_SEARCH = (
 def _fhir(id_: str, summary: str, parameters: Sequence[Parameter] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=parameters, answers={200: [FHIR_JSON]}, schema="FhirResource",
-        errors=(403, 404, 406), audited=AuditAction.AUDIT, errors_in=FHIR_JSON,
+        errors=(403, 404, 406), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=FHIR_JSON,
     )  # fmt: skip
 
 
@@ -175,14 +176,14 @@ _FHIR: Mapping[str, Mapping[str, Operation]] = {
 def _page(id_: str, summary: str, *parameters: Parameter, errors: Sequence[int] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=(*parameters, _LANGUAGE), answers={200: [HTML]},
-        errors=(403, *errors), audited=AuditAction.AUDIT, errors_in=HTML,
+        errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=HTML,
     )  # fmt: skip
 
 
 def _deed(id_: str, summary: str, errors: Sequence[int] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=(_LANGUAGE,), takes=[FORM], answers={303: []},
-        errors=(403, *_KEPT, *errors), audited=AuditAction.AUDIT, errors_in=HTML,
+        errors=(403, *_KEPT, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD, errors_in=HTML,
     )  # fmt: skip
 
 
@@ -214,7 +215,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
         "GET": _page("auditVerificationPage", "The last verification"),
         "POST": replace(
             _page("auditVerifyPage", "Verify the trail; the page comes as that goes on"),
-            takes=[FORM], errors=(403, *_KEPT), audited=AuditAction.VERIFY,
+            takes=[FORM], errors=(403, *_KEPT), audited=AuditAction.VERIFY, needs=Right.AUDIT,
         ),
     },
     audit_desk.SEARCHES: {"POST": _deed("saveSearchByForm", "Save a search")},
@@ -224,7 +225,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
     STATIC: {"GET": Operation(
         "auditStaticFile", "A file of these pages",
         answers={200: ["text/css", "image/svg+xml"], 304: []}, errors=(404, 412),
-        audited=NO_PATIENT_DATA,
+        audited=NO_PATIENT_DATA, needs=Door.OPEN,
     )},
 }  # fmt: skip
 

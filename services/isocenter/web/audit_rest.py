@@ -19,12 +19,12 @@ from isocenter.core.errors import Invalid
 from isocenter.runtime.audit_ids import named
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json, negotiation
-from isocenter.web.audit_bodies import fields, from_here
 from isocenter.web.audit_common import base_url
 from isocenter.web.audit_filters import all_of, limit_of, read, without, written
 from isocenter.web.exchange import Chunks, Exchange
 from isocenter.web.negotiation import JSON
 from isocenter.web.problems import Headers, shown
+from isocenter.web.small_bodies import fields
 
 ROUTE = "/api/audit"
 RECORDS = ROUTE + "/records"
@@ -111,7 +111,6 @@ class AuditRest:
     async def verify(self, exchange: Exchange) -> None:
         """Verify all that is sealed. As JSON lines the answer begins at once, and tells how far it
         is; the last line, or the one object of JSON, is the result."""
-        from_here(exchange)
         exchange.parameters()
         media = negotiation.pick(exchange, (JSON_LINES, JSON))
         trust, heads = _known(await fields(exchange))

@@ -28,6 +28,7 @@ from isocenter.core.access import NOBODY
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
+from isocenter.runtime.access.sessions import KnownSession
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.patience import Patience
@@ -123,8 +124,8 @@ class Disconnected(Cancelled):
 
 
 @lru_cache(maxsize=1024)
-def _source(host: str, purpose: str) -> Source:
-    return Source(protocol="DICOMweb", host=host, purpose=purpose)
+def _source(host: str, purpose: str, user: str) -> Source:
+    return Source(protocol="DICOMweb", host=host, purpose=purpose, user=user)
 
 
 @lru_cache(maxsize=1024)
@@ -159,7 +160,7 @@ class Exchange:
 
     __slots__ = (
         "_connection", "_id", "_query", "_receive", "_send", "broken", "caller", "path",
-        "purpose", "scope", "settings", "started", "told", "whole",
+        "purpose", "scope", "session", "settings", "started", "told", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -168,7 +169,8 @@ class Exchange:
         self.scope = scope
         self.settings = settings
         self.path: dict[str, str] = {}  # values of the route's placeholders
-        self.caller = NOBODY  # who asks; given by `web.routes`
+        self.caller = NOBODY  # who asks; given by `web.admission`
+        self.session: KnownSession | None = None  # of the browser that asks
         self.purpose = ""  # why this is asked for, as the client says; given by `web.routes`
         self.started = False
         self.whole = False  # what was asked for is on its way to its end
@@ -220,7 +222,7 @@ class Exchange:
     @property
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
-        return _source(self._forwarded.host or self._peer, self.purpose)
+        return _source(self._forwarded.host or self._peer, self.purpose, self.caller.name)
 
     @property
     def _peer(self) -> str:

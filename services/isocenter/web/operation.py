@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
+from isocenter.core.access import Right
 from isocenter.core.events import AuditAction
 
 UID: Mapping[str, object] = {
@@ -22,6 +24,13 @@ class Parameter:
     others: bool = False  # any name but those of the other parameters
 
 
+class Door(Enum):
+    """Who is let in where no right is needed."""
+
+    OPEN = "anybody"
+    KNOWN = "whoever is known"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one route."""
@@ -37,4 +46,6 @@ class Operation:
     # The action of the record that it leaves in the audit trail, or why it leaves none. There is
     # no way around saying it: a test fails for what does not.
     audited: AuditAction | str = ""
+    # What whoever asks must be allowed to do, of which the same test makes sure.
+    needs: Right | Door | None = None
     errors_in: str = ""  # their media type, where it is another

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pydicom.datadict import keyword_for_tag
 
+from isocenter.core.access import Right
 from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, TABLE
 from isocenter.core.events import AuditAction
 from isocenter.core.matching import Level
@@ -35,7 +36,7 @@ from isocenter.web.negotiation import (
     OCTETS,
     ZIP,
 )
-from isocenter.web.operation import UID, Operation, Parameter
+from isocenter.web.operation import UID, Door, Operation, Parameter
 from isocenter.web.pictures import IMAGE_TYPES, PDF
 
 WADL = "application/vnd.sun.wadl+xml"
@@ -137,6 +138,7 @@ def _search(level: Level, name: str, *addressed: str) -> Operation:
         schema="DataSets",
         errors=(406,),
         audited=AuditAction.QUERY,
+        needs=Right.SEARCH,
     )
 
 
@@ -144,7 +146,8 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     media = [*_parts(DICOM), ZIP, *([DICOM] if single else [])]
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
-        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422), audited=AuditAction.RETRIEVE,
+        (_ACCEPT,), answers={200: media}, errors=(404, 406, 422),
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )  # fmt: skip
 
 
@@ -152,7 +155,7 @@ def _metadata(what: str) -> Operation:
     return Operation(
         f"retrieve{what}Metadata", f"Retrieve the metadata of a {what.lower()}", "10.4",
         (_ACCEPT, _CHARSET), answers={200: _MODEL}, schema="DataSets", errors=(404, 406),
-        audited=AuditAction.RETRIEVE,
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )  # fmt: skip
 
 
@@ -163,14 +166,15 @@ def _store(id_: str, summary: str) -> Operation:
     return Operation(
         id_, summary, "10.5", (_ACCEPT,), takes=[*_parts(*_STORED), *_STORED],
         answers=dict.fromkeys((200, 202, 409), (DICOM_JSON, DICOM_XML, JSON)), schema="DataSet",
-        errors=(406, 408, 411, 413, 415, 507), audited=AuditAction.STORE,
+        errors=(406, 408, 411, 413, 415, 507), audited=AuditAction.STORE, needs=Right.STORE,
     )  # fmt: skip
 
 
 def _picture(id_: str, summary: str, parameters: Sequence[Parameter]) -> Operation:
     return Operation(
         id_, summary, "10.4", parameters,
-        answers={200: _PICTURES}, errors=(404, 406, 422), audited=AuditAction.RETRIEVE,
+        answers={200: _PICTURES}, errors=(404, 406, 422),
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )  # fmt: skip
 
 
@@ -188,7 +192,7 @@ def _bulk(what: str, level: str) -> Operation:
     return Operation(
         f"retrieve{level}{what}Data", f"Retrieve all {what.lower()} data of a {level.lower()}",
         "10.4", (_ACCEPT,), answers={200: _parts(*_FRAME_TYPES)}, errors=(404, 406, 422),
-        audited=AuditAction.RETRIEVE,
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )  # fmt: skip
 
 
@@ -199,7 +203,7 @@ def _delete(what: str) -> Operation:
     return Operation(
         f"delete{what}", f"Delete a {what.lower()}; it can be restored for a while",
         parameters=(_REASON,), answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404), audited=AuditAction.DELETE,
+        errors=(403, 404), audited=AuditAction.DELETE, needs=Right.DELETE,
     )  # fmt: skip
 
 
@@ -230,7 +234,7 @@ _FRAME = _INSTANCE + "/frames/{frames}"
 _CAPABILITIES = Operation(
     "retrieveCapabilities", "Retrieve the description of this service", "8.9",
     (_ACCEPT,), answers={200: [WADL, JSON]}, schema="Document", errors=(406,),
-    audited=NO_PATIENT_DATA,
+    audited=NO_PATIENT_DATA, needs=Door.KNOWN,
 )  # fmt: skip
 
 _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
@@ -258,7 +262,7 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _FRAME: {"GET": Operation(
         "retrieveFrames", "Retrieve the pixel data of frames", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), *_FRAME_TYPES]}, errors=(404, 406, 422),
-        audited=AuditAction.RETRIEVE,
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )},
     _FRAME + "/rendered": {"GET": _rendered("Frame")},
     **{
@@ -274,15 +278,17 @@ _DICOMWEB: Mapping[str, Mapping[str, Operation]] = {
     _INSTANCE + "/bulkdata/{path...}": {"GET": Operation(
         "retrieveBulkData", "Retrieve the value of an element", "10.4", (_ACCEPT,),
         answers={200: [*_parts(*_FRAME_TYPES), OCTETS, "*/*"], 206: ["*/*"]},
-        errors=(404, 406, 416, 422), audited=AuditAction.RETRIEVE,
+        errors=(404, 406, 416, 422), audited=AuditAction.RETRIEVE, needs=Right.READ,
     )},
 }  # fmt: skip
 
 _VIEWER_FILE = Operation(
     "viewerFile", "A file of the viewer", answers={200: ["*/*"], 304: [], 503: ["text/html"]},
-    errors=(404, 412), audited=NO_PATIENT_DATA,
+    errors=(404, 412), audited=NO_PATIENT_DATA, needs=Door.KNOWN,
 )  # fmt: skip
-_TO_VIEWER = Operation("toViewer", "To the viewer", answers={307: []}, audited=NO_PATIENT_DATA)
+_TO_VIEWER = Operation(
+    "toViewer", "To the viewer", answers={307: []}, audited=NO_PATIENT_DATA, needs=Door.OPEN
+)
 
 _ROUTES: Mapping[str, Mapping[str, Operation]] = {
     **{DICOMWEB + path: methods for path, methods in _DICOMWEB.items()},
@@ -297,39 +303,39 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
                       {"type": "integer", "minimum": 0, "maximum": 60}),
         ),
         answers={200: [JSON, EVENT_STREAM]}, schema="Document", errors=(404, 406),
-        audited=AuditAction.QUERY,
+        audited=AuditAction.QUERY, needs=Right.SEARCH,
     )},
     "/wado": {"GET": Operation(
         "retrieveByUri", "Retrieve an instance as an object or a picture", "9.4",
         _of_table(render_parameters.WADO_URI),
         answers={200: [DICOM, *IMAGE_TYPES, PDF]}, errors=(404, 406, 422),
-        audited=AuditAction.RETRIEVE,
+        audited=AuditAction.RETRIEVE, needs=Right.READ,
     )},
     DELETIONS: {"GET": Operation(
         "listDeletions", "What was deleted and can be restored",
-        answers={200: [JSON]}, schema="Deletions", audited=AuditAction.QUERY,
+        answers={200: [JSON]}, schema="Deletions", audited=AuditAction.QUERY, needs=Right.DELETE,
     )},
     RESTORE: {"POST": Operation(
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404), audited=AuditAction.DELETE,
+        errors=(403, 404), audited=AuditAction.DELETE, needs=Right.DELETE,
     )},
     AES: {"GET": Operation(
         "listAEs", "The AE directory: who may call over DIMSE, and what they may do",
-        answers={200: [JSON]}, schema="AEs", audited=NO_PATIENT_DATA,
+        answers={200: [JSON]}, schema="AEs", audited=NO_PATIENT_DATA, needs=Right.AES,
     )},
     ENTRY: {
         "GET": Operation(
             "getAE", "An AE of the directory", answers={200: [JSON]}, schema="AEEntry",
-            errors=(404,), audited=NO_PATIENT_DATA,
+            errors=(404,), audited=NO_PATIENT_DATA, needs=Right.AES,
         ),
         "PUT": Operation(
             "setAE", "Add an AE, or say everything about it anew (schema KnownAE)", takes=[JSON],
             answers={200: [JSON], 201: [JSON]}, schema="AEEntry", errors=(403, 408, 409, 413, 415),
-            audited=AuditAction.SECURITY,
+            audited=AuditAction.SECURITY, needs=Right.AES,
         ),
         "DELETE": Operation(
             "removeAE", "Forget an AE", answers={204: []}, errors=(403, 404, 409),
-            audited=AuditAction.SECURITY,
+            audited=AuditAction.SECURITY, needs=Right.AES,
         ),
     },
     **AUDIT_ROUTES,
@@ -337,20 +343,20 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
     "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
     "/viewer/app-config.js": {"GET": Operation(
         "viewerConfiguration", "The viewer's settings", answers={200: ["text/javascript"]},
-        audited=NO_PATIENT_DATA,
+        audited=NO_PATIENT_DATA, needs=Door.KNOWN,
     )},
     "/viewer/{file...}": {"GET": _VIEWER_FILE},
     "/livez": {"GET": Operation(
         "livez", "Whether this process runs", answers={200: [JSON]}, schema="Health",
-        audited=NO_PATIENT_DATA,
+        audited=NO_PATIENT_DATA, needs=Door.OPEN,
     )},
     "/readyz": {"GET": Operation(
         "readyz", "Whether it can do its work", answers={200: [JSON], 503: [JSON]},
-        schema="Health", audited=NO_PATIENT_DATA,
+        schema="Health", audited=NO_PATIENT_DATA, needs=Door.OPEN,
     )},
     OPENAPI_PATH: {"GET": Operation(
         "openapi", "This description", answers={200: [JSON]}, schema="Document",
-        audited=NO_PATIENT_DATA,
+        audited=NO_PATIENT_DATA, needs=Door.KNOWN,
     )},
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.web import health, viewer
+from isocenter.web.admission import Admission
 from isocenter.web.aes import ENTRY, AEDirectory
 from isocenter.web.aes import ROUTE as AES
 from isocenter.web.audit_routes import audit_routes
@@ -25,7 +26,7 @@ from isocenter.web.deletions import ROUTE as DELETIONS
 from isocenter.web.exchange import ROUTE, ASGIApp, Exchange, Handler
 from isocenter.web.frames import Frames
 from isocenter.web.openapi import openapi
-from isocenter.web.operations import OPENAPI_PATH
+from isocenter.web.operations import OPENAPI_PATH, OPERATIONS
 from isocenter.web.pictures import Pictures
 from isocenter.web.problems import Problem
 from isocenter.web.qido import Qido
@@ -79,7 +80,9 @@ def application(
         *audit_routes(settings, services),
     ]
     routes = [*dicomweb(paths), *others, *_pages(settings, readiness)]
-    return Application(routes, settings, *([_refusals(notices)] if notices else []))
+    admission = Admission(services.doors, services.guard, OPERATIONS)
+    told = [_refusals(notices)] if notices else []
+    return Application(routes, settings, admission, *told)
 
 
 def _refusals(notices: Notices) -> Callable[[Exchange, Problem], None]:
@@ -216,6 +219,8 @@ async def build(env: Env) -> Role:
         aes=await administration(env),
         audit_trail=await env.audit_trail(),
         patients=StudyPatients(query),
+        doors=await env.doors(),
+        guard=await env.guard(),
         site=env.site,
         attributes=env.attributes,
         telemetry=env.telemetry,

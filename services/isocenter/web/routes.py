@@ -10,6 +10,7 @@ from typing import Any
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import is_uid
 from isocenter.runtime import purposes
+from isocenter.web.admission import Admission
 from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, Send
 from isocenter.web.problems import Problem, as_problem
 from isocenter.web.settings import WebSettings
@@ -69,11 +70,13 @@ class Application:
         self,
         routes: Sequence[Route],
         settings: WebSettings,
+        admission: Admission,
         refused: Callable[[Exchange, Problem], None] = _untold,
     ) -> None:
         """`refused` is told who was answered with 401 or 403."""
         self.routes = routes
         self._settings = settings
+        self._admission = admission
         self._refused = refused
         self._fixed = {route.template: route for route in routes if "{" not in route.template}
         self._others = [(route.pattern, route) for route in routes if "{" in route.template]
@@ -91,7 +94,8 @@ class Application:
         try:
             handler = self._handler(exchange)
             exchange.purpose = _purpose(exchange)
-            await handler(exchange)
+            if await self._admission.admits(exchange):
+                await handler(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost place: nothing passes unanswered
             if (problem := as_problem(error)).status in _REFUSALS:
                 self._refused(exchange, problem)

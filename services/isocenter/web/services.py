@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
 from isocenter.core.attributes import BUILT_IN, Attributes
 from isocenter.core.audit_api import AuditTrail
+from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
@@ -28,6 +30,8 @@ class Services:
     aes: AEAdministration
     audit_trail: AuditTrail
     patients: StudyPatients
+    doors: Doors
+    guard: Guard
     site: str = ""
     attributes: Attributes = BUILT_IN
     telemetry: Telemetry = OFF

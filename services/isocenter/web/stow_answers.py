@@ -24,6 +24,7 @@ FAILURE_REASONS: Mapping[Code, int] = {
     Code.UNPROCESSABLE: CANNOT_UNDERSTAND,
     Code.NOT_FOUND: PROCESSING_FAILURE,
     Code.CONFLICT: 0x0111,
+    Code.UNAUTHENTICATED: 0x0124,
     Code.REFUSED: 0x0124,
     Code.UNSUPPORTED: 0xC122,  # a transfer syntax or media type; SOP classes are refused
     Code.OUT_OF_RESOURCES: 0xA700,

@@ -13,6 +13,7 @@ from isocenter.app import Process
 from isocenter.cli.care import import_files, rebuild, replay, sweep, verify
 from isocenter.cli.common import require_data, settings_of
 from isocenter.cli.serving import only_one
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import Invalid, NotFound, OutOfResources
 from isocenter.core.matching import Level, Search
 from isocenter.settings import Settings, load
@@ -40,7 +41,7 @@ async def counted(settings: Settings) -> int:
     """How many studies a search finds."""
     env = Process(settings)
     try:
-        return await (await env.query()).count(Search(Level.STUDY))
+        return await (await env.query()).count(SYSTEM, Search(Level.STUDY))
     finally:
         await env.close()
 

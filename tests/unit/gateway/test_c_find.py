@@ -137,9 +137,10 @@ async def test_answers_are_searched_for_only_as_fast_as_they_are_taken():
     given = 0
 
     class Endless(FakeQuery):
-        async def search(self, search):
+        async def search(self, caller, search):
             nonlocal given
             self.searches.append(search)
+            self.callers.append(caller)
             while True:
                 given += 1
                 yield [Match(dict(HELD[0].attributes))]

@@ -198,9 +198,9 @@ async def test_a_result_comes_on_a_new_association_when_the_first_is_over() -> N
         query = gateway.env.fake_query
         real, gone = query.search, asyncio.Event()
 
-        async def search(what):
+        async def search(caller, what):
             await gone.wait()
-            async for batch in real(what):
+            async for batch in real(caller, what):
                 yield batch
 
         query.search = search

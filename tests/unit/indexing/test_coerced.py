@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.events import TOPIC_INSTANCES, ConflictPolicy, InstanceStored
 from isocenter.core.identity import ObjectName, OverlayName
 from isocenter.core.matching import Level, Search
@@ -59,7 +60,7 @@ async def test_index_and_packs_hold_the_corrected_values(archive, inline, with_p
     (entry,) = (await known_entries(archive.storage, (of.partition, of.study, of.series))).values()
     assert (entry.overlay, entry.size) == (event.overlay, event.size)
     assert b"NORTH" in entry.attributes
-    (stored,) = [one async for one in archive.storage.instances("main", of.study)]
+    (stored,) = [one async for one in archive.storage.instances(SYSTEM, "main", of.study)]
     data = b"".join([bytes(chunk) async for chunk in archive.storage.data_set(stored)])
     assert stored.size == stored.data_set_offset + len(data)
     assert stored.number_of_frames == int(with_pixels)
@@ -70,21 +71,23 @@ async def test_index_and_packs_hold_the_corrected_values(archive, inline, with_p
 
 async def test_storage_answers_the_same_with_a_pack_and_without(archive) -> None:
     event = await coerced(archive, ct_image(8, 8))
-    before = [one async for one in archive.storage.instances("main", event.name.study)]
-    texts = [one async for one in archive.storage.metadata("main", event.name.study)]
+    before = [one async for one in archive.storage.instances(SYSTEM, "main", event.name.study)]
+    texts = [one async for one in archive.storage.metadata(SYSTEM, "main", event.name.study)]
     await archive.index_all()
     fresh = Archive(archive.index)
     fresh.storage._blobs = fresh.storage._catalogue._blobs = archive.blobs
-    assert [one async for one in fresh.storage.instances("main", event.name.study)] == before
-    assert [one async for one in fresh.storage.metadata("main", event.name.study)] == texts
+    assert [
+        one async for one in fresh.storage.instances(SYSTEM, "main", event.name.study)
+    ] == before
+    assert [one async for one in fresh.storage.metadata(SYSTEM, "main", event.name.study)] == texts
 
 
 async def test_a_later_overlay_is_shown_at_once_and_indexed_when_it_is_announced(archive) -> None:
     event = await coerced(archive, tiny("1.2", "1.3", "1.4"))
     await archive.index_all()
-    (first,) = [one async for one in archive.storage.described("main", "1.2")]
+    (first,) = [one async for one in archive.storage.described(SYSTEM, "main", "1.2")]
     other = await corrected(archive, event, "SOUTH", made=2)
-    (second,) = [one async for one in archive.storage.described("main", "1.2")]
+    (second,) = [one async for one in archive.storage.described(SYSTEM, "main", "1.2")]
     assert b"SOUTH" in second[1]
     assert first[0].digest != second[0].digest, "conditions see another version"
     await archive.announce(replace(event, overlay=other.key))
@@ -167,7 +170,7 @@ async def test_of_two_contents_under_one_name_each_has_its_own_overlay(archive) 
     await archive.announce(replace(event, overlay=other.key))
     await archive.index_all()
     assert await issuers(archive.index) == ["SOUTH"]
-    (stored,) = [one async for one in archive.storage.instances("main", "1.2")]
+    (stored,) = [one async for one in archive.storage.instances(SYSTEM, "main", "1.2")]
     assert (stored.digest, stored.overlay) == (event.digest, other.key)
 
 
@@ -175,9 +178,9 @@ async def test_an_overlay_goes_when_its_object_is_destroyed_and_not_before(archi
     event = await coerced(archive, tiny("1.2", "1.3", "1.4"))
     await archive.index_all()
     async with archive.running():
-        await archive.remover().delete("main", "1.2", "", "", SOURCE, "wrong patient")
+        await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "wrong patient")
     assert await archive.keys("objects/") == [event.overlay], "restored objects have it again"
-    assert [one async for one in archive.storage.instances("main", "1.2")] == []
+    assert [one async for one in archive.storage.instances(SYSTEM, "main", "1.2")] == []
     await archive.purge_job(lambda: datetime.now(UTC) + WEEK - timedelta(minutes=1)).purge()
     assert await archive.keys("objects/") == [event.overlay]
     await archive.purge_job(lambda: datetime.now(UTC) + WEEK + timedelta(minutes=1)).purge()
@@ -190,7 +193,7 @@ async def test_overlays_of_what_is_kept_again_stay(archive) -> None:
     await coerced(archive, data_set)
     await archive.index_all()
     async with archive.running():
-        await archive.remover().delete("main", "1.2", "", "", SOURCE, "wrong patient")
+        await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "wrong patient")
         event, part10 = announcement(data_set, ConflictPolicy.KEEP_FIRST)
         now = datetime.now(UTC) + timedelta(seconds=1)
         overlay = await corrected(archive, event, "SOUTH", made=microseconds(now))
@@ -207,13 +210,13 @@ async def test_overlays_of_what_another_deletion_can_restore_stay(archive) -> No
     event = await coerced(archive, data_set)
     await archive.index_all()
     async with archive.running():
-        await archive.remover().delete("main", "1.2", "", "", SOURCE, "wrong patient")
+        await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "wrong patient")
         await archive.blobs.put(event.key, [announcement(data_set, event.policy)[1]], event.digest)
         now = datetime.now(UTC) + timedelta(seconds=1)
         await archive.announce(replace(event, overlay="", received_at=now))
         await archive.caught_up()
         later = archive.remover(IngestSettings(keep_deleted_hours=1000))
-        await later.delete("main", "1.2", "", "", SOURCE, "wrong patient again")
+        await later.delete(SYSTEM, "main", "1.2", "", "", SOURCE, "wrong patient again")
     await archive.purge_job(lambda: datetime.now(UTC) + WEEK + timedelta(minutes=1)).purge()
     assert await archive.keys("objects/") == [event.overlay]
     await archive.purge_job(lambda: datetime.now(UTC) + 10 * WEEK).purge()

@@ -10,6 +10,7 @@ from itertools import islice
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import OutOfResources, Unavailable
 from isocenter.core.events import (
     DEAD_SUFFIX,
@@ -158,7 +159,7 @@ async def test_a_conflict_keeps_both_and_the_policy_says_which_answers(
     assert await archive.keys(conflicts_prefix(one.name)) == [
         f"{conflicts_prefix(one.name)}1.{chosen.digest}"
     ]
-    found = [stored.digest async for stored in archive.storage.instances("main", "1.2")]
+    found = [stored.digest async for stored in archive.storage.instances(SYSTEM, "main", "1.2")]
     assert found == [chosen.digest]
 
 

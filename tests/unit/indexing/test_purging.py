@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.deletions import Deletion
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import ObjectName
@@ -21,7 +22,7 @@ INSTANCES = Search(Level.INSTANCE, include_all=True)
 async def deleted(archive: Archive, *level: str) -> Deletion:
     uids = (*level, "", "")[:3]
     async with archive.running():
-        return await archive.remover().delete("main", *uids, SOURCE, "wrong patient")
+        return await archive.remover().delete(SYSTEM, "main", *uids, SOURCE, "wrong patient")
 
 
 async def purge(archive: Archive, after: timedelta, settings: IndexingSettings = SETTINGS) -> None:
@@ -93,7 +94,7 @@ async def test_what_was_stored_again_is_not_destroyed(archive) -> None:
     await archive.index_all()
     deletion = await deleted(archive, "1.2")
     async with archive.running():
-        restored = await archive.remover().restore("main", deletion.id, SOURCE)
+        restored = await archive.remover().restore(SYSTEM, "main", deletion.id, SOURCE)
     assert restored.kept == 0
     await purge(archive, 2 * WEEK)
     assert await archive.keys("objects/") == [one.key]

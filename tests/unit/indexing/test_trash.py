@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.deletions import DeletedObject, deleted_prefix, deletion_id, record_key
 from isocenter.core.errors import OutOfResources, Unavailable
 from isocenter.core.events import (
@@ -57,7 +58,7 @@ async def order(archive: Archive, *events: InstanceDeleted) -> None:
 async def there(archive: Archive, event: InstanceStored) -> tuple[bool, bool, bool]:
     """Whether an object is found, retrieved, and among the deleted ones."""
     found = await archive.index.versions([event.name])
-    kept = [one.digest async for one in archive.storage.instances(*_level(event))]
+    kept = [one.digest async for one in archive.storage.instances(SYSTEM, *_level(event))]
     waits = await archive.keys(deleted_prefix(event.name.partition, event.name.study))
     return (
         any(version.digest == event.digest for version in found.get(event.name, ())),
@@ -215,7 +216,7 @@ async def test_versions_that_are_deleted_and_restored_answer_as_decided(archive)
     await archive.announce(*(replace(e, received_at=minutes(2)) for e in (first, latest)))
     await archive.index_all()
     assert values(await archive.answers(INSTANCES), "00100020") == ["B"]
-    found = [stored.digest async for stored in archive.storage.instances("main", "1.2")]
+    found = [stored.digest async for stored in archive.storage.instances(SYSTEM, "main", "1.2")]
     assert found == [latest.digest]
 
 

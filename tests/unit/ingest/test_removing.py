@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import Invalid, NotFound, Unavailable
 from isocenter.core.events import (
     TOPIC_INSTANCES,
@@ -57,12 +58,13 @@ async def test_a_level_is_deleted_and_restored(archive, level, instances, object
     await filled(archive)
     before = await archive.everything(), await archive.keys("objects/")
     remover = archive.remover()
-    deletion = await remover.delete("main", *level, SOURCE, "wrong patient")
+    deletion = await remover.delete(SYSTEM, "main", *level, SOURCE, "wrong patient")
     assert (deletion.instances, deletion.objects, deletion.kept) == (instances, objects, objects)
     assert deletion.keep_until - deletion.at == timedelta(days=7)
     left = await archive.answers(INSTANCES)
     assert len(left) == 4 - instances
-    assert len([one async for one in archive.storage.instances("main", "1.2")]) == 4 - instances
+    kept = [one async for one in archive.storage.instances(SYSTEM, "main", "1.2")]
+    assert len(kept) == 4 - instances
     told = await archive.events(TOPIC_INSTANCES, InstanceDeleted)
     by = replace(SOURCE, purpose="wrong patient")  # in the record that each of them is
     assert {(e.deletion, e.reason, e.source) for e in told} == {(deletion.id, "wrong patient", by)}
@@ -70,16 +72,16 @@ async def test_a_level_is_deleted_and_restored(archive, level, instances, object
     assert record["patient_ids"] == ("P7",)
     assert (record["studies"], record["instance_count"]) == (("1.2",), instances)
     assert "wrong patient" in record["detail"]
-    assert [one async for one in remover.deletions("main")] == [deletion]
+    assert [one async for one in remover.deletions(SYSTEM, "main")] == [deletion]
 
-    restored = await remover.restore("main", deletion.id, SOURCE)
+    restored = await remover.restore(SYSTEM, "main", deletion.id, SOURCE)
     assert restored.kept == 0
     await archive.caught_up()
     assert (await archive.everything(), await archive.keys("objects/")) == before
-    assert [one async for one in remover.deletions("main")] == []
+    assert [one async for one in remover.deletions(SYSTEM, "main")] == []
     assert "restored" in archive.audit.records[-1]["detail"]
     with pytest.raises(NotFound):
-        await remover.restore("main", deletion.id, SOURCE)
+        await remover.restore(SYSTEM, "main", deletion.id, SOURCE)
 
 
 async def test_what_another_process_deleted_whose_clock_is_ahead_is_restored(
@@ -94,20 +96,20 @@ async def test_what_another_process_deleted_whose_clock_is_ahead_is_restored(
 
     with monkeypatch.context() as another:
         another.setattr(removing, "datetime", Ahead)
-        deletion = await archive.remover().delete("main", "1.2", "", "", SOURCE, "")
+        deletion = await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "")
     assert deletion.kept == 5
-    assert (await archive.remover().restore("main", deletion.id, SOURCE)).kept == 0
+    assert (await archive.remover().restore(SYSTEM, "main", deletion.id, SOURCE)).kept == 0
     await archive.caught_up()
     assert len(await archive.answers(INSTANCES)) == 4
 
 
 async def test_what_comes_after_the_deletion_stays(archive) -> None:
     await filled(archive)
-    deletion = await archive.remover().delete("main", "1.2", "", "", SOURCE, "")
+    deletion = await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "")
     await archive.store(tiny("1.2", "1.3", "1.3.9", PatientID="NEW"))
     await archive.caught_up()
     assert values(await archive.answers(INSTANCES), "00100020") == ["NEW"]
-    await archive.remover().restore("main", deletion.id, SOURCE)
+    await archive.remover().restore(SYSTEM, "main", deletion.id, SOURCE)
     await archive.caught_up()
     assert len(await archive.answers(INSTANCES)) == 5
 
@@ -116,28 +118,28 @@ async def test_what_comes_after_the_deletion_stays(archive) -> None:
 async def test_what_is_not_there_cannot_be_deleted(archive, level) -> None:
     await filled(archive)
     with pytest.raises(NotFound):
-        await archive.remover().delete("main", *level, SOURCE, "")
+        await archive.remover().delete(SYSTEM, "main", *level, SOURCE, "")
     assert await archive.keys("deletions/") == []
 
 
 async def test_a_reason_has_an_end(archive) -> None:
     await filled(archive)
     with pytest.raises(Invalid, match="200"):
-        await archive.remover().delete("main", "1.2", "", "", SOURCE, "x" * 201)
+        await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "x" * 201)
 
 
 @pytest.mark.parametrize("name", ["", "../..", "nothing", f"{'0' * 16}-{'0' * 16}-{'0' * 8}"])
 async def test_what_is_no_deletion_cannot_be_restored(archive, name) -> None:
     with pytest.raises(NotFound):
-        await archive.remover().restore("main", name, SOURCE)
+        await archive.remover().restore(SYSTEM, "main", name, SOURCE)
 
 
 async def test_near_its_end_a_deletion_is_not_undone_any_more(archive) -> None:
     await filled(archive)
     remover = archive.remover(IngestSettings(keep_deleted_hours=0.01))
-    deletion = await remover.delete("main", "1.2", "", "", SOURCE, "")
+    deletion = await remover.delete(SYSTEM, "main", "1.2", "", "", SOURCE, "")
     with pytest.raises(NotFound, match="any more"):
-        await remover.restore("main", deletion.id, SOURCE)
+        await remover.restore(SYSTEM, "main", deletion.id, SOURCE)
 
 
 async def test_without_its_audit_record_nothing_is_deleted(archive, monkeypatch) -> None:
@@ -148,7 +150,7 @@ async def test_without_its_audit_record_nothing_is_deleted(archive, monkeypatch)
 
     monkeypatch.setattr(archive.audit, "record", away)
     with pytest.raises(Unavailable):
-        await archive.remover().delete("main", "1.2", "", "", SOURCE, "")
+        await archive.remover().delete(SYSTEM, "main", "1.2", "", "", SOURCE, "")
     assert await archive.keys("deletions/") == await archive.keys("deleted/") == []
     assert len(await archive.answers(INSTANCES)) == 4
 
@@ -159,9 +161,9 @@ async def test_while_indexing_is_away_it_is_told_that_the_rest_follows(tmp_path:
     await archive.store(tiny("1.2", "1.3", "1.4"), ConflictPolicy.KEEP_FIRST)
     await archive.index_all()
     deletion = await archive.remover(IngestSettings(announce_seconds=0.1)).delete(
-        "main", "1.2", "", "", SOURCE, ""
+        SYSTEM, "main", "1.2", "", "", SOURCE, ""
     )
     assert (deletion.objects, deletion.kept) == (1, 0)
     await archive.index_all()
-    assert [one.kept async for one in archive.remover().deletions("main")] == [1]
+    assert [one.kept async for one in archive.remover().deletions(SYSTEM, "main")] == [1]
     await index.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import SYSTEM, Policy
 from isocenter.core.added import added
 from isocenter.core.apis import FillProgress
 from isocenter.core.attributes import Attributes
@@ -19,6 +20,7 @@ from isocenter.core.fill_state import whole
 from isocenter.core.matching import JsonAttributes, Key, Level, Search
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
+from isocenter.runtime.access.guard import PolicyGuard
 from support.index_oracle import element, entry
 
 SITE = added("0029xx10", "STUDY", "ACME 1.0", "LO")
@@ -34,7 +36,7 @@ class Metadata:
 
     asked = 0
 
-    async def metadata(self, *_: str) -> AsyncIterator[bytes]:
+    async def metadata(self, *_: object) -> AsyncIterator[bytes]:
         self.asked += 1
         yield json.dumps({
             "0020000D": element("UI", "1.2"), "0020000E": element("UI", "1.2.1"),
@@ -65,9 +67,10 @@ async def found(index: SqliteIndex, search: Search, storage: object = None) -> l
         index=index,
         storage=storage or Metadata(),
         settings=QuerySettings(),  # type: ignore[arg-type]
+        guard=PolicyGuard(Policy),
     )
-    answers = [match.attributes async for batch in query.search(search) for match in batch]
-    assert await query.count(search) == len(answers)
+    answers = [match.attributes async for batch in query.search(SYSTEM, search) for match in batch]
+    assert await query.count(SYSTEM, search) == len(answers)
     return answers
 
 
@@ -147,7 +150,12 @@ async def test_further_attributes_come_from_the_metadata_beside_those_of_the_ind
 
 
 async def test_whoever_asks_learns_what_is_not_filled(index: SqliteIndex) -> None:
-    query = QueryService(index=index, storage=Metadata(), settings=QuerySettings())  # type: ignore[arg-type]
+    query = QueryService(
+        index=index,
+        storage=Metadata(),  # type: ignore[arg-type]
+        settings=QuerySettings(),
+        guard=PolicyGuard(Policy),
+    )
     assert await query.unfilled() == {}
     state = await index.fill_state()
     held = tuple(replace(one, filled=one.tag != ROOM.tag) for one in state.held)

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import Invalid
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Match
+from isocenter.core.scope import EVERYTHING, Scope
 from isocenter.gateway.contexts import STUDY_ROOT
 from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
@@ -56,6 +58,16 @@ def questions(draw: st.DrawFn) -> Question:
     return Question(draw(st.sampled_from(list(RESOURCES))), values)
 
 
+class LetsAll:
+    """A guard to whom everybody is one: this is not about callers."""
+
+    def require(self, *_: object) -> None:
+        pass
+
+    def scope(self, *_: object) -> Scope:
+        return EVERYTHING
+
+
 @pytest.fixture
 async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
     index = await SqliteIndex.open(tmp_path)
@@ -75,7 +87,7 @@ async def by_c_find(query: QueryService, question: Question) -> list[tuple[str, 
     asked = read(encode(data_set, EXPLICIT), EXPLICIT, STUDY_ROOT.levels)
     try:
         search = asked.search(Matching(), asked.moments(Matching()))
-        found: list[Match] = [m async for batch in query.search(search) for m in batch]
+        found: list[Match] = [m async for batch in query.search(SYSTEM, search) for m in batch]
     except Invalid:
         return None
     return [names(match.attributes) for match in found]
@@ -101,7 +113,12 @@ async def test_c_find_qido_and_the_reference_give_the_same_answers(index, some, 
     scratch = await index.scratch()
     try:
         await scratch.upsert(some)
-        query = QueryService(index=scratch, storage=FakeStorage(), settings=QuerySettings())  # type: ignore[arg-type]
+        query = QueryService(
+            index=scratch,
+            storage=FakeStorage(),  # type: ignore[arg-type]
+            settings=QuerySettings(),
+            guard=LetsAll(),
+        )
         for question in asked:
             by_find = await by_c_find(query, question)
             assert await by_qido(query, question) == by_find

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
+from isocenter.core.access import SYSTEM, Caller, Policy
 from isocenter.core.attributes import BUILT_IN
 from isocenter.core.errors import Corrupted, Invalid, Unavailable
 from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
+from isocenter.runtime.access.guard import PolicyGuard
 from support.index_oracle import entry
 
 KVP = "00180060"  # not in the table
@@ -26,8 +28,9 @@ class Metadata:
         self.asked: list[tuple[str, ...]] = []
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
+        assert caller is SYSTEM  # what the caller may find is decided by the index
         self.asked.append((partition, study, series, instance))
         for number in range(1, 4):
             uid = f"{series}.{number}"
@@ -55,18 +58,21 @@ async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
 
 def service(index, storage=None, **settings) -> QueryService:
     return QueryService(
-        index=index, storage=storage or Metadata(), settings=QuerySettings(**settings)
+        index=index,
+        storage=storage or Metadata(),
+        settings=QuerySettings(**settings),
+        guard=PolicyGuard(Policy),
     )
 
 
 async def found(query: QueryService, search: Search):
-    return [match.attributes async for batch in query.search(search) for match in batch]
+    return [match.attributes async for batch in query.search(SYSTEM, search) for match in batch]
 
 
 async def test_tags_and_representations_of_keys_are_made_canonical(index) -> None:
     search = Search(Level.STUDY, (Key("(0010,0020)", "UN", ("A",)),), include=("0008103e",))
     assert len(await found(service(index), search)) == 1
-    assert await service(index).count(search) == 1
+    assert await service(index).count(SYSTEM, search) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,14 +94,14 @@ async def test_a_search_that_cannot_be_meant_is_invalid(index, search) -> None:
     with pytest.raises(Invalid):
         await found(query, search)
     with pytest.raises(Invalid):
-        await query.count(search)
+        await query.count(SYSTEM, search)
 
 
 async def test_the_settings_bound_the_number_of_answers_but_not_the_count(index) -> None:
     query = service(index, max_results=2)
     assert len(await found(query, Search(Level.INSTANCE, limit=50))) == 2
     assert len(await found(query, Search(Level.INSTANCE, limit=1))) == 1
-    assert await query.count(Search(Level.INSTANCE)) == 3
+    assert await query.count(SYSTEM, Search(Level.INSTANCE)) == 3
 
 
 async def test_attributes_beyond_the_index_come_from_the_metadata_once_per_series(index) -> None:
@@ -149,7 +155,7 @@ async def test_a_damaged_index_is_an_outage_to_those_who_ask() -> None:
     with pytest.raises(Unavailable, match="rebuild it"):
         await found(service(Damaged()), Search(Level.STUDY))
     with pytest.raises(Unavailable, match="rebuild it"):
-        await service(Damaged()).count(Search(Level.STUDY))
+        await service(Damaged()).count(SYSTEM, Search(Level.STUDY))
 
 
 @pytest.mark.parametrize("level", [Level.STUDY, Level.INSTANCE])

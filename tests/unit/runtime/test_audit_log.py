@@ -8,8 +8,10 @@ import pytest
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import Policy
 from isocenter.core.errors import Unavailable
 from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, AuditOutcome, Source
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.event_codec import decode
 from isocenter.runtime.outbox import Outbox, Relay
@@ -42,13 +44,19 @@ class Bus(MemoryBus):
         await super().append(topic, records)
 
 
+def storage_of(blobs: MemoryBlobs) -> StorageService:
+    return StorageService(
+        blobs=blobs, settings=StorageSettings(reserve_bytes=0), guard=PolicyGuard(Policy)
+    )
+
+
 def outbox(bus: Bus, blobs: MemoryBlobs | None = None) -> Outbox:
     """Over a log; the object store does not answer, unless there is one."""
 
     async def storage() -> StorageService:
         if blobs is None:
             raise Unavailable("the object store is down")
-        return StorageService(blobs=blobs, settings=StorageSettings(reserve_bytes=0))
+        return storage_of(blobs)
 
     return Outbox(bus, storage, append_seconds=30, down_seconds=0)
 
@@ -154,7 +162,7 @@ async def test_reads_go_on_while_the_log_is_down_and_their_records_reach_it_late
     await log.accessed(SOURCE, instance_count=3, **ACCESS)
     assert await records(bus) == []
     bus.down = False
-    storage = StorageService(blobs=blobs, settings=StorageSettings(reserve_bytes=0))
+    storage = storage_of(blobs)
     assert await Relay(bus, storage).relay() == 2
     assert [event.detail for event in await records(bus)] == ["QIDO-RS", "WADO-RS frames"]
     await log.close()

@@ -10,10 +10,12 @@ import pytest
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import Policy
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Invalid, OutOfResources, Unavailable
 from isocenter.core.identity import OUTBOX, outbox_key
 from isocenter.core.ports import Record
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.outbox import Outbox, Relay
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -48,7 +50,9 @@ class Place:
     def __init__(self, down_seconds: float = 0.0) -> None:
         self.bus = Bus()
         self.blobs = MemoryBlobs()
-        self.storage = StorageService(blobs=self.blobs, settings=StorageSettings(reserve_bytes=0))
+        self.storage = StorageService(
+            blobs=self.blobs, settings=StorageSettings(reserve_bytes=0), guard=PolicyGuard(Policy)
+        )
         self.opened = 0
         self.outbox = self.another(down_seconds)
         self.relay = Relay(self.bus, self.storage, every_seconds=0.01)

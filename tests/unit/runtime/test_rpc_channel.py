@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.apis import Announcement
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.matching import Level, Search
@@ -36,7 +37,7 @@ from support.rpc_fixture import served
 from support.service_pairs import ENOUGH, SOURCE, all_of, parts
 
 STUDIES = Search(Level.STUDY)
-ANNOUNCEMENT = Announcement(SOURCE, "1.2.840.10008.1.2.1")
+ANNOUNCEMENT = Announcement(SOURCE, SYSTEM, "1.2.840.10008.1.2.1")
 
 
 @asynccontextmanager
@@ -59,7 +60,7 @@ async def ask_until(client, condition):
     """Every call on the way must succeed."""
     async with asyncio.timeout(ENOUGH):
         while not condition():
-            await client.count(STUDIES)
+            await client.count(SYSTEM, STUDIES)
 
 
 # --- balancing -----------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ async def test_calls_go_round_all_copies():
             await ask_until(client, lambda: all(copy.asked for copy in three))
             before = [copy.asked for copy in three]
             for _ in range(30):
-                await client.count(STUDIES)
+                await client.count(SYSTEM, STUDIES)
         assert [copy.asked - asked for copy, asked in zip(three, before, strict=True)] == [10] * 3
 
 
@@ -79,8 +80,8 @@ async def test_a_copy_that_dies_is_not_noticed_and_is_used_again_when_it_is_back
     async with both() as (one, _, client):
         await one.stop()
         for _ in range(20):
-            await client.count(STUDIES)
-            await all_of(client.search(STUDIES))
+            await client.count(SYSTEM, STUDIES)
+            await all_of(client.search(SYSTEM, STUDIES))
         await one.start()
         asked = one.asked
         await ask_until(client, lambda: one.asked > asked)
@@ -94,14 +95,14 @@ async def test_a_copy_that_is_draining_gets_no_new_calls_and_none_is_lost():
         draining = asyncio.create_task(one.server.drain())
         async with asyncio.timeout(ENOUGH):
             while not draining.done():
-                await client.count(STUDIES)
+                await client.count(SYSTEM, STUDIES)
                 await ingest.store(ANNOUNCEMENT, parts(b"object"))
                 stored += 1
         await draining
         assert stored
         asked = one.asked
         for _ in range(10):
-            await client.count(STUDIES)
+            await client.count(SYSTEM, STUDIES)
         assert one.asked == asked
 
 
@@ -109,7 +110,7 @@ async def test_a_copy_whose_role_has_a_problem_is_still_called():
     async with copies(Copy()) as (one,):
         one.role.why = ("waiting for the log",)
         async with client_of(one.address) as client:
-            assert await client.count(STUDIES) == 2**40
+            assert await client.count(SYSTEM, STUDIES) == 2**40
 
 
 async def test_an_address_where_the_service_is_not_offered_is_unavailable():
@@ -125,11 +126,11 @@ async def test_a_channel_without_a_peer_connects_as_soon_as_there_is_one(unused_
     late = Copy(port=unused_tcp_port)
     async with client_of(late.address) as client:
         with pytest.raises(Unavailable):
-            await client.count(STUDIES)
+            await client.count(SYSTEM, STUDIES)
         async with copies(late), asyncio.timeout(ENOUGH):
             while not late.asked:
                 try:
-                    await client.count(STUDIES)
+                    await client.count(SYSTEM, STUDIES)
                 except Unavailable:
                     await asyncio.sleep(0.05)
 
@@ -197,7 +198,7 @@ SAFE = {
     "stat": lambda api: api.stat("a/b"),
     "read": lambda api: all_of(api.read("a/b")),
     "list": lambda api: all_of(api.list("a/")),
-    "instances": lambda api: all_of(api.instances("main", "1.2")),
+    "instances": lambda api: all_of(api.instances(SYSTEM, "main", "1.2")),
 }
 
 
@@ -255,7 +256,7 @@ async def test_a_service_that_says_what_is_down_is_believed_at_once():
     async with copies(Copy()) as (one,), client_of(one.address) as client:
         one.role.service.error = Unavailable("the index is down", fix="start it")
         with pytest.raises(Unavailable, match="the index is down; start it"):
-            await client.count(STUDIES)
+            await client.count(SYSTEM, STUDIES)
         assert one.asked == 1
 
 
@@ -278,7 +279,7 @@ async def test_cancelling_a_caller_cancels_the_work_of_a_unary_call():
     async with copies(Copy()) as (one,), client_of(one.address) as client:
         begun, cancelled = asyncio.Event(), asyncio.Event()
 
-        async def count(search):
+        async def count(caller, search):
             begun.set()
             try:
                 await asyncio.Event().wait()
@@ -287,7 +288,7 @@ async def test_cancelling_a_caller_cancels_the_work_of_a_unary_call():
                 raise
 
         one.role.service.count = count
-        task = asyncio.create_task(client.count(STUDIES))
+        task = asyncio.create_task(client.count(SYSTEM, STUDIES))
         async with asyncio.timeout(ENOUGH):
             await begun.wait()
             task.cancel()
@@ -301,7 +302,7 @@ async def test_a_deadline_ends_the_work_and_says_so(monkeypatch):
     async with copies(Copy()) as (one,), client_of(one.address) as client:
         cancelled = asyncio.Event()
 
-        async def count(search):
+        async def count(caller, search):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -311,7 +312,7 @@ async def test_a_deadline_ends_the_work_and_says_so(monkeypatch):
         one.role.service.count = count
         async with asyncio.timeout(ENOUGH):
             with pytest.raises(IsocenterError) as raised:
-                await client.count(STUDIES)
+                await client.count(SYSTEM, STUDIES)
             assert raised.value.code.value == "deadline"
             await cancelled.wait()
 
@@ -321,7 +322,7 @@ async def test_a_peer_that_is_frozen_is_noticed_within_half_a_minute():
     async with python(Path(rpc_process.__file__)) as process:
         port = int(await process.stdout.readline())
         async with client_of(f"127.0.0.1:{port}") as client:
-            answers = client.search(STUDIES)
+            answers = client.search(SYSTEM, STUDIES)
             await anext(answers)
             process.send_signal(signal.SIGSTOP)
             async with asyncio.timeout(35):
@@ -329,4 +330,4 @@ async def test_a_peer_that_is_frozen_is_noticed_within_half_a_minute():
                     await anext(answers)
             async with asyncio.timeout(ENOUGH):
                 with pytest.raises(Unavailable):
-                    await client.count(STUDIES)
+                    await client.count(SYSTEM, STUDIES)

@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.matching import Level, Search
 from isocenter.query import rpc as query_rpc
@@ -117,7 +118,7 @@ async def test_draining_lets_calls_under_way_finish(role, server, channel):
 
 async def test_stopping_ends_calls_that_go_on_for_ever(role, server, channel):
     role.service.endless = True
-    answers = query_rpc.QueryClient(channel).search(Search(Level.STUDY))
+    answers = query_rpc.QueryClient(channel).search(SYSTEM, Search(Level.STUDY))
     await anext(answers)
     await server.stop()
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import DeadlineExceeded
 from isocenter.core.matching import Level, Search
 from isocenter.ingest import rpc as ingest_rpc
@@ -35,14 +36,14 @@ class Stuck:
 async def test_a_stream_that_does_not_go_on_ends_with_the_reason_and_its_work_with_it():
     stuck, fake = Stuck(), FakeQuery()
 
-    async def search(search):
+    async def search(caller, search):
         yield [FakeQuery.MATCH]
         await stuck.wait()
 
     fake.search = search
     async with served(lambda server: query_rpc.add_to(server, fake)) as channel:
         stub = query_pb2_grpc.QueryServiceStub(channel)
-        answers = download(stub.Search(search_to(Search(Level.STUDY))), patience=0.3)
+        answers = download(stub.Search(search_to(SYSTEM, Search(Level.STUDY))), patience=0.3)
         async with asyncio.timeout(ENOUGH):
             await anext(answers)
             with pytest.raises(DeadlineExceeded, match="did nothing for 0 s; see its log"):
@@ -53,7 +54,7 @@ async def test_a_stream_that_does_not_go_on_ends_with_the_reason_and_its_work_wi
 async def test_a_slow_reader_is_not_taken_for_a_service_that_does_nothing():
     async with served(lambda server: query_rpc.add_to(server, FakeQuery())) as channel:
         stub = query_pb2_grpc.QueryServiceStub(channel)
-        answers = download(stub.Search(search_to(Search(Level.STUDY))), patience=0.3)
+        answers = download(stub.Search(search_to(SYSTEM, Search(Level.STUDY))), patience=0.3)
         found = [await anext(answers)]
         await asyncio.sleep(0.5)
         found += [answer async for answer in answers]

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from isocenter.core.access import SYSTEM
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.matching import Level, Search
 from isocenter.query import rpc as query_rpc
@@ -41,7 +42,7 @@ async def test_processes_with_certificates_of_one_authority_talk(authority):
         copies(Copy(tls=authority.issue("storage"))) as (one,),
         client_of(one.address, authority.issue("gateway", "DNS:gateway")) as client,
     ):
-        assert await client.count(STUDIES) == 2**40
+        assert await client.count(SYSTEM, STUDIES) == 2**40
 
 
 async def test_copies_named_by_address_share_a_certificate_for_the_first(authority):
@@ -50,7 +51,7 @@ async def test_copies_named_by_address_share_a_certificate_for_the_first(authori
         client_of_both = client_of(f"{one.address},{two.address}", tls)
         async with client_of_both as client, asyncio.timeout(ENOUGH):
             while not (one.asked and two.asked):
-                await client.count(STUDIES)
+                await client.count(SYSTEM, STUDIES)
 
 
 async def test_nobody_gets_in_without_a_certificate_of_the_authority(authority, tmp_path):
@@ -60,7 +61,7 @@ async def test_nobody_gets_in_without_a_certificate_of_the_authority(authority, 
         for tls in (None, wanted):
             async with client_of(one.address, tls) as client:
                 with pytest.raises(Unavailable):
-                    await client.count(STUDIES)
+                    await client.count(SYSTEM, STUDIES)
         assert one.asked == 0
 
 
@@ -71,7 +72,7 @@ async def test_a_server_with_a_certificate_for_another_name_is_not_believed(auth
         client_of(one.address, authority.issue("gateway")) as client,
     ):
         with pytest.raises(Unavailable):
-            await client.count(STUDIES)
+            await client.count(SYSTEM, STUDIES)
         assert one.asked == 0
 
 
@@ -80,14 +81,14 @@ async def test_certificates_are_replaced_while_calls_go_on(authority, monkeypatc
     server, client_tls = authority.issue("storage"), authority.issue("gateway")
     async with copies(Copy(tls=server)) as (one,), client_of(one.address, client_tls) as client:
         one.role.service.endless = True
-        under_way = client.search(STUDIES)
+        under_way = client.search(SYSTEM, STUDIES)
         await anext(under_way)
         # An authority that has nothing to do with the one before: nothing old is of any use now.
         renewed = Authority(authority.directory)
         assert (renewed.issue("storage"), renewed.issue("gateway")) == (server, client_tls)
         async with client_of(one.address, client_tls) as newcomer:
-            assert await newcomer.count(STUDIES) == 2**40
-        assert await client.count(STUDIES) == 2**40
+            assert await newcomer.count(SYSTEM, STUDIES) == 2**40
+        assert await client.count(SYSTEM, STUDIES) == 2**40
         gc.collect()
         for _ in range(20):
             await anext(under_way)
@@ -98,12 +99,12 @@ async def test_files_in_the_middle_of_a_replacement_change_nothing(authority, mo
     monkeypatch.setattr(rpc_tls, "_LOOK_SECONDS", 0)
     tls = authority.issue("storage")
     async with copies(Copy(tls=tls)) as (one,), client_of(one.address, tls) as client:
-        await client.count(STUDIES)
+        await client.count(SYSTEM, STUDIES)
         tls.key.write_bytes(authority.issue("other").key.read_bytes())
-        assert await client.count(STUDIES) == 2**40
+        assert await client.count(SYSTEM, STUDIES) == 2**40
         assert "new certificates are not usable yet" in caplog.text
         tls.key.unlink()
-        assert await client.count(STUDIES) == 2**40
+        assert await client.count(SYSTEM, STUDIES) == 2**40
 
 
 async def test_files_that_cannot_be_used_stop_the_start_and_name_the_setting(authority, tmp_path):

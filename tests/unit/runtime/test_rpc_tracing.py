@@ -10,6 +10,7 @@ from typing import cast
 import grpc.aio
 import pytest
 
+from isocenter.core.access import SYSTEM, Caller
 from isocenter.core.apis import Announcement
 from isocenter.core.errors import NotFound, Refused, Unavailable
 from isocenter.core.events import Source
@@ -30,7 +31,7 @@ SEARCH = "isocenter.v1.QueryService/Search"
 COUNT = "isocenter.v1.QueryService/Count"
 STAGE = "isocenter.v1.StorageService/Stage"
 STAT = "isocenter.v1.StorageService/Stat"
-ANNOUNCEMENT = Announcement(Source("DIMSE"), "1.2.840.10008.1.2.1")
+ANNOUNCEMENT = Announcement(Source("DIMSE"), SYSTEM, "1.2.840.10008.1.2.1")
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def both(recorder: Recorder, method: str, code: str) -> None:
 async def test_a_call_is_one_trace_on_both_sides(recorder) -> None:
     async with served(recorder, query_rpc, FakeQuery()) as channel:
         with recorder.telemetry.span("request") as request:
-            await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+            await query_rpc.QueryClient(channel).count(SYSTEM, Search(Level.STUDY))
         await both(recorder, COUNT, "OK")
     server, client = [span for span in recorder.spans if span.name == COUNT]
     assert (server.kind.name, client.kind.name) == ("SERVER", "CLIENT")
@@ -85,14 +86,14 @@ async def test_the_service_works_below_the_callers_trace(recorder) -> None:
     fake = FakeQuery()
     seen: list[str] = []
 
-    async def search(asked: Search):
+    async def search(caller: Caller, asked: Search):
         seen.append(recorder.telemetry.headers()["traceparent"])
         yield [FakeQuery.MATCH]
 
     fake.search = search  # type: ignore[method-assign]
     async with served(recorder, query_rpc, fake) as channel:
         with recorder.telemetry.span("request") as request:
-            found = query_rpc.QueryClient(channel).search(Search(Level.STUDY))
+            found = query_rpc.QueryClient(channel).search(SYSTEM, Search(Level.STUDY))
             assert [len(batch) async for batch in found] == [1]
     (trace,) = seen
     assert trace.split("-")[1] == request.traceparent.split("-")[1]
@@ -100,7 +101,7 @@ async def test_the_service_works_below_the_callers_trace(recorder) -> None:
 
 async def test_without_a_trace_calls_are_measured_and_the_server_begins_one(recorder) -> None:
     async with served(recorder, query_rpc, FakeQuery()) as channel:
-        await query_rpc.QueryClient(channel).count(Search(Level.STUDY))
+        await query_rpc.QueryClient(channel).count(SYSTEM, Search(Level.STUDY))
         await both(recorder, COUNT, "OK")
     assert recorder.span(COUNT).kind.name == "SERVER"
     assert recorder.span(COUNT).parent is None
@@ -111,7 +112,7 @@ async def test_an_upload_a_download_and_an_exchange_are_measured(recorder) -> No
         await ingest_rpc.IngestClient(channel).store(ANNOUNCEMENT, chunks(bytes(3_000_000)))
         await both(recorder, STORE, "OK")
     async with served(recorder, query_rpc, FakeQuery()) as channel:
-        found = query_rpc.QueryClient(channel).search(Search(Level.STUDY))
+        found = query_rpc.QueryClient(channel).search(SYSTEM, Search(Level.STUDY))
         assert [len(batch) async for batch in found] == [2, 1]
         await both(recorder, SEARCH, "OK")
     storage = FakeStorage()
@@ -155,7 +156,7 @@ async def test_a_call_that_is_left_early_ends_on_both_sides(recorder) -> None:
     fake = FakeQuery()
     fake.endless = True
     async with served(recorder, query_rpc, fake) as channel:
-        found = query_rpc.QueryClient(channel).search(Search(Level.STUDY))
+        found = query_rpc.QueryClient(channel).search(SYSTEM, Search(Level.STUDY))
         async with aclosing(found) as batches:
             await anext(batches)
         await both(recorder, SEARCH, "CANCELLED")

@@ -51,8 +51,8 @@ async def test_an_index_that_hangs_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(study_patients, "_PATIENCE", 0.01)
 
     class Hanging(FakeQuery):
-        async def search(self, search):
-            del search
+        async def search(self, caller, search):
+            del caller, search
             await asyncio.Event().wait()
             yield []
 

@@ -10,6 +10,7 @@ import pytest
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
+from isocenter.core.access import SYSTEM, Caller, Policy
 from isocenter.core.apis import Announcement, Ingest, Query, Transcoding
 from isocenter.core.audit import AuditIndex, Entry, Place
 from isocenter.core.errors import NotFound, Unavailable
@@ -23,6 +24,7 @@ from isocenter.core.ports import (
     Record,
     StudyIndex,
 )
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.instruments import (
     AUDIT_RECORDS,
     BLOBS_BYTES,
@@ -64,7 +66,7 @@ from support.telemetry import Recorder
 TOPIC = "isocenter.instances"
 KEY = "packs/main/1.2/1.3/0.pack"
 OTHER_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-DIMSE = Announcement(Source("DIMSE", "192.0.2.1", "CT1"), "1.2.840.10008.1.2.1")
+DIMSE = Announcement(Source("DIMSE", "192.0.2.1", "CT1"), SYSTEM, "1.2.840.10008.1.2.1")
 
 
 @pytest.fixture
@@ -177,7 +179,9 @@ async def test_an_event_that_waits_in_the_outbox_stays_in_its_trace_and_is_count
 ) -> None:
     inner, telemetry = _DownBus(), recorder.telemetry
     bus = TracedBus(inner, telemetry)
-    storage = StorageService(blobs=MemoryBlobs(), settings=StorageSettings(reserve_bytes=0))
+    storage = StorageService(
+        blobs=MemoryBlobs(), settings=StorageSettings(reserve_bytes=0), guard=PolicyGuard(Policy)
+    )
 
     async def opened() -> StorageService:
         return storage
@@ -250,13 +254,13 @@ class _Found(FakeQuery):
         super().__init__()
         self.traces = traces
 
-    async def search(self, search: Search):
-        del search
+    async def search(self, caller: Caller, search: Search):
+        del caller, search
         yield [Match({}, trace) for trace in self.traces]
 
 
 async def _all(query: TracedQuery, level: Level) -> Sequence[Match]:
-    return [match async for batch in query.search(Search(level)) for match in batch]
+    return [match async for batch in query.search(SYSTEM, Search(level)) for match in batch]
 
 
 async def test_the_first_answer_that_shows_a_study_is_told_once_in_the_trace_of_its_store(

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.core.access import SYSTEM, Policy
 from isocenter.core.apis import Versions
 from isocenter.core.errors import Corrupted
 from isocenter.core.identity import conflicts_prefix
 from isocenter.core.ports import BlobInfo
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.instruments import CACHE_LOOKUPS
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
@@ -74,7 +76,10 @@ async def test_lookups_are_counted_as_what_was_remembered_and_what_was_not() -> 
     archive = Archive()
     stored = await one(archive, small(more=pixels(2, 2, bytes(range(24)), frames=3)))
     fresh = StorageService(
-        blobs=archive.blobs, settings=StorageSettings(), telemetry=recorder.telemetry
+        blobs=archive.blobs,
+        settings=StorageSettings(),
+        guard=PolicyGuard(Policy),
+        telemetry=recorder.telemetry,
     )
     for _ in range(3):
         await fresh.pixel_format(stored)
@@ -178,14 +183,14 @@ async def test_metadata_and_instances_of_a_study_come_from_the_packs_of_its_seri
         names = [one for one in await all_instances(archive) if one.name.series == series]
         await write_pack(archive, names)
     fresh = Archive(blobs=archive.blobs)
-    documents = [json.loads(text) async for text in fresh.storage.metadata("main", STUDY)]
+    documents = [json.loads(text) async for text in fresh.storage.metadata(SYSTEM, "main", STUDY)]
     uids = [document["00080018"]["Value"][0] for document in documents]
     assert uids == ["1.1.1", "1.1.2", "1.2.1", "1.2.2"]
     assert [one.name.instance for one in await all_instances(fresh)] == uids
 
 
 async def _versions(archive: Archive, series: str = "") -> Versions:
-    found = [one async for one, _ in archive.storage.described("main", STUDY, series)]
+    found = [one async for one, _ in archive.storage.described(SYSTEM, "main", STUDY, series)]
     assert len(set(found)) == 1
     assert found[0] is not None
     return found[0]

@@ -20,6 +20,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
+from isocenter.core.access import SYSTEM
 from isocenter.core.deletions import DeletedObject, deletion_id
 from isocenter.core.errors import Corrupted, IsocenterError, NotFound, Refused, Unsupported
 from isocenter.core.identity import ObjectName, outbox_key
@@ -72,7 +73,9 @@ async def test_every_file_of_pydicom_comes_back_as_it_came(path: Path) -> None:
         stored = await one(archive, data, uid)
         assert b"".join([part async for part in archive.storage.data_set(stored)]) == data
         original = pydicom.dcmread(path)
-        (raw,) = [item async for item in archive.storage.metadata("main", stored.name.study)]
+        (raw,) = [
+            item async for item in archive.storage.metadata(SYSTEM, "main", stored.name.study)
+        ]
         assert json.loads(raw)["00080018"]["Value"] == [original.SOPInstanceUID]
         if "PixelData" not in original:
             assert stored.number_of_frames == 0
@@ -98,12 +101,12 @@ async def test_instances_come_in_order_of_series_and_instance_with_or_without_pa
         ("1.10", "1.2"),
         ("1.9", "1.1"),
     ]
-    metadata = [raw async for raw in archive.storage.metadata("main", STUDY)]
+    metadata = [raw async for raw in archive.storage.metadata(SYSTEM, "main", STUDY)]
     await write_pack(archive, before[:2])
     await write_pack(archive, before[1:2])
     fresh = Archive(blobs=archive.blobs)
     assert await all_instances(fresh) == before
-    again = [raw async for raw in fresh.storage.metadata("main", STUDY)]
+    again = [raw async for raw in fresh.storage.metadata(SYSTEM, "main", STUDY)]
     assert [json.loads(raw) for raw in again] == [json.loads(raw) for raw in metadata]
     assert await all_instances(fresh, series="1.9") == before[2:]
     assert await all_instances(fresh, study="9.9") == []
@@ -220,7 +223,7 @@ async def test_bulk_data_is_found_by_the_uri_in_the_metadata() -> None:
         + element(0x7FE10011, "OB", value[::-1])
     )
     stored = await one(archive, data)
-    (raw,) = [item async for item in archive.storage.metadata("main", STUDY)]
+    (raw,) = [item async for item in archive.storage.metadata(SYSTEM, "main", STUDY)]
     attributes = json.loads(raw)
     base = f"{BULK_BASE}/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}/bulkdata/"
     for tag, expected in (

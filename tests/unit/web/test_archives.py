@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isocenter.core.access import SYSTEM, Caller
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName
 from isocenter.web.archives import EntryNames, Member, ZipWriter, archive
@@ -46,10 +47,10 @@ class DescribedStorage(FakeStorage):
     """Tells numbers and modality."""
 
     async def metadata(
-        self, partition: str, study: str, series: str = "", instance: str = ""
+        self, caller: Caller, partition: str, study: str, series: str = "", instance: str = ""
     ) -> AsyncIterator[bytes]:
         number = 0
-        async for kept in self.instances(partition, study, series, instance):
+        async for kept in self.instances(caller, partition, study, series, instance):
             number += 1
             yield orjson.dumps(
                 described(
@@ -259,7 +260,7 @@ async def test_a_reader_that_goes_away_frees_everything() -> None:
 
     async def metadata() -> AsyncIterator[bytes]:
         try:
-            async for fragment in web.storage.metadata("main", STUDY):
+            async for fragment in web.storage.metadata(SYSTEM, "main", STUDY):
                 yield fragment
         finally:
             closed.append("metadata")

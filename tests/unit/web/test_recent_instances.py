@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import pytest
 
+from isocenter.core.access import SYSTEM, Caller, Kind
 from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName
 from isocenter.web.recent import GOOD_SECONDS, RecentInstances
 
-SERIES = ("main", "1.2", "1.2.3")
+NAMES = ("main", "1.2", "1.2.3")
+SERIES = (SYSTEM, *NAMES)
 ONE = StoredInstance(
-    InstanceName(*SERIES, "1"), "d" * 64, "key", 10, "1.9", "1.2.840.10008.1.2.1", 400, 1
+    InstanceName(*NAMES, "1"), "d" * 64, "key", 10, "1.9", "1.2.840.10008.1.2.1", 400, 1
 )
 
 
@@ -24,15 +26,17 @@ class Storage:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.callers: list[object] = []
         self.error: Exception | None = None
 
-    async def instances(self, *series: str) -> AsyncIterator[StoredInstance]:
-        assert series == SERIES
+    async def instances(self, *series: Caller | str) -> AsyncIterator[StoredInstance]:
+        assert series[1:] == NAMES
         self.asked += 1
+        self.callers.append(series[0])
         if self.error:
             raise self.error
         for uid in ("1", "2", "3"):
-            yield replace(ONE, name=InstanceName(*SERIES, uid))
+            yield replace(ONE, name=InstanceName(*NAMES, uid))
 
 
 class Clock:
@@ -75,6 +79,19 @@ async def test_the_second_request_of_a_series_has_it_looked_up_for_those_that_fo
     assert recent.find(SERIES, "9") is None
     assert storage.asked == 1
     assert (recent.lookups.hits, recent.lookups.misses) == (1, 3)
+
+
+async def test_what_one_caller_looks_at_is_found_for_no_other(recent, storage) -> None:
+    another = (Caller(Kind.PERSON, "eva", ("viewer",)), *NAMES)
+    for _ in range(2):
+        recent.find(SERIES, "1")
+    await looked_up()
+    assert recent.find(SERIES, "1") is not None
+    assert recent.find(another, "1") is None
+    recent.find(another, "1")
+    await looked_up()
+    assert recent.find(another, "1") is not None
+    assert storage.callers == [SYSTEM, another[0]]
 
 
 async def test_a_series_that_is_still_looked_at_is_looked_up_again_before_it_is_too_old(

@@ -19,9 +19,9 @@ class AccessSettings(BaseModel):
     )
     trust_loopback: bool = Field(
         default=False,
-        description="Whether who calls HTTP or gRPC from this machine without saying who they are is"
-        " taken for its operator, who may do everything: for development, where nobody else is on"
-        " the machine and no proxy runs on it.",
+        description="Whether who calls HTTP or gRPC from this machine without saying who they are"
+        " is taken for its operator, who may do everything: for development, where nobody else is"
+        " on the machine and no proxy runs on it.",
     )
     session_idle_minutes: float = Field(
         60, gt=0, description="How long a session of a browser lasts without being used."

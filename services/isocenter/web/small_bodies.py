@@ -1,11 +1,11 @@
-"""Bodies of requests about the audit trail, which are small, and where they come from."""
+"""Bodies of requests that are small: JSON objects and forms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -18,22 +18,6 @@ FORM = "application/x-www-form-urlencoded"
 
 _MAX_BODY = 256 * 1024  # bytes
 _MAX_FIELDS = 200
-
-
-def from_here(exchange: Exchange) -> None:
-    """Raises the 403 `Problem` for a request that a page of another site makes a browser send.
-
-    Browsers say where a request comes from: Sec-Fetch-Site (Fetch Metadata), or else Origin (Fetch
-    3.2), which every POST has. Programs say neither, and have no cookies that could be abused.
-    """
-    site = exchange.header(b"sec-fetch-site")
-    if site:
-        foreign = site not in ("same-origin", "none")
-    else:
-        origin = exchange.header(b"origin")
-        foreign = bool(origin) and urlsplit(origin)[:2] != urlsplit(exchange.root)[:2]
-    if foreign:
-        raise Problem(403, "this is asked for by a page of another site; open our own page")
 
 
 async def fields(exchange: Exchange) -> Mapping[str, Any]:
