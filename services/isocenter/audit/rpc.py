@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 import grpc.aio
 
 from isocenter.audit.rpc_client import AuditClient
+from isocenter.core.access_api import Asker
 from isocenter.core.audit import AuditFilter
 from isocenter.core.audit_api import AuditTrail, Head, Hold, SavedSearch, Verification
-from isocenter.core.events import Source
 from isocenter.runtime import audit_rpc
 from isocenter.runtime.audit_reading import EVERYTHING
 from isocenter.runtime.audit_rpc import AuditServicer
@@ -23,40 +23,40 @@ class _OfRoles:
     def __init__(self, trail: AuditTrail) -> None:
         self._trail = trail
 
-    async def read(self, source: Source, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
+    async def read(self, asker: Asker, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
         """See `audit_rpc.Access`."""
-        del source, what, which
+        del asker, what, which
         return self._trail
 
     def asked(self, which: AuditFilter) -> AuditFilter:
         """See `audit_rpc.Access`."""
         return which
 
-    async def save(self, source: Source, search: SavedSearch) -> None:
+    async def save(self, asker: Asker, search: SavedSearch) -> None:
         """See `audit_rpc.Access`. It says in whose name."""
-        del source
+        del asker
         await self._trail.save(search)
 
-    async def forget(self, source: Source, name: str) -> None:
+    async def forget(self, asker: Asker, name: str) -> None:
         """See `audit_rpc.Access`."""
-        del source
+        del asker
         await self._trail.forget(name)
 
-    async def hold(self, source: Source, hold: Hold) -> None:
+    async def hold(self, asker: Asker, hold: Hold) -> None:
         """See `audit_rpc.Access`. It says in whose name."""
-        del source
+        del asker
         await self._trail.hold(hold)
 
-    async def release(self, source: Source, name: str) -> None:
+    async def release(self, asker: Asker, name: str) -> None:
         """See `audit_rpc.Access`."""
-        del source
+        del asker
         await self._trail.release(name)
 
     def verify(
-        self, source: Source, trust: Sequence[str] = (), heads: Sequence[Head] = ()
+        self, asker: Asker, trust: Sequence[str] = (), heads: Sequence[Head] = ()
     ) -> AsyncIterator[Verification]:
         """See `audit_rpc.Access`."""
-        del source
+        del asker
         return self._trail.verify(trust, heads)
 
 

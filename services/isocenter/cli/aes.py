@@ -16,7 +16,7 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
-    operator,
+    operating,
     out,
     process,
     require_data,
@@ -184,14 +184,14 @@ async def set_entry(settings: Settings, title: str, assignments: Sequence[str]) 
         except NotFound:
             before = {"title": title}
         wanted = {name: value for name, value in {**before, **given}.items() if value is not None}
-        entry, new = await directory.set(parsed(wanted), operator())
+        entry, new = await directory.set(parsed(wanted), operating())
     out.print(f"{'added' if new else 'set'}: {entry.ae.title}", markup=False)
 
 
 async def remove_entry(settings: Settings, title: str) -> None:
     """It is not known any more."""
     async with _administration(settings) as directory:
-        await directory.remove(title, operator())
+        await directory.remove(title, operating())
     out.print(f"removed: {title}", markup=False)
 
 
@@ -202,7 +202,7 @@ async def import_entries(settings: Settings, wanted: Sequence[KnownAE]) -> None:
         for ae in wanted:
             directory.check(ae.title)
         for ae in wanted:
-            _, new = await directory.set(ae, operator())
+            _, new = await directory.set(ae, operating())
             added += new
     out.print(f"{added} added, {len(wanted) - added} set or as they were")
 

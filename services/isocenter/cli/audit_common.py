@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from isocenter.cli.common import operator, require_data, settings_of
+from isocenter.cli.common import operating, operator, require_data, settings_of
 from isocenter.core.audit import AuditFilter, Entry
 from isocenter.core.errors import NotFound
 from isocenter.core.events import AuditOutcome
@@ -45,12 +45,13 @@ async def access(env: Process) -> TrailAccess:
     from isocenter.runtime.trail_access import TrailAccess
 
     trail, audit_log = await env.audit_trail(), await env.audit_log()
-    return TrailAccess(trail=trail, audit_log=audit_log, allowed=True)
+    guard = await env.guard()
+    return TrailAccess(trail=trail, audit_log=audit_log, guard=guard, allowed=True)
 
 
 async def reading(env: Process, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
     """The trail, for somebody who reads it: the record of that is durable on return."""
-    return await (await access(env)).read(operator(), what, which)
+    return await (await access(env)).read(operating(), what, which)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    operating,
     operator,
     out,
     plain,
@@ -164,7 +165,7 @@ async def save_search(settings: Settings, name: str, which: AuditFilter, days: i
         raise Invalid("--days and --since both say when it begins", fix="give one of them")
     search = SavedSearch(name, which, operator(), datetime.now(UTC), days)
     async with process(settings) as env:
-        await (await access(env)).save(operator(), search)
+        await (await access(env)).save(operating(), search)
     out.print(f"saved: {name}", markup=False)
 
 
@@ -184,7 +185,7 @@ async def run_search(
 async def forget_search(settings: Settings, name: str) -> None:
     """Remove a search."""
     async with process(settings) as env:
-        await (await access(env)).forget(operator(), name)
+        await (await access(env)).forget(operating(), name)
     out.print(f"removed: {name}", markup=False)
 
 
@@ -212,14 +213,14 @@ async def begin_hold(settings: Settings, name: str, reason: str) -> None:
     """Stop expiry."""
     async with process(settings) as env:
         hold = Hold(name, reason, operator(), datetime.now(UTC))
-        await (await access(env)).hold(operator(), hold)
+        await (await access(env)).hold(operating(), hold)
     out.print(f"held: {name}; retention removes nothing until it is released", markup=False)
 
 
 async def end_hold(settings: Settings, name: str) -> None:
     """Go on with expiry."""
     async with process(settings) as env:
-        await (await access(env)).release(operator(), name)
+        await (await access(env)).release(operating(), name)
     out.print(f"released: {name}", markup=False)
 
 

@@ -23,6 +23,7 @@ from isocenter.core.events import Source
 
 if TYPE_CHECKING:
     from isocenter.app import Process
+    from isocenter.core.access_api import Asker
     from isocenter.settings import Settings
 
 T = TypeVar("T")
@@ -105,6 +106,14 @@ def quiet(form: Literal["text", "json"]) -> None:
 def operator() -> Source:
     """Who runs this verb."""
     return Source(protocol="CLI", host=socket.gethostname(), user=getpass.getuser())
+
+
+def operating() -> Asker:
+    """The same, who may do everything: the machine is theirs."""
+    from isocenter.core.access import SYSTEM
+    from isocenter.core.access_api import Asker
+
+    return Asker(SYSTEM, operator())
 
 
 def plain(value: object) -> object:

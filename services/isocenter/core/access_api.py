@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from isocenter.core.access import Caller, Right
+from isocenter.core.events import Source
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: for the policy, and for the audit trail."""
+
+    caller: Caller
+    source: Source
 
 
 class Guard(Protocol):

@@ -9,6 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
+from isocenter.core.access import ISSUER, MODALITIES, PATIENT_ID, STUDY
+from isocenter.core.attributes import SITES
 from isocenter.core.deflate import inflate
 from isocenter.core.dictionary import PIXEL_DATA
 from isocenter.core.elements import structure_of
@@ -162,6 +164,31 @@ def patient_id_of(header: Header, overlay: Overlay | None) -> str:
     """Patient ID as the object shows it."""
     corrected = overlay.patient_id if overlay else None
     return header.patient_id if corrected is None else corrected
+
+
+def facts_of(event: InstanceStored) -> JsonAttributes:
+    """What rules of access look at, as far as a stored object tells it of its study."""
+    said = {PATIENT_ID: ("LO", event.patient_id), STUDY: ("UI", event.name.study)}
+    sites = (SITES.vr, event.site)
+    modality = issuer = ""
+    if event.header is not None and not lookup(event.transfer_syntax).deflated:
+        header = scan_header(event.header, event.transfer_syntax, complete=True)
+        if isinstance(header, Header):
+            modality, issuer = header.modality, header.issuer
+    said |= {MODALITIES: ("CS", modality), ISSUER: ("LO", issuer), SITES.tag: sites}
+    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in said.items() if value}
+
+
+def facts_of_header(header: Header, site: str) -> JsonAttributes:
+    """What rules of access look at, as far as an object tells it of its study."""
+    said = {
+        PATIENT_ID: ("LO", header.patient_id),
+        ISSUER: ("LO", header.issuer),
+        MODALITIES: ("CS", header.modality),
+        STUDY: ("UI", header.study),
+        SITES.tag: (SITES.vr, site),
+    }
+    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in said.items() if value}
 
 
 def _shown(header: bytes, syntax: TransferSyntax, overlay: Overlay | None) -> bytes:

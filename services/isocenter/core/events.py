@@ -75,6 +75,7 @@ class InstanceStored:
     patient_id: str = ""  # as in the header, or as corrected; for the audit trail
     checksum: str = ""  # of the Part 10 file (`runtime.checksum`), empty where it is not known
     overlay: str = ""  # key of the corrections of its header (`core.overlays`), if there are any
+    site: str = ""  # where it came from, if that is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from isocenter.core.access import ISSUER, MODALITIES, PATIENT_ID, STUDY
 from isocenter.core.apis import Announcement
-from isocenter.core.attributes import SITES
 from isocenter.core.errors import Mismatch, Refused, Unprocessable
 from isocenter.core.identity import InstanceName, is_uid
-from isocenter.core.matching import JsonAttributes
 from isocenter.core.reader import Header
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.ingest.settings import IngestSettings
@@ -48,18 +45,6 @@ def check(header: Header, announcement: Announcement, settings: IngestSettings) 
             )
     _check_class(header.sop_class, announcement.general_sop_class, settings)
     return InstanceName(settings.partition, header.study, header.series, header.instance)
-
-
-def facts_of(header: Header, site: str) -> JsonAttributes:
-    """What rules of access look at, as far as an object tells it of its study."""
-    said = {
-        PATIENT_ID: ("LO", header.patient_id),
-        ISSUER: ("LO", header.issuer),
-        MODALITIES: ("CS", header.modality),
-        STUDY: ("UI", header.study),
-        SITES.tag: (SITES.vr, site),
-    }
-    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in said.items() if value}
 
 
 def _check_class(uid: str, general: str, settings: IngestSettings) -> None:

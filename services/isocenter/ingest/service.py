@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from isocenter.core.access import Caller, Right
 from isocenter.core.access_api import Guard
 from isocenter.core.apis import Announcement, Storage, Stored
-from isocenter.core.entries import patient_id_of
+from isocenter.core.entries import facts_of_header, patient_id_of
 from isocenter.core.errors import Conflict, IsocenterError
 from isocenter.core.events import (
     MAX_INLINE_HEADER,
@@ -90,7 +90,7 @@ class IngestService:
         def admit(header: Header) -> InstanceName:
             news.header = header
             name = admission.check(header, announcement, self._settings)
-            facts = admission.facts_of(header, news.site)
+            facts = facts_of_header(header, news.site)
             self._guard.check_new(announcement.caller, Right.STORE, facts)
             return name
 
@@ -226,6 +226,7 @@ class _News:
             patient_id=patient_id_of(header, self.overlay),
             checksum=taken.checksum,
             overlay=self.overlay.key if self.overlay else "",
+            site=self.site,
         )
 
 

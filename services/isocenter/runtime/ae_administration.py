@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from isocenter.core.access import Right
+from isocenter.core.access_api import Asker, Guard
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Conflict, IsocenterError, NotFound
 from isocenter.core.events import AuditAction, AuditOutcome, Source
@@ -45,8 +47,11 @@ class Entry:
 class AEAdministration:
     """The AE directory, as administrators see it: always as of now."""
 
-    def __init__(self, fixed: Iterable[KnownAE], storage: Storage, audit_log: AuditLog) -> None:
+    def __init__(
+        self, fixed: Iterable[KnownAE], storage: Storage, audit_log: AuditLog, guard: Guard
+    ) -> None:
         """`fixed`: the entries of the settings."""
+        self._guard = guard
         self._fixed = {ae.title: Entry(ae, Origin.SETTINGS) for ae in fixed}
         self._records = ae_records(storage)
         self._audit_log = audit_log
@@ -67,9 +72,10 @@ class AEAdministration:
             f"{title[:17]!a} is not in the AE directory", fix="list it for those that are"
         )
 
-    async def set(self, ae: KnownAE, by: Source) -> tuple[Entry, bool]:
+    async def set(self, ae: KnownAE, asker: Asker) -> tuple[Entry, bool]:
         """Add an AE, or say everything about it anew; the entry, and whether it is new. Durable on
-        return; gateways follow within seconds. Raises `Conflict`, `Unavailable`."""
+        return; gateways follow within seconds. Raises `Refused`, `Conflict`, `Unavailable`."""
+        self._guard.require(asker.caller, Right.AES)
         self.check(ae.title)
         try:
             before = await self.entry(ae.title)
@@ -78,15 +84,19 @@ class AEAdministration:
         if before is not None and before.ae == ae:
             return before, False
         told = json.dumps(fields_of(ae), ensure_ascii=True)
-        change = await self._change(ae.title, ae, by, f"AE directory: set {ae.title} {told}")
+        change = await self._change(
+            ae.title, ae, asker.source, f"AE directory: set {ae.title} {told}"
+        )
         return Entry(ae, Origin.DIRECTORY, change.by.who, change.at), before is None
 
-    async def remove(self, title: str, by: Source) -> None:
-        """An AE is not known any more. Raises `NotFound`, `Conflict`, `Unavailable`."""
+    async def remove(self, title: str, asker: Asker) -> None:
+        """An AE is not known any more. Raises `Refused`, `NotFound`,
+        `Conflict`, `Unavailable`."""
+        self._guard.require(asker.caller, Right.AES)
         title = title.strip(" ")
         self.check(title)
         await self.entry(title)
-        await self._change(title, None, by, f"AE directory: removed {title}")
+        await self._change(title, None, asker.source, f"AE directory: removed {title}")
 
     def check(self, title: str) -> None:
         """Raises `Conflict` if the settings say what counts of a title."""
@@ -124,4 +134,4 @@ def _entry(change: NamedRecord[KnownAE]) -> Entry | None:
 async def administration(env: Env) -> AEAdministration:
     """That of a process."""
     fixed = tuple((await env.directory()).fixed.values())
-    return AEAdministration(fixed, await env.storage(), await env.audit_log())
+    return AEAdministration(fixed, await env.storage(), await env.audit_log(), await env.guard())

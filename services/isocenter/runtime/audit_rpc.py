@@ -14,9 +14,9 @@ from typing import Protocol
 
 import grpc.aio
 
+from isocenter.core.access_api import Asker
 from isocenter.core.audit import AuditFilter, Entry
 from isocenter.core.audit_api import AuditTrail, Head, Hold, SavedSearch, Verification
-from isocenter.core.events import Source
 from isocenter.runtime.audit_messages import (
     BYS,
     audit_event_to,
@@ -33,7 +33,7 @@ from isocenter.runtime.audit_messages import (
     verification_to,
 )
 from isocenter.runtime.audit_reading import EVERYTHING
-from isocenter.runtime.rpc_callers import Context, source_of
+from isocenter.runtime.rpc_callers import Context, asker_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.streams import generator
 from isocenter.runtime.wire import enum_from
@@ -45,7 +45,7 @@ _RECORDS = 200  # of one message
 class Access(Protocol):
     """How the trail is reached: see `trail_access.TrailAccess`."""
 
-    async def read(self, source: Source, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
+    async def read(self, asker: Asker, what: str, which: AuditFilter = EVERYTHING) -> AuditTrail:
         """The trail for a reading."""
         ...
 
@@ -53,24 +53,24 @@ class Access(Protocol):
         """The filter, if it may be asked by. Raises `Invalid`."""
         ...
 
-    async def save(self, source: Source, search: SavedSearch) -> object:
+    async def save(self, asker: Asker, search: SavedSearch) -> object:
         """Keep a search."""
         ...
 
-    async def forget(self, source: Source, name: str) -> None:
+    async def forget(self, asker: Asker, name: str) -> None:
         """Remove a saved search."""
         ...
 
-    async def hold(self, source: Source, hold: Hold) -> object:
+    async def hold(self, asker: Asker, hold: Hold) -> object:
         """Place a legal hold."""
         ...
 
-    async def release(self, source: Source, name: str) -> None:
+    async def release(self, asker: Asker, name: str) -> None:
         """End a legal hold."""
         ...
 
     def verify(
-        self, source: Source, trust: Sequence[str] = (), heads: Sequence[Head] = ()
+        self, asker: Asker, trust: Sequence[str] = (), heads: Sequence[Head] = ()
     ) -> AsyncIterator[Verification]:
         """How far a verification is; the last one is the result."""
         ...
@@ -91,7 +91,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[audit_pb2.SearchRecordsResponse]:
         """Newest first, in batches."""
         which = self._filter(request.which)
-        trail = await self._access.read(source_of(context), "search", which)
+        trail = await self._access.read(asker_of(context), "search", which)
         for batch in _batches(await trail.search(which, request.limit, request.before)):
             yield batch
 
@@ -101,7 +101,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.CountRecordsResponse:
         """How many records there are."""
         which = self._filter(request)
-        trail = await self._access.read(source_of(context), "count", which)
+        trail = await self._access.read(asker_of(context), "count", which)
         count = await trail.count(which)
         return audit_pb2.CountRecordsResponse(count=count)
 
@@ -110,7 +110,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.GetRecordRequest, context: Context
     ) -> audit_pb2.AuditEntry:
         """One record."""
-        trail = await self._access.read(source_of(context), f"record {request.id!a:.66}")
+        trail = await self._access.read(asker_of(context), f"record {request.id!a:.66}")
         return entry_to(await trail.get(request.id))
 
     @answers_errors
@@ -122,7 +122,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             self._filter(request.which),
             [enum_from(BYS, one) for one in request.by],
         )
-        trail = await self._access.read(source_of(context), "tally", which)
+        trail = await self._access.read(asker_of(context), "tally", which)
         found = await trail.tally(which, by)
         return audit_pb2.TallyRecordsResponse(tallies=[tally_to(tally) for tally in found])
 
@@ -132,7 +132,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[audit_pb2.SearchRecordsResponse]:
         """Everything that happened to an object."""
         which = AuditFilter(instance=request.instance)
-        trail = await self._access.read(source_of(context), "story", which)
+        trail = await self._access.read(asker_of(context), "story", which)
         for batch in _batches(await trail.story(request.instance)):
             yield batch
 
@@ -142,7 +142,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.ProveRecordResponse:
         """An inclusion proof."""
         what = f"proof of record {request.id!a:.66}"
-        trail = await self._access.read(source_of(context), what)
+        trail = await self._access.read(asker_of(context), what)
         return audit_pb2.ProveRecordResponse(proof=await trail.prove(request.id))
 
     @answers_errors
@@ -151,7 +151,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[audit_pb2.VerifyTrailResponse]:
         """Progress, and the result."""
         heads = [head_from(head) for head in request.heads]
-        reports = self._access.verify(source_of(context), tuple(request.trust), heads)
+        reports = self._access.verify(asker_of(context), tuple(request.trust), heads)
         async with aclosing(generator(reports)) as found:
             async for report in found:
                 yield verification_to(report)
@@ -162,7 +162,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.GetTrailStateResponse:
         """The trail at one glance."""
         del request
-        trail = await self._access.read(source_of(context), "state")
+        trail = await self._access.read(asker_of(context), "state")
         return state_to(await trail.state())
 
     @answers_errors
@@ -171,7 +171,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.ListSavedSearchesResponse:
         """By name."""
         del request
-        trail = await self._access.read(source_of(context), "saved searches")
+        trail = await self._access.read(asker_of(context), "saved searches")
         searches = [search_to(search) for search in await trail.saved()]
         return audit_pb2.ListSavedSearchesResponse(searches=searches)
 
@@ -180,7 +180,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.SavedSearch, context: Context
     ) -> audit_pb2.SaveSearchResponse:
         """Durable on return."""
-        await self._access.save(source_of(context), search_from(request))
+        await self._access.save(asker_of(context), search_from(request))
         return audit_pb2.SaveSearchResponse()
 
     @answers_errors
@@ -188,7 +188,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.ForgetSearchRequest, context: Context
     ) -> audit_pb2.ForgetSearchResponse:
         """Gone on return."""
-        await self._access.forget(source_of(context), request.name)
+        await self._access.forget(asker_of(context), request.name)
         return audit_pb2.ForgetSearchResponse()
 
     @answers_errors
@@ -197,7 +197,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.ListHoldsResponse:
         """By name."""
         del request
-        trail = await self._access.read(source_of(context), "legal holds")
+        trail = await self._access.read(asker_of(context), "legal holds")
         holds = [hold_to(hold) for hold in await trail.holds()]
         return audit_pb2.ListHoldsResponse(holds=holds)
 
@@ -206,7 +206,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.LegalHold, context: Context
     ) -> audit_pb2.AddHoldResponse:
         """Durable on return."""
-        await self._access.hold(source_of(context), hold_from(request))
+        await self._access.hold(asker_of(context), hold_from(request))
         return audit_pb2.AddHoldResponse()
 
     @answers_errors
@@ -214,7 +214,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.ReleaseHoldRequest, context: Context
     ) -> audit_pb2.ReleaseHoldResponse:
         """Gone on return."""
-        await self._access.release(source_of(context), request.name)
+        await self._access.release(asker_of(context), request.name)
         return audit_pb2.ReleaseHoldResponse()
 
 

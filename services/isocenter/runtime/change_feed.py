@@ -14,7 +14,10 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from isocenter.core.errors import Invalid, IsocenterError, NotFound
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
+from isocenter.core.entries import facts_of
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, Withheld
 from isocenter.core.events import (
     TOPIC_INSTANCES,
     TOPIC_STUDIES,
@@ -73,7 +76,8 @@ Offsets = dict[tuple[int, int], int]  # (number of the topic, partition) -> next
 class ChangeFeed:
     """The feed, for any number of readers."""
 
-    def __init__(self, bus: EventBus, telemetry: Telemetry = OFF) -> None:
+    def __init__(self, bus: EventBus, guard: Guard, telemetry: Telemetry = OFF) -> None:
+        self._guard = guard
         self._bus = bus
         self._events = EventReader("changes", telemetry)
         self._end: Offsets = {}
@@ -107,8 +111,9 @@ class ChangeFeed:
                 )
         return text
 
-    async def read(self, position: str, limit: int, wait: float) -> Page:
-        """Up to `limit` changes behind a position, or none after `wait` seconds."""
+    async def read(self, caller: Caller, position: str, limit: int, wait: float) -> Page:
+        """Up to `limit` changes behind a position, of studies that the caller may find, or none
+        after `wait` seconds. Raises `Refused`."""
         offsets = _read(position)
         until = time.monotonic() + wait
         while True:
@@ -120,7 +125,7 @@ class ChangeFeed:
                     for place, offset in self._end.items()
                     if place[0] == number
                 ):
-                    await self._some(number, topic, offsets, found, limit)
+                    await self._some(caller, number, topic, offsets, found, limit)
             left = until - time.monotonic()
             if found or left <= 0 or self.stopped:
                 return Page(found, _written(offsets))
@@ -128,7 +133,13 @@ class ChangeFeed:
                 await asyncio.wait_for(self._stopped.wait(), min(left, _LOOK_SECONDS))
 
     async def _some(
-        self, number: int, topic: str, offsets: Offsets, found: list[Change], limit: int
+        self,
+        caller: Caller,
+        number: int,
+        topic: str,
+        offsets: Offsets,
+        found: list[Change],
+        limit: int,
     ) -> None:
         begin = {partition: at for (of, partition), at in offsets.items() if of == number}
         async with aclosing(self._bus.replay(topic, begin)) as deliveries:  # type: ignore[type-var]  # generators
@@ -140,8 +151,28 @@ class ChangeFeed:
                     event = self._events.read(delivery)
                 except IsocenterError:
                     continue  # those who consume it keep it as a dead letter and tell
-                if type(event) in _FIELDS:
+                if type(event) in _FIELDS and await self._seen(caller, event):  # type: ignore[arg-type]
                     found.append(_change(delivery, event, _written(offsets)))  # type: ignore[arg-type]
+
+    async def _seen(self, caller: Caller, event: _Told | _OfStudy) -> bool:
+        """Whether a change is of a study that the caller may find. A study that is being stored
+        need not be in the index yet: then the object itself tells what it is."""
+        if isinstance(event, StudyChanged | StudyQuiet):
+            place = event.partition, event.study
+        else:
+            place = event.name.partition, event.name.study
+        try:
+            await self._guard.check(caller, Right.SEARCH, *place)
+        except Withheld:
+            return isinstance(event, InstanceStored) and self._may_find(caller, event)
+        return True
+
+    def _may_find(self, caller: Caller, event: InstanceStored) -> bool:
+        try:
+            self._guard.check_new(caller, Right.SEARCH, facts_of(event))
+        except IsocenterError:  # also of an object that cannot be read
+            return False
+        return True
 
     async def _look(self, *, fresh: bool) -> None:
         """Know the end of the log, as of a moment ago at most."""

@@ -106,6 +106,7 @@ def _stored_to(event: InstanceStored) -> events_pb2.InstanceStored:
         patient_id=event.patient_id,
         checksum=event.checksum,
         overlay=event.overlay,
+        site=event.site,
     )
 
 
@@ -126,6 +127,7 @@ def _stored_from(message: events_pb2.InstanceStored) -> InstanceStored:
         patient_id=message.patient_id,
         checksum=message.checksum,
         overlay=message.overlay,
+        site=message.site,
     )
 
 

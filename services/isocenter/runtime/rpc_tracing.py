@@ -13,12 +13,13 @@ from contextlib import aclosing
 from functools import partial
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import grpc
 import grpc.aio
 
 from isocenter.runtime.instruments import RPC_CLIENT_DURATION, RPC_SERVER_DURATION, Metric
+from isocenter.runtime.rpc_handlers import Handler, parts_of
 from isocenter.runtime.rpc_stream import now
 from isocenter.runtime.telemetry import TRACEPARENT, TRACESTATE, Span, Telemetry
 
@@ -38,7 +39,6 @@ _NO_FAILURE = frozenset(
     }
 )
 
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for type checkers only
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -109,15 +109,15 @@ class TracedServing(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> Handler | None:
         """The handler, within a span."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
-        make, behaviour = _parts(handler)
+        make, behaviour = parts_of(handler)
         within = self._stream if handler.response_streaming else self._unary
         traced = partial(within, behaviour, method.removeprefix("/"))
         return make(traced, handler.request_deserializer, handler.response_serializer)
@@ -135,23 +135,6 @@ class TracedServing(grpc.aio.ServerInterceptor):
             async with aclosing(behaviour(request, context)) as answers:
                 async for answer in answers:
                     yield answer
-
-
-def _parts(handler: _Handler) -> tuple[Callable[..., _Handler], Callable[..., Any]]:
-    """How to make such a handler, and what it calls."""
-    make: Callable[..., _Handler]
-    behaviour: Callable[..., Any] | None
-    match handler.request_streaming, handler.response_streaming:
-        case False, False:
-            make, behaviour = grpc.unary_unary_rpc_method_handler, handler.unary_unary
-        case False, True:
-            make, behaviour = grpc.unary_stream_rpc_method_handler, handler.unary_stream
-        case True, False:
-            make, behaviour = grpc.stream_unary_rpc_method_handler, handler.stream_unary
-        case _:
-            make, behaviour = grpc.stream_stream_rpc_method_handler, handler.stream_stream
-    assert behaviour is not None
-    return make, behaviour
 
 
 # --- the client's side ---------------------------------------------------------------------------

@@ -87,7 +87,7 @@ LETTER_FATE_REPLAYED: LetterFate
 LETTER_FATE_DISCARDED: LetterFate
 
 class InstanceStored(_message.Message):
-    __slots__ = ("name", "sop_class", "transfer_syntax", "key", "digest", "size", "data_set_offset", "header_length", "header", "source", "received_at", "policy", "patient_id", "checksum", "overlay")
+    __slots__ = ("name", "sop_class", "transfer_syntax", "key", "digest", "size", "data_set_offset", "header_length", "header", "source", "received_at", "policy", "patient_id", "checksum", "overlay", "site")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOP_CLASS_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_SYNTAX_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class InstanceStored(_message.Message):
     PATIENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
     name: _common_pb2.InstanceName
     sop_class: str
     transfer_syntax: str
@@ -118,7 +119,8 @@ class InstanceStored(_message.Message):
     patient_id: str
     checksum: str
     overlay: str
-    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., key: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., data_set_offset: _Optional[int] = ..., header_length: _Optional[int] = ..., header: _Optional[bytes] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy: _Optional[_Union[ConflictPolicy, str]] = ..., patient_id: _Optional[str] = ..., checksum: _Optional[str] = ..., overlay: _Optional[str] = ...) -> None: ...
+    site: str
+    def __init__(self, name: _Optional[_Union[_common_pb2.InstanceName, _Mapping]] = ..., sop_class: _Optional[str] = ..., transfer_syntax: _Optional[str] = ..., key: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., data_set_offset: _Optional[int] = ..., header_length: _Optional[int] = ..., header: _Optional[bytes] = ..., source: _Optional[_Union[_common_pb2.Source, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy: _Optional[_Union[ConflictPolicy, str]] = ..., patient_id: _Optional[str] = ..., checksum: _Optional[str] = ..., overlay: _Optional[str] = ..., site: _Optional[str] = ...) -> None: ...
 
 class InstanceConflict(_message.Message):
     __slots__ = ("name", "current_digest", "other_digest", "policy", "source")

@@ -51,14 +51,14 @@ class AEDirectory:
                 f"the address names {shown(title)}, and the body {ae.title}",
                 fix="leave the title out of the body, or give the same",
             )
-        entry, new = await self._directory.set(ae, exchange.source)
+        entry, new = await self._directory.set(ae, exchange.asker)
         await self._answer(exchange, 201 if new else 200, entry)
 
     async def remove(self, exchange: Exchange) -> None:
         """204 when it is gone."""
         self._check()
         exchange.parameters()
-        await self._directory.remove(exchange.path["title"], exchange.source)
+        await self._directory.remove(exchange.path["title"], exchange.asker)
         await exchange.without_content(204, ())
 
     async def _answer(self, exchange: Exchange, status: int, entry: Entry) -> None:

@@ -10,7 +10,7 @@ import orjson
 from isocenter.core.errors import Refused
 from isocenter.runtime.ae_administration import AEAdministration, Entry
 from isocenter.runtime.aes import fields_of, parsed
-from isocenter.runtime.rpc_callers import Context, source_of
+from isocenter.runtime.rpc_callers import Context, asker_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_pieces import lean_server
 from isocenter.runtime.wire import timestamp
@@ -48,7 +48,7 @@ class AEDirectoryServicer(aes_pb2_grpc.AEDirectoryServiceServicer):
     ) -> aes_pb2.AEEntry:
         """Add it, or say everything about it anew."""
         self._check()
-        entry, _ = await self._directory.set(parsed(read(request.ae)), source_of(context))
+        entry, _ = await self._directory.set(parsed(read(request.ae)), asker_of(context))
         return _entry_to(entry)
 
     @answers_errors
@@ -57,7 +57,7 @@ class AEDirectoryServicer(aes_pb2_grpc.AEDirectoryServiceServicer):
     ) -> aes_pb2.RemoveAEResponse:
         """Forget it."""
         self._check()
-        await self._directory.remove(request.title, source_of(context))
+        await self._directory.remove(request.title, asker_of(context))
         return aes_pb2.RemoveAEResponse()
 
     def _check(self) -> None:

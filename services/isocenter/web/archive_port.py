@@ -9,6 +9,7 @@ import grpc.aio
 from isocenter.runtime import audit_rpc
 from isocenter.runtime.audit_rpc import AuditServicer
 from isocenter.runtime.role import Role
+from isocenter.runtime.rpc_admission import GuardedServing
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
 from isocenter.web import aes_rpc
@@ -45,6 +46,7 @@ class _Archive(Role):
 def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
     telemetry = services.telemetry
+    traced = [TracedServing(telemetry)] if telemetry.on else []
     directory = AEDirectoryServicer(services.aes, allowed=settings.ae_directory)
     trail = AuditServicer(trail_access(settings, services))
     return RpcServer(
@@ -55,5 +57,5 @@ def port(settings: WebSettings, services: Services) -> RpcServer:
         shared=True,
         tls=settings.grpc_tls,
         limits=Limits(max_request=_MAX_REQUEST, max_calls=settings.grpc_max_calls),
-        interceptors=[TracedServing(telemetry)] if telemetry.on else [],
+        interceptors=[*traced, GuardedServing(services.doors, services.guard)],
     )

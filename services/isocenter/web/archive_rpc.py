@@ -8,7 +8,7 @@ from contextlib import aclosing
 import grpc.aio
 import orjson
 
-from isocenter.core.access import SYSTEM
+from isocenter.core.access_api import Asker
 from isocenter.core.apis import StoredInstance
 from isocenter.core.errors import Invalid, Unavailable, Unsupported
 from isocenter.core.events import AuditAction
@@ -18,7 +18,7 @@ from isocenter.core.matching import Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, lookup
-from isocenter.runtime.rpc_callers import Asker, Context, source_of
+from isocenter.runtime.rpc_callers import Context, asker_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_matches import in_messages
 from isocenter.runtime.rpc_pieces import CHUNK, lean_server, piece, pieces
@@ -61,10 +61,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[archive_pb2.StoreObjectsResponse]:
         """Files, one after the other."""
         answers = answers_of(
-            request_iterator,
-            self._ingest,
-            await self._asker(context),
-            self._settings.stall_timeout,
+            request_iterator, self._ingest, asker_of(context), self._settings.stall_timeout
         )
         async with aclosing(answers) as told:
             async for answer in told:
@@ -81,7 +78,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         for uid in request.transfer_syntaxes:
             if not is_uid(uid):
                 raise Invalid("`transfer_syntaxes` holds what is no UID", fix="see PS3.5 9.1")
-        by = await self._asker(context)
+        by = asker_of(context)
         source = by.source
         found = await self._retrieving.all_at(by.caller, level, source)
         targets = [self._target(one, request.transfer_syntaxes) for one in found]
@@ -103,7 +100,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[storage_pb2.ItemChunk]:
         """One JSON object for each instance."""
         level = _level(request)
-        by = await self._asker(context)
+        by = asker_of(context)
         source = by.source
         found = len(await self._retrieving.all_at(by.caller, level, source))
         await self._retrieving.record_of(source, level, found, "gRPC RetrieveMetadata")
@@ -120,7 +117,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveFramesRequest, context: Context
     ) -> AsyncIterator[archive_pb2.RetrieveFramesResponse]:
         """Frames, each in pieces."""
-        by = await self._asker(context)
+        by = asker_of(context)
         source = by.source
         instance = await self._one(request, by)
         numbers = list(request.numbers)
@@ -146,7 +143,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.RetrieveBulkDataRequest, context: Context
     ) -> AsyncIterator[storage_pb2.Chunk]:
         """A range of a value."""
-        by = await self._asker(context)
+        by = asker_of(context)
         source = by.source
         instance = await self._one(request, by)
         size = await self._storage.bulk_size(instance, request.path)
@@ -167,7 +164,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> AsyncIterator[archive_pb2.SearchArchiveResponse]:
         """Answers in batches."""
         asked = self._asked(request)
-        by = await self._asker(context)
+        by = asker_of(context)
         await self._searched(by, asked, "SearchArchive")
         ignored = list(asked.ignored)
         incomplete: list[str] = []
@@ -193,7 +190,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
     ) -> query_pb2.CountResponse:
         """The number of answers."""
         asked = self._asked(request)
-        by = await self._asker(context)
+        by = asker_of(context)
         await self._searched(by, asked, "CountArchive")
         search = asked.search()
         every = Search(search.level, search.keys, fuzzy=search.fuzzy)
@@ -239,17 +236,18 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_pb2.WatchChangesRequest, context: Context
     ) -> AsyncIterator[archive_pb2.WatchChangesResponse]:
         """Changes until the caller cancels, or this process stops."""
+        by = asker_of(context)
         position = await self._feed.position(request.since or "now")
         await self._audit_log.record(
             AuditAction.QUERY,
-            (await self._asker(context)).source,
+            by.source,
             partition=DEFAULT_PARTITION,
             detail="gRPC WatchChanges",
             query=f"since={request.since or 'now'}",
         )
         yield archive_pb2.WatchChangesResponse(position=position)
         while not self._feed.stopped:
-            page = await self._feed.read(position, _WATCH_LIMIT, _WATCH_SECONDS)
+            page = await self._feed.read(by.caller, position, _WATCH_LIMIT, _WATCH_SECONDS)
             position = page.position
             for change in page.changes:
                 yield archive_pb2.WatchChangesResponse(
@@ -262,9 +260,6 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
         raise Unavailable("this process stops", fix="watch again from the last position")
 
     # --- what all share --------------------------------------------------------------------------
-
-    async def _asker(self, context: Context) -> Asker:
-        return Asker(SYSTEM, source_of(context))
 
     async def _one(
         self,

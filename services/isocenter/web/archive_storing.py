@@ -7,11 +7,11 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+from isocenter.core.access_api import Asker
 from isocenter.core.apis import Announcement, Ingest, Stored
 from isocenter.core.errors import DeadlineExceeded, Invalid, IsocenterError
 from isocenter.core.part10 import split
 from isocenter.core.ports import Buffer
-from isocenter.runtime.rpc_callers import Asker
 from isocenter.runtime.wire import name_to
 from isocenter.v1 import archive_pb2
 from isocenter.web.stow_answers import FAILURE_REASONS

@@ -40,7 +40,7 @@ class AuditDesk:
 
     async def verification(self, exchange: Exchange, view: View) -> None:
         """The last verification, and the button for another one."""
-        trail = await self._access.read(exchange.source, "page: verification")
+        trail = await self._access.read(exchange.asker, "page: verification")
         context = {
             "page": "verification",
             "verified": await last_verified(trail, self._shell.now()),
@@ -57,7 +57,7 @@ class AuditDesk:
         context = {"page": "verification", "here": _HERE}
         page = self._shell.render(view, "verifying.html", context)
         told, _, behind = page.partition(_HERE.encode("ascii"))
-        async with aclosing(self._access.verify(exchange.source)) as reports:
+        async with aclosing(self._access.verify(exchange.asker)) as reports:
             async for report in reports:  # nothing is sent before it is sure to begin
                 told += self._shell.render(view, "verified.html", {"report": report})
                 yield told
@@ -71,13 +71,13 @@ class AuditDesk:
         if days:
             asked = [pair for pair in asked if pair[0] != "since"]
         search = search_of(exchange, more.get("name", ""), asked, days, blank=True)
-        await self._access.save(exchange.source, search)
+        await self._access.save(exchange.asker, search)
         await _see(exchange, view.within(SEARCH, search.which))
 
     async def forget(self, exchange: Exchange, view: View) -> None:
         """Remove a saved search."""
         name = await _name(exchange)
-        await self._access.forget(exchange.source, name)
+        await self._access.forget(exchange.asker, name)
         await _see(exchange, view.link(ROOT))
 
     async def hold(self, exchange: Exchange, view: View) -> None:
@@ -85,12 +85,12 @@ class AuditDesk:
         given = dict(await form(exchange))
         name, reason = given.get("name", "").strip(), given.get("reason", "").strip()
         hold = Hold(name, reason, exchange.source, self._shell.now())
-        await self._access.hold(exchange.source, hold)
+        await self._access.hold(exchange.asker, hold)
         await _see(exchange, view.link(ROOT))
 
     async def release(self, exchange: Exchange, view: View) -> None:
         """End a legal hold."""
-        await self._access.release(exchange.source, await _name(exchange))
+        await self._access.release(exchange.asker, await _name(exchange))
         await _see(exchange, view.link(ROOT))
 
 

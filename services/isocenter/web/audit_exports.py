@@ -48,7 +48,7 @@ class AuditExports:
         which = read(asked)
         form = _form(how.get("form", ""))
         verify, language = _flag(how.get("verify", "")), _language(how.get("lang", ""))
-        trail = await self._access.read(exchange.source, f"export as {form.name}", which)
+        trail = await self._access.read(exchange.asker, f"export as {form.name}", which)
         total = await trail.count(which)
         form.check(total)  # before a verification, which takes long
         at = self._now()
@@ -72,7 +72,7 @@ class AuditExports:
 
     async def _verified(self, exchange: Exchange) -> Verification:
         result = Verification()
-        async with aclosing(self._access.verify(exchange.source)) as reports:
+        async with aclosing(self._access.verify(exchange.asker)) as reports:
             async for report in reports:
                 result = report
         return result

@@ -79,13 +79,12 @@ class FhirAudit:
     async def read(self, exchange: Exchange) -> None:
         """One AuditEvent."""
         name = exchange.path["record"]
-        trail = await self._access.read(exchange.source, f"FHIR record {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"FHIR record {shown(name)}")
         entry = await named(trail, name)
         await _answer(exchange, resource(entry.event))
 
     async def metadata(self, exchange: Exchange) -> None:
         """The CapabilityStatement."""
-        self._access.check()
         await _answer(exchange, capabilities(base_url(exchange) + ROOT))
 
     async def others(self, exchange: Exchange) -> None:
@@ -97,7 +96,7 @@ class FhirAudit:
         root = base_url(exchange) + EVENTS
         names = dict.fromkeys(name for name, _ in asked.used)
         what = " ".join(["FHIR search", *names])
-        trail = await self._access.read(exchange.source, what, asked.query.which)
+        trail = await self._access.read(exchange.asker, what, asked.query.which)
         found = await page(trail, asked.query, asked.count, asked.after)
         await _answer(exchange, _bundle(root, asked, found))
 

@@ -31,7 +31,7 @@ class AuditNotes:
     async def searches(self, exchange: Exchange) -> None:
         """Saved searches, by name."""
         exchange.parameters()
-        trail = await self._access.read(exchange.source, "saved searches")
+        trail = await self._access.read(exchange.asker, "saved searches")
         told = [audit_json.saved(one) for one in await trail.saved()]
         await answer(exchange, {"searches": told})
 
@@ -39,7 +39,7 @@ class AuditNotes:
         """One of them."""
         exchange.parameters()
         name = exchange.path["name"]
-        trail = await self._access.read(exchange.source, f"saved search {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"saved search {shown(name)}")
         found = [one for one in await trail.saved() if one.name == name]
         if not found:
             raise _missing("saved search", name)
@@ -50,19 +50,19 @@ class AuditNotes:
         exchange.parameters()
         body = await fields(exchange)
         search = saved_from(exchange, exchange.path["name"], body)
-        kept = await self._access.save(exchange.source, search)
+        kept = await self._access.save(exchange.asker, search)
         await answer(exchange, audit_json.saved(kept.search), 201 if kept.new else 200)
 
     async def forget(self, exchange: Exchange) -> None:
         """204 when it is gone."""
         exchange.parameters()
-        await self._access.forget(exchange.source, exchange.path["name"])
+        await self._access.forget(exchange.asker, exchange.path["name"])
         await exchange.without_content(204, ())
 
     async def holds(self, exchange: Exchange) -> None:
         """The legal holds, by name."""
         exchange.parameters()
-        trail = await self._access.read(exchange.source, "legal holds")
+        trail = await self._access.read(exchange.asker, "legal holds")
         told = [audit_json.held(one) for one in await trail.holds()]
         await answer(exchange, {"holds": told})
 
@@ -70,7 +70,7 @@ class AuditNotes:
         """One of them."""
         exchange.parameters()
         name = exchange.path["name"]
-        trail = await self._access.read(exchange.source, f"legal hold {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"legal hold {shown(name)}")
         found = [one for one in await trail.holds() if one.name == name]
         if not found:
             raise _missing("legal hold", name)
@@ -84,13 +84,13 @@ class AuditNotes:
         if body.keys() != {"reason"} or not isinstance(reason, str):
             raise Invalid("a legal hold needs a reason", fix='send {"reason": "..."}')
         hold = Hold(exchange.path["name"], reason, exchange.source, datetime.now(UTC))
-        hold = await self._access.hold(exchange.source, hold)
+        hold = await self._access.hold(exchange.asker, hold)
         await answer(exchange, audit_json.held(hold), 201)
 
     async def release(self, exchange: Exchange) -> None:
         """204 when it has ended."""
         exchange.parameters()
-        await self._access.release(exchange.source, exchange.path["name"])
+        await self._access.release(exchange.asker, exchange.path["name"])
         await exchange.without_content(204, ())
 
 

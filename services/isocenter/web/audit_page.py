@@ -52,7 +52,7 @@ class AuditPages:
     async def overview(self, exchange: Exchange, view: View) -> None:
         """The trail at one glance."""
         _only(view)
-        trail = await self._access.read(exchange.source, "page: overview")
+        trail = await self._access.read(exchange.asker, "page: overview")
         context = await self._overview.shown(trail, self._shell.now())
         await self._shell.answer(exchange, view, "overview.html", {"page": "overview", **context})
 
@@ -71,7 +71,7 @@ class AuditPages:
             form["error"] = str(error)
             await self._shell.answer(exchange, view, "search.html", form, 400)
             return
-        trail = await self._access.read(exchange.source, "page: search", which)
+        trail = await self._access.read(exchange.asker, "page: search", which)
         form["found"] = await listing(trail, which, form["limit"], paging.get("before", ""))
         now = self._shell.now()
         form["saved"] = [(one, one.made(now)) for one in await trail.saved()]
@@ -93,7 +93,7 @@ class AuditPages:
         """All that happened to an object."""
         instance = uid("id", _only(view, "id")["id"])
         trail = await self._access.read(
-            exchange.source, "page: object", AuditFilter(instance=instance)
+            exchange.asker, "page: object", AuditFilter(instance=instance)
         )
         context = await of_object(trail, instance)
         about = {"page": "", "instance": instance, **context}
@@ -103,7 +103,7 @@ class AuditPages:
         """One record, all of it."""
         _only(view)
         name = exchange.path["record"]
-        trail = await self._access.read(exchange.source, f"page: record {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"page: record {shown(name)}")
         entry = await named(trail, name)
         await self._shell.answer(exchange, view, "record.html", {"page": "", "entry": entry})
 
@@ -112,7 +112,7 @@ class AuditPages:
     ) -> None:
         given = _only(view, "id", "before")
         which = _SUBJECTS[what](given["id"])
-        trail = await self._access.read(exchange.source, f"page: {what}", which)
+        trail = await self._access.read(exchange.asker, f"page: {what}", which)
         context = await find(trail, which, self._shell.now(), given.get("before", ""))
         about = {"page": "", "subject": given["id"], **context}
         await self._shell.answer(exchange, view, f"{what}.html", about)

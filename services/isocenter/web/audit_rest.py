@@ -52,7 +52,7 @@ class AuditRest:
         asked, paging = without(exchange.query, "limit", "before")
         which = read(asked)
         limit, before = limit_of(paging.get("limit", "")), paging.get("before", "")
-        trail = await self._access.read(exchange.source, "search", which)
+        trail = await self._access.read(exchange.asker, "search", which)
         found, total = await asyncio.gather(
             trail.search(which, limit + 1, before), trail.count(which)
         )
@@ -68,14 +68,14 @@ class AuditRest:
         """One record."""
         exchange.parameters()
         name = exchange.path["record"]
-        trail = await self._access.read(exchange.source, f"record {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"record {shown(name)}")
         await answer(exchange, audit_json.record(await named(trail, name)))
 
     async def proof(self, exchange: Exchange) -> None:
         """The inclusion proof of a record, as a file."""
         exchange.parameters()
         name = exchange.path["record"]
-        trail = await self._access.read(exchange.source, f"proof of record {shown(name)}")
+        trail = await self._access.read(exchange.asker, f"proof of record {shown(name)}")
         entry = await named(trail, name)
         proof = await trail.prove(entry.event.id)
         await exchange.answer(200, [*HEADERS, as_file(f"audit-proof-{name}.json")], proof)
@@ -83,7 +83,7 @@ class AuditRest:
     async def count(self, exchange: Exchange) -> None:
         """How many records there are."""
         which = read(exchange.query)
-        trail = await self._access.read(exchange.source, "count", which)
+        trail = await self._access.read(exchange.asker, "count", which)
         await answer(exchange, {"count": await trail.count(which)})
 
     async def tally(self, exchange: Exchange) -> None:
@@ -91,21 +91,21 @@ class AuditRest:
         pairs = exchange.query
         by = _by(all_of(pairs, "by"))
         which = read([pair for pair in pairs if pair[0] != "by"])
-        trail = await self._access.read(exchange.source, "tally", which)
+        trail = await self._access.read(exchange.asker, "tally", which)
         await answer(exchange, audit_json.tallies(await trail.tally(which, by), by))
 
     async def story(self, exchange: Exchange) -> None:
         """All that happened to an object, oldest first."""
         exchange.parameters()
         instance = exchange.path["instance"]
-        trail = await self._access.read(exchange.source, "story", AuditFilter(instance=instance))
+        trail = await self._access.read(exchange.asker, "story", AuditFilter(instance=instance))
         told = [audit_json.record(entry) for entry in await trail.story(instance)]
         await answer(exchange, {"records": told})
 
     async def state(self, exchange: Exchange) -> None:
         """The trail at one glance."""
         exchange.parameters()
-        trail = await self._access.read(exchange.source, "state")
+        trail = await self._access.read(exchange.asker, "state")
         await answer(exchange, audit_json.state(await trail.state()))
 
     async def verify(self, exchange: Exchange) -> None:
@@ -114,7 +114,7 @@ class AuditRest:
         exchange.parameters()
         media = negotiation.pick(exchange, (JSON_LINES, JSON))
         trust, heads = _known(await fields(exchange))
-        reports = self._access.verify(exchange.source, trust, heads)
+        reports = self._access.verify(exchange.asker, trust, heads)
         if media == JSON_LINES:
             await exchange.stream(200, _LINES, _lines(reports))
             return

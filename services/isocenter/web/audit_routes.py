@@ -24,7 +24,10 @@ _Table = Mapping[str, Mapping[str, Handler]]
 def trail_access(settings: WebSettings, services: Services) -> TrailAccess:
     """How the trail is read over HTTP and gRPC."""
     return TrailAccess(
-        trail=services.audit_trail, audit_log=services.audit_log, allowed=settings.audit
+        trail=services.audit_trail,
+        audit_log=services.audit_log,
+        guard=services.guard,
+        allowed=settings.audit,
     )
 
 

@@ -53,9 +53,9 @@ class Changes:
             if not exchange.head:
                 await self._record(exchange, "stream of changes", since)
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-            await exchange.stream(200, headers, self._stream(exchange.root, position, limit))
+            await exchange.stream(200, headers, self._stream(exchange, position, limit))
             return
-        page = await self._feed.read(position, limit, wait)
+        page = await self._feed.read(exchange.caller, position, limit, wait)
         if page.changes and not exchange.head:
             await self._record(exchange, "changes", since)
         changes = [_cloud_event(one, exchange.root) for one in page.changes]
@@ -63,10 +63,11 @@ class Changes:
         headers = [(b"content-type", JSON.encode("ascii")), (b"cache-control", b"no-store")]
         await exchange.answer(200, headers, body)
 
-    async def _stream(self, root: str, position: str, limit: int) -> Chunks:
+    async def _stream(self, exchange: Exchange, position: str, limit: int) -> Chunks:
+        root = exchange.root
         yield b"retry: 1000\n\n"
         while True:
-            page = await self._feed.read(position, limit, _BEAT_SECONDS)
+            page = await self._feed.read(exchange.caller, position, limit, _BEAT_SECONDS)
             position = page.position
             if not page.changes:
                 yield b": nothing new\n\n"

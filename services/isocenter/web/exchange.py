@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from isocenter.core.access import NOBODY
+from isocenter.core.access_api import Asker
 from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
@@ -223,6 +224,11 @@ class Exchange:
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
         return _source(self._forwarded.host or self._peer, self.purpose, self.caller.name)
+
+    @property
+    def asker(self) -> Asker:
+        """The same, with who it is for the policy."""
+        return Asker(self.caller, self.source)
 
     @property
     def _peer(self) -> str:

@@ -215,7 +215,7 @@ async def build(env: Env) -> Role:
         query=query,
         transcoding=await env.transcoding(),
         audit_log=await env.audit_log(),
-        feed=ChangeFeed(await env.bus(), env.telemetry),
+        feed=ChangeFeed(await env.bus(), await env.guard(), env.telemetry),
         aes=await administration(env),
         audit_trail=await env.audit_trail(),
         patients=StudyPatients(query),

@@ -31,6 +31,7 @@ from isocenter.core.access import (
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.scope import EVERYTHING, NOTHING, holds
 from support.policies import allow, deny, person, study
+from support.policy_samples import RIGHTS_OF_STUDIES, callers, policies, studies
 
 SEARCH, READ, STORE, DELETE = Right.SEARCH, Right.READ, Right.STORE, Right.DELETE
 VIEWER = person("viewer")
@@ -353,69 +354,9 @@ def test_a_decision_says_why(caller, right, one, why) -> None:
 
 # --- all of it -----------------------------------------------------------------------------------
 
-_IDS, _ISSUERS = ["P1", "P2", "P*", "EMP7"], ["", "HR", "HOSPITAL"]
-_SITES, _MODALITIES, _UIDS = ["north", "south"], ["CT", "MR", "PR"], ["1.2", "1.3"]
-_ROLES = [*ROLES, DEVICE, GUEST, "physician"]
-_WHO = ["*", "person:*", "person:eva", "role:viewer", "role:administrator", "group:ward",
-        "program:*", "ae:eva", "role:device", "link:*"]  # fmt: skip
-
-
-def _some_of(values: list[Any], most: int = 2, least: int = 0) -> st.SearchStrategy[Any]:
-    drawn = st.lists(st.sampled_from(values), min_size=least, max_size=most, unique=True)
-    return drawn.map(tuple)
-
-
-_rights = st.frozensets(st.sampled_from(sorted(OF_STUDIES, key=lambda one: one.value)), max_size=4)
-_patients = st.builds(Patient, st.sampled_from(_IDS), st.sampled_from(_ISSUERS))
-_groups = st.builds(
-    Patients,
-    _some_of(["P1", "P?", "*", "EMP*", "?*7"], least=1),
-    st.sampled_from(_ISSUERS),
-)
-_rules = st.builds(
-    Rule,
-    st.text(max_size=3),
-    st.booleans(),
-    _rights,
-    _some_of(_WHO, 3),
-    sites=st.just(()) | _some_of([OWN, *_SITES]),
-    modalities=st.just(()) | _some_of(_MODALITIES),
-    patients=st.just(()) | st.lists(_groups, max_size=2).map(tuple),
-    studies=st.just(()) | _some_of(_UIDS),
-    confidential=st.booleans(),
-)
-_marks = st.builds(Marks, st.lists(_patients, max_size=2).map(tuple), _some_of(_UIDS))
-_policies = st.builds(
-    Policy, st.lists(st.just(EVERYONE) | _rules, max_size=4).map(tuple), st.just(Marks()) | _marks
-)
-_callers = st.just(SYSTEM) | st.builds(
-    Caller,
-    st.sampled_from(Kind),
-    st.sampled_from(["eva", "otto"]),
-    _some_of(_ROLES),
-    groups=_some_of(["ward", "clinic"]),
-    sites=_some_of(_SITES),
-    only=st.none() | _rights,
-    studies=st.none() | st.none() | _some_of(_UIDS),
-    emergencies=st.just(()) | st.lists(_patients, max_size=2).map(tuple),
-)
-_studies = st.builds(
-    study,
-    st.sampled_from([*_UIDS, "1.4"]),
-    patient=st.sampled_from(["", *_IDS]),
-    issuer=st.sampled_from(_ISSUERS),
-    modalities=_some_of(_MODALITIES),
-    sites=_some_of(_SITES),
-)
-
 
 @settings(max_examples=500)
-@given(
-    policy=_policies,
-    caller=_callers,
-    right=st.sampled_from(sorted(OF_STUDIES, key=lambda one: one.value)),
-    one=_studies,
-)
+@given(policy=policies(), caller=callers(), right=st.sampled_from(RIGHTS_OF_STUDIES), one=studies())
 def test_a_scope_holds_what_decisions_allow(
     policy: Policy, caller: Caller, right: Right, one: JsonAttributes
 ) -> None:

@@ -1,0 +1,155 @@
+"""The policy in force follows its file: a change counts, what cannot be used changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from isocenter.core.access import EVERYONE, Policy
+from isocenter.core.errors import Invalid
+from isocenter.runtime.access import policy
+from isocenter.runtime.access.policy import PolicyInForce
+from support.waiting import until
+
+BROKEN = "the policy cannot be used; it stays as it was"
+CHANGED = "the policy has changed"
+
+
+def text(*names: str) -> str:
+    return "\n".join(f'[[rules]]\nname = "{name}"\nallow = ["search"]\n' for name in names)
+
+
+def names(of: PolicyInForce) -> list[str]:
+    return [rule.name for rule in of().rules]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "policy.toml"
+    file.write_text(text("first"))
+    return file
+
+
+@asynccontextmanager
+async def following(file: Path | None) -> AsyncIterator[PolicyInForce]:
+    followed = PolicyInForce(file, 0.005)
+    await followed.start()
+    try:
+        yield followed
+    finally:
+        await followed.close()
+
+
+@contextmanager
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """How often a file was looked at."""
+    count, real = 0, policy._stamp
+
+    def counted(file: Path) -> object:
+        nonlocal count
+        count += 1
+        return real(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(policy, "_stamp", counted)
+        yield lambda: count
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == policy.__name__]
+
+
+async def test_without_a_file_everybody_may_what_their_role_allows() -> None:
+    async with following(None) as followed:
+        assert followed() == Policy((EVERYONE,))
+
+
+async def test_from_the_start_the_rules_are_those_of_the_file(file) -> None:
+    async with following(file) as followed:
+        assert names(followed) == ["first"]
+        assert followed() is followed()
+
+
+async def test_a_changed_file_is_taken_over_without_a_restart(file, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    async with following(file) as followed:
+        file.write_text(text("second", "third"))
+        await until(lambda: names(followed) == ["second", "third"])
+        (said,) = [one for one in caplog.records if one.getMessage() == CHANGED]
+        assert said.rules == 2
+
+
+async def test_a_file_that_is_put_in_place_of_the_other_is_taken_over(file) -> None:
+    async with following(file) as followed:
+        another = file.with_suffix(".new")
+        another.write_text(text("first".upper()))
+        another.replace(file)
+        await until(lambda: names(followed) == ["FIRST"])
+
+
+@pytest.mark.parametrize("broken", ["[[rules]\n", '[[rules]]\nname = "x"\nallow = ["look"]\n'])
+async def test_a_broken_file_changes_nothing_and_is_told_once(
+    file, caplog, monkeypatch, broken
+) -> None:
+    async with following(file) as followed:
+        with looks(monkeypatch) as count:
+            file.write_text(broken)
+            await until(lambda: BROKEN in told(caplog))
+            before = count()
+            await until(lambda: count() > before + 5)
+        assert told(caplog) == [BROKEN]
+        (said,) = [one for one in caplog.records if one.getMessage() == BROKEN]
+        assert (said.levelname, str(file) in said.why) == ("ERROR", True)
+        assert names(followed) == ["first"]
+        file.write_text(text("mended"))
+        await until(lambda: names(followed) == ["mended"])
+
+
+async def test_a_file_that_goes_away_changes_nothing_and_is_told_once(
+    file, caplog, monkeypatch
+) -> None:
+    async with following(file) as followed:
+        with looks(monkeypatch) as count:
+            file.unlink()
+            await until(lambda: BROKEN in told(caplog))
+            before = count()
+            await until(lambda: count() > before + 5)
+        assert told(caplog) == [BROKEN]
+        assert names(followed) == ["first"]
+        file.write_text(text("back"))
+        await until(lambda: names(followed) == ["back"])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "does not exist"), ("[[rules]\n", "cannot be read"), ("x = 1\n", "is not valid")],
+)
+async def test_a_process_does_not_start_without_a_policy_that_can_be_used(
+    file, content, why
+) -> None:
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    followed = PolicyInForce(file, 0.005)
+    with pytest.raises(Invalid, match=why):
+        await followed.start()
+    await followed.close()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "policy"] == []
+
+
+async def test_after_its_end_it_looks_at_nothing(file, monkeypatch) -> None:
+    async with following(file):
+        pass
+    with looks(monkeypatch) as count:
+        file.write_text(text("later"))
+        async with following(file) as another:
+            before = count()
+            await until(lambda: count() > before + 5)
+            assert names(another) == ["later"]
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "policy"] == []
