@@ -17,6 +17,7 @@ Keys (design of the object store; every component matches `KEY_COMPONENT`):
 - `audit/...`: the sealed segments of the audit trail, and what belongs to it (`audit.seals`,
   `audit.notes`).
 - `aes/{title}/{change}`: what administrators keep in the AE directory (`runtime.ae_records`).
+- `sites/{partition}/{study}/{site}`: where something of a study came from (`core.sites`).
 - `access/...`: accounts, sessions, tokens, links and marks (`runtime.access`).
 """
 
@@ -38,6 +39,7 @@ DELETED = "deleted/"
 AES = "aes/"
 AUDIT = "audit/"
 ACCESS = "access/"
+SITES = "sites/"
 
 KEY_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

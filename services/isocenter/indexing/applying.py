@@ -25,11 +25,13 @@ from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.overlays import Overlay
 from isocenter.core.packs import PackEntry
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
+from isocenter.core.sites import with_sites
 from isocenter.indexing.conflicts import Decisions, decide, read_decisions
 from isocenter.indexing.packing import SeriesName, write_packs
 from isocenter.indexing.reading import TRANSIENT, read_events, read_object
 from isocenter.indexing.trash import Trash
 from isocenter.runtime.overlay_records import newest_overlay
+from isocenter.runtime.study_sites import StudySites
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Applier:
         self._storage = storage
         self._announce = announce
         self._trash = Trash(storage)
+        self._sites = StudySites(storage)
 
     async def apply(
         self, events: Sequence[Event], traces: Mapping[int, str] | None = None
@@ -134,8 +137,11 @@ class Applier:
         changed: dict[InstanceName, dict[str, IndexEntry]] = {}
         for place, read in reads.items():
             versions = changed.setdefault(read.index.name, {})
-            entry = replace(read.index, trace=traces.get(place, ""))
-            await self._arrive(events[place], entry, held, versions)
+            event = events[place]
+            sites = await self._sites.of(event.name.partition, event.name.study, event.site)
+            attributes = with_sites(read.index.attributes, sites)
+            entry = replace(read.index, attributes=attributes, trace=traces.get(place, ""))
+            await self._arrive(event, entry, held, versions)
         entries = [entry for versions in changed.values() for entry in versions.values()]
         outcome.count(await self._index.upsert(entries))
 
@@ -226,7 +232,13 @@ class Applier:
             overlay = await self._overlay(name)
             size = version.size
             read = (await read_object(self._storage, table, name, size, overlay=overlay)).index
-            version = replace(read, current=version.current, decision=version.decision)
+            sites = await self._sites.of(version.name.partition, version.name.study)
+            version = replace(
+                read,
+                attributes=with_sites(read.attributes, sites),
+                current=version.current,
+                decision=version.decision,
+            )
         versions[version.digest] = version
 
 

@@ -13,10 +13,12 @@ from isocenter.core.attributes import Attributes
 from isocenter.core.errors import NotFound, what_of
 from isocenter.core.identity import OBJECTS, InstanceName, ObjectName, OverlayName
 from isocenter.core.ports import BlobInfo, IndexEntry, StudyIndex
+from isocenter.core.sites import with_sites
 from isocenter.indexing.conflicts import read_decisions
 from isocenter.indexing.packing import SeriesName, known_entries, write_packs
 from isocenter.indexing.reading import TRANSIENT, Read, from_pack, read_object
 from isocenter.runtime.overlay_records import read_overlay
+from isocenter.runtime.study_sites import StudySites
 
 _BATCH = 500  # entries per transaction
 
@@ -101,6 +103,7 @@ async def read_series(
 ) -> list[IndexEntry]:
     """The entries of a series: from its packs where they hold them, else from the objects."""
     packs = await known_entries(storage, series)
+    sites = await StudySites(storage).of(*series[:2])
     entries: list[IndexEntry] = []
     missing: list[Read] = []
     for name, info, _, overlay in found:
@@ -121,7 +124,7 @@ async def read_series(
         missing.append(read)
     if missing:
         await write_packs(storage, [read.pack for read in missing])
-    return entries
+    return [replace(one, attributes=with_sites(one.attributes, sites)) for one in entries]
 
 
 async def _decided(

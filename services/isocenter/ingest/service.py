@@ -36,6 +36,7 @@ from isocenter.runtime.event_codec import encode
 from isocenter.runtime.instruments import STORE_STAGE_DURATION
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env
+from isocenter.runtime.study_sites import StudySites
 from isocenter.runtime.telemetry import OFF, Stages, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class IngestService:
         self._guard = guard
         self._site = site
         self._coercer = Coercer(storage)
+        self._sites = StudySites(storage)
         self._announcer = Announcer(bus, outbox, settings)
         self._remover = Remover(
             storage=storage,
@@ -98,6 +100,8 @@ class IngestService:
             news.digest = taken.digest
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
+            if site:
+                await self._sites.note(taken.name.partition, taken.name.study, site)
             stages.enter("commit")
             news.overlay = await self._coercer.overlay(taken, announcement, ae, received_at)
             news.prepare(taken)

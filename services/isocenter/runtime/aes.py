@@ -23,6 +23,7 @@ from isocenter.core.coercion import Coercions
 from isocenter.core.errors import Invalid
 from isocenter.core.events import ConflictPolicy, Source
 from isocenter.core.identity import is_ae_title, is_uid
+from isocenter.runtime.access.names import SiteName
 from isocenter.runtime.addresses import Network, Networks, ip_of, is_within, networks_of
 from isocenter.runtime.coercions import CoercionRule
 
@@ -108,7 +109,11 @@ class KnownAE(BaseModel):
         description="Certificate that a caller with this title must show on the TLS port: its"
         " subject, most specific first (`CN=ct1,O=Hospital`), or its fingerprint (`sha256:...`).",
     )
-    site: str = Field(default="", max_length=64, description="Where it is, for people.")
+    site: SiteName = Field(
+        default="",
+        description="Where it is: the site that what it stores comes from, and the `own` one of"
+        " rules of the policy about it.",
+    )
     verbs: tuple[Verb, ...] = Field(
         default=tuple(Verb),
         max_length=16,

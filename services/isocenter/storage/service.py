@@ -18,6 +18,7 @@ from isocenter.core.identity import (
     OBJECTS,
     OUTBOX,
     PACKS,
+    SITES,
     OverlayName,
 )
 from isocenter.core.overlays import Overlay, corrected, decode_overlay
@@ -30,7 +31,7 @@ from isocenter.storage.bulk_data import BulkValue
 from isocenter.storage.catalogue import Catalogue
 from isocenter.storage.settings import StorageSettings
 
-_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES, ACCESS)
+_REMOVABLE = (PACKS, OUTBOX, DELETED, DELETIONS, AES, ACCESS, SITES)
 
 
 class StorageService:

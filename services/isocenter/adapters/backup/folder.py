@@ -43,6 +43,7 @@ from isocenter.core.identity import (
     OBJECTS,
     OUTBOX,
     PACKS,
+    SITES,
 )
 
 FORMAT = 1
@@ -52,7 +53,7 @@ POOLED = (OBJECTS, PACKS, DELETED)  # named after their content: copied once for
 # What is restored from the deleted ones meanwhile is among the objects then.
 BEFORE_LOG, AFTER_LOG = (
     (OUTBOX,),
-    (CONFLICTS, DELETIONS, ACCESS, AES, AUDIT, DELETED, OBJECTS, PACKS),
+    (CONFLICTS, DELETIONS, ACCESS, AES, AUDIT, SITES, DELETED, OBJECTS, PACKS),
 )
 
 _MANIFEST = "manifest.json"

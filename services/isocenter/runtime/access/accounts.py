@@ -9,17 +9,18 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import pyotp
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from isocenter.core.access import ROLES, Caller, Kind
+from isocenter.core.access import Caller, Kind
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Conflict, Invalid, NotFound
 from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.fresh import Fresh
+from isocenter.runtime.access.names import RoleName, SiteName, Text
 from isocenter.runtime.access.once import Once
 from isocenter.runtime.access.passwords import Passwords, check_password
 from isocenter.runtime.access.tokens import digest_of
@@ -33,26 +34,16 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,62}")
 _STEP_SECONDS = 30  # RFC 6238 5.2
 
 
-def _role(text: str) -> str:
-    if text not in ROLES:
-        raise ValueError(f"{text!r} is no role; roles are {', '.join(ROLES)}")
-    return text
-
-
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
-_Role = Annotated[str, AfterValidator(_role)]
-
-
 class Account(BaseModel):
     """What is kept of a person."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    shown: _Text = ""  # the person's name, for people
-    roles: tuple[_Role, ...] = ()
-    groups: tuple[_Text, ...] = ()
-    sites: tuple[_Text, ...] = ()
+    shown: Text = ""  # the person's name, for people
+    roles: tuple[RoleName, ...] = ()
+    groups: tuple[Text, ...] = ()
+    sites: tuple[SiteName, ...] = ()
     disabled: bool = False
     password: str = ""  # what is kept of it; empty: none is set yet
     factor: str = ""  # secret of the second factor, base32; empty: none
@@ -88,7 +79,7 @@ class Accounts:
         )
         self._once = Once(storage)
         self._passwords = passwords
-        self._fresh = Fresh(self._found, fresh_seconds)
+        self._fresh = Fresh(self.find, fresh_seconds)
 
     # --- accounts --------------------------------------------------------------------------------
 
@@ -100,7 +91,7 @@ class Accounts:
 
     async def get(self, name: str) -> Account:
         """As it is now. Raises `NotFound`."""
-        found = await self._found(name_of(name))
+        found = await self.find(name_of(name))
         if found is None:
             raise NotFound(f"there is no account {name}", fix="list them")
         return found
@@ -111,7 +102,7 @@ class Accounts:
 
     async def add(self, account: Account, by: Source) -> None:
         """Raises `Conflict` if there is one of this name."""
-        if await self._found(account.name) is not None:
+        if await self.find(account.name) is not None:
             raise Conflict(f"there is an account {account.name} already", fix="change it")
         await self.keep(account, by)
 
@@ -126,7 +117,8 @@ class Accounts:
         await self._records.append(account.name, None, by)
         self._fresh.forget(account.name)
 
-    async def _found(self, name: str) -> Account | None:
+    async def find(self, name: str) -> Account | None:
+        """As it is now, by its exact name."""
         record = await self._records.get(name)
         return record.value if record else None
 
@@ -144,7 +136,7 @@ class Accounts:
         """Whom a one-time link invites. Raises `NotFound` once it was used or is over."""
         record = await self._invitations.get(digest_of(secret)[:32])
         invitation = record.value if record else None
-        account = await self._found(invitation.account) if invitation else None
+        account = await self.find(invitation.account) if invitation else None
         if invitation is None or account is None or datetime.now(UTC) > invitation.ends_at:
             raise _used()
         return account

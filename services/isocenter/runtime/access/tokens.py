@@ -17,12 +17,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from isocenter.core.access import ROLES, Caller, Kind, Right
+from isocenter.core.access import Caller, Kind, Right
 from isocenter.core.apis import Storage
 from isocenter.core.errors import Invalid, NotFound
 from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.fresh import Fresh
+from isocenter.runtime.access.names import RoleName, SiteName, Text
 from isocenter.runtime.named_records import NamedRecords
 
 TOKENS = f"{ACCESS}tokens/"
@@ -39,10 +40,10 @@ class Token(BaseModel):
 
     name: _Name  # of the program
     digest: str  # SHA-256 of the secret, hexadecimal
-    roles: tuple[str, ...]
+    roles: tuple[RoleName, ...]
     only: tuple[Right, ...] | None = None  # what is left of the roles; None: all
-    groups: tuple[str, ...] = ()
-    sites: tuple[str, ...] = ()
+    groups: tuple[Text, ...] = ()
+    sites: tuple[SiteName, ...] = ()
     made_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ends_at: datetime
 
@@ -72,8 +73,6 @@ class Tokens:
 
     async def make(self, token: Token, secret: str, by: Source) -> str:
         """Keep it; answers with the token as it is shown, once."""
-        if unknown := [role for role in token.roles if role not in ROLES]:
-            raise Invalid(f"{unknown[0]!r} is no role", fix=f"roles are {', '.join(ROLES)}")
         identifier = secrets.token_hex(8)
         await self._records.append(identifier, token, by)
         return f"iso_{identifier}_{secret}"

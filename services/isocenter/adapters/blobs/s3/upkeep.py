@@ -37,11 +37,12 @@ from isocenter.core.identity import (
     OBJECTS,
     OUTBOX,
     PACKS,
+    SITES,
 )
 from isocenter.core.upkeep import Finding
 
 OURS = frozenset(
-    {OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, ACCESS, AES, AUDIT, STAGING}
+    {OBJECTS, PACKS, CONFLICTS, OUTBOX, DELETIONS, DELETED, ACCESS, AES, AUDIT, SITES, STAGING}
 )
 # Removed in everyday work or for good, so old versions are worth nothing.
 PASSING = (PACKS, OUTBOX, DELETIONS, DELETED, STAGING)
