@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from isocenter.web.exchange import DICOMWEB, Exchange
 
+ROOT = "/audit"  # of the pages
+
 Clock = Callable[[], datetime]
 
 

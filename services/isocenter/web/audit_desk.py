@@ -13,12 +13,13 @@ from markupsafe import Markup
 from isocenter.core.audit_api import MAX_DAYS, Hold
 from isocenter.core.errors import Invalid
 from isocenter.runtime.trail_access import TrailAccess
+from isocenter.web.audit_common import ROOT
 from isocenter.web.audit_filters import number_of, without
 from isocenter.web.audit_notes import search_of
 from isocenter.web.audit_overview import last_verified
 from isocenter.web.audit_page import SEARCH
-from isocenter.web.audit_shell import ROOT, Shell, View, headers_of
 from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.shell import Shell, View, headers_of
 from isocenter.web.small_bodies import form
 
 VERIFICATION = ROOT + "/verification"

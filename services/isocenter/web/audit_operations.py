@@ -12,14 +12,15 @@ from isocenter.runtime.audit_export.forms import FORMS
 from isocenter.runtime.audit_ids import PATTERN
 from isocenter.runtime.audit_texts import LANGUAGES
 from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit_rest
+from isocenter.web.audit_common import ROOT
 from isocenter.web.audit_exports import EXPORT
 from isocenter.web.audit_fhir_answers import FHIR_JSON
 from isocenter.web.audit_fhir_search import PARAMETERS as FHIR_PARAMETERS
 from isocenter.web.audit_filters import MAX_LIMIT
 from isocenter.web.audit_rest import JSON_LINES
-from isocenter.web.audit_shell import ROOT, STATIC
 from isocenter.web.negotiation import JSON
 from isocenter.web.operation import UID, Door, Operation, Parameter
+from isocenter.web.shell import STATIC
 from isocenter.web.small_bodies import FORM
 
 NO_PATIENT_DATA = "it touches no patient data"

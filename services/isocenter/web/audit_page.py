@@ -11,12 +11,13 @@ from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_export.forms import FORMS
 from isocenter.runtime.audit_ids import named
 from isocenter.runtime.trail_access import TrailAccess
+from isocenter.web.audit_common import ROOT
 from isocenter.web.audit_filters import PARAMETERS, limit_of, read, uid, without
 from isocenter.web.audit_overview import Overview
-from isocenter.web.audit_shell import ROOT, Shell, View
 from isocenter.web.audit_subjects import listing, of_object, of_patient, of_person
 from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.problems import shown
+from isocenter.web.shell import Shell, View
 
 SEARCH = ROOT + "/search"
 PATIENT = ROOT + "/patient"

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit_rest
+from isocenter.web.audit_common import ROOT
 from isocenter.web.audit_desk import AuditDesk
 from isocenter.web.audit_exports import EXPORT, AuditExports
 from isocenter.web.audit_fhir import FhirAudit, in_fhir
 from isocenter.web.audit_notes import AuditNotes
 from isocenter.web.audit_page import AuditPages, in_page
 from isocenter.web.audit_rest import AuditRest
-from isocenter.web.audit_shell import ROOT, STATIC, Shell
 from isocenter.web.exchange import Handler
 from isocenter.web.routes import Route
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
+from isocenter.web.shell import STATIC, Shell
 
 _Table = Mapping[str, Mapping[str, Handler]]
 

@@ -14,8 +14,8 @@ from isocenter.core.audit_api import AuditTrail
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_ids import name_of
 from isocenter.web.audit_charts import calendar, shares, week
-from isocenter.web.audit_languages import day
 from isocenter.web.audit_overview import midnight
+from isocenter.web.words import day
 
 PAGE = 200  # records of a time line
 MOST_OF_A_STORY = 500  # records that are shown; all are counted

@@ -1,5 +1,4 @@
-"""What the pages about the audit trail say, in every language: catalogues that are data
-(`languages/*.toml`), and how numbers and times are written."""
+"""What our pages say, in every language: catalogues that are data (`languages/*.toml`), and how numbers and times are written."""
 
 from __future__ import annotations
 
@@ -18,6 +17,8 @@ from isocenter.web.lists import elements
 
 PARAMETER = "lang"
 
+_PARTS = ("audit", "access")
+
 _ONE, _OTHER = ".one", ".other"
 _NONE_IS_ONE = frozenset({"fr"})  # "0 accès" is singular there
 _AGES = (("days", 86_400), ("hours", 3600), ("minutes", 60))
@@ -26,8 +27,9 @@ _AGES = (("days", 86_400), ("hours", 3600), ("minutes", 60))
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
     """Key -> text."""
-    text = files("isocenter.web").joinpath("languages", f"{language}.toml").read_text("utf-8")
-    return dict(_flat(tomllib.loads(text)))
+    folder = files("isocenter.web").joinpath("languages")
+    texts = [folder.joinpath(f"{part}.{language}.toml").read_text("utf-8") for part in _PARTS]
+    return dict(pair for text in texts for pair in _flat(tomllib.loads(text)))
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""What all pages about the audit trail have in common: templates, language, links, header fields.
+"""What all our pages have in common: templates, language, links, header fields.
 
-Pages work without scripts. Their policy allows none, and no style but that of our file: whatever a
-record holds, a browser runs nothing of it.
+Pages work without scripts. Their policy allows none, and no style but that of our file: whatever
+somebody wrote, a browser runs nothing of it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from isocenter.core.audit import AuditFilter
 from isocenter.core.identity import is_uid
 from isocenter.runtime.audit_ids import name_of
 from isocenter.runtime.audit_texts import LANGUAGES
-from isocenter.web import audit_languages
+from isocenter.web import words
 from isocenter.web.audit_common import Clock, base_url, now_utc
 from isocenter.web.audit_filters import written
-from isocenter.web.audit_languages import PARAMETER, Words, chosen
 from isocenter.web.audit_subjects import of_group, record_parts, subjects_of
 from isocenter.web.audit_text import SHORT, shown, uid_short, visible
 from isocenter.web.conditions import Validators
 from isocenter.web.exchange import Exchange
 from isocenter.web.problems import Headers, Problem
+from isocenter.web.words import PARAMETER, Words, chosen
 
-ROOT = "/audit"
-STATIC = ROOT + "/static/{file}"
+STATIC = "/static/{file}"
 
 POLICY = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
@@ -63,10 +62,10 @@ def environment() -> Environment:
         "short": lambda text: shown(text, SHORT),
         "uid_short": uid_short,
         "visible": visible,
-        "time": audit_languages.time,
-        "exact_time": audit_languages.exact_time,
-        "day": audit_languages.day,
-        "moment": audit_languages.moment_of,
+        "time": words.time,
+        "exact_time": words.exact_time,
+        "day": words.day,
+        "moment": words.moment_of,
         "name": name_of,
     }
     made.tests["uid"] = is_uid
@@ -150,7 +149,7 @@ class View:
         """The address of a file; it changes with its content."""
         found = static_file(name)
         assert found is not None
-        return f"{self.root}{ROOT}/static/{name}?v={found[1][1:13].decode('ascii')}"
+        return f"{self.root}/static/{name}?v={found[1][1:13].decode('ascii')}"
 
 
 class Shell:

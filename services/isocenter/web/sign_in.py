@@ -1,0 +1,152 @@
+"""The pages by which people come in and go: sign-in, sign-out, and the one-time link."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from isocenter.core.errors import Invalid, OutOfResources, Refused
+from isocenter.core.events import AuditAction
+from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.passwords import LONGEST, SHORTEST
+from isocenter.runtime.access.signing_in import SigningIn
+from isocenter.runtime.audit_log import AuditLog
+from isocenter.web import cookies
+from isocenter.web.admission import NEXT, SIGN_IN
+from isocenter.web.exchange import Exchange
+from isocenter.web.shell import Shell, View, headers_of
+from isocenter.web.small_bodies import form
+
+SIGN_OUT = "/sign-out"
+INVITATION = "/invitation/{secret}"
+
+_HOME = "/viewer/"
+_BROWSER = 200  # characters of what a browser calls itself
+
+
+class SignInPages:
+    """The transactions."""
+
+    def __init__(self, doors: Doors, audit_log: AuditLog, shell: Shell) -> None:
+        self._doors = doors
+        self._audit_log = audit_log
+        self._signing_in = SigningIn(doors, audit_log)
+        self._shell = shell
+
+    async def shown(self, exchange: Exchange, view: View) -> None:
+        """The form."""
+        await self._form(exchange, view, _wanted(dict(view.query).get(NEXT, "")))
+
+    async def sign_in(self, exchange: Exchange, view: View) -> None:
+        """Begin a session, and go on to the page that was wanted."""
+        given = dict(await form(exchange))
+        wanted = _wanted(given.get(NEXT, ""))
+        name = given.get("name", "")
+        try:
+            secret = await self._signing_in.sign_in(
+                name,
+                given.get("password", ""),
+                given.get("code", ""),
+                browser_of(exchange),
+                exchange.source,
+            )
+        except (Refused, OutOfResources) as error:
+            many = isinstance(error, OutOfResources)
+            why = "signin.too_many" if many else "signin.wrong"
+            await self._form(exchange, view, wanted, name, why, 429 if many else 403)
+            return
+        await self._enter(exchange, view, secret, wanted)
+
+    async def sign_out(self, exchange: Exchange, view: View) -> None:
+        """End the session, and whatever this browser keeps of us."""
+        await form(exchange)
+        if exchange.session is not None:
+            await self._signing_in.sign_out(exchange.session, exchange.source)
+        headers = [
+            (b"location", view.link(SIGN_IN).encode("ascii")),
+            cookies.forgotten(exchange),
+            (b"clear-site-data", b'"cache", "storage"'),
+        ]
+        await exchange.answer(303, headers)
+
+    # --- one-time links --------------------------------------------------------------------------
+
+    async def invited(self, exchange: Exchange, view: View) -> None:
+        """The form for the first password, or for another one."""
+        account = await self._doors.accounts.invited(exchange.path["secret"])
+        await self._password_form(exchange, view, account.name)
+
+    async def accept(self, exchange: Exchange, view: View) -> None:
+        """Set the password and sign in."""
+        secret = exchange.path["secret"]
+        given = dict(await form(exchange))
+        account = await self._doors.accounts.invited(secret)
+        try:
+            if given.get("password", "") != given.get("again", ""):
+                raise Invalid("the two are not the same")
+            by = replace(exchange.source, user=account.name)
+            await self._audit_log.record(
+                AuditAction.SECURITY, by, detail=f"account {account.name}: password set by link"
+            )
+            account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
+        except Invalid as error:
+            await self._password_form(exchange, view, account.name, str(error), 400)
+            return
+        session = await self._signing_in.begin(account, browser_of(exchange), exchange.source)
+        await self._enter(exchange, view, session, _HOME)
+
+    async def _password_form(
+        self, exchange: Exchange, view: View, name: str, error: str = "", status: int = 200
+    ) -> None:
+        context = {
+            "page": "",
+            "name": name,
+            "error": error,
+            "shortest": SHORTEST,
+            "longest": LONGEST,
+            "caller": None,
+        }
+        await self._shell.answer(exchange, view, "invitation.html", context, status)
+
+    # --- what they share -------------------------------------------------------------------------
+
+    async def _form(
+        self,
+        exchange: Exchange,
+        view: View,
+        wanted: str,
+        name: str = "",
+        why: str = "",
+        status: int = 200,
+    ) -> None:
+        context = {
+            "page": "",
+            "wanted": wanted,
+            "name": name,
+            "why": why,
+            "caller": exchange.caller if exchange.session else None,
+        }
+        await self._shell.answer(exchange, view, "sign_in.html", context, status)
+
+    async def _enter(self, exchange: Exchange, view: View, secret: str, wanted: str) -> None:
+        """A session of before ends: nobody can have given it to the browser (session fixation)."""
+        if exchange.session is not None:
+            await self._doors.sessions.end(exchange.session.id)
+        location = f"{view.root}{wanted}".encode("ascii", "ignore")
+        headers = [(b"location", location), cookies.kept(exchange, secret)]
+        await exchange.answer(303, [*headers_of(view), *headers])
+
+
+def browser_of(exchange: Exchange) -> str:
+    """What a browser calls itself, for people."""
+    told = exchange.header(b"user-agent")
+    return "".join(char for char in told if char.isprintable())[:_BROWSER]
+
+
+def _wanted(address: str) -> str:
+    """A path of ours to go on to: nothing that leads elsewhere."""
+    parts = urlsplit(address)
+    plain = address.isascii() and address.isprintable() and "\\" not in address
+    if parts.scheme or parts.netloc or not plain or not address.startswith("/"):
+        return _HOME
+    return _HOME if address.startswith(("//", SIGN_IN, SIGN_OUT)) else address
