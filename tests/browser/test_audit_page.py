@@ -25,7 +25,7 @@ from isocenter.core.audit_api import Finding
 from isocenter.core.events import AuditAction
 from isocenter.runtime.audit_ids import name_of
 from isocenter.web import audit_routes
-from isocenter.web.audit_shell import Shell
+from isocenter.web.shell import Shell
 from isocenter.web.settings import WebSettings
 from support import audit_scene
 from support.audit_events import HOSTILE, filled_with

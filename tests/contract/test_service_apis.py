@@ -21,6 +21,7 @@ from isocenter.core.errors import (
     OutOfResources,
     Refused,
     Unavailable,
+    Withheld,
 )
 from isocenter.core.matching import Level, Search
 from isocenter.core.ports import BlobInfo
@@ -126,6 +127,15 @@ async def test_every_error_is_raised_as_it_was(service, kind):
     for raised in (unary.value, stream.value):
         assert type(raised) is kind
         assert (raised.message, raised.fix) == ("what is wrong: Ä", "what to do")
+
+
+@pytest.mark.xfail(strict=True, reason="the error of a code is raised, which is NotFound")
+async def test_what_is_withheld_is_told_from_what_is_not_there_over_grpc_too():
+    fake = FakeStorage()
+    fake.error = Withheld("denied by the rule 'staff'")
+    async with served(lambda server: storage_rpc.add_to(server, fake)) as channel:
+        with pytest.raises(Withheld, match="denied by the rule 'staff'"):
+            await all_of(storage_rpc.StorageClient(channel).instances(CALLER, "main", "1.2"))
 
 
 async def test_an_unexpected_error_is_internal_and_tells_nothing():

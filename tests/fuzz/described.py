@@ -63,7 +63,7 @@ class Described:
             "deletion": ["1", f"{0:016x}-{0:016x}-{0:08x}"],
             "title": ["FUZZ", "CT 1", "a/b"],
             "path": ["00420011", "7FE00010", "00081140/0/00081150", "00100010"],
-            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js", "audit.css"],
+            "file": ["app.js", "index.html", "viewer", "x/y", "app-config.js", "pages.css"],
             "record": _records(isocenter),
             "name": ["night", "a/b"],
             "resource": ["Patient/1", "AuditEvent/1/_history"],

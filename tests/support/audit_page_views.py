@@ -15,7 +15,7 @@ from lxml import html
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_ids import name_of
 from isocenter.web import audit_routes
-from isocenter.web.audit_shell import Shell
+from isocenter.web.shell import Shell
 from support import audit_scene
 from support.audit_web import AT, ask, record, serving
 from support.memory_trail import MemoryTrail

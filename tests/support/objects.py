@@ -129,13 +129,19 @@ def small(
     series: str = SERIES,
     more: bytes = b"",
     patient_id: bytes = b"P1",
+    issuer: bytes = b"",
+    modality: bytes = b"",
+    charset: bytes = b"",
 ) -> bytes:
     """A data set with nothing but identifiers, in explicit VR little endian."""
     return b"".join(
         (
+            element(0x00080005, "CS", charset) if charset else b"",
             uid(0x00080016, sop_class) if sop_class else b"",
             uid(0x00080018, instance) if instance else b"",
+            element(0x00080060, "CS", modality) if modality else b"",
             element(0x00100020, "LO", patient_id),
+            element(0x00100021, "LO", issuer) if issuer else b"",
             uid(0x0020000D, study) if study else b"",
             uid(0x0020000E, series) if series else b"",
             more,

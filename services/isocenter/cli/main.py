@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__
+from isocenter.cli.account import account
 from isocenter.cli.aes import aes
 from isocenter.cli.audit import audit
 from isocenter.cli.common import (
@@ -27,6 +28,7 @@ from isocenter.cli.common import (
 from isocenter.cli.dead import dead
 from isocenter.cli.moving import fetch, import_, query, send
 from isocenter.cli.recovery import backup, drill, restore
+from isocenter.cli.token import token
 from isocenter.core.errors import IsocenterError
 
 app = typer.Typer(
@@ -298,6 +300,8 @@ def attributes(
 
 app.add_typer(dead, name="dead", rich_help_panel=CARE)
 app.add_typer(aes, name="aes", rich_help_panel=CARE)
+app.add_typer(account, name="account", rich_help_panel=CARE)
+app.add_typer(token, name="token", rich_help_panel=CARE)
 
 app.add_typer(audit, name="audit", rich_help_panel=TELL)
 

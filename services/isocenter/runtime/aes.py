@@ -23,7 +23,7 @@ from isocenter.core.coercion import Coercions
 from isocenter.core.errors import Invalid
 from isocenter.core.events import ConflictPolicy, Source
 from isocenter.core.identity import is_ae_title, is_uid
-from isocenter.runtime.access.names import SiteName
+from isocenter.runtime.access.names import SiteName, told_of
 from isocenter.runtime.addresses import Network, Networks, ip_of, is_within, networks_of
 from isocenter.runtime.coercions import CoercionRule
 
@@ -231,11 +231,7 @@ def parsed(fields: object) -> KnownAE:
     try:
         return KnownAE.model_validate(fields)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(
-            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in wrong
-        )
-        raise Invalid(f"this is no entry of the AE directory: {told}") from error
+        raise Invalid(f"this is no entry of the AE directory: {told_of(error)}") from error
 
 
 def fields_of(ae: KnownAE) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What our pages say, in every language: catalogues that are data (`languages/*.toml`), and how numbers and times are written."""
+"""What our pages say, in every language: catalogues that are data (`languages/*.toml`), and how
+numbers and times are written."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ async def test_who_watches_a_service_hears_that_it_is_stopping_before_calls_are_
         role.why = ("the index is down",)
         draining = asyncio.create_task(server.drain())
         assert (await call.read()).status == HEALTH.NOT_SERVING
-        assert await client.count(Search(Level.STUDY)) == 2**40
+        assert await client.count(SYSTEM, Search(Level.STUDY)) == 2**40
         await draining
         assert await call.read() is grpc.aio.EOF
 
@@ -104,7 +104,7 @@ async def test_reflection_names_the_services(channel):
 async def test_draining_lets_calls_under_way_finish(role, server, channel):
     role.service.endless = True
     client = query_rpc.QueryClient(channel)
-    answers = client.search(Search(Level.STUDY))
+    answers = client.search(SYSTEM, Search(Level.STUDY))
     await anext(answers)
     draining = asyncio.create_task(server.drain())
     await anext(answers)

@@ -17,7 +17,7 @@ from lxml import html
 
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_texts import LANGUAGES
-from isocenter.web.audit_languages import Words, catalogue, chosen
+from isocenter.web.words import Words, catalogue, chosen
 from isocenter.web.audit_patterns import Kind
 from isocenter.web.audit_subjects import PARTS
 from isocenter.web.audit_text import shown, uid_short, visible
@@ -159,7 +159,7 @@ def test_long_uids_are_told_by_their_ends() -> None:
 
 
 def test_times_are_those_of_utc() -> None:
-    from isocenter.web.audit_languages import day, exact_time, time
+    from isocenter.web.words import day, exact_time, time
 
     at = datetime(2026, 11, 26, 23, 59, 58, 7, tzinfo=UTC)
     assert (time(at), day(at)) == ("2026-11-26 23:59:58", "2026-11-26")

@@ -31,7 +31,7 @@ QUERIES = {
     "/audit/study": f"id={STUDY}",
     "/audit/object": "id=1.2.3.4.5",
 }
-NOT_THERE = {"/viewer/{file...}", "/fhir/{resource...}", "/audit/static/{file}"}
+NOT_THERE = {"/viewer/{file...}", "/fhir/{resource...}", "/static/{file}"}
 
 
 def _url(template: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, ValidationError
 
 from isocenter.core.access import OWN, ROLES
 from isocenter.core.sites import MAX_SITE
@@ -25,3 +25,11 @@ def _site(text: str) -> str:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
 RoleName = Annotated[str, AfterValidator(_role)]
 SiteName = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_site)]
+
+
+def told_of(error: ValidationError) -> str:
+    """What is wrong, and where, without the values."""
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in wrong
+    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from isocenter.core.access import Caller, Kind, Right
 from isocenter.core.apis import Storage
@@ -23,7 +23,7 @@ from isocenter.core.errors import Invalid, NotFound
 from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.fresh import Fresh
-from isocenter.runtime.access.names import RoleName, SiteName, Text
+from isocenter.runtime.access.names import RoleName, SiteName, Text, told_of
 from isocenter.runtime.named_records import NamedRecords
 
 TOKENS = f"{ACCESS}tokens/"
@@ -124,15 +124,18 @@ def new_token(
     if not 0 < days <= MAX_DAYS:
         raise Invalid(f"a token lasts up to {MAX_DAYS} days", fix="make a new one then")
     secret = secrets.token_urlsafe(32)
-    token = Token(
-        name=name,
-        digest=digest_of(secret),
-        roles=tuple(roles),
-        only=None if only is None else tuple(only),
-        groups=tuple(groups),
-        sites=tuple(sites),
-        ends_at=datetime.now(UTC) + timedelta(days=days),
-    )
+    try:
+        token = Token(
+            name=name,
+            digest=digest_of(secret),
+            roles=tuple(roles),
+            only=None if only is None else tuple(only),
+            groups=tuple(groups),
+            sites=tuple(sites),
+            ends_at=datetime.now(UTC) + timedelta(days=days),
+        )
+    except ValidationError as error:
+        raise Invalid(f"this is no token: {told_of(error)}") from error
     return token, secret
 
 

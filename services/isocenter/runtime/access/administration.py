@@ -1,0 +1,147 @@
+"""Accounts, tokens and sessions, as administrators change them, for all the faces of
+administration. Every change is in the audit trail before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from isocenter.core.access import Right
+from isocenter.core.access_api import Asker, Guard
+from isocenter.core.errors import Invalid
+from isocenter.core.events import AuditAction
+from isocenter.runtime.access.accounts import Account, name_of
+from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.names import told_of
+from isocenter.runtime.access.sessions import KnownSession
+from isocenter.runtime.access.tokens import KnownToken, Token
+from isocenter.runtime.audit_log import AuditLog
+
+
+@dataclass(frozen=True, slots=True)
+class AccessAdministration:
+    """What administrators do."""
+
+    doors: Doors
+    guard: Guard
+    audit_log: AuditLog
+
+    # --- accounts --------------------------------------------------------------------------------
+
+    async def accounts(self, asker: Asker) -> Sequence[Account]:
+        """All of them, by name. Raises `Refused`."""
+        self._check(asker)
+        return await self.doors.accounts.all()
+
+    async def account(self, asker: Asker, name: str) -> Account:
+        """One of them. Raises `Refused`, `NotFound`."""
+        self._check(asker)
+        return await self.doors.accounts.get(name)
+
+    async def add(self, asker: Asker, account: Account) -> str:
+        """Make an account; the secret of the one-time link by which its password is set. Raises
+        `Refused`, `Conflict`."""
+        await self._change(asker, f"account {account.name}: added, {_told(account)}")
+        await self.doors.accounts.add(account, asker.source)
+        return await self.doors.accounts.invite(account.name, asker.source)
+
+    async def change(self, asker: Asker, account: Account) -> None:
+        """Say everything about an account anew, but for what it signs in with. Raises `Refused`,
+        `NotFound`."""
+        before = await self.account(asker, account.name)
+        await self._change(asker, f"account {account.name}: set, {_told(account)}")
+        kept = {name: getattr(before, name) for name in _SECRETS}
+        await self.doors.accounts.keep(account.model_copy(update=kept), asker.source)
+
+    async def remove(self, asker: Asker, name: str) -> None:
+        """Forget an account, with its sessions. Raises `Refused`, `NotFound`."""
+        account = await self.account(asker, name)
+        await self._change(asker, f"account {account.name}: removed")
+        await self.doors.accounts.remove(account.name, asker.source)
+        for session in await self.doors.sessions.of(account.name):
+            await self.doors.sessions.end(session.id)
+
+    async def invite(self, asker: Asker, name: str) -> str:
+        """The secret of a new one-time link, for who has no password or forgot it. Raises
+        `Refused`, `NotFound`."""
+        account = await self.account(asker, name)
+        await self._change(asker, f"account {account.name}: one-time link made")
+        return await self.doors.accounts.invite(account.name, asker.source)
+
+    async def drop_factor(self, asker: Asker, name: str) -> None:
+        """Take the second factor from who lost it. Raises `Refused`, `NotFound`."""
+        account = await self.account(asker, name)
+        await self._change(asker, f"account {account.name}: second factor removed")
+        without = account.model_copy(update={"factor": "", "recovery": ()})
+        await self.doors.accounts.keep(without, asker.source)
+
+    # --- tokens ----------------------------------------------------------------------------------
+
+    async def tokens(self, asker: Asker) -> Sequence[KnownToken]:
+        """All that are not revoked, the newest first. Raises `Refused`."""
+        self._check(asker)
+        return await self.doors.tokens.all()
+
+    async def make_token(self, asker: Asker, token: Token, secret: str) -> str:
+        """Keep a token; as it is shown, once. Raises `Refused`, `Invalid`."""
+        only = "" if token.only is None else f", only {' '.join(one.value for one in token.only)}"
+        detail = f"token of {token.name}: made, {' '.join(token.roles)}{only}"
+        await self._change(asker, f"{detail}, until {token.ends_at:%Y-%m-%d}")
+        return await self.doors.tokens.make(token, secret, asker.source)
+
+    async def revoke_token(self, asker: Asker, identifier: str) -> Token:
+        """End a token. Raises `Refused`, `NotFound`."""
+        await self._change(asker, f"token {identifier[:16]}: revoked")
+        return await self.doors.tokens.revoke(identifier, asker.source)
+
+    # --- sessions --------------------------------------------------------------------------------
+
+    async def sessions(self, asker: Asker) -> Sequence[KnownSession]:
+        """All that are not over, the last used first. Raises `Refused`."""
+        self._check(asker)
+        return await self.doors.sessions.all()
+
+    async def end_session(self, asker: Asker, identifier: str) -> None:
+        """End a session. Raises `Refused`, `NotFound`."""
+        self._check(asker)
+        known = await self.doors.sessions.get(identifier)
+        await self._change(asker, f"session of {known.session.person}: ended")
+        await self.doors.sessions.end(identifier)
+
+    # --- what they share -------------------------------------------------------------------------
+
+    def _check(self, asker: Asker) -> None:
+        self.guard.require(asker.caller, Right.ACCESS)
+
+    async def _change(self, asker: Asker, detail: str) -> None:
+        self._check(asker)
+        await self.audit_log.record(AuditAction.SECURITY, asker.source, detail=detail)
+
+
+_SECRETS = ("password", "factor", "recovery", "since")
+
+
+def _told(account: Account) -> str:
+    parts = [f"roles {' '.join(account.roles) or 'none'}"]
+    parts += [f"groups {' '.join(account.groups)}"] if account.groups else []
+    parts += [f"sites {' '.join(account.sites)}"] if account.sites else []
+    return ", ".join([*parts, *(["disabled"] if account.disabled else [])])
+
+
+def new_account(name: str, **fields: object) -> Account:
+    """An account without a password. Raises `Invalid` for what it cannot have."""
+    return _account({**fields, "name": name_of(name)})
+
+
+def changed_account(account: Account, **fields: object) -> Account:
+    """The account with other fields. Raises `Invalid`."""
+    return _account({**account.model_dump(), **fields})
+
+
+def _account(fields: Mapping[str, object]) -> Account:
+    try:
+        return Account.model_validate(fields)
+    except ValidationError as error:
+        raise Invalid(f"this is no account: {told_of(error)}") from error
