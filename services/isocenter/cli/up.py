@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
-from isocenter.cli.check import LOOPBACK, complain_about, has_viewer
-from isocenter.cli.common import complain_of, err, make_data, out
+from isocenter.cli.check import complain_about, has_viewer
+from isocenter.cli.common import complain_of, err, make_data, operating, out
 from isocenter.cli.serving import only_one
 from isocenter.core.errors import Invalid, IsocenterError
 from isocenter.gateway.settings import GatewaySettings
@@ -25,6 +25,7 @@ from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
 
 READY_SECONDS = 60
+FIRST = "admin"  # account of the first administrator
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +124,24 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
     if settings.log.format == "json":
         log.info("up", extra={"data": str(settings.data.resolve())})
     else:
-        out.print(banner(settings), markup=False)
+        out.print(banner(settings, await first_link(settings)), markup=False, soft_wrap=True)
     await stopped
+
+
+async def first_link(settings: Settings) -> str:
+    """A one-time link for the first administrator; empty once somebody has a password."""
+    from isocenter.cli.account import administration, link_of
+    from isocenter.runtime.access.administration import new_account
+
+    async with administration(settings) as access:
+        accounts = await access.accounts(operating())
+        if any(one.password for one in accounts):
+            return ""
+        if all(one.name != FIRST for one in accounts):
+            return link_of(
+                settings, await access.add(operating(), new_account(FIRST, roles=["administrator"]))
+            )
+        return link_of(settings, await access.invite(operating(), FIRST))
 
 
 def _children(
@@ -161,7 +178,7 @@ def _monitor(settings: Settings, sockets: Mapping[str, Path]) -> Role:
     return Monitor(pages_of_family(sockets), Health(()), host=where.host, port=where.port)
 
 
-def banner(settings: Settings) -> str:
+def banner(settings: Settings, link: str = "") -> str:
     """Where everything is, and three lines to try."""
     gateway, web = settings.gateway, settings.web
     http = f"http://{_shown(web.host)}:{web.port}"
@@ -169,8 +186,8 @@ def banner(settings: Settings) -> str:
     if gateway.tls_only:
         dicom = f"+tls KEY CERTIFICATE +cf CA {dicom}"
     viewer = f"{http}/viewer/" if has_viewer(settings) else "not there; `isocenter check` says why"
-    warning = (
-        "" if web.host in LOOPBACK else "\nThere is no sign-in: whoever reaches it sees images.\n"
+    first = (
+        f"\nNobody has signed in yet. Once, this link lets you in:\n\n  {link}\n" if link else ""
     )
     audit = f"  Audit trail    {http}/audit\n" if web.audit else ""
     tls = " with TLS" if web.grpc_tls else ""
@@ -181,7 +198,7 @@ Isocenter is up. Data directory: {settings.data.resolve()}
   Viewer         {viewer}
 {audit}  DICOMweb root  {http}/dicomweb
 {grpc}  DICOM          AE title {gateway.ae_title}, host {_shown(gateway.host)}, {_ports(gateway)}
-{warning}
+{first}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
   findscu -aec {gateway.ae_title} {dicom} -S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate

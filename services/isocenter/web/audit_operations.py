@@ -176,20 +176,20 @@ _FHIR: Mapping[str, Mapping[str, Operation]] = {
 
 def _page(id_: str, summary: str, *parameters: Parameter, errors: Sequence[int] = ()) -> Operation:
     return Operation(
-        id_, summary, parameters=(*parameters, _LANGUAGE), answers={200: [HTML]},
+        id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
         errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=HTML,
     )  # fmt: skip
 
 
 def _deed(id_: str, summary: str, errors: Sequence[int] = ()) -> Operation:
     return Operation(
-        id_, summary, parameters=(_LANGUAGE,), takes=[FORM], answers={303: []},
+        id_, summary, parameters=(LANGUAGE,), takes=[FORM], answers={303: []},
         errors=(403, *_KEPT, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD, errors_in=HTML,
     )  # fmt: skip
 
 
 HTML = "text/html"
-_LANGUAGE = Parameter("lang", "language of the page", _one_of(LANGUAGES))
+LANGUAGE = Parameter("lang", "language of the page", _one_of(LANGUAGES))
 _BEFORE = _PAGE[1]
 _PAGES: Mapping[str, Mapping[str, Operation]] = {
     ROOT: {"GET": _page("auditOverviewPage", "The audit trail for people: overview")},

@@ -16,6 +16,8 @@ from isocenter.core.attributes import BY_TAG, DEPTH, ORDERS, TABLE
 from isocenter.core.events import AuditAction
 from isocenter.core.matching import Level
 from isocenter.web import render_parameters
+from isocenter.web.access_operations import PATH_PARAMETERS as ACCESS_PATH_PARAMETERS
+from isocenter.web.access_operations import ROUTES as ACCESS_ROUTES
 from isocenter.web.aes import ENTRY
 from isocenter.web.aes import ROUTE as AES
 from isocenter.web.audit_operations import NO_PATIENT_DATA
@@ -61,6 +63,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
         Parameter("path", "what follows in the BulkDataURI of the metadata, slashes included"),
         Parameter("file", "a file of the viewer, or a path that its page makes up"),
         *AUDIT_PATH_PARAMETERS,
+        *ACCESS_PATH_PARAMETERS,
     )
 }  # fmt: skip
 
@@ -339,6 +342,7 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
         ),
     },
     **AUDIT_ROUTES,
+    **ACCESS_ROUTES,
     "/": {"GET": _TO_VIEWER},
     "/viewer": {"GET": replace(_TO_VIEWER, id="toViewerPage")},
     "/viewer/app-config.js": {"GET": Operation(

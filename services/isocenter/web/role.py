@@ -13,6 +13,7 @@ from isocenter.runtime.change_feed import ChangeFeed
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.web import health, viewer
+from isocenter.web.access_routes import access_routes
 from isocenter.web.admission import Admission
 from isocenter.web.aes import ENTRY, AEDirectory
 from isocenter.web.aes import ROUTE as AES
@@ -78,6 +79,7 @@ def application(
         Route(AES, {"GET": aes.listed}),
         Route(ENTRY, {"GET": aes.entry, "PUT": aes.put, "DELETE": aes.remove}),
         *audit_routes(settings, services),
+        *access_routes(services),
     ]
     routes = [*dicomweb(paths), *others, *_pages(settings, readiness)]
     admission = Admission(services.doors, services.guard, OPERATIONS)

@@ -1,0 +1,45 @@
+"""What the routes of access take and answer: rows of `web.operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from isocenter.core.events import AuditAction
+from isocenter.web.admission import NEXT, SIGN_IN
+from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
+from isocenter.web.operation import Door, Operation, Parameter
+from isocenter.web.sign_in import INVITATION, SIGN_OUT
+from isocenter.web.small_bodies import FORM
+
+PATH_PARAMETERS: Sequence[Parameter] = (Parameter("secret", "what a one-time link ends with"),)
+
+_FORM_ERRORS = (403, 408, 413, 415)
+_WANTED = Parameter(NEXT, "path to go on to")
+
+
+def _page(id_: str, summary: str, *parameters: Parameter) -> Operation:
+    return Operation(
+        id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
+        audited=NO_PATIENT_DATA, needs=Door.OPEN, errors_in=HTML,
+    )  # fmt: skip
+
+
+def _deed(id_: str, summary: str, audited: AuditAction, answers: Sequence[int] = ()) -> Operation:
+    return Operation(
+        id_, summary, parameters=(LANGUAGE,), takes=[FORM],
+        answers={303: [], **{status: [HTML] for status in answers}}, errors=_FORM_ERRORS,
+        audited=audited, needs=Door.OPEN, errors_in=HTML,
+    )  # fmt: skip
+
+
+ROUTES: Mapping[str, Mapping[str, Operation]] = {
+    SIGN_IN: {
+        "GET": _page("signInPage", "Sign in, for people", _WANTED),
+        "POST": _deed("signIn", "Begin a session", AuditAction.SIGN_IN, (403, 429)),
+    },
+    SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT)},
+    INVITATION: {
+        "GET": _page("invitationPage", "Set a password by a one-time link"),
+        "POST": _deed("acceptInvitation", "The same", AuditAction.SECURITY, (400,)),
+    },
+}

@@ -1,0 +1,26 @@
+"""The routes of signing in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isocenter.web.audit_page import in_page
+from isocenter.web.routes import Route
+from isocenter.web.services import Services
+from isocenter.web.shell import Shell
+from isocenter.web.sign_in import INVITATION, SIGN_IN, SIGN_OUT, SignInPages
+
+
+def access_routes(services: Services) -> Sequence[Route]:
+    """All of them."""
+    shell = Shell(site=services.site)
+    pages = SignInPages(services.doors, services.audit_log, shell)
+    table = {
+        SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
+        SIGN_OUT: {"POST": pages.sign_out},
+        INVITATION: {"GET": pages.invited, "POST": pages.accept},
+    }
+    return [
+        Route(path, {method: in_page(shell, page) for method, page in methods.items()})
+        for path, methods in table.items()
+    ]
