@@ -151,11 +151,10 @@ def has_viewer(settings: Settings) -> bool:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "valid")
-    reached = {"gateway": "", "web": "; there is no sign-in yet: whoever does sees the images"}
-    for name, warning in reached.items():
+    for name in ("gateway", "web"):
         host: str = getattr(settings, name).host
         local = host in LOOPBACK
-        where = "this machine only" if local else f"other machines can reach it{warning}"
+        where = "this machine only" if local else "other machines can reach it"
         yield Finding(f"{name}.host", f"{host} ({where})")
     rpc = settings.rpc
     if rpc.port and rpc.host not in LOOPBACK and rpc.tls is None:

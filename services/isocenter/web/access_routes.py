@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
 from isocenter.web.routes import Route
 from isocenter.web.services import Services
 from isocenter.web.shell import Shell
-from isocenter.web.sign_in import INVITATION, SIGN_IN, SIGN_OUT, SignInPages
+from isocenter.web.sign_in import INVITATION, SIGN_OUT, SignInPages
 
 
 def access_routes(services: Services) -> Sequence[Route]:
