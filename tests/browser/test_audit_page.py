@@ -25,8 +25,8 @@ from isocenter.core.audit_api import Finding
 from isocenter.core.events import AuditAction
 from isocenter.runtime.audit_ids import name_of
 from isocenter.web import audit_routes
-from isocenter.web.shell import Shell
 from isocenter.web.settings import WebSettings
+from isocenter.web.shell import Shell
 from support import audit_scene
 from support.audit_events import HOSTILE, filled_with
 from support.audit_web import record

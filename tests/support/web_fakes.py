@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmwrite
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
-from isocenter.core.access import Caller, Policy
+from isocenter.core.access import NOBODY, ROLES, Caller, Kind, Policy
 from isocenter.core.apis import (
     Announcement,
     FillProgress,
@@ -37,7 +37,10 @@ from isocenter.core.packs import bulk_uri
 from isocenter.core.part10 import file_meta
 from isocenter.core.ports import Buffer, Match
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.guard import PolicyGuard
+from isocenter.runtime.access.sessions import KnownSession, Session
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.change_feed import ChangeFeed
@@ -45,6 +48,7 @@ from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from isocenter.web.admission import COOKIE, SECURE_COOKIE
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.services import Services
@@ -313,6 +317,22 @@ class FakeAudit:
         await self.record(AuditAction.QUERY, source, **fields)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenDoors(Doors):
+    """Everybody is one caller, whatever they show."""
+
+    caller: Caller = NOBODY
+
+    async def by_bearer(self, token: str) -> Caller:
+        return self.caller
+
+    async def by_session(self, secret: str, source: Source) -> KnownSession:
+        return KnownSession("session", Session(person=self.caller.name), self.caller)
+
+    def by_address(self, host: str) -> Caller:
+        return self.caller
+
+
 @dataclass
 class Web:
     """The web role's application on fakes."""
@@ -330,11 +350,13 @@ class Web:
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
+    caller: Caller = Caller(Kind.PERSON, "", tuple(ROLES))  # whoever asks, who may do everything
 
     def __post_init__(self) -> None:
-        self.feed = ChangeFeed(self.bus)
+        self.guard = PolicyGuard(Policy)
+        self.feed = ChangeFeed(self.bus, self.guard)
         self.records = StorageService(
-            blobs=MemoryBlobs(), settings=StorageSettings(), guard=PolicyGuard(Policy)
+            blobs=MemoryBlobs(), settings=StorageSettings(), guard=self.guard
         )
 
     @property
@@ -350,9 +372,11 @@ class Web:
             transcoding=self.transcoding,
             audit_log=self.audit,  # type: ignore[arg-type]
             feed=self.feed,
-            aes=AEAdministration([FIXED_AE], self.records, self.audit),  # type: ignore[arg-type]
+            aes=AEAdministration([FIXED_AE], self.records, self.audit, self.guard),  # type: ignore[arg-type]
             audit_trail=self.trail,
             patients=StudyPatients(self.owners),
+            doors=replace(OpenDoors.of(self.records, AccessSettings()), caller=self.caller),
+            guard=self.guard,
             site="north",
             attributes=self.attributes,
             telemetry=self.telemetry,
@@ -361,7 +385,8 @@ class Web:
     def client(self) -> httpx.AsyncClient:
         """A client without a socket."""
         transport = httpx.ASGITransport(self.application, raise_app_exceptions=True)  # type: ignore[arg-type]
-        return httpx.AsyncClient(transport=transport, base_url="http://pacs.test")
+        shown = dict.fromkeys((COOKIE, SECURE_COOKIE), "session")
+        return httpx.AsyncClient(transport=transport, base_url="http://pacs.test", cookies=shown)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         async with self.client() as client:

@@ -17,10 +17,10 @@ from lxml import html
 
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.audit_texts import LANGUAGES
-from isocenter.web.words import Words, catalogue, chosen
 from isocenter.web.audit_patterns import Kind
 from isocenter.web.audit_subjects import PARTS
 from isocenter.web.audit_text import shown, uid_short, visible
+from isocenter.web.words import Words, catalogue, chosen
 from support.audit_events import HOSTILE
 
 WEB = Path(str(files("isocenter.web")))

@@ -281,7 +281,10 @@ async def test_records_change_nothing_of_a_page_but_its_text() -> None:
 
 async def test_files_have_their_types_and_are_known_again() -> None:
     web = some()
-    for name, kind in (("pages.css", "text/css; charset=utf-8"), ("isocenter.svg", "image/svg+xml")):
+    for name, kind in (
+        ("pages.css", "text/css; charset=utf-8"),
+        ("isocenter.svg", "image/svg+xml"),
+    ):
         answer = await web.get(f"/static/{name}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
         again = await web.get(f"/static/{name}", if_none_match=answer.headers["etag"])

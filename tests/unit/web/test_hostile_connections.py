@@ -16,8 +16,8 @@ from isocenter.web.settings import WebSettings
 from support.web_fakes import SERIES, STUDY, Web
 
 SERIES_PATH = f"/dicomweb/studies/{STUDY}/series/{SERIES}"
-GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-POST = b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\n"
+GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -75,7 +75,7 @@ def assert_problem(answer: tuple[h11.Response, bytes], status: int) -> None:
     "sent",
     [
         b"FOO / HTTP/1.1\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
@@ -92,7 +92,7 @@ async def test_what_is_no_http_gets_a_problem_document(sent: bytes) -> None:
 async def test_garbage_behind_a_request_leaves_its_answer_whole(behind: bytes) -> None:
     web = Web()
     web.storage.keep(data=bytes(3_000_000))
-    ask = f"GET {SERIES_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    ask = f"GET {SERIES_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     ((response, body),) = await talk(ask + behind, web)
     assert response.status_code == 200
     assert len(body) > 3_000_000
@@ -107,7 +107,11 @@ async def test_trailers_without_end_are_refused(trailer: bytes) -> None:
 async def test_trailers_are_no_header_fields() -> None:
     body = b"2\r\n[]\r\n0\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
     kind = b"Content-Type: application/dicom+json\r\nTransfer-Encoding: chunked\r\n"
-    sent = b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind + b"\r\n"
+    sent = (
+        b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        + kind
+        + b"\r\n"
+    )
     ((response, _),) = await talk(sent + body)
     assert response.status_code == 400
 
@@ -135,7 +139,7 @@ async def _flood(writer: asyncio.StreamWriter) -> None:
 
 async def test_a_body_that_was_answered_before_its_end_is_not_awaited_for_ever() -> None:
     web = Web(settings=WebSettings(port=0, stall_timeout=0.3))
-    sent = b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    sent = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     async with connected(web) as (reader, writer), asyncio.timeout(10):
         writer.write(sent)
         assert (await reader.readline()).startswith(b"HTTP/1.1 405")
@@ -165,7 +169,7 @@ async def test_a_request_to_upgrade_is_answered_and_is_the_last(
     protocol: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    ask = b"GET /livez HTTP/1.1\r\nHost: x\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n"
+    ask = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n"
     ((response, _),) = await talk(ask % protocol + GET)
     assert response.status_code == 200
     assert dict(response.headers)[b"connection"] == b"close"
@@ -179,7 +183,7 @@ async def test_no_task_is_left_of_broken_connections() -> None:
         await asyncio.sleep(0)
         before = len(asyncio.all_tasks())
         for sent in (GET * 50, CHUNKED + b"x\r\n", POST + b"Content-Length: 9\r\n\r\n1", b"GET",
-                     b"GET " + SERIES_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n"):  # fmt: skip
+                     b"GET " + SERIES_PATH.encode() + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"):  # fmt: skip
             for _ in range(5):
                 _, writer = await asyncio.open_connection("127.0.0.1", role.port)
                 writer.write(sent)

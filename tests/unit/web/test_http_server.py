@@ -40,7 +40,7 @@ async def test_a_reader_that_stops_costs_a_bounded_buffer_and_frees_all_when_it_
     web.storage.keep(data=bytes(64 * 1024 * 1024))
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port, limit=1024)
-        writer.write(f"GET {SERIES_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {SERIES_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await reader.readexactly(64)
         before = -1
         while web.storage.sent != before:
@@ -58,7 +58,7 @@ async def test_a_reader_that_stalls_too_long_is_cut_off() -> None:
     web.storage.keep(data=bytes(64 * 1024 * 1024))
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port, limit=1024)
-        writer.write(f"GET {SERIES_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {SERIES_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = len(await reader.readexactly(64))
         async with asyncio.timeout(5):
             while not web.storage.closed:
@@ -106,7 +106,7 @@ async def test_two_roles_share_a_port_and_a_stranger_is_told() -> None:
     "sent",
     [
         b"\x01\x00\x00\x00\x00\xcd not http at all\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000,
         b"GET /" + b"a" * 200_000,
     ],
 )
@@ -137,7 +137,7 @@ async def test_a_later_head_that_does_not_end_is_not_awaited_for_ever() -> None:
     web = Web(settings=WebSettings(port=0, stall_timeout=0.2))
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT")
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HT")
         answer = await asyncio.wait_for(reader.read(), 5)
         assert answer.count(b"HTTP/1.1") == 1
         writer.close()
@@ -149,7 +149,7 @@ async def test_answers_to_pipelined_requests_come_whole_and_in_order() -> None:
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
         paths = [b"/livez", b"/dicomweb/studies", b"/nothing", b"/livez"]
-        heads = [b"GET %s HTTP/1.1\r\nHost: x\r\n" % path for path in paths]
+        heads = [b"GET %s HTTP/1.1\r\nHost: localhost\r\n" % path for path in paths]
         writer.write(b"\r\n".join(heads) + b"Connection: close\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), 5)
         codes = re.findall(rb"HTTP/1\.1 (\d+)", answer)

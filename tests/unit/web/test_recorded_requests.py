@@ -144,7 +144,7 @@ async def test_a_client_that_goes_away_is_recorded_as_one_that_did_not_get_all()
     web.storage.keep(data=bytes(64 * 1024 * 1024))
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
-        writer.write(f"GET {INSTANCE} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n".encode())
+        writer.write(f"GET {INSTANCE} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode())
         await reader.readexactly(1000)
         writer.transport.abort()
         async with asyncio.timeout(10):

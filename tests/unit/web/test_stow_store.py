@@ -167,7 +167,7 @@ async def test_a_request_without_a_length_is_411() -> None:
     async with web.listening() as (role, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
         writer.write(
-            b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Content-Type: " + kind + b"\r\n\r\n"
         )
         answer = await reader.read()

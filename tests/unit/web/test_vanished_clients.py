@@ -37,7 +37,7 @@ async def test_a_client_that_vanishes_leaves_no_task(
     async with web.listening() as (role, _):
         before = asyncio.all_tasks()
         reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n".encode())
         assert (await reader.readexactly(12)) == b"HTTP/1.1 200"
         assert len(await reader.readexactly(65_536)) == 65_536
         assert not web.storage.closed
