@@ -11,10 +11,11 @@ from isocenter.core.errors import Unauthenticated
 from isocenter.core.events import Source
 from isocenter.runtime.access.accounts import Accounts
 from isocenter.runtime.access.attempts import Attempts
+from isocenter.runtime.access.oidc import IdentityProvider
 from isocenter.runtime.access.passwords import Passwords
 from isocenter.runtime.access.sessions import KnownSession, Sessions
 from isocenter.runtime.access.settings import AccessSettings
-from isocenter.runtime.access.tokens import Tokens
+from isocenter.runtime.access.tokens import Tokens, is_ours
 from isocenter.runtime.addresses import ip_of
 
 OPERATOR = Caller(Kind.PERSON, "operator", tuple(ROLES))
@@ -29,6 +30,8 @@ class Doors:
     attempts: Attempts
     sessions: Sessions
     tokens: Tokens
+    provider: IdentityProvider | None
+    local_accounts: bool
     trust_loopback: bool
 
     @classmethod
@@ -36,20 +39,36 @@ class Doors:
         """Those of a process."""
         fresh = settings.follow_seconds
         accounts = Accounts(storage, Passwords(), fresh)
+        provider = IdentityProvider(settings.oidc) if settings.oidc.issuer else None
         sessions = Sessions(
             storage,
             accounts,
+            provider,
             idle=timedelta(minutes=settings.session_idle_minutes),
             longest=timedelta(hours=settings.session_hours),
             fresh_seconds=fresh,
         )
         return cls(
-            accounts, Attempts(storage), sessions, Tokens(storage, fresh), settings.trust_loopback
+            accounts=accounts,
+            attempts=Attempts(storage),
+            sessions=sessions,
+            tokens=Tokens(storage, fresh),
+            provider=provider,
+            local_accounts=settings.local_accounts,
+            trust_loopback=settings.trust_loopback,
         )
 
+    async def close(self) -> None:
+        """Close connections."""
+        if self.provider is not None:
+            await self.provider.close()
+
     async def by_bearer(self, token: str) -> Caller:
-        """Who shows a token. Raises `Unauthenticated`."""
+        """Who shows a token, ours or one of the identity provider. Raises `Unauthenticated`, and
+        `Unavailable` while the provider's keys cannot be had."""
         caller = await self.tokens.caller(token)
+        if caller is None and self.provider is not None and not is_ours(token):
+            return await self.provider.program(token)
         if caller is None:
             raise Unauthenticated("this token is not known here, or not any more")
         return caller

@@ -64,7 +64,7 @@ class OidcSettings(BaseModel):
     @model_validator(mode="after")
     def _roles_are_ours(self) -> Self:
         if unknown := set(self.roles.values()) - set(ROLES):
-            raise ValueError(f"{sorted(unknown)[0]!r} is no role; ours are {', '.join(ROLES)}")
+            raise ValueError(f"{min(unknown)!r} is no role; ours are {', '.join(ROLES)}")
         return self
 
     def secret(self) -> str:

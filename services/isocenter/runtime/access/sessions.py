@@ -7,6 +7,7 @@ it; that of a local account also when its password or second factor changes.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isocenter.core.access import Caller, Kind, Patient
 from isocenter.core.apis import Storage
-from isocenter.core.errors import NotFound
+from isocenter.core.errors import NotFound, Unavailable
 from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.accounts import Accounts
 from isocenter.runtime.access.fresh import Fresh
+from isocenter.runtime.access.oidc import Grant, IdentityProvider
+from isocenter.runtime.access.sealing import sealed, unsealed
 from isocenter.runtime.access.tokens import digest_of
 from isocenter.runtime.named_records import NamedRecords
+
+logger = logging.getLogger(__name__)
 
 SESSIONS = f"{ACCESS}sessions/"
 _ID_LENGTH = 32  # of the digest of its secret, hexadecimal digits
@@ -85,6 +90,7 @@ class Sessions:
         self,
         storage: Storage,
         accounts: Accounts,
+        provider: IdentityProvider | None = None,
         *,
         idle: timedelta,
         longest: timedelta,
@@ -95,6 +101,7 @@ class Sessions:
             storage, SESSIONS, parse=Session.model_validate, write=_written
         )
         self._accounts = accounts
+        self._provider = provider
         self._idle, self._longest = idle, longest
         self._fresh = Fresh(self._found, fresh_seconds)
 
@@ -110,13 +117,53 @@ class Sessions:
         session = await self._fresh.get(identifier)
         if session is None:
             return None
-        known = await self._known(identifier, session)
-        if known is None:
+        renewed = await self._renewed(secret, session)
+        known = await self._known(identifier, renewed) if renewed else None
+        if renewed is None or known is None:
             await self.end(identifier)
-        elif datetime.now(UTC) - session.used_at > _TOUCH:
-            used = session.model_copy(update={"used_at": datetime.now(UTC)})
+            return None
+        if renewed is not session or datetime.now(UTC) - session.used_at > _TOUCH:
+            used = renewed.model_copy(update={"used_at": datetime.now(UTC)})
             await self.keep(identifier, used, by)
         return known
+
+    async def begin_federated(self, grant: Grant, address: str, browser: str, by: Source) -> str:
+        """That of a person whom the identity provider vouches for."""
+        secret = secrets.token_urlsafe(32)
+        session = Session(
+            person=grant.person.name,
+            federated=_federated(grant, secret),
+            address=address,
+            browser=browser,
+        )
+        await self._records.append(id_of(secret), session, by)
+        return secret
+
+    def id_token(self, secret: str, session: Session) -> str:
+        """What the provider is told at the end; empty without one."""
+        return unsealed(secret, session.federated.id_token) if session.federated else ""
+
+    async def _renewed(self, secret: str, session: Session) -> Session | None:
+        """The session, of which the provider was asked lately; None if it is over there. While the
+        provider is away it stays as it is."""
+        person, provider = session.federated, self._provider
+        if person is None:
+            return session
+        if provider is None:
+            return None
+        if datetime.now(UTC) - person.asked_at < timedelta(minutes=provider.refresh_minutes):
+            return session
+        token = unsealed(secret, person.refresh)
+        if not token:
+            return session  # it lasts as long as it may without being asked about
+        try:
+            grant = await provider.renewed(token, person.subject)
+        except Unavailable as error:
+            logger.warning("sessions are not renewed now", extra={"why": str(error)})
+            return session
+        if grant is None or grant.person.name != session.person:
+            return None
+        return session.model_copy(update={"federated": _federated(grant, secret)})
 
     async def keep(self, identifier: str, session: Session, by: Source) -> None:
         """As it is from now on."""
@@ -186,6 +233,19 @@ class Sessions:
 def id_of(secret: str) -> str:
     """By which a session is kept: nothing that leads to its secret."""
     return digest_of(secret)[:_ID_LENGTH]
+
+
+def _federated(grant: Grant, secret: str) -> FederatedPerson:
+    person = grant.person
+    return FederatedPerson(
+        subject=person.subject,
+        roles=person.roles,
+        groups=person.groups,
+        sites=person.sites,
+        asked_at=datetime.now(UTC),
+        refresh=sealed(secret, grant.refresh_token),
+        id_token=sealed(secret, grant.id_token),
+    )
 
 
 def _written(session: Session) -> Mapping[str, Any]:

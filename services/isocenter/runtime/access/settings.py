@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isocenter.runtime.access.oidc_settings import OidcSettings
+
 
 class AccessSettings(BaseModel):
     """Who may see and do what; see [access](access.md)."""
@@ -23,6 +25,12 @@ class AccessSettings(BaseModel):
         " is taken for its operator, who may do everything: for development, where nobody else is"
         " on the machine and no proxy runs on it.",
     )
+    local_accounts: bool = Field(
+        default=True,
+        description="Whether people sign in with accounts that are kept here; where an identity"
+        " provider knows everybody, none are needed.",
+    )
+    oidc: OidcSettings = OidcSettings()
     session_idle_minutes: float = Field(
         60, gt=0, description="How long a session of a browser lasts without being used."
     )

@@ -139,6 +139,11 @@ def new_token(
     return token, secret
 
 
+def is_ours(text: str) -> bool:
+    """Whether a token looks like one of ours."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def digest_of(secret: str) -> str:
     """What is kept of a secret that is long enough not to be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()
