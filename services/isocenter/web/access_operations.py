@@ -8,12 +8,21 @@ from isocenter.core.events import AuditAction
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
 from isocenter.web.operation import Door, Operation, Parameter
+from isocenter.web.provider_sign_in import ANSWER, BEGIN
 from isocenter.web.sign_in import INVITATION, SIGN_OUT
 from isocenter.web.small_bodies import FORM
 
 PATH_PARAMETERS: Sequence[Parameter] = (Parameter("secret", "what a one-time link ends with"),)
 
 _FORM_ERRORS = (403, 408, 413, 415)
+_ANSWER = (
+    Parameter("state", "what it was sent with"),
+    Parameter("code", "authorization code (RFC 6749 4.1.2)"),
+    Parameter("iss", "issuer (RFC 9207)"),
+    Parameter("session_state", "of OpenID Connect Session Management"),
+    Parameter("error", "why nobody was let in"),
+    Parameter("error_description", "the same for people"),
+)
 _WANTED = Parameter(NEXT, "path to go on to")
 
 
@@ -36,6 +45,30 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
     SIGN_IN: {
         "GET": _page("signInPage", "Sign in, for people", _WANTED),
         "POST": _deed("signIn", "Begin a session", AuditAction.SIGN_IN, (403, 429)),
+    },
+    BEGIN: {
+        "GET": Operation(
+            "signInByProvider",
+            "To the identity provider",
+            parameters=(_WANTED, LANGUAGE),
+            answers={303: []},
+            errors=(404, 503),
+            audited=NO_PATIENT_DATA,
+            needs=Door.OPEN,
+            errors_in=HTML,
+        )
+    },
+    ANSWER: {
+        "GET": Operation(
+            "answerOfProvider",
+            "Back from the identity provider",
+            parameters=(*_ANSWER, LANGUAGE),
+            answers={303: []},
+            errors=(401, 403, 404, 503),
+            audited=AuditAction.SIGN_IN,
+            needs=Door.OPEN,
+            errors_in=HTML,
+        )
     },
     SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT)},
     INVITATION: {

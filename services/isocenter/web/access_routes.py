@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
+from isocenter.web.provider_sign_in import ANSWER, BEGIN, ProviderPages
 from isocenter.web.routes import Route
 from isocenter.web.services import Services
 from isocenter.web.shell import Shell
@@ -16,8 +17,11 @@ def access_routes(services: Services) -> Sequence[Route]:
     """All of them."""
     shell = Shell(site=services.site)
     pages = SignInPages(services.doors, services.audit_log, shell)
+    provider = ProviderPages(services.doors, services.audit_log)
     table = {
         SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
+        BEGIN: {"GET": provider.begin},
+        ANSWER: {"GET": provider.answer},
         SIGN_OUT: {"POST": pages.sign_out},
         INVITATION: {"GET": pages.invited, "POST": pages.accept},
     }

@@ -15,13 +15,13 @@ from isocenter.core.access_api import Guard
 from isocenter.core.errors import Unauthenticated
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.addresses import ip_of
+from isocenter.web import cookies
 from isocenter.web.exchange import ROUTE, Exchange
 from isocenter.web.operation import Door, Operation
 from isocenter.web.problems import Problem
 
 SIGN_IN = "/sign-in"
 NEXT = "next"  # the parameter with the address that somebody wanted
-COOKIE, SECURE_COOKIE = "isocenter", "__Host-isocenter"  # RFC 6265bis 4.1.3.2
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER = "bearer "
@@ -62,7 +62,7 @@ class Admission:
                 raise Unauthenticated("only tokens are taken here", fix="send Bearer and a token")
             exchange.caller = await self.doors.by_bearer(shown[len(_BEARER) :].strip())
             return
-        if secret := cookie(exchange):
+        if secret := cookies.session(exchange):
             exchange.session = await self.doors.by_session(secret, exchange.source)
         if exchange.session is not None:
             exchange.caller = exchange.session.caller
@@ -77,21 +77,6 @@ class Admission:
         if not _is_of_this_machine(exchange.header(b"host")):
             return NOBODY
         return self.doors.by_address(exchange.source.host)
-
-
-def cookie(exchange: Exchange) -> str:
-    """The secret of the session that a browser shows; empty without one."""
-    name = SECURE_COOKIE if is_secure(exchange) else COOKIE
-    for part in exchange.header(b"cookie").split(";"):
-        key, _, value = part.strip().partition("=")
-        if key == name:
-            return value
-    return ""
-
-
-def is_secure(exchange: Exchange) -> bool:
-    """Whether this client reaches us over TLS."""
-    return urlsplit(exchange.root).scheme == "https"
 
 
 def from_here(exchange: Exchange) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from isocenter.core.errors import Invalid, OutOfResources, Refused
+from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Refused
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
@@ -13,6 +13,7 @@ from isocenter.runtime.access.signing_in import SigningIn
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.web import cookies
 from isocenter.web.admission import NEXT, SIGN_IN
+from isocenter.web.audit_common import base_url
 from isocenter.web.exchange import Exchange
 from isocenter.web.shell import Shell, View, headers_of
 from isocenter.web.small_bodies import form
@@ -35,12 +36,14 @@ class SignInPages:
 
     async def shown(self, exchange: Exchange, view: View) -> None:
         """The form."""
-        await self._form(exchange, view, _wanted(dict(view.query).get(NEXT, "")))
+        await self._form(exchange, view, wanted_of(dict(view.query).get(NEXT, "")))
 
     async def sign_in(self, exchange: Exchange, view: View) -> None:
         """Begin a session, and go on to the page that was wanted."""
+        if not self._doors.local_accounts:
+            raise Refused("people sign in by the identity provider here")
         given = dict(await form(exchange))
-        wanted = _wanted(given.get(NEXT, ""))
+        wanted = wanted_of(given.get(NEXT, ""))
         name = given.get("name", "")
         try:
             secret = await self._signing_in.sign_in(
@@ -63,11 +66,24 @@ class SignInPages:
         if exchange.session is not None:
             await self._signing_in.sign_out(exchange.session, exchange.source)
         headers = [
-            (b"location", view.link(SIGN_IN).encode("ascii")),
+            (b"location", (await self._farewell(exchange, view)).encode("ascii")),
             cookies.forgotten(exchange),
             (b"clear-site-data", b'"cache", "storage"'),
         ]
         await exchange.answer(303, headers)
+
+    async def _farewell(self, exchange: Exchange, view: View) -> str:
+        """Where to go on: whom the identity provider knows signs out there too."""
+        session, provider = exchange.session, self._doors.provider
+        here = view.link(SIGN_IN)
+        if session is None or session.session.federated is None or provider is None:
+            return here
+        secret = cookies.session(exchange)
+        try:
+            id_token = self._doors.sessions.id_token(secret, session.session)
+            return await provider.farewell(id_token, base_url(exchange) + SIGN_IN) or here
+        except IsocenterError:
+            return here  # it is away; the session here is over all the same
 
     # --- one-time links --------------------------------------------------------------------------
 
@@ -121,6 +137,8 @@ class SignInPages:
     ) -> None:
         context = {
             "page": "",
+            "provider": self._doors.provider is not None,
+            "local": self._doors.local_accounts,
             "wanted": wanted,
             "name": name,
             "why": why,
@@ -143,7 +161,7 @@ def browser_of(exchange: Exchange) -> str:
     return "".join(char for char in told if char.isprintable())[:_BROWSER]
 
 
-def _wanted(address: str) -> str:
+def wanted_of(address: str) -> str:
     """A path of ours to go on to: nothing that leads elsewhere."""
     parts = urlsplit(address)
     plain = address.isascii() and address.isprintable() and "\\" not in address
