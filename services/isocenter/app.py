@@ -285,7 +285,8 @@ class Process(Env):
 
     async def guard(self) -> Guard:
         """Who may do what, by the policy as it is now."""
-        return PolicyGuard(await self._policy(), self._facts)
+        policy = await self._policy()
+        return PolicyGuard(policy, self._facts, lambda: policy.complete)
 
     async def doors(self) -> Doors:
         """Who asks, by what they show."""
@@ -302,7 +303,8 @@ class Process(Env):
     async def _policy(self) -> PolicyInForce:
         async def make() -> PolicyInForce:
             settings = self.settings.access
-            policy = PolicyInForce(settings.policy, settings.follow_seconds)
+            # The services need each other: storage asks the policy, whose marks storage keeps.
+            policy = PolicyInForce(settings.policy, settings.follow_seconds, self.storage)
             await policy.start()
             return policy
 

@@ -32,6 +32,7 @@ class Right(Enum):
 
     SEARCH = "search"  # find studies, and be told of changes
     READ = "read"  # open them
+    DOWNLOAD = "download"  # take whole objects away
     STORE = "store"
     DELETE = "delete"  # and restore
     SHARE = "share"  # give others links
@@ -43,12 +44,11 @@ class Right(Enum):
     HOLD = "hold"  # keep searches and place legal holds in it
 
 
-OF_STUDIES = frozenset(
-    {Right.SEARCH, Right.READ, Right.STORE, Right.DELETE, Right.SHARE, Right.MARK}
-)
+_LOOK = frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD})
+OF_STUDIES = _LOOK | {Right.STORE, Right.DELETE, Right.SHARE, Right.MARK}
 """Rights that rules bound to studies; the others belong to a role alone."""
 
-_LOOK = frozenset({Right.SEARCH, Right.READ})
+_KEPT_BY_MARKS = _LOOK | {Right.DELETE, Right.SHARE}  # images of confidential patients come in
 ROLES: Mapping[str, frozenset[Right]] = {
     "viewer": _LOOK | {Right.SHARE, Right.EMERGENCY},
     "technologist": _LOOK | {Right.STORE, Right.EMERGENCY},
@@ -232,7 +232,7 @@ def decide(
             return Decision(False, f"denied by the rule {rule.name!r}")
     if right in _LOOK and holds(_emergencies(caller), study):
         return Decision(True, "emergency access to the patient")
-    marked = holds(policy.marks.scope, study)
+    marked = right in _KEPT_BY_MARKS and holds(policy.marks.scope, study)
     for rule in policy.concerned(caller, right, allows=True):
         if holds(rule.scope(caller), study) and (rule.confidential or not marked):
             return Decision(True, f"allowed by the rule {rule.name!r}")
@@ -254,7 +254,8 @@ def scope(policy: Policy, caller: Caller, right: Right) -> Scope:
     plain = some(rule.scope(caller) for rule in allowing if not rule.confidential)
     reaching = some(rule.scope(caller) for rule in allowing if rule.confidential)
     emergencies = _emergencies(caller) if right in _LOOK else NOTHING
-    seen = some([emergencies, reaching, every([plain, without(policy.marks.scope)])])
+    marks = policy.marks.scope if right in _KEPT_BY_MARKS else NOTHING
+    seen = some([emergencies, reaching, every([plain, without(marks)])])
     return every([without(denied), seen])
 
 

@@ -170,7 +170,7 @@ class Follower(Generic[T]):
     async def start(self) -> None:
         """Returns after the first look, or when that takes too long."""
         first = asyncio.Event()
-        self._task = asyncio.create_task(self._run(first), name=self._what)
+        self._task = asyncio.create_task(self.run(first), name=self._what)
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SECONDS):
                 await first.wait()
@@ -183,7 +183,8 @@ class Follower(Generic[T]):
                 await self._task
             self._task = None
 
-    async def _run(self, looked: asyncio.Event) -> None:
+    async def run(self, looked: asyncio.Event | None = None) -> None:
+        """Look for ever. `looked` is told of the first look."""
         while True:
             try:
                 await self.look()
@@ -191,7 +192,8 @@ class Follower(Generic[T]):
                 self._tell(str(error))
             except Exception:
                 logger.exception("records could not be read", extra={"what": self._what})
-            looked.set()
+            if looked is not None:
+                looked.set()
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:

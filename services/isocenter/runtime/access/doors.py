@@ -11,6 +11,7 @@ from isocenter.core.errors import Unauthenticated
 from isocenter.core.events import Source
 from isocenter.runtime.access.accounts import Accounts
 from isocenter.runtime.access.attempts import Attempts
+from isocenter.runtime.access.links import Links
 from isocenter.runtime.access.oidc import IdentityProvider
 from isocenter.runtime.access.passwords import Passwords
 from isocenter.runtime.access.sessions import KnownSession, Sessions
@@ -29,6 +30,7 @@ class Doors:
     accounts: Accounts
     attempts: Attempts
     sessions: Sessions
+    links: Links
     tokens: Tokens
     provider: IdentityProvider | None
     local_accounts: bool
@@ -38,11 +40,14 @@ class Doors:
     def of(cls, storage: Storage, settings: AccessSettings) -> Doors:
         """Those of a process."""
         fresh = settings.follow_seconds
-        accounts = Accounts(storage, Passwords(), fresh)
+        passwords = Passwords()
+        accounts = Accounts(storage, passwords, fresh)
+        links = Links(storage, passwords, fresh)
         provider = IdentityProvider(settings.oidc) if settings.oidc.issuer else None
         sessions = Sessions(
             storage,
             accounts,
+            links,
             provider,
             idle=timedelta(minutes=settings.session_idle_minutes),
             longest=timedelta(hours=settings.session_hours),
@@ -52,6 +57,7 @@ class Doors:
             accounts=accounts,
             attempts=Attempts(storage),
             sessions=sessions,
+            links=links,
             tokens=Tokens(storage, fresh),
             provider=provider,
             local_accounts=settings.local_accounts,

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from isocenter.core import access
-from isocenter.core.access import OF_STUDIES, Caller, Policy, Right
-from isocenter.core.errors import Refused, Withheld
+from isocenter.core.access import OF_STUDIES, Caller, Kind, Policy, Right
+from isocenter.core.errors import Refused, Unavailable, Withheld
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.scope import EVERYTHING, Scope
 from isocenter.runtime.access.facts import Facts
 
-_SCOPES = 4096  # of callers, rights and policies
-
-
-@lru_cache(maxsize=_SCOPES)
-def _scope(policy: Policy, caller: Caller, right: Right) -> Scope:
-    return access.scope(policy, caller, right)
+_SCOPES = 4096  # of callers and rights
 
 
 class PolicyGuard:
     """Decides by a policy that others keep up to date."""
 
-    def __init__(self, policy: Callable[[], Policy], facts: Facts | None = None) -> None:
-        """Without `facts` only who may do something with all studies may do it with any."""
+    def __init__(
+        self,
+        policy: Callable[[], Policy],
+        facts: Facts | None = None,
+        complete: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`complete`: whether all of the policy is known; before, nobody may do anything with any
+        study. Without `facts` only who may do something with all studies may do it with any."""
         self._policy = policy
         self._facts = facts
+        self._complete = complete
+        self._of: Policy | None = None  # of which the scopes are
+        self._scopes: dict[tuple[Caller, Right], Scope] = {}
 
     def scope(self, caller: Caller, right: Right) -> Scope:
         """See `Guard`."""
-        return _scope(self._policy(), caller, right)
+        if caller.kind is Kind.SYSTEM:
+            return EVERYTHING
+        self._check_complete()
+        policy = self._policy()
+        if policy is not self._of or len(self._scopes) > _SCOPES:
+            self._of, self._scopes = policy, {}
+        found = self._scopes.get((caller, right))
+        if found is None:
+            found = self._scopes[caller, right] = access.scope(policy, caller, right)
+        return found
 
     def require(self, caller: Caller, right: Right) -> None:
         """See `Guard`."""
@@ -50,8 +62,14 @@ class PolicyGuard:
         if not decision.allowed:
             raise Withheld(decision.why)
 
+    def _check_complete(self) -> None:
+        if not self._complete():
+            raise Unavailable("it is not known yet what is confidential", fix="try again")
+
     def check_new(self, caller: Caller, right: Right, study: JsonAttributes) -> None:
         """See `Guard`."""
+        if caller.kind is not Kind.SYSTEM:
+            self._check_complete()
         decision = access.decide(self._policy(), caller, right, study)
         if not decision.allowed:
             raise Refused(decision.why)

@@ -1,15 +1,20 @@
-"""The policy in force: read from its file, again when that changes."""
+"""The policy in force: its rules from a file, and what is marked as confidential from records; both
+are looked at again and again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from isocenter.core.access import EVERYONE, Policy, Rule
+from isocenter.core.apis import Storage
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.access import policy_file
+from isocenter.runtime.access.marks import Mark, MarkRecords, marks_of
+from isocenter.runtime.named_records import Follower
 
 logger = logging.getLogger(__name__)
 
@@ -17,36 +22,46 @@ _Stamp = tuple[int, int, int] | None
 
 
 class PolicyInForce:
-    """Follows the file of a policy. What cannot be used changes nothing, and is told once."""
+    """Follows the file of a policy, and the marks. What cannot be used changes nothing, and is told
+    once."""
 
-    def __init__(self, file: Path | None, every: float) -> None:
+    def __init__(
+        self, file: Path | None, every: float, storage: Callable[[], Awaitable[Storage]]
+    ) -> None:
         """`every`: seconds between two looks."""
         self._file = file
         self._every = every
+        self._storage = storage
         self._stamp: _Stamp = None
         self._rules: tuple[Rule, ...] = (EVERYONE,)
         self._policy = Policy()
-        self._task: asyncio.Task[None] | None = None
+        self._marked = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     def __call__(self) -> Policy:
         """The policy."""
         return self._policy
 
+    @property
+    def complete(self) -> bool:
+        """Whether all that is confidential is known."""
+        return self._marked
+
     async def start(self) -> None:
         """Raises `Invalid` if the file cannot be used."""
-        if self._file is None:
-            return
-        self._stamp = _stamp(self._file)
-        self._take(policy_file.read(self._file))
-        self._task = asyncio.create_task(self._follow(self._file), name="policy")
+        if self._file is not None:
+            self._stamp = _stamp(self._file)
+            self._take(policy_file.read(self._file))
+            self._tasks.append(asyncio.create_task(self._follow(self._file), name="policy"))
+        self._tasks.append(asyncio.create_task(self._follow_marks(), name="marks"))
 
     async def close(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+                await task
+        self._tasks = []
 
     async def _follow(self, file: Path) -> None:
         while True:
@@ -63,9 +78,19 @@ class PolicyInForce:
                     "the policy cannot be used; it stays as it was", extra={"why": str(error)}
                 )
 
+    async def _follow_marks(self) -> None:
+        records = MarkRecords(await self._storage()).records
+        await Follower(records, self._keep_marks, self._every, "marks").run()
+
+    def _keep_marks(self, marks: Mapping[str, Mark]) -> None:
+        found = marks_of(marks.values())
+        self._marked = True
+        if found != self._policy.marks:
+            self._policy = Policy(self._rules, found)
+
     def _take(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
-        self._policy = Policy(rules)
+        self._policy = Policy(rules, self._policy.marks)
 
 
 def _stamp(file: Path) -> _Stamp:

@@ -23,6 +23,7 @@ from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.accounts import Accounts
 from isocenter.runtime.access.fresh import Fresh
+from isocenter.runtime.access.links import Links
 from isocenter.runtime.access.oidc import Grant, IdentityProvider
 from isocenter.runtime.access.sealing import sealed, unsealed
 from isocenter.runtime.access.tokens import digest_of
@@ -66,7 +67,8 @@ class Session(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     person: str  # the account, or the name that the provider gave
-    federated: FederatedPerson | None = None  # None: a local account
+    federated: FederatedPerson | None = None  # None: a local account, or a link
+    link: str = ""  # id of the link that was opened
     began_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     used_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     address: str = ""  # where it began
@@ -90,6 +92,7 @@ class Sessions:
         self,
         storage: Storage,
         accounts: Accounts,
+        links: Links,
         provider: IdentityProvider | None = None,
         *,
         idle: timedelta,
@@ -101,6 +104,7 @@ class Sessions:
             storage, SESSIONS, parse=Session.model_validate, write=_written
         )
         self._accounts = accounts
+        self._links = links
         self._provider = provider
         self._idle, self._longest = idle, longest
         self._fresh = Fresh(self._found, fresh_seconds)
@@ -214,6 +218,9 @@ class Sessions:
         return KnownSession(identifier, session, caller)
 
     async def _caller(self, session: Session) -> Caller | None:
+        if session.link:
+            known = await self._links.lately(session.link)
+            return known.caller if known else None
         now = datetime.now(UTC)
         emergencies = tuple(
             Patient(one.patient_id, one.issuer) for one in session.emergencies if one.ends_at > now
