@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from isocenter.core.access import Right
 from isocenter.core.events import AuditAction
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
-from isocenter.web.operation import Door, Operation, Parameter
+from isocenter.web.emergency import EMERGENCY
+from isocenter.web.operation import UID, Door, Operation, Parameter
 from isocenter.web.provider_sign_in import ANSWER, BEGIN
+from isocenter.web.sharing import LINK, REVOKED, SHARE
 from isocenter.web.sign_in import INVITATION, SIGN_OUT
 from isocenter.web.small_bodies import FORM
 
@@ -23,13 +27,17 @@ _ANSWER = (
     Parameter("error", "why nobody was let in"),
     Parameter("error_description", "the same for people"),
 )
+_PATIENT = Parameter("patient", "Patient ID")
+_STUDY = Parameter("study", "Study Instance UID", UID)
 _WANTED = Parameter(NEXT, "path to go on to")
 
 
-def _page(id_: str, summary: str, *parameters: Parameter) -> Operation:
+def _page(
+    id_: str, summary: str, *parameters: Parameter, needs: Right | Door = Door.OPEN
+) -> Operation:
     return Operation(
         id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
-        audited=NO_PATIENT_DATA, needs=Door.OPEN, errors_in=HTML,
+        audited=NO_PATIENT_DATA, needs=needs, errors_in=HTML,
     )  # fmt: skip
 
 
@@ -37,7 +45,7 @@ def _deed(id_: str, summary: str, audited: AuditAction, answers: Sequence[int] =
     return Operation(
         id_, summary, parameters=(LANGUAGE,), takes=[FORM],
         answers={303: [], **{status: [HTML] for status in answers}}, errors=_FORM_ERRORS,
-        audited=audited, needs=Door.OPEN, errors_in=HTML,
+        audited=audited, needs=needs, errors_in=HTML,
     )  # fmt: skip
 
 
@@ -69,6 +77,42 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
             needs=Door.OPEN,
             errors_in=HTML,
         )
+    },
+    EMERGENCY: {
+        "GET": _page("emergencyPage", "Emergency access", _PATIENT, needs=Right.EMERGENCY),
+        "POST": _deed(
+            "beginEmergency",
+            "See a patient for a while, with a reason",
+            AuditAction.SECURITY,
+            (400,),
+            needs=Right.EMERGENCY,
+        ),
+    },
+    SHARE: {
+        "GET": _page("sharingPage", "Links to studies", _STUDY, needs=Right.SHARE),
+        "POST": replace(
+            _deed(
+                "shareStudy",
+                "Make a link to a study",
+                AuditAction.SECURITY,
+                (200, 400, 404),
+                needs=Right.SHARE,
+            ),
+            errors=(403, 408, 413, 415),
+        ),
+    },
+    REVOKED: {
+        "POST": _deed(
+            "revokeLink",
+            "End a link",
+            AuditAction.SECURITY,
+            (404,),
+            needs=Right.SHARE,
+        )
+    },
+    LINK: {
+        "GET": _page("openingPage", "What a link leads to"),
+        "POST": _deed("openLink", "Open it", AuditAction.SIGN_IN, (403, 404, 429)),
     },
     SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT)},
     INVITATION: {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isocenter.runtime.access.sharing import Sharing
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
+from isocenter.web.emergency import EMERGENCY, EmergencyPages
 from isocenter.web.provider_sign_in import ANSWER, BEGIN, ProviderPages
 from isocenter.web.routes import Route
 from isocenter.web.services import Services
+from isocenter.web.sharing import LINK, REVOKED, SHARE, SharingPages
 from isocenter.web.shell import Shell
 from isocenter.web.sign_in import INVITATION, SIGN_OUT, SignInPages
 
@@ -18,10 +21,16 @@ def access_routes(services: Services) -> Sequence[Route]:
     shell = Shell(site=services.site)
     pages = SignInPages(services.doors, services.audit_log, shell)
     provider = ProviderPages(services.doors, services.audit_log)
+    shares = Sharing(services.doors, services.guard, services.audit_log)
+    sharing, emergency = SharingPages(shares, shell), EmergencyPages(shares, shell)
     table = {
         SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
         BEGIN: {"GET": provider.begin},
         ANSWER: {"GET": provider.answer},
+        EMERGENCY: {"GET": emergency.shown, "POST": emergency.begin},
+        SHARE: {"GET": sharing.shown, "POST": sharing.make},
+        REVOKED: {"POST": sharing.revoke},
+        LINK: {"GET": sharing.opening, "POST": sharing.open},
         SIGN_OUT: {"POST": pages.sign_out},
         INVITATION: {"GET": pages.invited, "POST": pages.accept},
     }
