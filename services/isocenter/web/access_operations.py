@@ -41,7 +41,13 @@ def _page(
     )  # fmt: skip
 
 
-def _deed(id_: str, summary: str, audited: AuditAction, answers: Sequence[int] = ()) -> Operation:
+def _deed(
+    id_: str,
+    summary: str,
+    audited: AuditAction,
+    answers: Sequence[int] = (),
+    needs: Right | Door = Door.OPEN,
+) -> Operation:
     return Operation(
         id_, summary, parameters=(LANGUAGE,), takes=[FORM],
         answers={303: [], **{status: [HTML] for status in answers}}, errors=_FORM_ERRORS,

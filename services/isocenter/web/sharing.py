@@ -20,6 +20,7 @@ REVOKED = SHARE + "/revoked"
 LINK = SHARE + "/{secret}"
 
 _DAYS, _MOST_OPENINGS = 14, 1000
+_EMPTY = {"study": "", "label": "", "days": str(_DAYS), "openings": "", "download": ""}
 
 
 class SharingPages:
@@ -110,7 +111,7 @@ class SharingPages:
         context = {
             "page": "share",
             "caller": exchange.caller,
-            "values": {"days": str(_DAYS), **values},
+            "values": {**_EMPTY, **values},
             "error": error,
             "made": made,
             "links": links,
