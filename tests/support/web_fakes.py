@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmwrite
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
 from isocenter.adapters.bus.memory import MemoryBus
-from isocenter.core.access import NOBODY, ROLES, Caller, Kind, Policy
+from isocenter.core.access import ROLES, Caller, Kind, Policy
 from isocenter.core.apis import (
     Announcement,
     FillProgress,
@@ -48,7 +48,6 @@ from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
-from isocenter.web.admission import COOKIE, SECURE_COOKIE
 from isocenter.web.role import WebRole, application
 from isocenter.web.routes import Application
 from isocenter.web.services import Services
@@ -317,11 +316,16 @@ class FakeAudit:
         await self.record(AuditAction.QUERY, source, **fields)
 
 
+SHOWN = {"isocenter": "session", "__Host-isocenter": "session"}  # cookies, of HTTP and HTTPS
+ANYBODY = Caller(Kind.PERSON, "", tuple(ROLES))
+"""Whoever asks, who may do everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenDoors(Doors):
     """Everybody is one caller, whatever they show."""
 
-    caller: Caller = NOBODY
+    caller: Caller = ANYBODY
 
     async def by_bearer(self, token: str) -> Caller:
         return self.caller
@@ -350,7 +354,7 @@ class Web:
     problems: list[str] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
-    caller: Caller = Caller(Kind.PERSON, "", tuple(ROLES))  # whoever asks, who may do everything
+    caller: Caller = ANYBODY
 
     def __post_init__(self) -> None:
         self.guard = PolicyGuard(Policy)
@@ -385,8 +389,7 @@ class Web:
     def client(self) -> httpx.AsyncClient:
         """A client without a socket."""
         transport = httpx.ASGITransport(self.application, raise_app_exceptions=True)  # type: ignore[arg-type]
-        shown = dict.fromkeys((COOKIE, SECURE_COOKIE), "session")
-        return httpx.AsyncClient(transport=transport, base_url="http://pacs.test", cookies=shown)
+        return httpx.AsyncClient(transport=transport, base_url="http://pacs.test", cookies=SHOWN)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         async with self.client() as client:

@@ -13,18 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isocenter.adapters.blobs.memory import MemoryBlobs
-from isocenter.core.errors import Conflict, Invalid, NotFound, Unavailable
+from isocenter.core.access import Policy
+from isocenter.core.access_api import Asker
+from isocenter.core.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import AES
-from isocenter.runtime import ae_records
+from isocenter.runtime import named_records
+from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.ae_administration import AEAdministration, Origin
-from isocenter.runtime.ae_records import AERecords, Follower
+from isocenter.runtime.ae_records import DirectoryFollower, ae_records
 from isocenter.runtime.aes import Directory, KnownAE, fields_of, parsed
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from support.policies import person
 from support.waiting import until
 
 EVA = Source("CLI", "admin.example", user="eva")
+BY_EVA = Asker(person("administrator"), EVA)
+KEPT = "what is known counts"
 CT1 = KnownAE(title="CT1", host="192.0.2.7", port=104, verbs=["store", "echo"])
 ODD = KnownAE(title="A/B .. #1", addresses=["192.0.2.0/24"])
 
@@ -33,7 +39,7 @@ class Store(StorageService):
     """An object store that can be away."""
 
     def __init__(self) -> None:
-        super().__init__(blobs=MemoryBlobs(), settings=StorageSettings())
+        super().__init__(blobs=MemoryBlobs(), settings=StorageSettings(), guard=PolicyGuard(Policy))
         self.away = False
         self.reads = 0
 
@@ -53,43 +59,43 @@ class Store(StorageService):
 async def test_changes_are_read_back_by_whoever_looks():
     store = Store()
     for ae in (CT1, ODD):
-        await AERecords(store).append(ae.title, ae, EVA)
-    latest = await AERecords(store).latest()
-    assert {title: one.ae for title, one in latest.items()} == {"CT1": CT1, ODD.title: ODD}
+        await ae_records(store).append(ae.title, ae, EVA)
+    latest = await ae_records(store).latest()
+    assert {title: one.value for title, one in latest.items()} == {"CT1": CT1, ODD.title: ODD}
     assert latest["CT1"].by == EVA
 
 
 async def test_the_last_change_counts_and_the_ones_before_are_removed():
     store = Store()
-    one, other = AERecords(store), AERecords(store)
+    one, other = ae_records(store), ae_records(store)
     await one.append("CT1", CT1, EVA)
     await other.append("CT1", CT1.model_copy(update={"port": 105}), EVA)
     await one.append("CT1", None, EVA)
     assert len(await store.keys()) == 1
-    for records in (one, other, AERecords(store)):
-        assert (await records.latest())["CT1"].ae is None
+    for records in (one, other, ae_records(store)):
+        assert (await records.latest())["CT1"].value is None
 
 
 async def test_a_change_follows_the_one_that_it_changes_whatever_the_clocks_say(monkeypatch):
     store = Store()
-    records = AERecords(store)
+    records = ae_records(store)
     first = await records.append("CT1", CT1, EVA)
 
-    class Behind(ae_records.datetime):
+    class Behind(named_records.datetime):
         @classmethod
         def now(cls, _tz):
             return first.at.replace(year=2001)
 
-    monkeypatch.setattr(ae_records, "datetime", Behind)
-    later = await AERecords(store).append("CT1", None, EVA)
+    monkeypatch.setattr(named_records, "datetime", Behind)
+    later = await ae_records(store).append("CT1", None, EVA)
     assert later.at > first.at
-    assert (await records.latest())["CT1"].ae is None
+    assert (await records.latest())["CT1"].value is None
 
 
 async def test_every_record_is_read_once():
     store = Store()
-    records = AERecords(store)
-    await AERecords(store).append("CT1", CT1, EVA)
+    records = ae_records(store)
+    await ae_records(store).append("CT1", CT1, EVA)
     for _ in range(3):
         await records.latest()
     assert store.reads == 1
@@ -97,24 +103,29 @@ async def test_every_record_is_read_once():
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"[]", b"{}", b'{"title": "CT1", "ae": {"title": "CT1", "of_later": 1}, "by": {}}'],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"name": "CT1", "fields": {"title": "CT1", "of_later": 1}, "by": {"protocol": "CLI"}}',
+    ],
 )
 async def test_a_record_that_cannot_be_read_changes_nothing(record, caplog):
     store = Store()
-    records, fresh = AERecords(store), AERecords(store)
+    records, fresh = ae_records(store), ae_records(store)
     await records.append("CT1", CT1, EVA)
     await records.append("WS", KnownAE(title="WS"), EVA)
     await records.latest()
     key = f"{AES}{b'CT1'.hex()}/7fffffffffffffff-00000000"
     await store.put(key, [record], hashlib.sha256(record).hexdigest())
-    assert (await records.latest())["CT1"].ae == CT1
+    assert (await records.latest())["CT1"].value == CT1
     assert set(await fresh.latest()) == {"WS"}
     assert "is ignored" in caplog.text
 
 
 async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_away(caplog):
     store, directory = Store(), Directory([KnownAE(title="FIXED", site="settings")])
-    records, follower = AERecords(store), Follower(directory, store, 0.02)
+    records, follower = ae_records(store), DirectoryFollower(directory, store, 0.02)
     await records.append("CT1", CT1, EVA)
     await records.append("FIXED", KnownAE(title="FIXED", site="elsewhere"), EVA)
     await follower.start()
@@ -122,10 +133,10 @@ async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_aw
         assert directory.named("CT1 ") == CT1
         assert directory.named("FIXED").site == "settings"
         store.away = True
-        await until(lambda: "stays as it is" in caplog.text, 10)
+        await until(lambda: KEPT in caplog.text, 10)
         await asyncio.sleep(0.1)  # for several more looks
         assert directory.named("CT1") == CT1
-        assert caplog.text.count("stays as it is") == 1
+        assert caplog.text.count(KEPT) == 1
         store.away = False
         await records.append("CT1", None, EVA)
         await until(lambda: directory.named("CT1") is None, 10)
@@ -136,7 +147,7 @@ async def test_a_directory_follows_and_keeps_what_it_knows_while_the_store_is_aw
 async def test_a_directory_is_not_complete_before_it_was_read():
     store, directory = Store(), Directory(())
     store.away = True
-    follower = Follower(directory, store, 0.02)
+    follower = DirectoryFollower(directory, store, 0.02)
     await follower.start()
     try:
         assert not directory.complete
@@ -215,9 +226,9 @@ class Full(Store):
 
 async def test_a_change_that_fails_is_recorded_as_such():
     trail = Trail()
-    administration = AEAdministration([], Full(), trail)
+    administration = AEAdministration([], Full(), trail, PolicyGuard(Policy))
     with pytest.raises(Unavailable):
-        await administration.set(CT1, EVA)
+        await administration.set(CT1, BY_EVA)
     assert [outcome for outcome, _ in trail.records] == [AuditOutcome.SUCCESS, AuditOutcome.FAILURE]
     assert "does not answer" in trail.records[1][1]
     assert await administration.entries() == []
@@ -226,24 +237,35 @@ async def test_a_change_that_fails_is_recorded_as_such():
 async def test_long_entries_make_short_audit_records():
     trail = Trail()
     many = CT1.model_copy(update={"sop_classes": tuple(f"1.2.{n}" for n in range(1000))})
-    await AEAdministration([], Store(), trail).set(many, EVA)
+    await AEAdministration([], Store(), trail, PolicyGuard(Policy)).set(many, BY_EVA)
     assert len(trail.records[0][1]) == 1000
 
 
 async def test_what_is_as_it_was_is_not_written_again():
     trail, store = Trail(), Store()
-    administration = AEAdministration([ODD], store, trail)
-    first, new = await administration.set(CT1, EVA)
+    administration = AEAdministration([ODD], store, trail, PolicyGuard(Policy))
+    first, new = await administration.set(CT1, BY_EVA)
     assert (new, first.by) == (True, "eva")
-    assert await administration.set(CT1, EVA) == (first, False)
+    assert await administration.set(CT1, BY_EVA) == (first, False)
     assert len(trail.records) == 1
     assert [one.origin for one in await administration.entries()] == [
         Origin.SETTINGS,
         Origin.DIRECTORY,
     ]
-    for refused in (administration.set(ODD, EVA), administration.remove(ODD.title, EVA)):
+    for refused in (administration.set(ODD, BY_EVA), administration.remove(ODD.title, BY_EVA)):
         with pytest.raises(Conflict):
             await refused
-    await administration.remove("CT1", EVA)
+    await administration.remove("CT1", BY_EVA)
     with pytest.raises(NotFound):
-        await administration.remove("CT1", EVA)
+        await administration.remove("CT1", BY_EVA)
+
+
+@pytest.mark.parametrize("role", ["viewer", "technologist", "integrator", "auditor"])
+async def test_whose_role_does_not_change_the_directory_is_refused(role):
+    trail, store = Trail(), Store()
+    administration = AEAdministration([ODD], store, trail, PolicyGuard(Policy))
+    asker = Asker(person(role), EVA)
+    for refused in (administration.set(CT1, asker), administration.remove(ODD.title, asker)):
+        with pytest.raises(Refused, match="of the roles, administrator may"):
+            await refused
+    assert (trail.records, await store.keys()) == ([], [])

@@ -8,7 +8,7 @@ import pytest
 from isocenter.runtime.addresses import networks_of
 from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.settings import WebSettings
-from support.web_fakes import INSTANCE, Web
+from support.web_fakes import INSTANCE, SHOWN, Web
 
 TRUSTED = networks_of(("10.0.0.0/8", "127.0.0.1", "fd00::/8"))
 PROXY, STRANGER = "10.1.2.3", "198.51.100.9"
@@ -74,7 +74,8 @@ async def test_addresses_in_answers_and_the_caller_in_the_audit_trail(peer: str)
         "x-forwarded-host": "pacs.example.org",
         "x-forwarded-prefix": "/imaging",
     }
-    async with httpx.AsyncClient(transport=transport, base_url="http://inner:8080") as client:
+    inner = httpx.AsyncClient(transport=transport, base_url="http://inner:8080", cookies=SHOWN)
+    async with inner as client:
         answer = await client.get(INSTANCE + "/metadata", headers=headers)
     root, caller = "http://inner:8080", peer
     if peer == "127.0.0.1":

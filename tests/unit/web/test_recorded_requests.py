@@ -16,7 +16,7 @@ from isocenter.v1 import archive_pb2 as pb
 from isocenter.web.role import application
 from isocenter.web.settings import WebSettings
 from support.archive_calls import ended, failed, served
-from support.web_fakes import INSTANCE, SERIES, STUDY, Web, multipart, part10
+from support.web_fakes import INSTANCE, SERIES, SHOWN, STUDY, Web, multipart, part10
 
 STUDIES = "/dicomweb/studies"
 SERIES_PATH = f"{STUDIES}/{STUDY}/series/{SERIES}"
@@ -184,7 +184,8 @@ async def test_what_is_forbidden_is_recorded_without_holding_anybody_up() -> Non
     notices = Notices(web.audit)  # type: ignore[arg-type]
     served_ = application(web.settings, web.services, list, notices)
     transport = httpx.ASGITransport(served_)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://pacs.test") as client:
+    known = httpx.AsyncClient(transport=transport, base_url="http://pacs.test", cookies=SHOWN)
+    async with known as client:
         for _ in range(5):
             assert (await client.delete(f"{STUDIES}/{STUDY}")).status_code == 403
     await notices.stop()

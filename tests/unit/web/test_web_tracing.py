@@ -9,7 +9,7 @@ from isocenter.core.errors import Unavailable
 from isocenter.runtime.instruments import HTTP_DURATION
 from isocenter.web.tracing import TracedApplication
 from support.telemetry import Recorder
-from support.web_fakes import STUDY, Web
+from support.web_fakes import SHOWN, STUDY, Web
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 STUDIES = "/dicomweb/studies"
@@ -24,7 +24,8 @@ def recorder() -> Recorder:
 async def ask(web: Web, recorder: Recorder, method: str, path: str, **headers: str) -> int:
     served = TracedApplication(web.application, recorder.telemetry)
     transport = httpx.ASGITransport(served)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://pacs.test") as client:
+    known = httpx.AsyncClient(transport=transport, base_url="http://pacs.test", cookies=SHOWN)
+    async with known as client:
         return (await client.request(method, path, headers=headers)).status_code
 
 
