@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from isocenter.core.access import Right
 from isocenter.core.events import AuditAction
+from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
 from isocenter.web.emergency import EMERGENCY
@@ -82,6 +83,44 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
             audited=AuditAction.SIGN_IN,
             needs=Door.OPEN,
             errors_in=HTML,
+        )
+    },
+    ACCOUNT: {"GET": _page("accountPage", "One's own account", needs=Door.KNOWN)},
+    PASSWORD: {
+        "POST": _deed(
+            "setPassword",
+            "Set another password",
+            AuditAction.SECURITY,
+            (400, 404),
+            Door.KNOWN,
+        )
+    },
+    FACTOR: {
+        "GET": _page("factorPage", "Set up a second factor", needs=Door.KNOWN),
+        "POST": _deed(
+            "setFactor",
+            "Take a second factor",
+            AuditAction.SECURITY,
+            (200, 400, 404),
+            Door.KNOWN,
+        ),
+    },
+    NO_FACTOR: {
+        "POST": _deed(
+            "dropFactor",
+            "Do without it",
+            AuditAction.SECURITY,
+            (400, 404),
+            Door.KNOWN,
+        )
+    },
+    SESSION: {
+        "POST": _deed(
+            "endOwnSession",
+            "End one of one's own sessions",
+            AuditAction.SIGN_OUT,
+            (404,),
+            Door.KNOWN,
         )
     },
     EMERGENCY: {

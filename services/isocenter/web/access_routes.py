@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isocenter.runtime.access.own_account import OwnAccount
 from isocenter.runtime.access.sharing import Sharing
+from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION, AccountPages
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
 from isocenter.web.emergency import EMERGENCY, EmergencyPages
@@ -23,10 +25,16 @@ def access_routes(services: Services) -> Sequence[Route]:
     provider = ProviderPages(services.doors, services.audit_log)
     shares = Sharing(services.doors, services.guard, services.audit_log)
     sharing, emergency = SharingPages(shares, shell), EmergencyPages(shares, shell)
+    account = AccountPages(OwnAccount(services.doors, services.audit_log), shell)
     table = {
         SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
         BEGIN: {"GET": provider.begin},
         ANSWER: {"GET": provider.answer},
+        ACCOUNT: {"GET": account.shown},
+        PASSWORD: {"POST": account.password},
+        FACTOR: {"GET": account.begin_factor, "POST": account.set_factor},
+        NO_FACTOR: {"POST": account.drop_factor},
+        SESSION: {"POST": account.end_session},
         EMERGENCY: {"GET": emergency.shown, "POST": emergency.begin},
         SHARE: {"GET": sharing.shown, "POST": sharing.make},
         REVOKED: {"POST": sharing.revoke},

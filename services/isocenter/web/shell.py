@@ -172,9 +172,11 @@ class Shell:
         template: str,
         context: Mapping[str, Any],
         status: int = 200,
+        headers: Headers = (),
     ) -> None:
         """A page."""
-        await exchange.answer(status, headers_of(view), self.render(view, template, context))
+        fields = [*headers_of(view), *headers]
+        await exchange.answer(status, fields, self.render(view, template, context))
 
     def told(self, view: View) -> Callable[[Problem, str], tuple[Headers, bytes]]:
         """The form of errors: a page."""
