@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pyotp
 import segno
@@ -59,7 +59,7 @@ class AccountPages:
     async def begin_factor(self, exchange: Exchange, view: View) -> None:
         """Show a new secret, to be taken over by an authenticator."""
         factor = await self._own.new_factor(exchange.asker, exchange.session)
-        await self._page(exchange, view, **_shown(factor, exchange.caller.name))
+        await self._page(exchange, view, more=_shown(factor, exchange.caller.name))
 
     async def set_factor(self, exchange: Exchange, view: View) -> None:
         """Take it, once a code of it was right; the recovery codes are shown once."""
@@ -75,10 +75,10 @@ class AccountPages:
             )
         except Invalid as error:
             told = _shown(factor, exchange.caller.name)
-            await self._page(exchange, view, error=str(error), status=400, **told)
+            await self._page(exchange, view, error=str(error), status=400, more=told)
             return
         kept = cookies.kept(exchange, secret)
-        await self._page(exchange, view, codes=codes, headers=[kept])
+        await self._page(exchange, view, headers=[kept], more={"codes": codes})
 
     async def drop_factor(self, exchange: Exchange, view: View) -> None:
         """Sign in with the password alone from now on."""
@@ -110,7 +110,7 @@ class AccountPages:
         error: str = "",
         status: int = 200,
         headers: Sequence[tuple[bytes, bytes]] = (),
-        **more: Any,  # noqa: ANN401 - for the template
+        more: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         try:
             account = await self._own.account(exchange.asker)
@@ -133,8 +133,8 @@ class AccountPages:
         await self._shell.answer(exchange, view, "account.html", context, status, headers)
 
 
-def _shown(factor: str, name: str) -> dict[str, object]:
+def _shown(factor: str, name: str) -> Mapping[str, object]:
     """A secret for people and for cameras."""
-    address = pyotp.TOTP(factor).provisioning_uri(name, issuer_name=_ISSUER)
+    address = pyotp.TOTP(factor).provisioning_uri(name=name, issuer_name=_ISSUER)
     svg = segno.make(address, error="m").svg_inline(scale=4, dark="#000", light="#fff")
     return {"factor": factor, "picture": Markup(svg)}  # noqa: S704 - made by us
