@@ -151,9 +151,15 @@ def _settings(data: Any, config: Any, assignments: Any) -> Settings:  # noqa: AN
 async def administration(settings: Settings) -> AsyncIterator[AccessAdministration]:
     """That of an installation, for whoever runs a verb."""
     from isocenter.runtime.access.administration import AccessAdministration
+    from isocenter.runtime.access.marks import MarkRecords
 
     async with process(settings) as env:
-        yield AccessAdministration(await env.doors(), await env.guard(), await env.audit_log())
+        yield AccessAdministration(
+            await env.doors(),
+            await env.guard(),
+            await env.audit_log(),
+            MarkRecords(await env.storage()),
+        )
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:

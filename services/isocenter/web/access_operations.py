@@ -7,6 +7,18 @@ from dataclasses import replace
 
 from isocenter.core.access import Right
 from isocenter.core.events import AuditAction
+from isocenter.web.access_page import (
+    ACCESS,
+    ACCOUNT_CHANGED,
+    ACCOUNT_REMOVED,
+    ACCOUNTS,
+    INVITED,
+    MARK_REMOVED,
+    MARKS,
+    SESSION_ENDED,
+    TOKEN_REVOKED,
+    TOKENS,
+)
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
@@ -56,6 +68,10 @@ def _deed(
     )  # fmt: skip
 
 
+def _administer(id_: str, summary: str, *answers: int, needs: Right = Right.ACCESS) -> Operation:
+    return _deed(id_, summary, AuditAction.SECURITY, answers, needs)
+
+
 ROUTES: Mapping[str, Mapping[str, Operation]] = {
     SIGN_IN: {
         "GET": _page("signInPage", "Sign in, for people", _WANTED),
@@ -85,6 +101,16 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
             errors_in=HTML,
         )
     },
+    ACCESS: {"GET": _page("accessPage", "Who has access", needs=Right.ACCESS)},
+    ACCOUNTS: {"POST": _administer("addAccount", "Make an account", 200, 400)},
+    ACCOUNT_CHANGED: {"POST": _administer("changeAccount", "Change an account", 400, 404)},
+    ACCOUNT_REMOVED: {"POST": _administer("removeAccount", "Forget an account", 404)},
+    INVITED: {"POST": _administer("inviteAccount", "Make a one-time link", 200, 404)},
+    TOKENS: {"POST": _administer("makeToken", "Make a token", 200, 400)},
+    TOKEN_REVOKED: {"POST": _administer("revokeToken", "End a token", 404)},
+    SESSION_ENDED: {"POST": _administer("endSession", "End a session", 404)},
+    MARKS: {"POST": _administer("mark", "Mark as confidential", 400, needs=Right.MARK)},
+    MARK_REMOVED: {"POST": _administer("unmark", "Take a mark off", 404, needs=Right.MARK)},
     ACCOUNT: {"GET": _page("accountPage", "One's own account", needs=Door.KNOWN)},
     PASSWORD: {
         "POST": _deed(

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isocenter.runtime.access.administration import AccessAdministration
+from isocenter.runtime.access.marks import MarkRecords
 from isocenter.runtime.access.own_account import OwnAccount
 from isocenter.runtime.access.sharing import Sharing
+from isocenter.web.access_page import (
+    ACCESS,
+    ACCOUNT_CHANGED,
+    ACCOUNT_REMOVED,
+    ACCOUNTS,
+    INVITED,
+    MARK_REMOVED,
+    MARKS,
+    SESSION_ENDED,
+    TOKEN_REVOKED,
+    TOKENS,
+    AccessPages,
+)
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION, AccountPages
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
@@ -26,10 +41,24 @@ def access_routes(services: Services) -> Sequence[Route]:
     shares = Sharing(services.doors, services.guard, services.audit_log)
     sharing, emergency = SharingPages(shares, shell), EmergencyPages(shares, shell)
     account = AccountPages(OwnAccount(services.doors, services.audit_log), shell)
+    administration = AccessAdministration(
+        services.doors, services.guard, services.audit_log, MarkRecords(services.storage)
+    )
+    people = AccessPages(administration, shell)
     table = {
         SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
         BEGIN: {"GET": provider.begin},
         ANSWER: {"GET": provider.answer},
+        ACCESS: {"GET": people.shown},
+        ACCOUNTS: {"POST": people.add},
+        ACCOUNT_CHANGED: {"POST": people.change},
+        ACCOUNT_REMOVED: {"POST": people.remove},
+        INVITED: {"POST": people.invite},
+        TOKENS: {"POST": people.make_token},
+        TOKEN_REVOKED: {"POST": people.revoke_token},
+        SESSION_ENDED: {"POST": people.end_session},
+        MARKS: {"POST": people.mark},
+        MARK_REMOVED: {"POST": people.unmark},
         ACCOUNT: {"GET": account.shown},
         PASSWORD: {"POST": account.password},
         FACTOR: {"GET": account.begin_factor, "POST": account.set_factor},

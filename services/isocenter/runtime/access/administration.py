@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from isocenter.core.access import Right
 from isocenter.core.access_api import Asker, Guard
-from isocenter.core.errors import Invalid
+from isocenter.core.errors import Invalid, NotFound
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.accounts import Account, name_of
 from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.marks import Mark, MarkRecords
 from isocenter.runtime.access.names import told_of
 from isocenter.runtime.access.sessions import KnownSession
 from isocenter.runtime.access.tokens import KnownToken, Token
@@ -27,6 +28,7 @@ class AccessAdministration:
     doors: Doors
     guard: Guard
     audit_log: AuditLog
+    marked: MarkRecords
 
     # --- accounts --------------------------------------------------------------------------------
 
@@ -110,6 +112,37 @@ class AccessAdministration:
         await self._change(asker, f"session of {known.session.person}: ended")
         await self.doors.sessions.end(identifier)
 
+    # --- marks -----------------------------------------------------------------------------------
+
+    async def marks(self, asker: Asker) -> Sequence[Mark]:
+        """What is confidential. Raises `Refused`."""
+        self._check(asker)
+        return await self.marked.all()
+
+    async def mark(self, asker: Asker, fields: Mapping[str, str]) -> None:
+        """Mark a patient or a study. Raises `Refused`, `Invalid`."""
+        mark = mark_of(fields)
+        await self._marking(asker, mark, "marked as confidential")
+        await self.marked.put(mark, asker.source)
+
+    async def unmark(self, asker: Asker, name: str) -> None:
+        """Take a mark off. Raises `Refused`, `NotFound`."""
+        found = [one for one in await self.marks(asker) if one.name == name]
+        if not found:
+            raise NotFound("there is no such mark")
+        await self._marking(asker, found[0], "not confidential any more")
+        await self.marked.remove(found[0], asker.source)
+
+    async def _marking(self, asker: Asker, mark: Mark, what: str) -> None:
+        self.guard.require(asker.caller, Right.MARK)
+        await self.audit_log.record(
+            AuditAction.SECURITY,
+            asker.source,
+            patient_ids=(mark.patient,) if mark.patient else (),
+            studies=(mark.study,) if mark.study else (),
+            detail=f"{what}{f': {mark.reason}' if mark.reason else ''}",
+        )
+
     # --- what they share -------------------------------------------------------------------------
 
     def _check(self, asker: Asker) -> None:
@@ -128,6 +161,15 @@ def _told(account: Account) -> str:
     parts += [f"groups {' '.join(account.groups)}"] if account.groups else []
     parts += [f"sites {' '.join(account.sites)}"] if account.sites else []
     return ", ".join([*parts, *(["disabled"] if account.disabled else [])])
+
+
+def mark_of(fields: Mapping[str, str]) -> Mark:
+    """A mark. Raises `Invalid`."""
+    known = {name: fields.get(name, "") for name in Mark.model_fields}
+    try:
+        return Mark.model_validate(known)
+    except ValidationError as error:
+        raise Invalid(f"this cannot be marked: {told_of(error)}") from error
 
 
 def new_account(name: str, **fields: object) -> Account:
