@@ -285,7 +285,7 @@ class Process(Env):
 
     async def guard(self) -> Guard:
         """Who may do what, by the policy as it is now."""
-        policy = await self._policy()
+        policy = await self.policy()
         return PolicyGuard(policy, self._facts, lambda: policy.complete)
 
     async def doors(self) -> Doors:
@@ -300,7 +300,9 @@ class Process(Env):
     def _facts(self) -> Facts:
         return Facts(self.query)
 
-    async def _policy(self) -> PolicyInForce:
+    async def policy(self) -> PolicyInForce:
+        """The policy as it is now."""
+
         async def make() -> PolicyInForce:
             settings = self.settings.access
             # The services need each other: storage asks the policy, whose marks storage keeps.

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__
+from isocenter.cli.access import access
 from isocenter.cli.account import account
 from isocenter.cli.aes import aes
 from isocenter.cli.audit import audit
@@ -300,6 +301,7 @@ def attributes(
 
 app.add_typer(dead, name="dead", rich_help_panel=CARE)
 app.add_typer(aes, name="aes", rich_help_panel=CARE)
+app.add_typer(access, name="access", rich_help_panel=CARE)
 app.add_typer(account, name="account", rich_help_panel=CARE)
 app.add_typer(token, name="token", rich_help_panel=CARE)
 

@@ -35,7 +35,7 @@ class PolicyInForce:
         self._stamp: _Stamp = None
         self._rules: tuple[Rule, ...] = (EVERYONE,)
         self._policy = Policy()
-        self._marked = False
+        self._marked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def __call__(self) -> Policy:
@@ -45,7 +45,11 @@ class PolicyInForce:
     @property
     def complete(self) -> bool:
         """Whether all that is confidential is known."""
-        return self._marked
+        return self._marked.is_set()
+
+    async def marks_known(self) -> None:
+        """Wait until it is."""
+        await self._marked.wait()
 
     async def start(self) -> None:
         """Raises `Invalid` if the file cannot be used."""
@@ -84,7 +88,7 @@ class PolicyInForce:
 
     def _keep_marks(self, marks: Mapping[str, Mark]) -> None:
         found = marks_of(marks.values())
-        self._marked = True
+        self._marked.set()
         if found != self._policy.marks:
             self._policy = Policy(self._rules, found)
 
