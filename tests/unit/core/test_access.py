@@ -34,6 +34,7 @@ from support.policies import allow, deny, person, study
 from support.policy_samples import RIGHTS_OF_STUDIES, callers, policies, studies
 
 SEARCH, READ, STORE, DELETE = Right.SEARCH, Right.READ, Right.STORE, Right.DELETE
+LOOKING = {SEARCH, READ, Right.DOWNLOAD}
 VIEWER = person("viewer")
 P1 = study(patient="P1")
 
@@ -53,6 +54,7 @@ def allowed(
 ROLES_THAT_MAY = {
     Right.SEARCH: {"viewer", "technologist", "integrator", "administrator", DEVICE, GUEST},
     Right.READ: {"viewer", "technologist", "integrator", "administrator", DEVICE, GUEST},
+    Right.DOWNLOAD: {"viewer", "technologist", "integrator", "administrator", DEVICE, GUEST},
     Right.STORE: {"technologist", "integrator", "administrator", DEVICE},
     Right.DELETE: {"administrator"},
     Right.SHARE: {"viewer", "administrator"},
@@ -237,6 +239,14 @@ def test_what_is_marked_is_beyond_rules_that_do_not_reach_it(marks) -> None:
     assert not allowed([allow(), REACHING], person("viewer", name="otto"), one, marks=marks)
 
 
+def test_images_of_confidential_patients_come_in_and_more_is_marked() -> None:
+    marks = Marks((Patient("P1"),))
+    administrator = person("administrator")
+    for right in OF_STUDIES:
+        expected = right in (STORE, Right.MARK)
+        assert allowed([allow()], administrator, P1, right, marks=marks) is expected, right
+
+
 def test_a_marked_patient_is_that_of_the_issuer_only() -> None:
     marks = Marks((Patient("P1", "HR"),))
     assert allowed([allow()], VIEWER, study(patient="P1", issuer="HOSPITAL"), marks=marks)
@@ -267,7 +277,7 @@ def test_deny_beats_a_rule_that_reaches_what_is_confidential() -> None:
 
 def test_in_an_emergency_a_patient_is_seen_whom_nothing_grants() -> None:
     caller = person("viewer", emergencies=(Patient("P1"),))
-    for right in (SEARCH, READ):
+    for right in LOOKING:
         assert allowed([], caller, P1, right)
         assert allowed([allow()], caller, P1, right, marks=Marks((Patient("P1"),)))
         assert not allowed([], caller, study(patient="P2"), right)
@@ -290,7 +300,7 @@ def test_a_patient_id_of_an_emergency_stands_for_itself(id_) -> None:
 
 def test_an_emergency_lets_nobody_change_anything() -> None:
     caller = person("administrator", emergencies=(Patient("P1"),))
-    for right in OF_STUDIES - {SEARCH, READ}:
+    for right in OF_STUDIES - LOOKING:
         assert not allowed([], caller, P1, right)
 
 

@@ -138,6 +138,25 @@ async def test_the_policy_is_the_one_of_now() -> None:
         rig.guard.check_new(person("technologist"), Right.STORE, NORTH)
 
 
+async def test_before_it_is_known_what_is_confidential_only_the_installation_decides() -> None:
+    known = False
+    guard = PolicyGuard(Policy, complete=lambda: known)
+    technologist = person("technologist")
+    with pytest.raises(Unavailable, match="not known yet what is confidential"):
+        guard.scope(VIEWER, Right.SEARCH)
+    with pytest.raises(Unavailable, match="not known yet what is confidential"):
+        await guard.check(VIEWER, Right.READ, "main", "1.2")
+    with pytest.raises(Unavailable, match="not known yet what is confidential"):
+        guard.check_new(technologist, Right.STORE, NORTH)
+    assert guard.scope(SYSTEM, Right.SEARCH) == EVERYTHING
+    await guard.check(SYSTEM, Right.READ, "main", "1.2")
+    guard.check_new(SYSTEM, Right.STORE, NORTH)
+    await guard.check(ADMINISTRATOR, Right.AES, "main", "1.2")
+    known = True
+    await guard.check(VIEWER, Right.READ, "main", "1.2")
+    guard.check_new(technologist, Right.STORE, NORTH)
+
+
 def test_what_somebody_brings_is_decided_upon_by_what_it_says() -> None:
     rig = Rig()
     technologist = person("technologist", sites=("north",))
