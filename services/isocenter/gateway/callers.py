@@ -17,8 +17,8 @@ _RIGHTS: Mapping[Verb, frozenset[Right]] = {
     Verb.ECHO: frozenset(),
     Verb.STORE: frozenset({Right.STORE}),
     Verb.FIND: frozenset({Right.SEARCH}),
-    Verb.MOVE: frozenset({Right.SEARCH, Right.READ}),
-    Verb.GET: frozenset({Right.SEARCH, Right.READ}),
+    Verb.MOVE: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
+    Verb.GET: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
     Verb.COMMIT: frozenset(),
 }
 

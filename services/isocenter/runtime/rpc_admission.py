@@ -28,7 +28,7 @@ _BEARER = "bearer "
 # What a caller of the port of programs must be allowed to do; what is not here is not let through.
 NEEDS: Mapping[str, Right] = {
     "ArchiveService/StoreObjects": Right.STORE,
-    "ArchiveService/RetrieveObjects": Right.READ,
+    "ArchiveService/RetrieveObjects": Right.DOWNLOAD,
     "ArchiveService/RetrieveMetadata": Right.READ,
     "ArchiveService/RetrieveFrames": Right.READ,
     "ArchiveService/RetrieveBulkData": Right.READ,

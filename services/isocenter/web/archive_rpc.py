@@ -80,6 +80,7 @@ class ArchiveServicer(archive_pb2_grpc.ArchiveServiceServicer):
                 raise Invalid("`transfer_syntaxes` holds what is no UID", fix="see PS3.5 9.1")
         by = asker_of(context)
         source = by.source
+        await self._retrieving.check_taking(by.caller, level, source)
         found = await self._retrieving.all_at(by.caller, level, source)
         targets = [self._target(one, request.transfer_syntaxes) for one in found]
         detail = "gRPC RetrieveObjects"

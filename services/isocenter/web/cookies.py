@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from isocenter.web.exchange import Exchange
 
 # RFC 6265bis 4.1.3.2: a browser takes a name with this prefix from us alone, over TLS.
@@ -67,4 +65,4 @@ def _name(exchange: Exchange, name: str) -> str:
 
 def _is_secure(exchange: Exchange) -> bool:
     """Whether this client reaches us over TLS."""
-    return urlsplit(exchange.root).scheme == "https"
+    return exchange.is_secure

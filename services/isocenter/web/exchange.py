@@ -51,11 +51,18 @@ ROUTE = "isocenter.route"  # in the scope: the template of the route; given by `
 
 # The viewer's page is isolated from other origins: shared memory needs it.
 _ISOLATION: Headers = (
+    (b"referrer-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-embedder-policy", b"require-corp"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 )
+_USUAL: Headers = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_STRICT = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_PARAMETERS = 200
@@ -285,8 +292,23 @@ class Exchange:
     async def _start(self, status: int, headers: Headers) -> None:
         self.started = True
         await self._send(
-            {"type": "http.response.start", "status": status, "headers": [*headers, *_ISOLATION]}
+            {"type": "http.response.start", "status": status, "headers": self._guarded(headers)}
         )
+
+    def _guarded(self, headers: Headers) -> Headers:
+        """With what keeps an answer where it belongs: what is no page runs nothing, what is about
+        somebody stays in nobody's cache."""
+        names = {name for name, _ in headers}
+        more = [one for one in _USUAL if one[0] not in names]
+        if self.is_secure:
+            more.append(_STRICT)
+        return [*headers, *(one for one in _ISOLATION if one[0] not in names), *more]
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether this client reaches us over TLS."""
+        told = self.settings.public_url.partition(":")[0] or self._forwarded.scheme
+        return (told or str(self.scope["scheme"])) == "https"
 
     async def answer(self, status: int, headers: Headers, *parts: bytes) -> None:
         """A complete answer from parts that are in memory."""
@@ -311,7 +333,7 @@ class Exchange:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.started = True
-                message["headers"] = [*message["headers"], *_ISOLATION]
+                message["headers"] = self._guarded(message["headers"])
             await self._send(message)
 
         await response(self.scope, self._receive, send)

@@ -150,7 +150,7 @@ def _retrieve(what: str, *, single: bool = False) -> Operation:
     return Operation(
         f"retrieve{what}", f"Retrieve the objects of a {what.lower()}", "10.4",
         (_ACCEPT,), answers={200: media}, errors=(404, 406, 422),
-        audited=AuditAction.RETRIEVE, needs=Right.READ,
+        audited=AuditAction.RETRIEVE, needs=Right.DOWNLOAD,
     )  # fmt: skip
 
 

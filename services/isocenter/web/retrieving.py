@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from isocenter.core.access import Caller
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Storage, StoredInstance, Transcoding
 from isocenter.core.errors import Invalid, IsocenterError, NotFound, Withheld
 from isocenter.core.events import AuditAction, AuditOutcome, Source
@@ -57,6 +58,7 @@ class Retrieving:
         storage: Storage,
         audit_log: AuditLog,
         patients: StudyPatients,
+        guard: Guard,
         telemetry: Telemetry = OFF,
         protocol: str = "DICOMweb",
     ) -> None:
@@ -66,6 +68,7 @@ class Retrieving:
         self._recent.lookups.tell(telemetry, "instances")
         self._audit_log = audit_log
         self._patients = patients
+        self._guard = guard
         self._in_vain = f"{protocol} retrieve"
 
     # --- of any protocol -------------------------------------------------------------------------
@@ -82,6 +85,14 @@ class Retrieving:
         if not found:
             raise await self.missing(level, by)
         return found
+
+    async def check_taking(self, caller: Caller, level: Level, by: Source | None) -> None:
+        """Whether whole objects of a study may be taken away. Raises `Refused`, and `NotFound`,
+        recorded, as `all_at`."""
+        try:
+            await self._guard.check(caller, Right.DOWNLOAD, level[0], level[1])
+        except Withheld as withheld:
+            raise await self.missing(level, by, str(withheld)) from withheld
 
     async def one_at(self, caller: Caller, level: Level, by: Source | None) -> StoredInstance:
         """The instance of a level. Raises `NotFound`, as above."""
@@ -160,6 +171,11 @@ class Retrieving:
     async def all(self, exchange: Exchange) -> Sequence[StoredInstance]:
         """The instances at or below the address. Raises `NotFound` if there are none."""
         return await self.all_at(exchange.caller, address(exchange), _by(exchange))
+
+    async def taken(self, exchange: Exchange) -> Sequence[StoredInstance]:
+        """The same, to be taken away as they are."""
+        await self.check_taking(exchange.caller, address(exchange), _by(exchange))
+        return await self.all(exchange)
 
     async def one(self, exchange: Exchange) -> StoredInstance:
         """The instance of the address. Raises `NotFound`."""

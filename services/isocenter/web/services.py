@@ -42,6 +42,7 @@ class Services:
             storage=self.storage,
             audit_log=self.audit_log,
             patients=self.patients,
+            guard=self.guard,
             telemetry=self.telemetry,
             protocol=protocol,
         )

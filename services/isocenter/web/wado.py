@@ -64,7 +64,7 @@ class Wado:
         """A study, series or instance."""
         accepted = negotiation.accepted(exchange)
         negotiation.of_one_kind(accepted)
-        instances = await self._retrieving.all(exchange)
+        instances = await self._retrieving.taken(exchange)
         forms = self._choose(accepted, instances, single="instance" in exchange.path)
         targets = [forms[instance.transfer_syntax].transfer_syntax for instance in instances]
         if forms[instances[0].transfer_syntax].media == ZIP:

@@ -67,6 +67,7 @@ class WadoUri:
         form = choose(exchange, _forms(whole(instance), given))
         _check_together(form, given)
         if form.media == DICOM:
+            await self._retrieving.taken(exchange)
             await self._object(exchange, instance, given)
         else:
             await self._picture(exchange, instance, form, given)
