@@ -68,6 +68,7 @@ SAMPLES: tuple[Event, ...] = (
         + "/00000000000003e8."
         + "e" * 64
         + ".overlay",
+        site="north",
     ),
     InstanceConflict(_NAME, "a" * 64, "b" * 64, ConflictPolicy.REJECT, _SOURCE),
     InstanceRejected(_NAME, "a" * 64, "policy", _SOURCE),

@@ -362,6 +362,8 @@ class Web:
         self.records = StorageService(
             blobs=MemoryBlobs(), settings=StorageSettings(), guard=self.guard
         )
+        for name in ("put", "read", "list", "remove"):  # what is kept of accounts and marks
+            setattr(self.storage, name, getattr(self.records, name))
 
     @property
     def application(self) -> Application:

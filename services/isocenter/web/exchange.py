@@ -59,7 +59,7 @@ _ISOLATION: Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _USUAL: Headers = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'self'"),
     (b"cache-control", b"no-store"),
 )
 _STRICT = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797

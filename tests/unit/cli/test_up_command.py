@@ -49,12 +49,9 @@ def test_the_banner_shows_the_addresses_that_the_settings_say(
         assert expected in text
 
 
-def test_the_banner_warns_of_what_is_not_there_and_of_who_can_see(tmp_path: Path) -> None:
+def test_the_banner_warns_of_what_is_not_there(tmp_path: Path) -> None:
     text = banner(load(data=tmp_path))
     assert "Viewer         not there; `isocenter check` says why" in text
-    assert "sign-in" not in text
-    text = banner(load(data=tmp_path, flags={"web.host": "0.0.0.0"}))
-    assert "There is no sign-in" in text
 
 
 def test_one_process_per_worker_and_one_for_the_consumers_each_by_its_name(tmp_path: Path) -> None:
@@ -265,7 +262,7 @@ async def test_check_says_what_is_wrong_with_folders_backends_and_limits(
     for expected in (
         f"wrong data directory {tmp_path}/file: {tmp_path}/file is a file",
         f"ok    disk of blobs {tmp_path}/objects",
-        "ok    web.host: 0.0.0.0 (other machines can reach it; there is no sign-in",
+        "ok    web.host: 0.0.0.0 (other machines can reach it)",
         "wrong bus: nothing here can use 'pulsar:'",
         "wrong open files: limit 1,024",
         "fix: LimitNOFILE=8000",

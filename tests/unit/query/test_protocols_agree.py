@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag
 
 from isocenter.adapters.index.sqlite import SqliteIndex
-from isocenter.core.access import SYSTEM
+from isocenter.core.access import SYSTEM, Policy
 from isocenter.core.errors import Invalid
 from isocenter.core.matching import Key, Level, Search
 from isocenter.core.ports import Match
-from isocenter.core.scope import EVERYTHING, Scope
 from isocenter.gateway.contexts import STUDY_ROOT
 from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
 from isocenter.query.service import QueryService
 from isocenter.query.settings import QuerySettings
+from isocenter.runtime.access.guard import PolicyGuard
 from support.gateway_fakes import EXPLICIT, encode, identifier
 from support.index_oracle import Oracle
 from support.index_samples import KEYS, SMALL, VR_OF, entries
@@ -56,16 +56,6 @@ def questions(draw: st.DrawFn) -> Question:
         most = 3 if VR_OF[tag] == "UI" else 1
         values[tag] = tuple(draw(st.lists(st.sampled_from(KEYS[tag]), max_size=most)))
     return Question(draw(st.sampled_from(list(RESOURCES))), values)
-
-
-class LetsAll:
-    """A guard to whom everybody is one: this is not about callers."""
-
-    def require(self, *_: object) -> None:
-        pass
-
-    def scope(self, *_: object) -> Scope:
-        return EVERYTHING
 
 
 @pytest.fixture
@@ -117,7 +107,7 @@ async def test_c_find_qido_and_the_reference_give_the_same_answers(index, some, 
             index=scratch,
             storage=FakeStorage(),  # type: ignore[arg-type]
             settings=QuerySettings(),
-            guard=LetsAll(),
+            guard=PolicyGuard(Policy),
         )
         for question in asked:
             by_find = await by_c_find(query, question)

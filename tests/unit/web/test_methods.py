@@ -19,6 +19,7 @@ VALUES = {
     "study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1",
     "path": "00420011", "file": "x.js", "deletion": "1", "title": "FIXED",
     "record": name_of(record(1)), "name": "night", "resource": "Patient/1",
+    "secret": "x" * 43,
 }  # fmt: skip
 READ = [template for template, methods in OPERATIONS.items() if "GET" in methods]
 QUERIES = {
