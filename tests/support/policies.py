@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
+import pytest
+
 from isocenter.core.access import (
     ISSUER,
     MODALITIES,
@@ -19,6 +21,7 @@ from isocenter.core.access import (
 )
 from isocenter.core.apis import FillProgress
 from isocenter.core.attributes import SITES
+from isocenter.core.errors import Withheld
 from isocenter.core.matching import JsonAttributes, Search
 from isocenter.core.ports import Match
 from isocenter.runtime.access.facts import Facts
@@ -91,3 +94,10 @@ def guard_of(rules: Iterable[Rule], *studies: JsonAttributes, marks: Marks | Non
     """A guard by these rules, which knows these studies."""
     policy = Policy(tuple(rules), marks or Marks())
     return PolicyGuard(lambda: policy, Facts(KnownStudies(*studies).opened))
+
+
+def withheld(why: str) -> pytest.RaisesExc[Withheld]:
+    """That something is withheld for a reason, of which the text says nothing."""
+    return pytest.raises(
+        Withheld, check=lambda error: why in error.message and why not in str(error)
+    )

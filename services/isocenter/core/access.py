@@ -12,9 +12,10 @@ at once, as an expression that narrows searches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 from isocenter.core.attributes import SITES
 from isocenter.core.matching import JsonAttributes
@@ -86,8 +87,12 @@ class Patient:
     @property
     def scope(self) -> Scope:
         """The patient's studies."""
-        issued = has(ISSUER, "LO", [self.issuer]) if self.issuer else EVERYTHING
-        return every([has(PATIENT_ID, "LO", [self.id]), issued])
+        return _patients([self.id], self.issuer)
+
+
+def _patients(ids: Iterable[str], issuer: str) -> Scope:
+    issued = has(ISSUER, "LO", [issuer]) if issuer else EVERYTHING
+    return every([has(PATIENT_ID, "LO", ids), issued])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +132,14 @@ NOBODY = Caller(Kind.PERSON, "")
 SYSTEM = Caller(Kind.SYSTEM, "isocenter")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patients:
     """A group of patients."""
 
     ids: tuple[str, ...]  # Patient IDs; `*` and `?` stand for anything
     issuer: str = ""  # Issuer of Patient ID; empty: any
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """Their studies."""
         issued = has(ISSUER, "LO", [self.issuer]) if self.issuer else EVERYTHING
@@ -175,17 +180,21 @@ class Rule:
         return every(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Marks:
     """What is marked as confidential."""
 
     patients: tuple[Patient, ...] = ()
     studies: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """The studies that are."""
-        return some([*(one.scope for one in self.patients), has(STUDY, "UI", self.studies)])
+        ids: dict[str, list[str]] = {}
+        for one in self.patients:
+            ids.setdefault(one.issuer, []).append(one.id)
+        patients = (_patients(equal, issuer) for issuer, equal in ids.items())
+        return some([*patients, has(STUDY, "UI", self.studies)])
 
 
 EVERYONE = Rule("everybody, as far as their role allows", True, frozenset(Right), (ANY,))

@@ -17,6 +17,7 @@ class Code(Enum):
     MISMATCH = "mismatch"  # the object contradicts what was announced about it
     UNPROCESSABLE = "unprocessable"  # the object cannot be understood
     NOT_FOUND = "not-found"
+    WITHHELD = "withheld"  # it is there, which the caller may not know
     CONFLICT = "conflict"  # it contradicts what is already kept
     UNAUTHENTICATED = "unauthenticated"  # it is not known who the caller is
     REFUSED = "refused"  # the caller is not allowed to
@@ -68,8 +69,13 @@ class NotFound(IsocenterError):
 
 
 class Withheld(NotFound):
-    """Something is kept under this name, but the caller may not know that: for services, which
-    record the reason. Edges answer as where there is nothing."""
+    """Something is kept under this name, but the caller may not know that. The message is for
+    services, which record it; as a text it says what is said where there is nothing."""
+
+    code = Code.WITHHELD
+
+    def __str__(self) -> str:
+        return "nothing is kept under this name"
 
 
 class Conflict(IsocenterError):
@@ -129,8 +135,9 @@ class DeadlineExceeded(IsocenterError):
 BY_CODE: dict[Code, type[IsocenterError]] = {
     kind.code: kind
     for kind in (
-        Invalid, Mismatch, Unprocessable, NotFound, Conflict, Unauthenticated, Refused, Unsupported,
-        OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded, IsocenterError,
+        Invalid, Mismatch, Unprocessable, NotFound, Withheld, Conflict, Unauthenticated, Refused,
+        Unsupported, OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded,
+        IsocenterError,
     )
 }  # fmt: skip
 

@@ -150,7 +150,7 @@ class Wildcard:
         return _expression(self.pattern).fullmatch(padded) is not None
 
 
-@cached(512)
+@cached(1024)
 def _expression(pattern: str) -> re.Pattern[str]:
     escaped = ["".join("." if c == "?" else re.escape(c) for c in p) for p in pattern.split("*")]
     if len(escaped) == 1:

@@ -8,16 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from isocenter.core.matching import Criterion, Equal, JsonAttributes, Test, Wildcard
+from isocenter.core.terms import terms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Has:
     """The study has an attribute with one of these values; of PATIENT or STUDY level, and matched
     by whole terms (`core.matching`)."""
 
     criterion: Criterion
+
+    def accepts(self, attributes: JsonAttributes) -> bool:
+        """Whether a study's attributes are such. There may be thousands of values."""
+        attribute = attributes.get(self.criterion.tag)
+        found = terms(self.criterion.vr, attribute) if attribute else ()
+        if not self._equal.isdisjoint(found):
+            return True
+        return any(test.accepts(term) for test in self._others for term in found)
+
+    @cached_property
+    def _equal(self) -> frozenset[str]:
+        tests = (test for (test,) in self.criterion.alternatives)
+        return frozenset(test.term for test in tests if isinstance(test, Equal))
+
+    @cached_property
+    def _others(self) -> tuple[Test, ...]:
+        tests = (test for (test,) in self.criterion.alternatives)
+        return tuple(test for test in tests if not isinstance(test, Equal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +111,8 @@ def without(part: Scope) -> Scope:
 def holds(scope: Scope, attributes: JsonAttributes) -> bool:
     """Whether a study with these attributes, those of its patient included, is in a scope."""
     match scope:
-        case Has(criterion):
-            return criterion.accepts(attributes.get(criterion.tag))
+        case Has():
+            return scope.accepts(attributes)
         case Every(parts):
             return all(holds(part, attributes) for part in parts)
         case Some(parts):

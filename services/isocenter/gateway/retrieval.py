@@ -224,7 +224,7 @@ class Retrieval:
             try:
                 found += await self._of_study(caller, study, asked)
             except Withheld as withheld:
-                log.info("a study is withheld", extra={"study": study, "why": str(withheld)})
+                log.info("a study is withheld", extra={"study": study, "why": withheld.message})
         return found
 
     async def _studies(self, caller: Caller, asked: Wanted) -> list[str]:

@@ -26,12 +26,15 @@ from isocenter.core.errors import (
     DeadlineExceeded,
     Invalid,
     IsocenterError,
+    NotFound,
     OutOfResources,
     Refused,
     Unauthenticated,
     Unavailable,
     Unsupported,
+    Withheld,
 )
+from isocenter.runtime.rpc_callers import ADMITTED
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ STATUS: dict[Code, grpc.StatusCode] = {
     Code.MISMATCH: grpc.StatusCode.INVALID_ARGUMENT,
     Code.UNPROCESSABLE: grpc.StatusCode.INVALID_ARGUMENT,
     Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Code.WITHHELD: grpc.StatusCode.NOT_FOUND,
     Code.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
     Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     Code.REFUSED: grpc.StatusCode.PERMISSION_DENIED,
@@ -143,6 +147,8 @@ async def _abort(context: _Context, error: Exception) -> NoReturn:
     if not isinstance(error, IsocenterError):
         logger.error("a gRPC call failed unexpectedly", exc_info=error)
         error = IsocenterError("the service failed", fix="see its log")
+    if isinstance(error, Withheld) and ADMITTED.get(None):  # roles may know why, programs may not
+        error = NotFound(str(error))
     await context.abort(STATUS[error.code], error.message, _trailers(error))
 
 

@@ -43,8 +43,8 @@ _ROLES: Mapping[SpanRole, trace.SpanKind] = {
 _NO_FAILURE = frozenset(
     code.value
     for code in (
-        Code.INVALID, Code.MISMATCH, Code.UNPROCESSABLE, Code.NOT_FOUND, Code.CONFLICT,
-        Code.UNAUTHENTICATED, Code.REFUSED, Code.UNSUPPORTED, Code.CANCELLED,
+        Code.INVALID, Code.MISMATCH, Code.UNPROCESSABLE, Code.NOT_FOUND, Code.WITHHELD,
+        Code.CONFLICT, Code.UNAUTHENTICATED, Code.REFUSED, Code.UNSUPPORTED, Code.CANCELLED,
     )
 )  # fmt: skip
 _W3C = TraceContextTextMapPropagator()

@@ -17,6 +17,7 @@ STATUSES: Mapping[Code, int] = {
     Code.MISMATCH: 409,
     Code.UNPROCESSABLE: 422,
     Code.NOT_FOUND: 404,
+    Code.WITHHELD: 404,
     Code.CONFLICT: 409,
     Code.UNAUTHENTICATED: 401,
     Code.REFUSED: 403,

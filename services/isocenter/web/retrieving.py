@@ -81,7 +81,7 @@ class Retrieving:
         try:
             found = [one async for one in self.storage.instances(caller, *level)]
         except Withheld as withheld:
-            raise await self.missing(level, by, str(withheld)) from withheld
+            raise await self.missing(level, by, withheld.message) from withheld
         if not found:
             raise await self.missing(level, by)
         return found
@@ -92,7 +92,7 @@ class Retrieving:
         try:
             await self._guard.check(caller, Right.DOWNLOAD, level[0], level[1])
         except Withheld as withheld:
-            raise await self.missing(level, by, str(withheld)) from withheld
+            raise await self.missing(level, by, withheld.message) from withheld
 
     async def one_at(self, caller: Caller, level: Level, by: Source | None) -> StoredInstance:
         """The instance of a level. Raises `NotFound`, as above."""

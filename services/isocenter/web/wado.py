@@ -179,7 +179,7 @@ class Wado:
             try:
                 first = await anext(fragments, None)
             except Withheld as withheld:
-                raise await self._retrieving.nothing(exchange, str(withheld)) from withheld
+                raise await self._retrieving.nothing(exchange, withheld.message) from withheld
             if first is None:
                 raise await self._retrieving.nothing(exchange)
             versions = first[0]

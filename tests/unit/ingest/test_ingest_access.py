@@ -9,7 +9,7 @@ import pytest
 
 from isocenter.adapters.index.sqlite import SqliteIndex
 from isocenter.core.access import OWN, SYSTEM, Marks, Patient, Patients, Right
-from isocenter.core.errors import NotFound, Refused, Withheld
+from isocenter.core.errors import NotFound, Refused
 from isocenter.core.events import TOPIC_AUDIT, TOPIC_INSTANCES, AuditAction, AuditOutcome
 from isocenter.core.matching import Level, Search
 from isocenter.runtime.aes import KnownAE
@@ -17,7 +17,7 @@ from isocenter.runtime.event_codec import decode
 from support import archive as indexed
 from support.datasets import tiny
 from support.objects import SOURCE, STUDY, Archive, announcement, chunks, element, small
-from support.policies import allow, deny, guard_of, person, study
+from support.policies import allow, deny, guard_of, person, study, withheld
 
 OWN_SITE = (allow(sites=(OWN,)),)
 TECHNOLOGIST = person("technologist")
@@ -173,7 +173,7 @@ async def test_what_is_of_their_studies_can_be_deleted(archive) -> None:
 @pytest.mark.parametrize("level", [("", ""), ("1.3.1", ""), ("1.3.1", "1.3.1.1")])
 async def test_what_is_of_others_is_withheld_and_stays(archive, level) -> None:
     remover, before = archive.remover(), await archive.everything()
-    with pytest.raises(Withheld, match="no rule lets person:eva delete this study"):
+    with withheld("no rule lets person:eva delete this study"):
         await remover.delete(NORTHERN, "main", "1.3", *level, SOURCE, "wrong")
     with pytest.raises(NotFound):
         await remover.delete(NORTHERN, "main", "1.9", "", "", SOURCE, "wrong")

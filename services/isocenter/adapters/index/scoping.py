@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isocenter.adapters.index import schema
-from isocenter.adapters.index.conditions import STUDY_UID, equal_terms, narrowing
+from isocenter.adapters.index.conditions import STUDY_UID, marks, narrowing
 from isocenter.core.attributes import Attributes
-from isocenter.core.matching import Criterion, Level
+from isocenter.core.matching import Criterion, Equal, Level
 from isocenter.core.scope import EVERYTHING, Every, Has, Scope, Some, Without
 
 _MANY = 64  # values beyond which they are one parameter
+_SHALLOW = 16  # parts of an expression that need no halves
+
+_Sql = tuple[str, tuple[Any, ...]]  # with its parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def test_of(partition: int, level: Level, scope: Scope | None, table: Attributes
     )
 
 
-def _sql(partition: int, row: str, scope: Scope, table: Attributes) -> tuple[str, tuple[Any, ...]]:
+def _sql(partition: int, row: str, scope: Scope, table: Attributes) -> _Sql:
     match scope:
         case Has(criterion):
             return _has(partition, row, criterion, table)
@@ -55,36 +58,41 @@ def _sql(partition: int, row: str, scope: Scope, table: Attributes) -> tuple[str
             return f"NOT {sql}", values
 
 
-def _joined(
-    word: str, none: str, parts: Sequence[tuple[str, tuple[Any, ...]]]
-) -> tuple[str, tuple[Any, ...]]:
-    sql = word.join(text for text, _ in parts) or none
-    return f"({sql})", tuple(value for _, values in parts for value in values)
+def _joined(word: str, none: str, parts: Sequence[_Sql]) -> _Sql:
+    """In halves, since the depth of an expression is bounded."""
+    if len(parts) < _SHALLOW:
+        sql = word.join(text for text, _ in parts) or none
+        return f"({sql})", tuple(value for _, values in parts for value in values)
+    middle = len(parts) // 2
+    halves = [_joined(word, none, part) for part in (parts[:middle], parts[middle:])]
+    return _joined(word, none, halves)
 
 
-def _has(
-    partition: int, row: str, criterion: Criterion, table: Attributes
-) -> tuple[str, tuple[Any, ...]]:
+def _has(partition: int, row: str, criterion: Criterion, table: Attributes) -> _Sql:
     attribute = table.searchable(criterion.tag, Level.STUDY)
     assert attribute is not None
-    where, values = _among(criterion)
+    where, values = _accepted(criterion, f"{row}.uid" if criterion.tag == STUDY_UID else "value")
     if criterion.tag == STUDY_UID:
-        return f"{row}.uid {where}", values
+        return where, values
     field = schema.field(partition, Level.STUDY, attribute, 0)
-    if not where:
-        where, values, _, exact = narrowing(criterion)
-        assert exact
-    else:
-        where = f"value {where}"
     return (
         f"EXISTS (SELECT 1 FROM terms WHERE field = ? AND {where} AND row = {row}.id)",  # noqa: S608 - names are ours
         (field, *values),
     )
 
 
-def _among(criterion: Criterion) -> tuple[str, tuple[Any, ...]]:
-    """SQL of a value that equals one of the criterion's; empty if it asks for more than that."""
-    found = equal_terms(criterion)
-    if len(found) > _MANY:
-        return "IN (SELECT value FROM json_each(?))", (json.dumps(found),)
-    return (f"IN ({','.join('?' * len(found))})", found) if found else ("", ())
+def _accepted(criterion: Criterion, column: str) -> _Sql:
+    """SQL of the terms in a column that a criterion accepts."""
+    equal = [test.term for (test,) in criterion.alternatives if isinstance(test, Equal)]
+    parts: list[_Sql] = []
+    if len(equal) > _MANY:
+        many = f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - names are ours
+        parts.append((many, (json.dumps(equal),)))
+    elif equal:
+        parts.append((f"{column} IN ({marks(equal)})", tuple(equal)))
+    for tests in criterion.alternatives:
+        if not isinstance(tests[0], Equal):
+            where, values, _, exact = narrowing(replace(criterion, alternatives=(tests,)))
+            assert exact
+            parts.append((where, values))
+    return _joined(" OR ", "0", parts)

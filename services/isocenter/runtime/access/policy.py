@@ -83,8 +83,16 @@ class PolicyInForce:
                 )
 
     async def _follow_marks(self) -> None:
-        records = MarkRecords(await self._storage()).records
+        records = MarkRecords(await self._reached()).records
         await Follower(records, self._keep_marks, self._every, "marks").run()
+
+    async def _reached(self) -> Storage:
+        while True:
+            try:
+                return await self._storage()
+            except IsocenterError as error:
+                logger.warning("what is confidential is not known yet", extra={"why": str(error)})
+                await asyncio.sleep(self._every)
 
     def _keep_marks(self, marks: Mapping[str, Mark]) -> None:
         found = marks_of(marks.values())

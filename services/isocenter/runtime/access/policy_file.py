@@ -32,6 +32,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -42,8 +43,10 @@ from isocenter.core.errors import Invalid
 from isocenter.core.identity import is_uid
 
 _WHO = re.compile(r"(role|group|person|program|ae):(.+)")
+_CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")  # PS3.5 6.2
 _MOST = 10_000  # values of a list
 _STARS = 6  # in one pattern
+_PATTERNS = 500  # in the whole file: a search has to look for each
 
 
 def _who(text: str) -> str:
@@ -74,13 +77,21 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _modality(text: str) -> str:
+    if not _CODE_STRING.fullmatch(text):
+        raise ValueError(f"{text!r} is no modality")
+    return text
+
+
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 _Who = Annotated[str, StringConstraints(max_length=256), AfterValidator(_who)]
 _RightName = Annotated[str, AfterValidator(_right)]
 _Study = Annotated[str, AfterValidator(_study)]
 _Pattern = Annotated[_Text, AfterValidator(_pattern)]
 _Modality = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Z0-9_ ]{1,16}$")
+    str,
+    StringConstraints(strip_whitespace=True, to_upper=True, max_length=16),
+    AfterValidator(_modality),
 ]
 
 
@@ -118,7 +129,7 @@ class RuleFields(BaseModel):
         (), max_length=_MOST, description="Groups of patients, by name."
     )
     studies: tuple[_Study, ...] = Field((), max_length=_MOST, description="Study Instance UIDs.")
-    confidential: bool = Field(
+    confidential: StrictBool = Field(
         False, description="Whether it reaches what is marked as confidential."
     )
 
@@ -148,6 +159,13 @@ class PolicyFile(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _few_patterns(self) -> PolicyFile:
+        ids = (one for group in self.patients.values() for one in group.ids)
+        if sum("*" in one or "?" in one for one in ids) > _PATTERNS:
+            raise ValueError(f"more than {_PATTERNS} Patient IDs have wild cards; list them")
+        return self
+
 
 def read(path: Path) -> tuple[Rule, ...]:
     """The rules of a file. Raises `Invalid`, naming each mistake."""
@@ -155,7 +173,7 @@ def read(path: Path) -> tuple[Rule, ...]:
         return rules_of(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError as error:
         raise Invalid(f"the policy {path} does not exist", fix="see [access] policy") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # what tomllib raises, beside its own
         raise Invalid(f"the policy {path} cannot be read: {error}", fix="mend it") from error
 
 

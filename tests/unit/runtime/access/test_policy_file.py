@@ -110,7 +110,6 @@ def test_names_are_not_only_ascii(file) -> None:
     assert read(file)[0].who == ("person:Zoë", "group:Notaufnahme Köln")
 
 
-@pytest.mark.xfail(strict=True, reason="the pattern is looked at before the case is changed")
 def test_modalities_are_meant_in_either_case(file) -> None:
     file.write_text(RULE + 'modalities = ["ct", "Mr"]\n', encoding="utf-8")
     assert read(file)[0].modalities == ("CT", "MR")
@@ -175,7 +174,7 @@ def test_a_folder_is_no_policy(tmp_path: Path) -> None:
         (RULE + 'sites = ["north", ""]\n', "rules 1 sites 2", "at least 1 character"),
         (RULE + f'sites = ["{"x" * 65}"]\n', "rules 1 sites 1", "at most 64 characters"),
         (RULE + "sites = [5]\n", "rules 1 sites 1", "valid string"),
-        (RULE + 'modalities = ["C/T"]\n', "rules 1 modalities 1", "16"),
+        (RULE + 'modalities = ["C/T"]\n', "rules 1 modalities 1", "'C/T' is no modality"),
         (RULE + 'studies = ["1.2", "1.02"]\n', "rules 1 studies 2",
          "'1.02' is no Study Instance UID"),
         (RULE + 'confidential = "perhaps"\n', "rules 1 confidential", "valid boolean"),

@@ -147,7 +147,6 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(
         await until(lambda: names(followed) == ["mended"])
 
 
-@pytest.mark.xfail(strict=True, reason="what tomllib raises beside its own error ends the task")
 @pytest.mark.parametrize("broken", ["x = " + "1" * 5000, "x = " + "[" * 5000], ids=["long", "deep"])
 async def test_no_file_keeps_the_next_one_from_being_taken_over(file, monkeypatch, broken) -> None:
     async with following(file) as followed:
