@@ -108,5 +108,9 @@ class TrailAccess:
 
     def _check(self, asker: Asker, right: Right) -> None:
         self._guard.require(asker.caller, right)
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Raises `Refused` where nobody reads the trail."""
         if not self._allowed:
             raise Refused("the audit trail is not read here ([web] audit = false)")

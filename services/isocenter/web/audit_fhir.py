@@ -85,6 +85,7 @@ class FhirAudit:
 
     async def metadata(self, exchange: Exchange) -> None:
         """The CapabilityStatement."""
+        self._access.check_open()
         await _answer(exchange, capabilities(base_url(exchange) + ROOT))
 
     async def others(self, exchange: Exchange) -> None:

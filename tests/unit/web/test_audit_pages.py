@@ -135,7 +135,7 @@ async def test_a_proxy_may_have_a_prefix_for_us() -> None:
     web = Web(settings=serving(public_url="https://h.test/pacs").settings)
     made = await page(web, "/audit?lang=fr")
     for link in made.xpath("//a/@href | //link/@href | //form/@action"):
-        assert link == "#content" or link.startswith("/pacs/audit")
+        assert link == "#content" or link.startswith("/pacs/")
 
 
 # --- the overview --------------------------------------------------------------------------------

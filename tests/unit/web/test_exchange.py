@@ -32,7 +32,13 @@ async def test_who_goes_away_while_nothing_waits_has_not_got_all(lives: int, who
         sent.append(message)
 
     connection = SimpleNamespace(is_closing=lambda: len(sent) >= lives)
-    scope = {"type": "http", "method": "GET", "headers": [], "extensions": {CONNECTION: connection}}
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "method": "GET",
+        "headers": [],
+        "extensions": {CONNECTION: connection},
+    }
     exchange = Exchange(scope, receive, send, WebSettings())
     await exchange.stream(200, [], pieces(9))
     assert exchange.whole is whole
