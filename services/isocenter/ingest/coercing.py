@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 
 from isocenter.core.apis import Announcement, Storage
 from isocenter.core.coercion import Coercions, Evaluated, evaluate
 from isocenter.core.identity import ObjectName, OverlayName, objects_prefix
+from isocenter.core.matching import JsonAttributes
 from isocenter.core.overlays import Overlay, microseconds
 from isocenter.ingest.intake import INLINE_WORK, Taken
 from isocenter.runtime.aes import KnownAE
@@ -27,15 +29,22 @@ class Coercer:
         self._storage = storage
 
     async def overlay(
-        self, taken: Taken, announcement: Announcement, ae: KnownAE | None, received_at: datetime
+        self,
+        taken: Taken,
+        announcement: Announcement,
+        ae: KnownAE | None,
+        received_at: datetime,
+        check: Callable[[JsonAttributes], None],
     ) -> Overlay | None:
-        """The corrections of an object of an AE, durable on return; None if there are none."""
+        """The corrections of an object of an AE, durable on return; None if there are none.
+        `check` is told before what becomes another, if the AE has rules."""
         if ae is None or ae.coercing is None:
             return None
         evaluated = await _evaluated(taken, announcement.transfer_syntax, ae.coercing)
         if evaluated.unfit:
             tags = [f"{tag:08X}" for tag in evaluated.unfit]
             logger.warning("values as coerced do not fit", extra={"ae": ae.title, "tags": tags})
+        check(evaluated.attributes)
         if not evaluated.attributes:
             return None
         system = announcement.source.called_ae_title or _SYSTEM

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable
 from datetime import UTC, datetime
+from functools import partial
 
-from isocenter.core.access import Caller, Right
+from isocenter.core.access import FACTS, Caller, Right
 from isocenter.core.access_api import Guard
 from isocenter.core.apis import Announcement, Storage, Stored
 from isocenter.core.entries import facts_of_header, patient_id_of
@@ -21,6 +22,7 @@ from isocenter.core.events import (
     InstanceStored,
 )
 from isocenter.core.identity import InstanceName, ObjectName, objects_prefix
+from isocenter.core.matching import JsonAttributes
 from isocenter.core.overlays import Overlay
 from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.core.reader import Header
@@ -89,21 +91,25 @@ class IngestService:
         site = self._site_of(announcement.caller, ae)
         news = _News(announcement, received_at, policy, site)
 
+        may_come = partial(self._check_may_come, news)
+
         def admit(header: Header) -> InstanceName:
             news.header = header
             name = admission.check(header, announcement, self._settings)
-            facts = facts_of_header(header, news.site)
-            self._guard.check_new(announcement.caller, Right.STORE, facts)
+            if ae is None or ae.coercing is None:
+                may_come({})
             return name
 
         async def guard(taken: Taken) -> None:
             news.digest = taken.digest
             if policy is ConflictPolicy.REJECT:
                 await self._reject_other(taken, announcement)
-            if site:
-                await self._sites.note(taken.name.partition, taken.name.study, site)
             stages.enter("commit")
-            news.overlay = await self._coercer.overlay(taken, announcement, ae, received_at)
+            news.overlay = await self._coercer.overlay(
+                taken, announcement, ae, received_at, may_come
+            )
+            if site:  # of an object that may come in: its site will see the study
+                await self._sites.note(taken.name.partition, taken.name.study, site)
             news.prepare(taken)
 
         try:
@@ -123,6 +129,13 @@ class IngestService:
             size=taken.size,
             coerced=news.overlay.tags if news.overlay else (),
         )
+
+    def _check_may_come(self, news: _News, changed: JsonAttributes) -> None:
+        """Raises `Refused`; `changed` is what is corrected: rules see what will be shown."""
+        assert news.header is not None
+        facts = facts_of_header(news.header, news.site)
+        facts |= {tag: changed[tag] for tag in FACTS if tag in changed}
+        self._guard.check_new(news.announcement.caller, Right.STORE, facts)
 
     def _site_of(self, caller: Caller, ae: KnownAE | None) -> str:
         """Where an object comes from: where its sender is, or else where this process is."""

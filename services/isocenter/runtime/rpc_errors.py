@@ -147,7 +147,8 @@ async def _abort(context: _Context, error: Exception) -> NoReturn:
     if not isinstance(error, IsocenterError):
         logger.error("a gRPC call failed unexpectedly", exc_info=error)
         error = IsocenterError("the service failed", fix="see its log")
-    if isinstance(error, Withheld) and ADMITTED.get(None):  # roles may know why, programs may not
+    by_program = ADMITTED.get(None) is not None
+    if isinstance(error, Withheld) and by_program:  # roles may know why
         error = NotFound(str(error))
     await context.abort(STATUS[error.code], error.message, _trailers(error))
 

@@ -116,6 +116,21 @@ async def test_an_object_comes_from_where_its_sender_is_or_else_its_process(
         assert await taken(archive, caller) is (named == site), named
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (allow(patients=(Patients(("P1",), "NORTH"),)), True),
+        (allow(patients=(Patients(("P1",), "HR"),)), False),
+    ],
+)
+async def test_rules_look_at_what_an_object_is_corrected_to(rule, expected) -> None:
+    coercions = [{"attribute": "IssuerOfPatientID", "map": {"HR": "NORTH"}}]
+    sender = KnownAE(title=SOURCE.ae_title, coercions=coercions, site="east")
+    archive = Archive(guard=guard_of((rule,)), known=[sender])
+    assert await taken(archive, issuer=b"HR") is expected
+    assert bool(await archive.keys("sites/")) is expected
+
+
 async def test_a_refusal_is_recorded_with_its_reason_and_what_it_was_about() -> None:
     archive = Archive(guard=guard_of((deny(name="no students", who=("group:students",)),)))
     assert not await taken(archive, person("technologist", groups=("students",)))
