@@ -35,7 +35,7 @@ async def taken(archive: Archive, caller=TECHNOLOGIST, **fields) -> bool:
         assert await archive.keys("objects/") == []
         assert [one async for one in archive.bus.replay(TOPIC_INSTANCES)] == []
         return False
-    assert len(await archive.keys("objects/")) == 1
+    assert sum(key.endswith(".dcm") for key in await archive.keys("objects/")) == 1
     return True
 
 
