@@ -22,7 +22,8 @@ import orjson
 from isocenter.core.identity import InstanceName
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.ports import Buffer
-from isocenter.web.exchange import Exchange, Pieces, closing
+from isocenter.web.chunks import Pieces, closing
+from isocenter.web.exchange import Exchange
 from isocenter.web.retrieving import LEVELS
 
 # APPNOTE.TXT 6.3.10: 4.3.7 local file header, 4.3.9 data descriptor, 4.3.12 central directory,

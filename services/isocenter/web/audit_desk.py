@@ -18,7 +18,8 @@ from isocenter.web.audit_filters import number_of, without
 from isocenter.web.audit_notes import search_of
 from isocenter.web.audit_overview import last_verified
 from isocenter.web.audit_page import SEARCH
-from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.chunks import Chunks
+from isocenter.web.exchange import Exchange
 from isocenter.web.shell import Shell, View, headers_of
 from isocenter.web.small_bodies import form
 

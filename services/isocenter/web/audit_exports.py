@@ -18,7 +18,8 @@ from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web.audit_common import Clock, now_utc
 from isocenter.web.audit_filters import read, without
 from isocenter.web.audit_rest import ROUTE, as_file
-from isocenter.web.exchange import Exchange, Pieces, closing
+from isocenter.web.chunks import Pieces, closing
+from isocenter.web.exchange import Exchange
 from isocenter.web.problems import shown
 
 EXPORT = ROUTE + "/export"

@@ -17,7 +17,7 @@ from isocenter.runtime.audit_export.paging import pages
 from isocenter.runtime.audit_fhir import resource
 from isocenter.web.audit_fhir_search import ALL_ACTIONS, Actions, Query
 from isocenter.web.audit_fhir_values import Resource
-from isocenter.web.exchange import closing
+from isocenter.web.chunks import closing
 
 MOST_LOOKED_AT = 10_000  # records, for a page or a total
 _STEP = 1000

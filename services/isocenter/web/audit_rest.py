@@ -21,7 +21,8 @@ from isocenter.runtime.trail_access import TrailAccess
 from isocenter.web import audit_json, negotiation
 from isocenter.web.audit_common import base_url
 from isocenter.web.audit_filters import all_of, limit_of, read, without, written
-from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.chunks import Chunks
+from isocenter.web.exchange import Exchange
 from isocenter.web.negotiation import JSON
 from isocenter.web.problems import Headers, shown
 from isocenter.web.small_bodies import fields

@@ -21,7 +21,8 @@ from isocenter.core.errors import NotFound
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.transfer_syntax import lookup
 from isocenter.web import conditions, negotiation, ranges
-from isocenter.web.exchange import Chunks, Exchange, closing
+from isocenter.web.chunks import Chunks, closing
+from isocenter.web.exchange import Exchange
 from isocenter.web.frames import Frames
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import OCTETS, Accepted, Offer

@@ -18,7 +18,8 @@ from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import Change, ChangeFeed
 from isocenter.runtime.event_codec import SOURCE, SPEC_VERSION
 from isocenter.web import negotiation
-from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.chunks import Chunks
+from isocenter.web.exchange import Exchange
 from isocenter.web.negotiation import JSON, Offer
 
 ROUTE = "/changes"

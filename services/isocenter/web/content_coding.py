@@ -6,7 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterable, Iterator, Mapping
 
-from isocenter.web.exchange import Chunks
+from isocenter.web.chunks import Chunks
 from isocenter.web.multipart import BrokenBody
 from isocenter.web.problems import Problem, shown
 

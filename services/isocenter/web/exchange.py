@@ -13,15 +13,13 @@ import traceback
 import uuid
 from asyncio import Transport
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     MutableMapping,
 )
 from contextlib import aclosing, suppress
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from isocenter.core.access import NOBODY
@@ -31,6 +29,7 @@ from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
 from isocenter.runtime.access.sessions import KnownSession
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
+from isocenter.web.chunks import Chunks, Pieces
 from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.patience import Patience
 from isocenter.web.problems import Headers, Problem, as_problem, in_document
@@ -42,9 +41,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-Chunks = AsyncGenerator[bytes, None]
-Pieces = AsyncGenerator[Buffer, None]  # of an answer
-
 DICOMWEB = "/dicomweb"
 CONNECTION = "isocenter.connection"  # ASGI extension: the transport; given by `web.server`
 ROUTE = "isocenter.route"  # in the scope: the template of the route; given by `web.routes`
@@ -66,65 +62,6 @@ _STRICT = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_PARAMETERS = 200
-
-
-T = TypeVar("T")
-
-
-class closing(Generic[T]):  # noqa: N801 - named as `contextlib.closing`
-    """Stops the work behind an iterator that may not have come to its end."""
-
-    __slots__ = ("_iterator",)
-
-    def __init__(self, iterator: AsyncIterator[T]) -> None:
-        self._iterator = iterator
-
-    async def __aenter__(self) -> AsyncIterator[T]:
-        return self._iterator
-
-    async def __aexit__(self, *_: object) -> None:
-        if isinstance(self._iterator, AsyncGenerator):
-            await self._iterator.aclose()
-
-
-async def read_ahead(chunks: Pieces, most: int) -> Pieces:
-    """The same chunks, of which up to `most` are got while others are being sent; an error
-    comes in its place."""
-    ready: asyncio.Queue[Buffer | Exception] = asyncio.Queue(most)
-
-    async def fill() -> None:
-        try:
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    if chunk:
-                        await ready.put(chunk)
-            await ready.put(b"")
-        except Exception as error:  # noqa: BLE001 - given to the reader
-            await ready.put(error)
-
-    filling = asyncio.create_task(fill())
-    try:
-        while item := await ready.get():
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        filling.cancel()
-        with suppress(asyncio.CancelledError):
-            await filling
-
-
-async def held_back(chunks: Pieces, until: asyncio.Task[None]) -> Pieces:
-    """The chunks, of which the first is got at once and goes out when `until` is done; its error
-    comes in place of all of them."""
-    async with aclosing(chunks):
-        try:
-            first = await anext(chunks, b"")
-        finally:
-            await until
-        yield first
-        async for chunk in chunks:
-            yield chunk
 
 
 class Disconnected(Cancelled):

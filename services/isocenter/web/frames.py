@@ -20,7 +20,8 @@ from isocenter.core.transfer_syntax import (
     lookup,
 )
 from isocenter.web import conditions, negotiation
-from isocenter.web.exchange import Chunks, Exchange, closing
+from isocenter.web.chunks import Chunks, closing
+from isocenter.web.exchange import Exchange
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import FRAME_MEDIA_TYPES, OCTETS, Accepted, Offer
 from isocenter.web.retrieving import Retrieving, frame_numbers, resource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from isocenter.web.exchange import Chunks
+from isocenter.web.chunks import Chunks
 
 _SCREEN = 13  # bytes of the header and the Logical Screen Descriptor
 _DESCRIPTOR = 10  # bytes of an Image Descriptor

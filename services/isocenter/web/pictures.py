@@ -15,7 +15,8 @@ from isocenter.core.apis import Rendering, StoredInstance, Transcoding
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES, Codec
 from isocenter.web import conditions, negotiation
-from isocenter.web.exchange import Chunks, Exchange, Pieces, closing, held_back, read_ahead
+from isocenter.web.chunks import Chunks, Pieces, closing, held_back, read_ahead
+from isocenter.web.exchange import Exchange
 from isocenter.web.gif import animation
 from isocenter.web.negotiation import Offer
 from isocenter.web.problems import Headers, Problem

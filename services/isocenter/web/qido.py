@@ -15,7 +15,8 @@ from isocenter.core.matching import JsonAttributes, Level, Search
 from isocenter.core.packs import BULK_BASE
 from isocenter.core.ports import Match
 from isocenter.runtime.audit_log import AuditLog
-from isocenter.web.exchange import Chunks, Exchange, Handler, closing
+from isocenter.web.chunks import Chunks, closing
+from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.model_answers import Framing, framing
 from isocenter.web.problems import warning
 from isocenter.web.qido_keys import PATIENT_ID, Asked, read

@@ -15,7 +15,8 @@ from functools import partial
 
 from isocenter.core.apis import Rendering
 from isocenter.core.errors import Invalid, NotFound, Unsupported
-from isocenter.web.exchange import Chunks, Exchange
+from isocenter.web.chunks import Chunks
+from isocenter.web.exchange import Exchange
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import Offer
 from isocenter.web.pictures import (

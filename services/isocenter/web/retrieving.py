@@ -18,7 +18,8 @@ from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.runtime.traced_services import GivenOut
-from isocenter.web.exchange import Exchange, Pieces, closing
+from isocenter.web.chunks import Pieces, closing
+from isocenter.web.exchange import Exchange
 from isocenter.web.recent import RecentInstances
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Self
 from isocenter.core.errors import OutOfResources
 from isocenter.core.json_encoder import Range
 from isocenter.core.ports import Buffer
-from isocenter.web.exchange import Chunks
+from isocenter.web.chunks import Chunks
 
 _IN_MEMORY = 1024 * 1024  # bytes of a request that is not worth a file
 _AT_ONCE = 1024 * 1024  # bytes that are written together

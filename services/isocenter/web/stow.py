@@ -17,8 +17,9 @@ from isocenter.core.native_model import to_xml
 from isocenter.core.part10 import FileMeta, split
 from isocenter.core.ports import Buffer
 from isocenter.web import negotiation
+from isocenter.web.chunks import Chunks
 from isocenter.web.content_coding import decoded
-from isocenter.web.exchange import Chunks, Disconnected, Exchange
+from isocenter.web.exchange import Disconnected, Exchange
 from isocenter.web.multipart import BrokenBody, MultipartReader, Part, Parts
 from isocenter.web.negotiation import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, Offer
 from isocenter.web.problems import Problem

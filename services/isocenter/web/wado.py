@@ -22,15 +22,9 @@ from isocenter.core.part10 import file_meta
 from isocenter.core.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from isocenter.web import conditions, negotiation
 from isocenter.web.archives import Member, archive, file_name
+from isocenter.web.chunks import Chunks, Pieces, closing, held_back, read_ahead
 from isocenter.web.conditions import Validators
-from isocenter.web.exchange import (
-    Chunks,
-    Exchange,
-    Pieces,
-    closing,
-    held_back,
-    read_ahead,
-)
+from isocenter.web.exchange import Exchange
 from isocenter.web.model_answers import Framing, framing
 from isocenter.web.multipart import MultipartWriter
 from isocenter.web.negotiation import DICOM, ZIP, Accepted, Offer

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from isocenter.core.errors import Corrupted, Unavailable
-from isocenter.web.exchange import held_back, read_ahead
+from isocenter.web.chunks import held_back, read_ahead
 
 
 class Source:

@@ -20,7 +20,7 @@ from isocenter.core.access import SYSTEM, Caller
 from isocenter.core.errors import Unavailable
 from isocenter.core.identity import InstanceName
 from isocenter.web.archives import EntryNames, Member, ZipWriter, archive
-from isocenter.web.exchange import Pieces
+from isocenter.web.chunks import Pieces
 from support.clients import run
 from support.web_fakes import INSTANCE, JPEG_LS, SERIES, STUDY, FakeStorage, Web, part10
 
