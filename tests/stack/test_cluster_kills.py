@@ -16,11 +16,11 @@ from support.readers import Reader
 from support.senders import DimseSender, Sender, StowSender, check_kept
 from support.stack import KINDS, Stack
 
-KILLS_EACH = kills(2, 5)
+KILLS_EACH = kills(1, 5)
 COPIES = {"gateway": 2, "indexing": 2, "storage": 2}
 SLICES, PAUSE = 20, 0.1  # instances a series; seconds between two of a sender
 LOOKS = ("search", "metadata", "object")
-SERIES = 120  # a sender never runs out of them
+SERIES = 40 + 20 * KILLS_EACH  # a sender never runs out of them
 
 
 @pytest.fixture

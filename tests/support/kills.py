@@ -1,4 +1,5 @@
-"""How often tests kill: some in each run of all tests, all that is promised with `make kills`."""
+"""How often tests kill, and how long servers stay away: some in each run of all tests, all that is
+promised with `make kills`."""
 
 from __future__ import annotations
 

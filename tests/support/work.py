@@ -26,9 +26,10 @@ def store(installed: Reached, folder: Path, count: int, seconds: float = 20) -> 
 
 
 @contextmanager
-def clients(installed: Reached, folder: Path) -> Iterator[None]:
-    """Senders and a reader at work meanwhile; then everything acknowledged is counted."""
-    reference = store(installed, folder / "reference", 6, 60)
+def clients(installed: Reached, folder: Path, reference: Series | None = None) -> Iterator[Series]:
+    """Senders and a reader at work meanwhile; then everything acknowledged is counted. The reader
+    looks at `reference`, which is stored unless it is given, and answered with."""
+    reference = reference or store(installed, folder / "reference", 6, 60)
     series = [write_series(folder / f"sent-{number}", MANY) for number in range(3)]
     senders: list[Sender] = [
         DimseSender(installed, series[:1], pause=PAUSE),
@@ -39,7 +40,7 @@ def clients(installed: Reached, folder: Path) -> Iterator[None]:
     for thread in (*senders, reader):
         thread.start()
     try:
-        yield
+        yield reference
         before = [len(sender.acknowledged) for sender in senders], reader.good["search"]
         wait_until(
             lambda: (

@@ -167,7 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Of each request of the connection."""
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self.transport}  # type: ignore[dict-item]
-        self._in_head, self._head_size = True, 0
+        self._in_head, self._head_size, self._framing_size = True, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Trailer fields, behind a body, are dropped (RFC 9110 6.5.1)."""

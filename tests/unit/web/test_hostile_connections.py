@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -114,6 +115,18 @@ async def test_trailers_are_no_header_fields() -> None:
     )
     ((response, _),) = await talk(sent + body)
     assert response.status_code == 400
+
+
+async def test_a_connection_stays_open_over_many_small_requests() -> None:
+    async with connected(Web()) as (reader, writer):
+        for _ in range(2 * WebSettings().max_head // len(GET)):
+            writer.write(GET)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert head.startswith(b"HTTP/1.1 200 "), head
+            assert b"connection: close" not in head.lower()
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            assert length is not None
+            await reader.readexactly(int(length[1]))
 
 
 async def test_requests_that_are_sent_ahead_wait_at_the_client() -> None:
