@@ -101,6 +101,7 @@ class Isocenter(Reached):
             "web.port": self.http_port,
             "web.grpc_port": self.grpc_port,
             "process.workers": 2,
+            "access.trust_loopback": True,
             **(settings or {}),
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
