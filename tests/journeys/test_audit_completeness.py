@@ -33,7 +33,8 @@ from support.walked_calls import Calls, Ports, every_method
 from support.walked_dimse import DESTINATION
 from support.walked_dimse import Verbs as DimseVerbs
 from support.walked_dimse import cases as dimse_cases
-from support.walked_routes import PREPARING, Routes
+from support.walked_requests import PREPARING
+from support.walked_routes import Routes
 from support.walked_verbs import Verbs, every_verb
 
 __all__ = ["logging_as_before"]

@@ -32,7 +32,8 @@ from isocenter.v1 import (
 )
 from support.files import Series
 from support.harness import wait_until
-from support.walked_routes import PIXELS, Asked, Routes
+from support.walked_requests import Asked
+from support.walked_routes import PIXELS, Routes
 
 CHUNK = 256 * 1024
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -7,37 +7,18 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from support.files import Series, write_series
 from support.harness import Isocenter, wait_until
+from support.walked_access import PREPARED
+from support.walked_requests import FORM, JSON, PREPARING, Answer, Asked, Prepare
 
-PREPARING = "preparation of the walk"
 PIXELS = "7FE00010"
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
-
-
-@dataclass
-class Asked:
-    """One request."""
-
-    values: dict[str, str]  # of the placeholders of the path
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    media: str = ""
-    accept: str = "*/*"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    body: bytes
 
 
 class Routes:
@@ -70,13 +51,14 @@ class Routes:
                 "Accept": asked.accept,
                 "Purpose-Of-Use": purpose,
                 **({"Content-Type": asked.media} if asked.media else {}),
+                **({"Cookie": asked.cookie} if asked.cookie else {}),
             },
         )
         try:
             with _OPENER.open(request, timeout=60) as response:
-                return Answer(response.status, response.read())
+                return Answer(response.status, response.read(), _cookie(response.headers))
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read())
+            return Answer(error.code, error.read(), _cookie(error.headers))
 
     # --- what they need --------------------------------------------------------------------------
 
@@ -112,7 +94,7 @@ class Routes:
         series = self.files()
         storing = Asked(self._values())
         self.store(storing, series)
-        self._prepare("POST", "/dicomweb/studies", storing)
+        self.prepare("POST", "/dicomweb/studies", storing)
         asked.values |= {
             "study": series.study, "series": series.series, "instance": next(iter(series.files)),
         }  # fmt: skip
@@ -120,7 +102,7 @@ class Routes:
     def deleted(self, asked: Asked) -> None:
         """Store a series and delete it."""
         self.stored(asked)
-        gone = self._prepare("DELETE", "/dicomweb/studies/{study}", Asked(dict(asked.values)))
+        gone = self.prepare("DELETE", "/dicomweb/studies/{study}", Asked(dict(asked.values)))
         asked.values["deletion"] = json.loads(gone.body)["id"]
 
     def proved(self, asked: Asked) -> None:
@@ -134,7 +116,7 @@ class Routes:
         listing = Asked(self._values(), {"limit": "1", "action": "store"})
 
         def found() -> list[dict[str, str]]:
-            answer = self._prepare("GET", "/api/audit/records", listing)
+            answer = self.prepare("GET", "/api/audit/records", listing)
             records: list[dict[str, str]] = json.loads(answer.body)["records"]
             return records
 
@@ -145,12 +127,17 @@ class Routes:
         asked = Asked(self._values())
         if body is not None:
             asked.body, asked.media = json.dumps(body).encode(), JSON
-        self._prepare(method, template, asked)
+        self.prepare(method, template, asked)
 
-    def _prepare(self, method: str, template: str, asked: Asked) -> Answer:
+    def prepare(self, method: str, template: str, asked: Asked) -> Answer:
         answer = self.send(method, template, asked, PREPARING)
         assert answer.status < 400 or answer.status == 409, (method, template, answer)
         return answer
+
+
+def _cookie(headers: Message) -> str:
+    """What a browser would show the next time."""
+    return (headers["set-cookie"] or "").partition(";")[0]
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -166,8 +153,6 @@ _AE = "/api/aes/{title...}"
 _SEARCH, _HOLD = "/api/audit/searches/{name...}", "/api/audit/holds/{name...}"
 _PEER = {"host": "127.0.0.1", "port": 104}
 _KEPT: Mapping[str, object] = {_AE: _PEER, _SEARCH: {"filter": {}}, _HOLD: {"reason": "walked"}}
-
-Prepare = Callable[[Routes, Asked], None]
 
 
 def _query(**query: str) -> Prepare:
@@ -243,6 +228,7 @@ _PREPARED: Mapping[tuple[str, str], Prepare] = {
     ("POST", "/fhir/AuditEvent/_search"): _form(action="R"),
     **{("GET", f"/audit/{what}"): _query(id="1.2.3")
        for what in ("patient", "person", "study", "object")},
+    **PREPARED,
     ("POST", "/audit/searches"): _form(name="by form", who="WALK"),
     ("POST", "/audit/searches/remove"): _form(_SEARCH, name="walked"),
     ("POST", "/audit/holds"): _form(name="by form", reason="walked"),

@@ -18,7 +18,8 @@ from isocenter.core.events import DEAD_SUFFIX, TOPIC_INSTANCES
 from isocenter.core.ports import Record
 from support.files import Series
 from support.harness import Isocenter, wait_until
-from support.walked_routes import Asked, Routes
+from support.walked_requests import Asked
+from support.walked_routes import Routes
 
 STUDY_OF_LETTER = "1.2.3.4.5"
 
