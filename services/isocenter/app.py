@@ -298,7 +298,7 @@ class Process(Env):
 
     @cached_property
     def _facts(self) -> Facts:
-        return Facts(self.query)
+        return Facts(self.query, self.storage)
 
     async def policy(self) -> PolicyInForce:
         """The policy as it is now."""

@@ -9,6 +9,7 @@ by the title of the AE. They are read from the log, which is where they are dura
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ WITH: Mapping[AuditAction, frozenset[AuditAction]] = {
     AuditAction.VERIFY: frozenset({AuditAction.AUDIT}),
     AuditAction.DELETE: frozenset({AuditAction.STORE}),
 }
+SIGNED_IN = frozenset({AuditAction.SIGN_IN})
+UNASKED = frozenset({"/sign-in/answer"})  # an identity provider's to nothing that was asked
 SEARCHED = "PatientName=WALK*"
 
 
@@ -115,7 +118,13 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
 
 
 def check(
-    records: list[Record], action: AuditAction, *, protocol: str, study: str = "", query: str = ""
+    records: list[Record],
+    action: AuditAction,
+    *,
+    protocol: str,
+    study: str = "",
+    query: str = "",
+    with_: AbstractSet[AuditAction] = frozenset(),
 ) -> AuditEvent:
     """That these are exactly the records of something that was done once; the one that tells of
     it as a whole."""
@@ -124,7 +133,7 @@ def check(
     mine = events if action in (AuditAction.STORE, AuditAction.IMPORT) and not told else told
     (record,) = (one for one in mine if one.action is action)
     others = {one.action for one in (*events, *told)} - {action}
-    assert others <= WITH.get(action, frozenset()), records
+    assert others <= WITH.get(action, frozenset()) | with_, records
     assert record.outcome is AuditOutcome.SUCCESS
     assert record.source.protocol == protocol
     assert record.source.host
@@ -168,8 +177,13 @@ def test_an_operation_of_http_leaves_its_record(walk: Walk, method: str, templat
         walk.recorded.some_of(lambda one: one.source.purpose == after, after)
         assert walk.recorded.of(lambda one: one.source.purpose == purpose) == []
         return
-    assert answer.status < 400, answer
     records = walk.recorded.some_of(lambda one: one.source.purpose == purpose, purpose)
+    if template in UNASKED:
+        (record,) = (one.event for one in records if one.event.action is operation.audited)
+        assert record.outcome is AuditOutcome.FAILURE
+        assert 400 <= answer.status < 500
+        return
+    assert answer.status < 400, answer
     of_study = "{study}" in template or template in ("/wado", "/dicomweb/studies")
     searched = operation.audited is AuditAction.QUERY and template.startswith("/dicomweb")
     study = asked.values["study"] if of_study else ""
@@ -181,6 +195,7 @@ def test_an_operation_of_http_leaves_its_record(walk: Walk, method: str, templat
         protocol="DICOMweb",
         study=study,
         query=SEARCHED if searched else "",
+        with_=SIGNED_IN if template == "/invitation/{secret}" else frozenset(),
     )
     if "{series}" in template:
         assert record.series == (asked.values["series"],) or searched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from isocenter.core.access import (
 from isocenter.core.apis import FillProgress
 from isocenter.core.attributes import SITES
 from isocenter.core.errors import Withheld
+from isocenter.core.identity import objects_prefix
 from isocenter.core.matching import JsonAttributes, Search
-from isocenter.core.ports import Match
+from isocenter.core.ports import BlobInfo, Match
 from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
 
@@ -70,6 +72,7 @@ class KnownStudies:
         self.studies = {one[STUDY]["Value"][0]: one for one in studies}
         self.asked: list[tuple[Caller, Search]] = []
         self.error: Exception | None = None
+        self.kept: set[str] = set()  # studies of which storage has an object
 
     async def search(self, caller: Caller, search: Search) -> AsyncIterator[Sequence[Match]]:
         self.asked.append((caller, search))
@@ -86,14 +89,24 @@ class KnownStudies:
         return {}
 
     async def opened(self) -> KnownStudies:
-        """What `Facts` asks for when it needs the query service."""
+        """What `Facts` asks for when it needs the query service, or storage."""
         return self
+
+    async def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        for uid in self.kept:
+            if prefix == objects_prefix(self.partition, uid):
+                yield BlobInfo(f"{prefix}1.2.3/1.2.3.4/x.dcm", 1, datetime.now(UTC))
+
+
+def facts_of(known: KnownStudies, **more: Any) -> Facts:
+    """What is known of them."""
+    return Facts(known.opened, known.opened, **more)  # type: ignore[arg-type]
 
 
 def guard_of(rules: Iterable[Rule], *studies: JsonAttributes, marks: Marks | None = None) -> Any:
     """A guard by these rules, which knows these studies."""
     policy = Policy(tuple(rules), marks or Marks())
-    return PolicyGuard(lambda: policy, Facts(KnownStudies(*studies).opened))
+    return PolicyGuard(lambda: policy, facts_of(KnownStudies(*studies)))
 
 
 def withheld(why: str) -> pytest.RaisesExc[Withheld]:

@@ -52,7 +52,7 @@ def _account(routes: Routes) -> tuple[str, str]:
     return name, _found(_INVITATION, made)
 
 
-def _person(routes: Routes) -> tuple[str, str]:
+def person(routes: Routes) -> tuple[str, str]:
     """Somebody with a password: the name, and the cookie of a session."""
     name, secret = _account(routes)
     there = _sent(routes, "/invitation/{secret}", secret=secret, password=PASSWORD, again=PASSWORD)
@@ -78,12 +78,12 @@ def _listed(routes: Routes, template: str, cookie: str = "") -> Answer:
 
 
 def _signing_in(routes: Routes, asked: Asked) -> None:
-    name, _ = _person(routes)
+    name, _ = person(routes)
     _filled(asked, {"name": name, "password": PASSWORD})
 
 
 def _signing_out(routes: Routes, asked: Asked) -> None:
-    _, asked.cookie = _person(routes)
+    _, asked.cookie = person(routes)
     _filled(asked, {})
 
 
@@ -97,35 +97,35 @@ def _invited(routes: Routes, asked: Asked) -> None:
 
 
 def _changing_password(routes: Routes, asked: Asked) -> None:
-    _, asked.cookie = _person(routes)
+    _, asked.cookie = person(routes)
     _filled(asked, {"current": PASSWORD, "password": ANOTHER, "again": ANOTHER})
 
 
 def _begun_factor(routes: Routes, asked: Asked) -> None:
-    _, asked.cookie = _person(routes)
+    _, asked.cookie = person(routes)
 
 
 def _setting_factor(routes: Routes, asked: Asked) -> None:
-    _, asked.cookie = _person(routes)
+    _, asked.cookie = person(routes)
     _filled(asked, _factor_of(routes, asked.cookie))
 
 
 def _dropping_factor(routes: Routes, asked: Asked) -> None:
-    _, cookie = _person(routes)
+    _, cookie = person(routes)
     kept = _sent(routes, "/account/factor", cookie, **_factor_of(routes, cookie))
     asked.cookie = kept.cookie
     _filled(asked, {"current": PASSWORD})
 
 
 def _ending_own_session(routes: Routes, asked: Asked) -> None:
-    name, asked.cookie = _person(routes)
+    name, asked.cookie = person(routes)
     _sent(routes, "/sign-in", name=name, password=PASSWORD)
     there = _listed(routes, "/account", asked.cookie)
     _filled(asked, {"id": _found(_ID, there)})
 
 
 def _ending_session(routes: Routes, asked: Asked) -> None:
-    _, cookie = _person(routes)
+    _, cookie = person(routes)
     there = _listed(routes, "/access")
     ended = re.compile(rb'/access/sessions/ended"[^>]*>.*?name="id" value="([^"]+)"', re.DOTALL)
     _filled(asked, {"id": _found(ended, there)})
@@ -167,7 +167,7 @@ def _unmarking(routes: Routes, asked: Asked) -> None:
 
 
 def _in_emergency(routes: Routes, asked: Asked) -> None:
-    name, cookie = _person(routes)
+    name, cookie = person(routes)
     roles = {"name": name, "role": "viewer"}
     _sent(routes, "/access/accounts/changed", **roles)
     asked.cookie = cookie

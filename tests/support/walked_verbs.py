@@ -18,6 +18,7 @@ from isocenter.core.events import DEAD_SUFFIX, TOPIC_INSTANCES
 from isocenter.core.ports import Record
 from support.files import Series
 from support.harness import Isocenter, wait_until
+from support.walked_access import person
 from support.walked_requests import Asked
 from support.walked_routes import Routes
 
@@ -138,6 +139,28 @@ class Verbs:
         file.write_text(json.dumps({"aes": [{"title": "FILED", "host": "127.0.0.1"}]}))
         return self.plain("aes import", file)
 
+    # --- access ---------------------------------------------------------------------------------
+
+    def of_account(self, verb: str) -> Ran:
+        name, _ = person(self.routes)
+        return self.plain(verb, name, *(["--site", "north"] if verb == "account set" else []))
+
+    def token_revoked(self) -> Ran:
+        self.invoke("token create", "verb")
+        return self.plain("token revoke", self._last("token list")["id"])
+
+    def session_ended(self) -> Ran:
+        person(self.routes)
+        return self.plain("access end-session", self._last("access sessions")["id"])
+
+    def unmarked(self) -> Ran:
+        self.invoke("access mark", "--patient", "VERB-2")
+        return self.plain("access unmark", "--patient", "VERB-2")
+
+    def _last(self, verb: str) -> dict[str, str]:
+        told: dict[str, str] = json.loads(self.invoke(verb, "--json").splitlines()[-1])
+        return told
+
     # --- the trail -------------------------------------------------------------------------------
 
     def record(self) -> str:
@@ -183,7 +206,19 @@ def _names(prefix: str, verbs: Sequence[str], run: Callable[[str], Run]) -> Mapp
     return {f"{prefix} {verb}": run(f"{prefix} {verb}") for verb in verbs}
 
 
+def _of_account(verb: str) -> Run:
+    return lambda verbs: verbs.of_account(verb)
+
+
 _VERBS: Mapping[str, Run] = {
+    "account add": _run("account add", "verb", "--role", "viewer"),
+    **_names("account", ["set", "invite", "remove", "drop-factor"], _of_account),
+    "token create": _run("token create", "verb"),
+    "token revoke": Verbs.token_revoked,
+    "access end-session": Verbs.session_ended,
+    "access marks": _run("access marks"),
+    "access mark": _run("access mark", "--patient", "VERB-1", "--reason", "walked"),
+    "access unmark": Verbs.unmarked,
     "import": Verbs.imported,
     "fetch": Verbs.fetched,
     **{verb: _run(verb) for verb in ("verify", "drill", "rebuild", "replay", "sweep", "deleted")},

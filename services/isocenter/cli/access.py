@@ -167,7 +167,7 @@ async def _explain(
         caller = replace(caller, **said)  # type: ignore[arg-type]  # each is of its type
         policy = await env.policy()
         await policy.marks_known()
-        facts = await Facts(env.query).of(DEFAULT_PARTITION, what) if what else None
+        facts = await Facts(env.query, env.storage).of(DEFAULT_PARTITION, what) if what else None
         if what and facts is None:
             raise NotFound("the study is not known here")
         decision = decide(policy(), caller, known[verb], facts)

@@ -31,9 +31,12 @@ class Guard(Protocol):
         """Raises `Refused` where the roles of a caller do not allow something at all."""
         ...
 
-    async def check(self, caller: Caller, right: Right, partition: str, study: str) -> None:
+    async def check(
+        self, caller: Caller, right: Right, partition: str, study: str, *, at_once: bool = False
+    ) -> None:
         """Raises `Refused` as `require`, and `Withheld` where the caller may not do this with the
-        study, or where nothing is known of a study of which something has to be known."""
+        study, or where nothing is known of a study of which something has to be known. That of a
+        study which has just been stored is awaited for a moment, unless `at_once`."""
         ...
 
     def check_new(self, caller: Caller, right: Right, study: JsonAttributes) -> None:

@@ -162,7 +162,7 @@ class ChangeFeed:
         else:
             place = event.name.partition, event.name.study
         try:
-            await self._guard.check(caller, Right.SEARCH, *place)
+            await self._guard.check(caller, Right.SEARCH, *place, at_once=True)
         except Withheld:
             return isinstance(event, InstanceStored) and self._may_find(caller, event)
         return True

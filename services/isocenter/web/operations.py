@@ -45,6 +45,7 @@ WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
 _CONDITIONAL = frozenset({"8.9", "9.4", "10.4"})  # sections of PS3.18
+_RECORDED_ANYHOW = frozenset({AuditAction.AUDIT, AuditAction.SIGN_IN})
 _SEARCHES = "10.6"  # of which a head alone tells how many answers there are
 
 _FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
@@ -223,7 +224,7 @@ def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
     get = methods.get("GET")
     if get is None:
         return methods
-    kept = isinstance(get.audited, str) or get.audited is AuditAction.AUDIT
+    kept = isinstance(get.audited, str) or get.audited in _RECORDED_ANYHOW
     kept |= get.section == _SEARCHES
     audited = get.audited if kept else "a head alone tells nothing of a patient"
     return {**methods, "HEAD": replace(get, id=f"{get.id}Head", audited=audited)}

@@ -233,7 +233,7 @@ async def test_what_rules_look_at_is_known_to_the_index(index) -> None:
     async def opened() -> QueryService:
         return query
 
-    known = await Facts(opened).of("main", "1.4")
+    known = await Facts(opened, opened).of("main", "1.4")
     assert known is not None
     assert {tag: value for tag, value in known.items() if tag in FACTS} == study(
         "1.4", patient="B", issuer="HR", modalities=["MR"], sites=["south"]

@@ -9,10 +9,9 @@ import pytest
 
 from isocenter.core.access import OWN, SYSTEM, Caller, Kind, Right
 from isocenter.core.errors import NotFound, Refused, Unavailable, Withheld
-from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import Policy, PolicyGuard
 from support.objects import Archive, announcement, chunks, small
-from support.policies import KnownStudies, allow, guard_of, person, study, withheld
+from support.policies import KnownStudies, allow, facts_of, guard_of, person, study, withheld
 
 RULES = (allow(sites=(OWN,)),)
 NORTH = person("viewer", sites=("north",))
@@ -93,7 +92,7 @@ async def test_a_link_reads_what_it_leads_to(read) -> None:
 async def test_while_the_index_is_down_only_who_may_read_everything_reads() -> None:
     query = KnownStudies()
     query.error = Unavailable("the index is down")
-    archive = await filled(PolicyGuard(lambda: Policy(RULES), Facts(query.opened)))
+    archive = await filled(PolicyGuard(lambda: Policy(RULES), facts_of(query)))
     with pytest.raises(Unavailable):
         await number(archive.storage.instances(NORTH, "main", HERE))
     assert await number(archive.storage.instances(SYSTEM, "main", HERE)) == 2

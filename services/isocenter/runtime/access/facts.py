@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from isocenter.core.access import FACTS, STUDY, SYSTEM
-from isocenter.core.apis import Query
+from isocenter.core.apis import Query, Storage
+from isocenter.core.identity import objects_prefix
 from isocenter.core.matching import JsonAttributes, Key, Level, Search
 from isocenter.runtime.streams import generator
 
 _HELD = 10_000  # studies
+_AWAITED_SECONDS, _LOOK_SECONDS = 5.0, 0.1
 _FRESH_SECONDS = 10.0  # a correction may give a study to another patient, a store to another site
 
 
@@ -21,10 +24,14 @@ class Facts:
     cannot be said who may see a study."""
 
     def __init__(
-        self, query: Callable[[], Awaitable[Query]], clock: Callable[[], float] = time.monotonic
+        self,
+        query: Callable[[], Awaitable[Query]],
+        storage: Callable[[], Awaitable[Storage]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`query` is asked for when it is needed: the services need each other."""
+        """Both are asked for when they are needed: the services need each other."""
         self._query = query
+        self._storage = storage
         self._clock = clock
         self._held: OrderedDict[tuple[str, str], tuple[float, JsonAttributes]] = OrderedDict()
 
@@ -40,6 +47,22 @@ class Facts:
             if len(self._held) > _HELD:
                 self._held.popitem(last=False)
         return found
+
+    async def once_indexed(self, partition: str, study: str) -> JsonAttributes | None:
+        """The same; of a study that is kept and not indexed yet, after a moment: who has stored it
+        goes on with it at once."""
+        found = await self.of(partition, study)
+        if found is None and await self._is_kept(partition, study):
+            until = self._clock() + _AWAITED_SECONDS
+            while found is None and self._clock() < until:
+                await asyncio.sleep(_LOOK_SECONDS)
+                found = await self.of(partition, study)
+        return found
+
+    async def _is_kept(self, partition: str, study: str) -> bool:
+        storage = await self._storage()
+        async with aclosing(generator(storage.list(objects_prefix(partition, study)))) as infos:
+            return await anext(infos, None) is not None
 
     async def _asked(self, partition: str, study: str) -> JsonAttributes | None:
         keys = (Key(STUDY, "UI", (study,)),)

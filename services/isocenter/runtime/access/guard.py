@@ -50,12 +50,17 @@ class PolicyGuard:
         if not decision.allowed:
             raise Refused(decision.why)
 
-    async def check(self, caller: Caller, right: Right, partition: str, study: str) -> None:
+    async def check(
+        self, caller: Caller, right: Right, partition: str, study: str, *, at_once: bool = False
+    ) -> None:
         """See `Guard`."""
         self.require(caller, right)
         if right not in OF_STUDIES or self.scope(caller, right) == EVERYTHING:
             return
-        known = await self._facts.of(partition, study) if self._facts else None
+        known = None
+        if self._facts is not None:
+            ask = self._facts.of if at_once else self._facts.once_indexed
+            known = await ask(partition, study)
         if known is None:
             raise Withheld("nothing is known of the study yet by which to decide")
         decision = access.decide(self._policy(), caller, right, known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from isocenter.core.access import FACTS, SYSTEM
@@ -9,7 +11,8 @@ from isocenter.core.errors import Unavailable
 from isocenter.core.matching import Level
 from isocenter.runtime.access import facts
 from isocenter.runtime.access.facts import Facts
-from support.policies import KnownStudies, study
+from support.policies import KnownStudies, facts_of, study
+from support.waiting import until
 
 NORTH = study("1.2", patient="P1", issuer="HR", modalities=["CT"], sites=["north"])
 
@@ -33,7 +36,7 @@ def query() -> KnownStudies:
 
 @pytest.fixture
 def known(query: KnownStudies, clock: Clock) -> Facts:
-    return Facts(query.opened, clock)
+    return facts_of(query, clock=clock)
 
 
 async def test_the_installation_itself_asks_for_what_rules_look_at(known, query) -> None:
@@ -81,3 +84,25 @@ async def test_what_goes_wrong_is_told_and_not_remembered(known, query) -> None:
         await known.of("main", "1.2")
     query.error = None
     assert await known.of("main", "1.2") == NORTH
+
+
+async def test_what_is_stored_is_awaited_until_it_is_indexed(known, query) -> None:
+    query.kept.add("1.9")
+    asking = asyncio.create_task(known.once_indexed("main", "1.9"))
+    await until(lambda: len(query.asked) > 2)
+    query.studies["1.9"] = new = study("1.9")
+    assert await asking == new
+
+
+async def test_what_is_not_stored_is_not_awaited(known, query) -> None:
+    assert await known.once_indexed("main", "1.9") is None
+    assert len(query.asked) == 1
+
+
+async def test_what_is_never_indexed_is_awaited_for_a_moment(known, query, clock) -> None:
+    query.kept.add("1.9")
+    asking = asyncio.create_task(known.once_indexed("main", "1.9"))
+    await until(lambda: len(query.asked) > 2)
+    assert not asking.done()
+    clock.now += facts._AWAITED_SECONDS
+    assert await asking is None

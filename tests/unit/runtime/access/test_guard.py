@@ -18,9 +18,8 @@ from isocenter.core.access import (
 )
 from isocenter.core.errors import NotFound, Refused, Unavailable
 from isocenter.core.scope import EVERYTHING, NOTHING
-from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
-from support.policies import KnownStudies, allow, deny, guard_of, person, study, withheld
+from support.policies import KnownStudies, allow, deny, facts_of, guard_of, person, study, withheld
 
 NORTH, SOUTH = study("1.2", sites=["north"]), study("1.3", sites=["south"])
 RULES = (allow(sites=(OWN,)),)
@@ -34,7 +33,7 @@ class Rig:
     def __init__(self, *rules, marks: Marks | None = None) -> None:
         self.policy = Policy(rules or RULES, marks or Marks())
         self.query = KnownStudies(NORTH, SOUTH)
-        self.guard = PolicyGuard(lambda: self.policy, Facts(self.query.opened))
+        self.guard = PolicyGuard(lambda: self.policy, facts_of(self.query))
 
 
 async def test_a_study_is_decided_upon_by_what_is_known_of_it() -> None:
