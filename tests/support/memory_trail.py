@@ -79,11 +79,12 @@ class MemoryTrail:
     ) -> AsyncIterator[Verification]:
         self._ask("verify", tuple(trust), tuple(heads))
         sealed = len(self.entries) - self.unsealed
+        chains = (CHAIN,) if sealed else ()
         for step in range(self.steps):
-            yield Verification(sealed * step // self.steps, sealed, step, (CHAIN,))
+            yield Verification(sealed * step // self.steps, sealed, step, chains)
         times = sorted(entry.event.at.isoformat() for entry in self.entries) or [""]
         yield Verification(
-            sealed, sealed, max(1, sealed // 50), (CHAIN,), 0, times[0], times[-1], (KEY,),
+            sealed, sealed, max(1, sealed // 50), chains, 0, times[0], times[-1], (KEY,),
             self.findings, done=True,
         )  # fmt: skip
 

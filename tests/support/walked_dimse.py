@@ -4,7 +4,6 @@ pynetdicom."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from threading import Event
 from typing import Any
 
 from pydicom import dcmread
@@ -14,6 +13,7 @@ from pynetdicom.association import Association
 
 from isocenter.dimse.messages import CommandField
 from isocenter.gateway.contexts import MODELS, STORAGE_COMMITMENT, VERIFICATION
+from support.commitment_results import Results
 from support.files import Series
 from support.harness import Isocenter
 
@@ -40,22 +40,19 @@ class Verbs:
         if field == CommandField.C_GET:
             ae.add_requested_context(CT, EXPLICIT)
             roles = [build_role(CT, scp_role=True)]
-        reported = Event()
+        results = Results()
         association = ae.associate(
             self._isocenter.host,
             self._isocenter.dicom_port,
             ae_title=self._isocenter.ae_title,
             ext_neg=roles,
-            evt_handlers=[
-                (evt.EVT_C_STORE, _taken),
-                (evt.EVT_N_EVENT_REPORT, lambda event: _reported(event, reported)),
-            ],
+            evt_handlers=[(evt.EVT_C_STORE, _taken), *results.handlers],
         )
         assert association.is_established, title
         try:
             status = _VERBS[field](self, association, sop_class, stored)
             if field == CommandField.N_ACTION:
-                assert reported.wait(60), "the result of the commitment"
+                results.wait()
             return status
         finally:
             association.release()
@@ -112,12 +109,6 @@ class Verbs:
 def _taken(event: evt.Event) -> int:
     del event
     return SUCCESS
-
-
-def _reported(event: evt.Event, reported: Event) -> tuple[int, None]:
-    del event
-    reported.set()
-    return SUCCESS, None
 
 
 _VERBS: Mapping[int, Callable[[Verbs, Association, str, Series], int]] = {

@@ -71,6 +71,11 @@ class Verification:
     findings: tuple[Finding, ...] = ()
     done: bool = False
 
+    @property
+    def of_nothing(self) -> bool:
+        """Whether there was nothing sealed: then it does not say that all is there."""
+        return not self.chains and not self.findings
+
 
 @dataclass(frozen=True, slots=True)
 class TrailState:

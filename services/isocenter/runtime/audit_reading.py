@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the command line tells its help without it
 
 EVERYTHING = AuditFilter()
 VERIFIED = "audit trail"  # `detail` of the record of a verification begins with it
+NOTHING_VERIFIED = f"{VERIFIED}: nothing is sealed yet"
 _FINDINGS = 5  # that the record of a verification tells
 
 
@@ -62,7 +63,9 @@ async def trail_verified(audit_log: AuditLog, by: Source, result: Verification) 
         AuditAction.VERIFY,
         by,
         outcome=AuditOutcome.FAILURE if findings else AuditOutcome.SUCCESS,
-        detail=f"{VERIFIED}: {result.records} records of {len(result.chains)} chains",
+        detail=NOTHING_VERIFIED
+        if result.of_nothing
+        else f"{VERIFIED}: {result.records} records of {len(result.chains)} chains",
         error="; ".join(str(finding) for finding in findings[:_FINDINGS]) + more,
     )
 

@@ -94,6 +94,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "Der ganze Prüfpfad wurde geprüft: Von {records} versiegelten Einträgen in {segments}"
         " Segmenten wurde keiner hinzugefügt, geändert, verschoben oder entfernt.",
     ),
+    "nothing_verified": _in(
+        "The trail was verified, and nothing is sealed yet. If something was sealed before, it is"
+        " gone.",
+        "Le journal a été vérifié, et rien n'est encore scellé. Si quelque chose était déjà"
+        " scellé, cela a disparu.",
+        "Der Prüfpfad wurde geprüft, und es ist noch nichts versiegelt. War schon etwas"
+        " versiegelt, so fehlt es.",
+    ),
     "failed": _in(
         "THE VERIFICATION FAILED: {findings} findings. {records} sealed records in {segments}"
         " segments are as they were sealed; what is not:",

@@ -10,8 +10,8 @@ from typing import Any
 
 from isocenter.core.audit import AuditFilter, By, Entry, Tally
 from isocenter.core.audit_api import AuditTrail
-from isocenter.core.events import AuditAction
-from isocenter.runtime.audit_reading import VERIFIED
+from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.runtime.audit_reading import NOTHING_VERIFIED, VERIFIED
 from isocenter.web.audit_charts import activity, shares
 from isocenter.web.audit_patterns import (
     ACCESSES,
@@ -43,6 +43,14 @@ class Verified:
 
     entry: Entry
     age: timedelta
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `bad`, or `empty` where nothing was sealed."""
+        event = self.entry.event
+        if event.outcome is not AuditOutcome.SUCCESS:
+            return "bad"
+        return "empty" if event.detail == NOTHING_VERIFIED else "ok"
 
 
 def midnight(moment: datetime) -> datetime:

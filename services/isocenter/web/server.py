@@ -29,6 +29,7 @@ _BACKLOG = 2048
 _SHORT = 16_384  # bytes
 _NEAR_BUFFER = 300_000  # bytes
 _LINGER = 1.0  # seconds
+_HEAD_END = b"\r\n\r\n"  # RFC 9112 2.1
 _REFUSAL = (
     b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
@@ -146,7 +147,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._settings = settings
         self._head_size = 0
-        self._framing_size = 0  # bytes behind a head that are nothing of its body
+        self._framing_size = 0  # bytes since a request began or had a piece of its body
+        self._body_size = 0  # bytes of bodies in what arrived last
         self._in_head = True
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -185,6 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of it."""
         self._framing_size = 0
+        self._body_size += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -204,21 +207,28 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._framing_size += len(data)
+        self._body_size = 0
         super().data_received(data)
-        self._bound(len(data))
+        self._bound(data)
 
-    def _bound(self, arrived: int) -> None:
+    def _bound(self, data: bytes) -> None:
         """Refuse what is too long, and await the rest of a head."""
         if self._refused or self.transport.is_closing():
             return
         if self._in_head:
-            self._head_size += arrived
-        if (self._head_size if self._in_head else self._framing_size) > self._settings.max_head:
-            most = self._settings.max_head
+            self._head_size += len(data) - self._behind_requests(data)
+        most = self._settings.max_head
+        if max(self._head_size, self._framing_size) > most:
             detail = f"the request line and header fields have more than {most} bytes"
             self._refuse(Problem(431, detail))
         elif self._in_head and self._deadline is None:
             self._await()
+
+    def _behind_requests(self, data: bytes) -> int:
+        """Where a head that is not whole yet begins, or goes on: not before the end of other heads
+        and of bodies."""
+        end = data.rfind(_HEAD_END)
+        return max(self._body_size, end + len(_HEAD_END) if end >= 0 else 0)
 
     def send_400_response(self, msg: str) -> None:
         """What the parser does not take."""

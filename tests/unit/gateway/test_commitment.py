@@ -6,13 +6,11 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Event
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from isocenter.core.errors import Corrupted, Unavailable
@@ -30,6 +28,7 @@ from isocenter.gateway import commitments
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.event_codec import decode, encode
 from support.authority import Authority
+from support.commitment_results import Results
 from support.gateway_fakes import EXPLICIT, IMPLICIT, series
 from support.live_gateway import CT, MR, STUDY_1, Live, associate, in_thread, live
 from support.ports import free_ports
@@ -47,35 +46,6 @@ def request_of(*references: tuple[str, str], transaction: str = TRANSACTION) -> 
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
         data_set.ReferencedSOPSequence.append(item)
     return data_set
-
-
-@dataclass
-class Results:
-    """What was reported to us."""
-
-    reports: list[tuple[int, Dataset]] = field(default_factory=list)
-    status: int = 0
-    come: Event = field(default_factory=Event)
-
-    def take(self, event: evt.Event) -> tuple[int, None]:
-        self.reports.append((event.request.EventTypeID, event.event_information))
-        if not self.status:
-            self.come.set()
-        return self.status, None
-
-    @property
-    def handlers(self) -> list[tuple[object, object]]:
-        return [(evt.EVT_N_EVENT_REPORT, self.take)]
-
-    def told(self) -> tuple[int, list[str], dict[str, int]]:
-        """The type of the last report, what is committed and what failed."""
-        kind, data_set = self.reports[-1]
-        kept = [one.ReferencedSOPInstanceUID for one in data_set.get("ReferencedSOPSequence", [])]
-        failed = {
-            one.ReferencedSOPInstanceUID: one.FailureReason
-            for one in data_set.get("FailedSOPSequence", [])
-        }
-        return kind, kept, failed
 
 
 @contextmanager
@@ -105,7 +75,7 @@ def ask(
             data_set, action, StorageCommitmentPushModel, instance
         )
         if wait and status.Status == 0:
-            assert results.come.wait(20), "no result came"
+            results.wait(20)
         return int(status.Status)
     finally:
         association.release()

@@ -23,6 +23,7 @@ from isocenter.gateway.contexts import COMPOSITE_INSTANCE_ROOT, PATIENT_ROOT
 from isocenter.gateway.progress import PENDING_INTERVAL
 from isocenter.runtime.aes import KnownAE
 from support import statement
+from support.commitment_results import Results
 from support.gateway_fakes import EXPLICIT, Held, from_test_file, series
 from support.live_gateway import CT, Live, associate, in_thread, live
 from support.negotiating import item, negotiate
@@ -40,6 +41,7 @@ class Peer:
 
     gateway: Live
     association: Association
+    results: Results
 
     def store(self) -> set[int]:
         path = get_testdata_file("CT_small.dcm", download=False)
@@ -91,6 +93,8 @@ class Peer:
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, "1.2.3.1.1"
         information.ReferencedSOPSequence = [item] * items
         status, _ = self.association.send_n_action(information, action, COMMITMENT, instance)
+        if status.Status == 0:
+            self.results.wait()
         return {status.Status}
 
     def _retrieve(
@@ -124,17 +128,15 @@ def provoked(gateway: Live, work: Callable[[Peer], set[int]]) -> set[int]:
     models = (PATIENT_ROOT.find, PATIENT_ROOT.move, PATIENT_ROOT.get)
     instances = (COMPOSITE_INSTANCE_ROOT.move, COMPOSITE_INSTANCE_ROOT.get)
     contexts = (CT, *models, *instances, COMMITMENT)
+    results = Results()
     association = associate(
         gateway,
         *((uid, [EXPLICIT]) for uid in contexts),
-        handlers=[
-            (evt.EVT_C_STORE, lambda _: 0),
-            (evt.EVT_N_EVENT_REPORT, lambda _: (0, None)),
-        ],
+        handlers=[(evt.EVT_C_STORE, lambda _: 0), *results.handlers],
         roles=[build_role(CT, scu_role=True, scp_role=True)],
     )
     try:
-        return work(Peer(gateway, association))
+        return work(Peer(gateway, association, results))
     finally:
         association.release()
 

@@ -110,6 +110,12 @@ async def test_a_report_without_records_or_seals_is_one_too():
     assert "End of the report: 0 records." in pages[-1]
 
 
+async def test_a_verification_of_nothing_is_not_told_as_a_trail_that_is_whole():
+    told = flat(" ".join(await report(verification=Verification(done=True))))
+    assert "The trail was verified, and nothing is sealed yet." in told
+    assert "none was added" not in told
+
+
 async def test_what_a_verification_found_is_told_with_how_much_there_is():
     findings = tuple(Finding("was changed", "audit-0", n, n, AT, AT) for n in range(1, 131))
     result = Verification(5, 1207, 3, keys=KEYS, findings=findings, expired=40, done=True)

@@ -60,7 +60,7 @@ ENDS: dict[str, Any] = {
     "age.": ["days", "hours", "minutes"],
     "about.": ["patient", "study", "object"],
     "column.": ["when", "who", "what", "concerning", "outcome", "record"],
-    "integrity.": ["never", "ok", "bad"],
+    "integrity.": ["never", "empty", "ok", "bad"],
     "field.": ["since", "until", "who", "patient", "study", "instance", "place", "text"],
     "hint.": ["since", "until", "who", "patient", "study", "instance", "place", "text"],
     "export.": ["csv", "jsonl", "fhir", "dicom", "pdf"],

@@ -26,7 +26,7 @@ from support.audit_page_views import (
     some,
     text,
 )
-from support.audit_web import AT, EVA, left, record, serving
+from support.audit_web import AT, EVA, ask, left, record, serving
 from support.web_fakes import Web
 
 __all__ = ["clock", "scene"]
@@ -165,6 +165,19 @@ async def test_the_overview_says_where_that_is_long_ago_or_never_or_failed() -> 
     assert "bad" in integrity.get("class")
     assert "The verification 2 days ago found" in text(integrity)
     assert "record 7 was changed" in text(integrity)
+
+
+async def test_a_verification_of_nothing_is_not_told_as_a_trail_that_is_whole() -> None:
+    web = serving(record(1))
+    web.trail.unsealed = 1
+    assert (await ask(web, "POST", "/audit/verification")).status_code == 200
+    ((_, detail, _),) = [one for one in left(web) if one[0] == "verify"]
+    assert detail == "audit trail: nothing is sealed yet"
+    made = await page(serving(record(2, action=AuditAction.VERIFY, detail=detail)), "/audit")
+    (integrity,) = made.xpath("//section[contains(@class, 'integrity')]")
+    assert "empty" in integrity.get("class")
+    assert "nothing was sealed yet that could be verified" in text(integrity)
+    assert "nothing was added" not in text(integrity)
 
 
 async def test_a_verification_of_objects_is_none_of_the_trail() -> None:

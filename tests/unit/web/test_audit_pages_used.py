@@ -237,6 +237,15 @@ async def test_verify_now_shows_how_far_it_is_and_the_result() -> None:
     assert [action for action, _, _ in left(web)] == ["audit", "verify"]
 
 
+async def test_where_nothing_is_sealed_the_result_says_that_alone() -> None:
+    web = serving(record(1))
+    web.trail.unsealed = 1
+    made = parsed(await submit(web, "/audit/verification?lang=en", []))
+    (result,) = made.xpath("//section[contains(@class, 'integrity')]")
+    assert "Nothing is sealed yet that could be verified" in text(result)
+    assert "as they were sealed" not in text(result)
+
+
 async def test_what_a_verification_finds_is_shown() -> None:
     web = some()
     web.trail.findings = (Finding("record 7 was <b>changed</b>", "audit-0", 1, 9, "a", "b"),)

@@ -105,6 +105,12 @@ async def test_trailers_without_end_are_refused(trailer: bytes) -> None:
     assert_problem(answer, 431)
 
 
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "behind a request"])
+async def test_empty_lines_without_end_are_refused(before: bytes) -> None:
+    *_, last = await talk(before + b"\r\n" * 500_000)
+    assert_problem(last, 431)
+
+
 async def test_trailers_are_no_header_fields() -> None:
     body = b"2\r\n[]\r\n0\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
     kind = b"Content-Type: application/dicom+json\r\nTransfer-Encoding: chunked\r\n"
@@ -127,6 +133,31 @@ async def test_a_connection_stays_open_over_many_small_requests() -> None:
             length = re.search(rb"content-length: (\d+)", head.lower())
             assert length is not None
             await reader.readexactly(int(length[1]))
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [GET * 4000, (POST + b"Content-Length: 100000\r\n\r\n" + bytes(100_000)) * 2],
+    ids=["heads", "bodies"],
+)
+async def test_a_head_is_not_as_long_as_what_is_sent_ahead_of_it(ahead: bytes) -> None:
+    requests, half = ahead.count(b" HTTP/1.1"), len(GET) // 2
+    async with connected(Web()) as (reader, writer):
+        writer.write(ahead + GET[:half])
+        assert len(await statuses(reader, requests)) == requests
+        writer.write(GET[half:])
+        assert await statuses(reader, 1) == [b"200"]
+
+
+async def statuses(reader: asyncio.StreamReader, count: int) -> list[bytes]:
+    """Of so many answers, as they come; 431 is none of them."""
+    read = b""
+    while len(found := re.findall(rb"HTTP/1.1 (\d+)", read)) < count:
+        piece = await asyncio.wait_for(reader.read(65_536), 10)
+        assert piece, (len(found), read[-500:])
+        read += piece
+    assert b"431" not in found
+    return found
 
 
 async def test_requests_that_are_sent_ahead_wait_at_the_client() -> None:

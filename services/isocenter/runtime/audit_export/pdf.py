@@ -98,6 +98,8 @@ class PdfWriter:
     def _verified(self, result: Verification) -> Iterator[Row]:
         words = self._words
         sound = "failed" if result.findings else "verified"
+        if result.of_nothing:
+            sound = "nothing_verified"
         yield (
             words("result"),
             words(

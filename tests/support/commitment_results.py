@@ -1,0 +1,55 @@
+"""What a client of pynetdicom is told about its requests for storage commitment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+from pynetdicom.pdu import P_DATA_TF
+
+
+@dataclass
+class Results:
+    """Takes the reports; `handlers` are what pynetdicom is given.
+
+    It serves a report in a thread of its own, whatever else the association does. Nothing else may
+    be sent, nor the association released, before the answer is on its way: `wait` knows.
+    """
+
+    status: int = 0
+    reports: list[tuple[int, Dataset]] = field(default_factory=list)
+    _answering: bool = False
+    _answered: Event = field(default_factory=Event)
+
+    @property
+    def handlers(self) -> list[tuple[Any, Callable[[evt.Event], Any]]]:
+        return [(evt.EVT_N_EVENT_REPORT, self._take), (evt.EVT_PDU_SENT, self._sent)]
+
+    def wait(self, seconds: float = 60) -> None:
+        """Until one more report was taken and answered."""
+        assert self._answered.wait(seconds), "no result came"
+        self._answered.clear()
+
+    def _take(self, event: evt.Event) -> tuple[int, None]:
+        self.reports.append((event.request.EventTypeID, event.event_information))
+        self._answering = True
+        return self.status, None
+
+    def _sent(self, event: evt.Event) -> None:
+        if self._answering and isinstance(event.pdu, P_DATA_TF):
+            self._answering = False
+            self._answered.set()
+
+    def told(self) -> tuple[int, list[str], dict[str, int]]:
+        """The type of the last report, what is committed and what failed."""
+        kind, data_set = self.reports[-1]
+        kept = [one.ReferencedSOPInstanceUID for one in data_set.get("ReferencedSOPSequence", [])]
+        failed = {
+            one.ReferencedSOPInstanceUID: one.FailureReason
+            for one in data_set.get("FailedSOPSequence", [])
+        }
+        return kind, kept, failed
