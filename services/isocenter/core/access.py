@@ -164,6 +164,11 @@ class Rule:
         """Whether it is about this caller and this right."""
         return right in self.rights and not caller.names.isdisjoint(self.who)
 
+    @property
+    def bounds(self) -> bool:
+        """Whether it is about some studies only."""
+        return bool(self.sites or self.modalities or self.patients or self.studies)
+
     def scope(self, caller: Caller) -> Scope:
         """The studies that it is about, for this caller."""
         parts: list[Scope] = []
@@ -208,6 +213,11 @@ class Policy:
     rules: tuple[Rule, ...] = (EVERYONE,)
     marks: Marks = field(default=Marks())
 
+    @property
+    def tells_studies_apart(self) -> bool:
+        """Whether it matters to anybody what a study is."""
+        return self.marks != Marks() or any(rule.bounds for rule in self.rules)
+
     def concerned(self, caller: Caller, right: Right, *, allows: bool) -> Iterator[Rule]:
         """The allowing or denying rules that are about a caller and a right."""
         for rule in self.rules:
@@ -248,6 +258,36 @@ def decide(
     if marked:
         return Decision(False, "the study or its patient is confidential")
     return Decision(False, f"no rule lets {caller} {right.value} this study")
+
+
+def addition(
+    policy: Policy, caller: Caller, known: JsonAttributes, brought: JsonAttributes
+) -> Decision:
+    """Whether a caller may add something to a study that is kept. They may where they may store
+    such a study, and where it does not become one that they see, or one that is not confidential,
+    by what they say of its patient or its modality."""
+    decision = decide(policy, caller, Right.STORE, known)
+    becomes = _with(known, brought)
+    if not decision.allowed or becomes == known:
+        return decision
+    for right in (Right.SEARCH, Right.READ):
+        before = decide(policy, caller, right, known)
+        if not before.allowed and decide(policy, caller, right, becomes).allowed:
+            return Decision(False, "it would show them a study that is kept from them")
+    marks = policy.marks.scope
+    if Right.MARK not in caller.rights and holds(marks, known) and not holds(marks, becomes):
+        return Decision(False, "the study would no longer be one of a confidential patient")
+    return decision
+
+
+def _with(known: JsonAttributes, brought: JsonAttributes) -> JsonAttributes:
+    """What a study may be when something is added; its sites are another matter."""
+    patient = {tag: brought[tag] for tag in (PATIENT_ID, ISSUER) if tag in brought}
+    modalities = [
+        value for one in (known, brought) for value in one.get(MODALITIES, {}).get("Value", ())
+    ]
+    united = {"vr": "CS", "Value": sorted(set(modalities))}
+    return known | patient | ({MODALITIES: united} if modalities else {})
 
 
 def scope(policy: Policy, caller: Caller, right: Right) -> Scope:

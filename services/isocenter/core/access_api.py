@@ -42,3 +42,11 @@ class Guard(Protocol):
     def check_new(self, caller: Caller, right: Right, study: JsonAttributes) -> None:
         """The same about a study of which the caller brings a part. Raises `Refused`."""
         ...
+
+    async def check_addition(
+        self, caller: Caller, partition: str, study: str, brought: JsonAttributes
+    ) -> bool:
+        """Raises `Refused` where a caller may not add what they bring to a study, if it is one that
+        is kept (`core.access.addition`). Whether the study is, or becomes, one of the site that
+        this comes from: that of others, which the caller cannot open, does not."""
+        ...

@@ -191,6 +191,23 @@ def facts_of_header(header: Header, site: str) -> JsonAttributes:
     return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in said.items() if value}
 
 
+async def facts_of_object(chunks: AsyncIterable[Buffer]) -> JsonAttributes:
+    """The same from the Part 10 file of an object, as it came. Raises `Unprocessable`."""
+    meta, data_set = await split(chunks)
+    syntax = lookup(meta.transfer_syntax)
+    plain = inflate(data_set) if syntax.deflated else data_set
+    buffer = bytearray()
+    async with aclosing(data_set), aclosing(plain):
+        async for chunk in plain:
+            buffer += chunk
+            header = scan_header(buffer, syntax.uid, complete=False)
+            if isinstance(header, Header):
+                return facts_of_header(header, "")
+    header = scan_header(buffer, syntax.uid, complete=True)
+    assert isinstance(header, Header)
+    return facts_of_header(header, "")
+
+
 def _shown(header: bytes, syntax: TransferSyntax, overlay: Overlay | None) -> bytes:
     return apply(header, syntax.uid, overlay) if overlay else header
 

@@ -108,7 +108,7 @@ class IngestService:
             news.overlay = await self._coercer.overlay(
                 taken, announcement, ae, received_at, may_come
             )
-            if site:  # of an object that may come in: its site will see the study
+            if await self._counts_for_site(news, taken.name):
                 await self._sites.note(taken.name.partition, taken.name.study, site)
             news.prepare(taken)
 
@@ -134,8 +134,14 @@ class IngestService:
         """Raises `Refused`; `changed` is what is corrected: rules see what will be shown."""
         assert news.header is not None
         facts = facts_of_header(news.header, news.site)
-        facts |= {tag: changed[tag] for tag in FACTS if tag in changed}
-        self._guard.check_new(news.announcement.caller, Right.STORE, facts)
+        news.facts = facts | {tag: changed[tag] for tag in FACTS if tag in changed}
+        self._guard.check_new(news.announcement.caller, Right.STORE, news.facts)
+
+    async def _counts_for_site(self, news: _News, name: InstanceName) -> bool:
+        """Whether its site will see the study of an object that may come in. Raises `Refused`."""
+        caller = news.announcement.caller
+        counts = await self._guard.check_addition(caller, name.partition, name.study, news.facts)
+        return counts and bool(news.site)
 
     def _site_of(self, caller: Caller, ae: KnownAE | None) -> str:
         """Where an object comes from: where its sender is, or else where this process is."""
@@ -205,6 +211,7 @@ class _News:
         self._received_at = received_at
         self._policy = policy
         self.header: Header | None = None  # once it is read, also of what may not come in
+        self.facts: JsonAttributes = {}  # what rules look at, once it is known
         self.digest = ""  # once the object is whole
         self.overlay: Overlay | None = None
         self._record: Record | None = None

@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from isocenter.core.access import FACTS, STUDY, SYSTEM
 from isocenter.core.apis import Query, Storage
+from isocenter.core.entries import facts_of_object
+from isocenter.core.errors import Unavailable
 from isocenter.core.identity import objects_prefix
 from isocenter.core.matching import JsonAttributes, Key, Level, Search
+from isocenter.core.sites import with_sites
 from isocenter.runtime.streams import generator
+from isocenter.runtime.study_sites import StudySites
 
 _HELD = 10_000  # studies
 _AWAITED_SECONDS, _LOOK_SECONDS = 5.0, 0.1
@@ -58,6 +62,22 @@ class Facts:
                 await asyncio.sleep(_LOOK_SECONDS)
                 found = await self.of(partition, study)
         return found
+
+    async def as_kept(self, partition: str, study: str) -> JsonAttributes | None:
+        """The same of a study that is kept; of one that is not indexed, or while the index does not
+        answer, as the first of its objects says. None if nothing of it is kept."""
+        with suppress(Unavailable):
+            if (indexed := await self.of(partition, study)) is not None:
+                return indexed
+        prefix = objects_prefix(partition, study)
+        storage = await self._storage()
+        async with aclosing(generator(storage.list(prefix))) as infos:
+            first = await anext(infos, None)
+        if first is None:
+            return None
+        async with aclosing(generator(storage.read(first.key))) as chunks:
+            said = await facts_of_object(chunks)
+        return with_sites(said, await StudySites(storage).of(partition, study))
 
     async def _is_kept(self, partition: str, study: str) -> bool:
         storage = await self._storage()

@@ -67,6 +67,21 @@ class PolicyGuard:
         if not decision.allowed:
             raise Withheld(decision.why)
 
+    async def check_addition(
+        self, caller: Caller, partition: str, study: str, brought: JsonAttributes
+    ) -> bool:
+        """See `Guard`."""
+        policy = self._policy()
+        if caller.kind is Kind.SYSTEM or not policy.tells_studies_apart:
+            return True
+        known = await self._facts.as_kept(partition, study) if self._facts is not None else None
+        if known is None:
+            return True
+        decision = access.addition(policy, caller, known, brought)
+        if not decision.allowed:
+            raise Refused(decision.why)
+        return access.decide(policy, caller, Right.READ, known).allowed
+
     def _check_complete(self) -> None:
         if not self._complete():
             raise Unavailable("it is not known yet what is confidential", fix="try again")
