@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bench import (
+    access_rows,
     audit_rows,
     certificate,
     gateway_rows,
@@ -49,7 +50,7 @@ def main() -> int:
                 stack.close()
             results += _run_large(bench, options.only)
             results += _run_gateway(bench, options.only)
-            results += _run_audit(bench, options.only)
+            results += _run_costs(bench, options.only)
             results += _run_on_servers(bench, options.only)
             complete = complete and all(result.ratio is not None for result in results)
     except Unusable as error:
@@ -86,16 +87,17 @@ def _run_gateway(bench: Bench, only: Sequence[str] | None) -> list[report.Result
     return results
 
 
-def _run_audit(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
-    """The rows of the audit trail, on ours with and without it."""
-    rows = {name: row for name, row in audit_rows.ROWS.items() if not only or name in only}
+def _run_costs(bench: Bench, only: Sequence[str] | None) -> list[report.Result]:
+    """The rows of the audit trail and of access control, on ours with and without them."""
     results: list[report.Result] = []
-    if rows:
-        with audit_rows.sides(bench) as sides:
-            for row in rows.values():
-                for result in row(bench, sides):
-                    print(f"{result.name:24} {result.unit:12} {result}", flush=True)
-                    results.append(result)
+    for part in (audit_rows, access_rows):
+        rows = {name: row for name, row in part.ROWS.items() if not only or name in only}
+        if rows:
+            with part.sides(bench) as sides:
+                for row in rows.values():
+                    for result in row(bench, sides):
+                        print(f"{result.name:24} {result.unit:12} {result}", flush=True)
+                        results.append(result)
     return results
 
 
@@ -115,7 +117,8 @@ def _run_on_servers(bench: Bench, only: Sequence[str] | None) -> list[report.Res
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    others = (large.ROWS, gateway_rows.ROWS, audit_rows.ROWS, stack_rows.ROWS)
+    others = (large.ROWS, gateway_rows.ROWS, audit_rows.ROWS, access_rows.ROWS)
+    others += (stack_rows.ROWS,)
     names = [row.name for row in ROWS] + [name for more in others for name in more]
     parser.add_argument("--only", action="append", choices=names, help="this row (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one short round of each row")

@@ -11,14 +11,16 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from bench import machine, ours, rows, storescp
+from bench import costs, ours, rows, storescp
 from bench.clients import JSON, Web
+from bench.costs import Measure, Sides
 from bench.report import Result, compare
 from bench.rows import Bench
 from bench.server import Server
@@ -38,7 +40,6 @@ from isocenter.runtime.event_codec import encode
 
 WITHOUT = "without the trail"
 UNTRAILED = Path(__file__).parent / "untrailed"
-ROUNDS = 5
 WINDOW_ROUNDS = 3  # of a row whose turns outlast a window of counted accesses
 
 TAKEN_IN = 2_000  # records a second, as promised
@@ -51,26 +52,7 @@ _BATCH = 10_000
 _ASKED = 300  # questions
 YEAR = 365 * 24 * 3600
 
-Sides = tuple[Server, Server]
-Measure = Callable[[Bench, Sides], Sequence[Result]]
-
-
 # --- what it costs -------------------------------------------------------------------------------
-
-
-def cost(name: str, unit: str, measure: rows.Measure, rounds: int = ROUNDS) -> Measure:
-    """A row of `rows` with the trail, against the same without it, in turns, after one that warms
-    up. A turn begins when nobody computes: what a side does later does not slow the other."""
-
-    def run(bench: Bench, sides: Sides) -> Sequence[Result]:
-        found: tuple[list[float], list[float]] = ([], [])
-        for turn in range(3 if bench.quick else rounds + 1):
-            for side in (0, 1) if turn % 2 == 0 else (1, 0):
-                machine.wait_idle()
-                found[side].append(measure(bench, sides[side], turn))
-        return [compare(name, unit, found[0][1:], found[1][1:], WITHOUT, less_is_better=False)]
-
-    return run
 
 
 def new_questions(bench: Bench, server: Server, turn: int) -> float:
@@ -256,13 +238,14 @@ def _study(number: int) -> str:
     return f"1.2.826.0.1.3680043.10.1.{number}"
 
 
+cost = partial(costs.cost, without=WITHOUT)
 ROWS: Mapping[str, Measure] = {
     "audit-c-store": cost("audit-c-store", "instances/s", rows.c_store("audit-c-store", 4, 150)),
     "audit-qido": cost(
         "audit-qido",
         "requests/s",
         rows.qido_patient_id(16, int(1.5 * WINDOW_SECONDS)),
-        WINDOW_ROUNDS,
+        rounds=WINDOW_ROUNDS,
     ),
     "audit-qido-new": cost("audit-qido-new", "requests/s", new_questions),
     "audit-frame": cost("audit-frame", "requests/s", rows.frame),

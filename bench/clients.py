@@ -123,6 +123,7 @@ class Web:
     def __init__(self, server: Server) -> None:
         self._root = urllib.parse.urlsplit(server.dicomweb)
         self._connection = http.client.HTTPConnection(self._root.netloc, timeout=PATIENCE)
+        self._headers = dict(server.headers)
 
     def get(self, path: str, accept: str) -> bytes:
         """A whole body."""
@@ -158,7 +159,8 @@ class Web:
         return total
 
     def _ask(self, path: str, accept: str) -> http.client.HTTPResponse:
-        self._connection.request("GET", f"{self._root.path}/{path}", headers={"Accept": accept})
+        headers = {"Accept": accept, **self._headers}
+        self._connection.request("GET", f"{self._root.path}/{path}", headers=headers)
         answer = self._connection.getresponse()
         if answer.status not in (200, 204):
             raise Wrong(f"GET {path}: {answer.status} {answer.read()[:500]!r}")
@@ -204,7 +206,8 @@ def requests_per_second(
                 f"http://{root.netloc}",
                 "--",
                 str(listing),
-                accept,
+                *("Accept", accept),
+                *(part for header in server.headers for part in header),
             ],
             nagle=False,
         )

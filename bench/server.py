@@ -33,6 +33,7 @@ class Server:
     dicomweb: str
     process: subprocess.Popen[bytes]
     tls: bool = False  # whether that is a port of TLS
+    headers: tuple[tuple[str, str], ...] = ()  # of requests to it: who asks
 
 
 def free_ports(count: int) -> list[int]:

@@ -306,7 +306,9 @@ class Process(Env):
         async def make() -> PolicyInForce:
             settings = self.settings.access
             # The services need each other: storage asks the policy, whose marks storage keeps.
-            policy = PolicyInForce(settings.policy, settings.follow_seconds, self.storage)
+            policy = PolicyInForce(
+                settings.policy, settings.follow_seconds, self.storage, self.telemetry
+            )
             await policy.start()
             return policy
 

@@ -316,7 +316,11 @@ DISK_FREE = Metric("isocenter.disk.free", Kind.GAUGE, "By", "What is free of it 
 # --- the audit trail -----------------------------------------------------------------------------
 
 AUDIT_RECORDS = _counter(
-    "isocenter.audit.records", "{record}", "Records kept in the audit trail", "action", "outcome"
+    "isocenter.audit.records",
+    "{record}",
+    "Records kept in the audit trail; outcomes are `success`, `minor-failure` and `failure`",
+    "action",
+    "outcome",
 )
 AUDIT_FORWARDED = _counter(
     "isocenter.audit.forwarded",
@@ -344,6 +348,15 @@ AUDIT_PUBLISH_FAILURES = _counter(
     "Publications of the newest heads of the chains that failed: to a `file`, or as `stamp` of a "
     "time stamping authority",
     "destination",
+)
+
+# --- access --------------------------------------------------------------------------------------
+
+ACCESS_POLICY_REFUSED = Metric(
+    "isocenter.access.policy.refused",
+    Kind.GAUGE,
+    "1",
+    "1 while the file of the policy cannot be used, and the policy stays as it was; else 0",
 )
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -14,7 +14,9 @@ from isocenter.core.apis import Storage
 from isocenter.core.errors import IsocenterError
 from isocenter.runtime.access import policy_file
 from isocenter.runtime.access.marks import Mark, MarkRecords, marks_of
+from isocenter.runtime.instruments import ACCESS_POLICY_REFUSED
 from isocenter.runtime.named_records import Follower
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,11 @@ class PolicyInForce:
     once."""
 
     def __init__(
-        self, file: Path | None, every: float, storage: Callable[[], Awaitable[Storage]]
+        self,
+        file: Path | None,
+        every: float,
+        storage: Callable[[], Awaitable[Storage]],
+        telemetry: Telemetry = OFF,
     ) -> None:
         """`every`: seconds between two looks."""
         self._file = file
@@ -35,8 +41,10 @@ class PolicyInForce:
         self._stamp: _Stamp = None
         self._rules: tuple[Rule, ...] = (EVERYONE,)
         self._policy = Policy()
+        self._refused = False  # the file as it is now
         self._marked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        telemetry.observe(ACCESS_POLICY_REFUSED, lambda: [(float(self._refused), {})])
 
     def __call__(self) -> Policy:
         """The policy."""
@@ -76,8 +84,10 @@ class PolicyInForce:
             self._stamp = stamp
             try:
                 self._take(policy_file.read(file))
+                self._refused = False
                 logger.info("the policy has changed", extra={"rules": len(self._rules)})
             except IsocenterError as error:
+                self._refused = True
                 logger.error(
                     "the policy cannot be used; it stays as it was", extra={"why": str(error)}
                 )

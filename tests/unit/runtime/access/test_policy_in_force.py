@@ -22,8 +22,11 @@ from isocenter.runtime.access import policy
 from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.access.marks import Mark, MarkRecords
 from isocenter.runtime.access.policy import PolicyInForce
+from isocenter.runtime.instruments import ACCESS_POLICY_REFUSED
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from support.telemetry import Recorder
 from support.waiting import until
 
 BROKEN = "the policy cannot be used; it stays as it was"
@@ -58,13 +61,15 @@ class Store(StorageService):
         return super().list(prefix, after)
 
 
-def policy_of(file: Path | None, store: Store | None = None) -> PolicyInForce:
+def policy_of(
+    file: Path | None, store: Store | None = None, telemetry: Telemetry = OFF
+) -> PolicyInForce:
     kept = store or Store()
 
     async def storage() -> Storage:
         return kept
 
-    return PolicyInForce(file, 0.005, storage)
+    return PolicyInForce(file, 0.005, storage, telemetry)
 
 
 @asynccontextmanager
@@ -156,6 +161,18 @@ async def test_no_file_keeps_the_next_one_from_being_taken_over(file, monkeypatc
         assert names(followed) == ["first"]
         file.write_text(text("mended"))
         await until(lambda: names(followed) == ["mended"], 2)
+
+
+async def test_a_file_that_cannot_be_used_is_measured(file) -> None:
+    recorder = Recorder()
+    followed = policy_of(file, telemetry=recorder.telemetry)
+    await followed.start()
+    try:
+        for content, measured in ((text("first"), 0), ("x = 1\n", 1), (text("mended"), 0)):
+            file.write_text(content)
+            await until(lambda m=measured: recorder.values(ACCESS_POLICY_REFUSED) == {(): m})
+    finally:
+        await followed.close()
 
 
 async def test_a_file_that_goes_away_changes_nothing_and_is_told_once(
