@@ -3,6 +3,7 @@ walk of the audit trail: by accounts, sessions and links that are made for each.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 
 import pyotp
 
-from support.walked_requests import FORM, Answer, Asked, Prepare
+from support.walked_requests import FORM, JSON, Answer, Asked, Prepare
 
 if TYPE_CHECKING:
     from support.walked_routes import Routes
@@ -193,6 +194,30 @@ def _opening(routes: Routes, asked: Asked) -> None:
     _filled(asked, {})
 
 
+def _json(asked: Asked, fields: Mapping[str, str]) -> None:
+    asked.body, asked.media = json.dumps(fields).encode(), JSON
+
+
+def _linking(routes: Routes, asked: Asked) -> None:
+    del routes
+    _json(asked, {"study": asked.values["study"], "label": "walked"})
+
+
+def _unlinking(routes: Routes, asked: Asked) -> None:
+    _link(routes, asked)
+    asked.values["link"] = _found(_ID, _listed(routes, "/share"))
+
+
+def _protecting(routes: Routes, asked: Asked) -> None:
+    del routes
+    _json(asked, {"patient": f"WALK-{secrets.token_hex(4)}"})
+
+
+def _unprotecting(routes: Routes, asked: Asked) -> None:
+    _sent(routes, "/access/marks", patient=f"WALK-{secrets.token_hex(4)}", reason="walked")
+    asked.values["mark"] = _found(_MARK, _listed(routes, "/access"))
+
+
 PREPARED: Mapping[tuple[str, str], Prepare] = {
     ("POST", "/sign-in"): _signing_in,
     ("POST", "/sign-out"): _signing_out,
@@ -213,6 +238,10 @@ PREPARED: Mapping[tuple[str, str], Prepare] = {
     ("POST", "/access/sessions/ended"): _ending_session,
     ("POST", "/access/marks"): _marking,
     ("POST", "/access/marks/removed"): _unmarking,
+    ("POST", "/api/links"): _linking,
+    ("DELETE", "/api/links/{link}"): _unlinking,
+    ("POST", "/api/marks"): _protecting,
+    ("DELETE", "/api/marks/{mark}"): _unprotecting,
     ("POST", "/emergency"): _in_emergency,
     ("POST", "/share"): _sharing,
     ("POST", "/share/revoked"): _revoking_link,

@@ -14,7 +14,6 @@ from isocenter.cli.common import (
     DataOption,
     SetOption,
     operating,
-    operator,
     out,
     process,
     require_data,
@@ -225,10 +224,7 @@ async def _end_session(settings: Settings, identifier: str) -> None:
 
 
 async def _marks(settings: Settings) -> None:
-    from isocenter.core.events import AuditAction
-
     async with administration(settings) as admin:
-        await admin.audit_log.record(AuditAction.QUERY, operator(), detail="access marks")
         for one in await admin.marks(operating()):
             out.print(json.dumps(one.model_dump(mode="json")), markup=False)
 

@@ -19,17 +19,23 @@ from isocenter.web.access_page import (
     TOKEN_REVOKED,
     TOKENS,
 )
+from isocenter.web.access_rest import CONFIDENTIAL, LINKS, ONE_LINK, ONE_MARK
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_operations import HTML, LANGUAGE, NO_PATIENT_DATA
 from isocenter.web.emergency import EMERGENCY
+from isocenter.web.negotiation import JSON
 from isocenter.web.operation import UID, Door, Operation, Parameter
 from isocenter.web.provider_sign_in import ANSWER, BEGIN
 from isocenter.web.sharing import LINK, REVOKED, SHARE
 from isocenter.web.sign_in import INVITATION, SIGN_OUT
 from isocenter.web.small_bodies import FORM
 
-PATH_PARAMETERS: Sequence[Parameter] = (Parameter("secret", "what a one-time link ends with"),)
+PATH_PARAMETERS: Sequence[Parameter] = (
+    Parameter("secret", "what a one-time link ends with"),
+    Parameter("link", "id of a link"),
+    Parameter("mark", "id of a mark"),
+)
 
 _FORM_ERRORS = (403, 408, 413, 415)
 _ANSWER = (
@@ -46,11 +52,15 @@ _WANTED = Parameter(NEXT, "path to go on to")
 
 
 def _page(
-    id_: str, summary: str, *parameters: Parameter, needs: Right | Door = Door.OPEN
+    id_: str,
+    summary: str,
+    *parameters: Parameter,
+    needs: Right | Door = Door.OPEN,
+    audited: AuditAction | str = NO_PATIENT_DATA,
 ) -> Operation:
     return Operation(
         id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
-        audited=NO_PATIENT_DATA, needs=needs, errors_in=HTML,
+        audited=audited, needs=needs, errors_in=HTML,
     )  # fmt: skip
 
 
@@ -72,7 +82,53 @@ def _administer(id_: str, summary: str, *answers: int, needs: Right = Right.ACCE
     return _deed(id_, summary, AuditAction.SECURITY, answers, needs)
 
 
-ROUTES: Mapping[str, Mapping[str, Operation]] = {
+def _rest(
+    id_: str,
+    summary: str,
+    needs: Right,
+    audited: AuditAction | str = AuditAction.SECURITY,
+    *,
+    status: int = 200,
+    schema: str = "",
+    takes: Sequence[str] = (),
+    errors: Sequence[int] = (),
+) -> Operation:
+    return Operation(
+        id_, summary, takes=takes, answers={status: [JSON] if schema else []}, schema=schema,
+        errors=(403, *errors), audited=audited, needs=needs,
+    )  # fmt: skip
+
+
+_BODY = (408, 413, 415)
+
+_PROGRAMS: Mapping[str, Mapping[str, Operation]] = {
+    LINKS: {
+        "GET": _rest(
+            "listLinks", "Links to studies", Right.SHARE, AuditAction.QUERY, schema="Links"
+        ),
+        "POST": _rest(
+            "makeLink", "Make a link to a study", Right.SHARE,
+            status=201, schema="MadeLink", takes=[JSON], errors=(404, *_BODY),
+        ),
+    },
+    ONE_LINK: {
+        "DELETE": _rest("removeLink", "End a link", Right.SHARE, status=204, errors=(404,)),
+    },
+    CONFIDENTIAL: {
+        "GET": _rest(
+            "listMarks", "What is confidential", Right.ACCESS, AuditAction.QUERY, schema="Marks"
+        ),
+        "POST": _rest(
+            "addMark", "Mark a patient or a study", Right.MARK,
+            status=201, schema="Mark", takes=[JSON], errors=_BODY,
+        ),
+    },
+    ONE_MARK: {
+        "DELETE": _rest("removeMark", "Take a mark off", Right.MARK, status=204, errors=(404,)),
+    },
+}  # fmt: skip
+
+_PAGES: Mapping[str, Mapping[str, Operation]] = {
     SIGN_IN: {
         "GET": _page("signInPage", "Sign in, for people", _WANTED),
         "POST": _deed("signIn", "Begin a session", AuditAction.SIGN_IN, (403, 429)),
@@ -101,7 +157,9 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
             errors_in=HTML,
         )
     },
-    ACCESS: {"GET": _page("accessPage", "Who has access", needs=Right.ACCESS)},
+    ACCESS: {
+        "GET": _page("accessPage", "Who has access", needs=Right.ACCESS, audited=AuditAction.QUERY)
+    },
     ACCOUNTS: {"POST": _administer("addAccount", "Make an account", 200, 400)},
     ACCOUNT_CHANGED: {"POST": _administer("changeAccount", "Change an account", 400, 404)},
     ACCOUNT_REMOVED: {"POST": _administer("removeAccount", "Forget an account", 404)},
@@ -160,7 +218,9 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
         ),
     },
     SHARE: {
-        "GET": _page("sharingPage", "Links to studies", _STUDY, needs=Right.SHARE),
+        "GET": _page(
+            "sharingPage", "Links to studies", _STUDY, needs=Right.SHARE, audited=AuditAction.QUERY
+        ),
         "POST": replace(
             _deed(
                 "shareStudy",
@@ -191,3 +251,5 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
         "POST": _deed("acceptInvitation", "The same", AuditAction.SECURITY, (400,)),
     },
 }
+
+ROUTES: Mapping[str, Mapping[str, Operation]] = {**_PROGRAMS, **_PAGES}

@@ -1,4 +1,4 @@
-"""The routes of signing in."""
+"""The routes of access: signing in, sharing, administration."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from isocenter.web.access_page import (
     TOKENS,
     AccessPages,
 )
+from isocenter.web.access_rest import CONFIDENTIAL, LINKS, ONE_LINK, ONE_MARK, AccessRest
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION, AccountPages
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
@@ -45,7 +46,14 @@ def access_routes(services: Services) -> Sequence[Route]:
         services.doors, services.guard, services.audit_log, MarkRecords(services.storage)
     )
     people = AccessPages(administration, shell)
-    table = {
+    rest = AccessRest(shares, administration)
+    programs = {
+        LINKS: {"GET": rest.links, "POST": rest.make_link},
+        ONE_LINK: {"DELETE": rest.revoke_link},
+        CONFIDENTIAL: {"GET": rest.marks, "POST": rest.mark},
+        ONE_MARK: {"DELETE": rest.unmark},
+    }
+    pages_ = {
         SIGN_IN: {"GET": pages.shown, "POST": pages.sign_in},
         BEGIN: {"GET": provider.begin},
         ANSWER: {"GET": provider.answer},
@@ -71,7 +79,8 @@ def access_routes(services: Services) -> Sequence[Route]:
         SIGN_OUT: {"POST": pages.sign_out},
         INVITATION: {"GET": pages.invited, "POST": pages.accept},
     }
-    return [
-        Route(path, {method: in_page(shell, page) for method, page in methods.items()})
-        for path, methods in table.items()
-    ]
+    shown = {
+        path: {method: in_page(shell, page) for method, page in methods.items()}
+        for path, methods in pages_.items()
+    }
+    return [Route(path, methods) for path, methods in {**programs, **shown}.items()]

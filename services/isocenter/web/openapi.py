@@ -13,6 +13,7 @@ import orjson
 from isocenter import __version__
 from isocenter.core.dictionary import LONG_VRS, SHORT_VRS
 from isocenter.runtime.aes import KnownAE
+from isocenter.web.access_schemas import SCHEMAS as ACCESS_SCHEMAS
 from isocenter.web.audit_schemas import SCHEMAS as AUDIT_SCHEMAS
 from isocenter.web.exchange import DICOMWEB, Exchange
 from isocenter.web.operation import Operation, Parameter
@@ -109,6 +110,7 @@ SCHEMAS: Mapping[str, Mapping[str, object]] = {
         },
     },
     **AUDIT_SCHEMAS,
+    **ACCESS_SCHEMAS,
     "Document": {"type": "object"},
 }
 

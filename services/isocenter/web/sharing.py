@@ -19,8 +19,8 @@ SHARE = "/share"
 REVOKED = SHARE + "/revoked"
 LINK = SHARE + "/{secret}"
 
-_DAYS, _MOST_OPENINGS = 14, 1000
-_EMPTY = {"study": "", "label": "", "days": str(_DAYS), "openings": "", "download": ""}
+DEFAULT_DAYS, MOST_OPENINGS = 14, 1000
+_EMPTY = {"study": "", "label": "", "days": str(DEFAULT_DAYS), "openings": "", "download": ""}
 
 
 class SharingPages:
@@ -45,7 +45,7 @@ class SharingPages:
                 exchange.asker,
                 study,
                 given.get("label", ""),
-                days=_number(given, "days", _DAYS),
+                days=_number(given, "days", DEFAULT_DAYS),
                 passcode=given.get("passcode", ""),
                 openings=int(_number(given, "openings", 0)),
                 download=given.get("download") == "yes",
@@ -117,7 +117,7 @@ class SharingPages:
             "links": links,
             "opened": opened,
             "shortest": SHORTEST_PASSCODE,
-            "most": _MOST_OPENINGS,
+            "most": MOST_OPENINGS,
         }
         await self._shell.answer(exchange, view, "sharing.html", context, status)
 

@@ -117,17 +117,27 @@ class AccessAdministration:
     async def marks(self, asker: Asker) -> Sequence[Mark]:
         """What is confidential. Raises `Refused`."""
         self._check(asker)
-        return await self.marked.all()
+        found = await self.marked.all()
+        await self.audit_log.record(
+            AuditAction.QUERY,
+            asker.source,
+            patient_ids=tuple(one.patient for one in found if one.patient),
+            studies=tuple(one.study for one in found if one.study),
+            detail="what is confidential",
+        )
+        return found
 
-    async def mark(self, asker: Asker, fields: Mapping[str, str]) -> None:
+    async def mark(self, asker: Asker, fields: Mapping[str, str]) -> Mark:
         """Mark a patient or a study. Raises `Refused`, `Invalid`."""
         mark = mark_of(fields)
         await self._marking(asker, mark, "marked as confidential")
         await self.marked.put(mark, asker.source)
+        return mark
 
     async def unmark(self, asker: Asker, name: str) -> None:
         """Take a mark off. Raises `Refused`, `NotFound`."""
-        found = [one for one in await self.marks(asker) if one.name == name]
+        self._check(asker)
+        found = [one for one in await self.marked.all() if one.name == name]
         if not found:
             raise NotFound("there is no such mark")
         await self._marking(asker, found[0], "not confidential any more")

@@ -80,6 +80,17 @@ class Sharing:
 
     async def links(self, asker: Asker) -> Sequence[KnownLink]:
         """Those that the asker made, or all where they administer access. Raises `Refused`."""
+        found = await self._of(asker)
+        await self.audit_log.record(
+            AuditAction.QUERY,
+            asker.source,
+            partition=DEFAULT_PARTITION,
+            studies=tuple(dict.fromkeys(one.link.study for one in found)),
+            detail="links to studies",
+        )
+        return found
+
+    async def _of(self, asker: Asker) -> Sequence[KnownLink]:
         everybody = Right.ACCESS in asker.caller.rights
         if not everybody:
             self.guard.require(asker.caller, Right.SHARE)
@@ -88,7 +99,7 @@ class Sharing:
 
     async def revoke(self, asker: Asker, identifier: str) -> None:
         """End a link, one's own or anybody's. Raises `Refused`, `NotFound`."""
-        known = [one for one in await self.links(asker) if one.id == identifier]
+        known = [one for one in await self._of(asker) if one.id == identifier]
         if not known:
             raise NotFound("there is no such link")
         await self.audit_log.record(
