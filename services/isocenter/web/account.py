@@ -12,6 +12,7 @@ from markupsafe import Markup
 from isocenter.core.errors import Invalid, NotFound, Refused
 from isocenter.runtime.access.own_account import OwnAccount
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
+from isocenter.runtime.access.sessions import id_of
 from isocenter.web import cookies
 from isocenter.web.exchange import Exchange
 from isocenter.web.shell import Shell, View
@@ -71,14 +72,16 @@ class AccountPages:
                 exchange.session,
                 factor,
                 given.get("code", ""),
+                given.get("current", ""),
                 browser_of(exchange),
             )
-        except Invalid as error:
+        except (Invalid, Refused) as error:
             told = _shown(factor, exchange.caller.name)
             await self._page(exchange, view, error=str(error), status=400, more=told)
             return
         kept = cookies.kept(exchange, secret)
-        await self._page(exchange, view, headers=[kept], more={"codes": codes})
+        more = {"codes": codes, "here": id_of(secret)}
+        await self._page(exchange, view, headers=[kept], more=more)
 
     async def drop_factor(self, exchange: Exchange, view: View) -> None:
         """Sign in with the password alone from now on."""
