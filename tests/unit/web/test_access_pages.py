@@ -1,4 +1,4 @@
-"""The page of administrators, and marks over REST: people, programs, sessions, confidential marks."""
+"""The page of administrators, and marks over REST: people, programs, sessions, what is marked."""
 
 from __future__ import annotations
 
