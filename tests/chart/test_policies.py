@@ -32,6 +32,9 @@ ASKED: Mapping[str, frozenset[str]] = {
     "audit_log": frozenset({"kafka", "storage"}),
     "audit_trail": frozenset({"audit"}),
     "directory": frozenset({"storage"}),
+    # Marks and facts of studies, by which the policy decides; accounts, sessions and tokens.
+    "guard": frozenset({"query", "storage"}),
+    "doors": frozenset({"storage"}),
     "section": frozenset(),
     "readiness": frozenset(),
 }

@@ -26,6 +26,7 @@ from isocenter.settings import Settings
 
 READY_SECONDS = 60
 FIRST = "admin"  # account of the first administrator
+_FIRST_LINK = f"isocenter account add {FIRST} --role administrator"
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +124,22 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
             loading.result()
     if settings.log.format == "json":
         log.info("up", extra={"data": str(settings.data.resolve())})
+        if await nobody_signs_in(settings):
+            # Not the link itself: many read what a collector keeps.
+            log.warning("nobody can sign in yet", extra={"fix": _FIRST_LINK})
     else:
         out.print(banner(settings, await first_link(settings)), markup=False, soft_wrap=True)
     await stopped
+
+
+async def nobody_signs_in(settings: Settings) -> bool:
+    """Whether people sign in with accounts, and none of these has a password yet."""
+    from isocenter.cli.account import administration
+
+    if not settings.access.local_accounts:
+        return False
+    async with administration(settings) as access:
+        return not any(one.password for one in await access.accounts(operating()))
 
 
 async def first_link(settings: Settings) -> str:
@@ -133,6 +147,8 @@ async def first_link(settings: Settings) -> str:
     from isocenter.cli.account import administration, link_of
     from isocenter.runtime.access.administration import new_account
 
+    if not settings.access.local_accounts:
+        return ""
     async with administration(settings) as access:
         accounts = await access.accounts(operating())
         if any(one.password for one in accounts):
