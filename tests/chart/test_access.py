@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import typer
-from click import Context
 
 from isocenter.cli.main import app
 from isocenter.core.access import ROLES, Right
@@ -161,7 +160,10 @@ def test_the_policy_of_the_values_is_a_file_that_pods_follow(shape: str, tmp_pat
         file = tmp_path / "policy.toml"
         file.write_text(objects.get("ConfigMap", volume["name"])["data"][item["key"]])
         (rule,) = read(file)
-        assert (rule.name, rule.rights) == ("everybody's own", {Right.SEARCH, Right.READ})
+        assert (rule.name, rule.rights) == (
+            "everybody's own",
+            frozenset({Right.SEARCH, Right.READ}),
+        )
 
 
 def test_a_policy_that_is_there_is_mounted_in_place_of_one_of_the_values() -> None:
@@ -214,7 +216,7 @@ def parsed(words: list[str]) -> None:
     """Fails unless the command line knows a verb with these arguments."""
     command, above = typer.main.get_command(app), None
     while hasattr(command, "commands"):
-        above = Context(command, above)
+        above = typer.Context(command, above)
         name, *words = words
         command = command.commands[name]
     with command.make_context(command.name, words, above):

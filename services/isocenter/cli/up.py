@@ -133,7 +133,12 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
             # Not the link itself: many read what a collector keeps.
             log.warning("nobody can sign in yet", extra={"fix": _FIRST_LINK})
     else:
-        out.print(banner(settings, await first_link(settings)), markup=False, soft_wrap=True)
+        try:
+            link = await first_link(settings)
+        except IsocenterError as error:  # as of a disk that is full: what is there is served
+            complain_of(error)
+            link = ""
+        out.print(banner(settings, link), markup=False, soft_wrap=True)
     await stopped
 
 
