@@ -32,11 +32,14 @@ ASKED: Mapping[str, frozenset[str]] = {
     "audit_log": frozenset({"kafka", "storage"}),
     "audit_trail": frozenset({"audit"}),
     "directory": frozenset({"storage"}),
+    # Marks and facts of studies, by which the policy decides; accounts, sessions and tokens.
+    "guard": frozenset({"query", "storage"}),
+    "doors": frozenset({"storage"}),
     "section": frozenset(),
     "readiness": frozenset(),
 }
 SERVERS = ("kafka", "elasticsearch", "objectStore")
-RPC, DICOM, DICOM_TLS, HTTP, MONITOR = 50051, 11112, 2762, 8080, 9464
+RPC, API, DICOM, DICOM_TLS, HTTP, MONITOR = 50051, 50052, 11112, 2762, 8080, 9464
 SECRET = re.compile(r"password|secret_?key|api_?key|token", re.IGNORECASE)
 
 
@@ -45,9 +48,9 @@ def objects(request: pytest.FixtureRequest) -> Rendered:
     return rendered.render(*SHAPES[request.param])
 
 
-def needs(role: str) -> frozenset[str]:
-    """Roles and servers that a role needs, by what its package asks of the process."""
-    asked = {
+def asked(role: str) -> frozenset[str]:
+    """What a role's package asks of its process."""
+    return frozenset(
         node.func.attr
         for path in (ROOT / "services/isocenter" / role).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
@@ -55,9 +58,13 @@ def needs(role: str) -> frozenset[str]:
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "env"
-    }
+    )
+
+
+def needs(role: str) -> frozenset[str]:
+    """Roles and servers that a role needs."""
     records = () if role in WITHOUT_LOG else ("kafka",)  # its start and stop
-    return frozenset(records).union(*(ASKED[one] for one in asked)) - {role}
+    return frozenset(records).union(*(ASKED[one] for one in asked(role))) - {role}
 
 
 def labels_of(pod: Object) -> dict[str, str]:
@@ -262,6 +269,37 @@ def test_servers_are_reached_by_those_who_need_them() -> None:
     assert not policies.lets(labels, "Egress", 25, None)
 
 
+def test_the_identity_provider_is_reached_by_those_who_ask_it() -> None:
+    inside = {"app": "keycloak"}
+    everything = rendered.render(*SHAPES["everything"])
+    policies = Policies(everything.kind("NetworkPolicy"))
+    for pod in serving(everything):
+        asks = any("doors" in asked(role) for role in roles_of(pod))
+        assert policies.lets(labels_of(pod), "Egress", 8443, inside) == asks, component(pod)
+        assert not policies.lets(labels_of(pod), "Egress", 443, inside)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "port"),
+    [("https://login", 443), ("http://login/realms/443", 80), ("http://login:8080/realms/a", 8080)],
+)
+def test_it_is_reached_anywhere_at_the_port_of_its_address(issuer: str, port: int) -> None:
+    nowhere = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    own = {
+        "access": {"oidc": {"issuer": issuer}},
+        "web": {"publicUrl": "https://pacs.example.org"},
+        "networkPolicy": {"dicomTo": nowhere},
+    }
+    for shape in ("demo", "a deployment for each role"):
+        objects = rendered.render(*SHAPES[shape], own)
+        policies = Policies(objects.kind("NetworkPolicy"))
+        for pod in serving(objects):
+            web = "web" in (roles_of(pod) or ROLES)
+            for one in (443, 80, 8080):
+                found = policies.lets(labels_of(pod), "Egress", one, {"app": "login"})
+                assert found == (web and one == port), component(pod)
+
+
 def test_servers_of_the_release_are_reached_by_its_pods() -> None:
     objects = rendered.render(*SHAPES["small on its own servers"])
     policies = Policies(objects.kind("NetworkPolicy"))
@@ -298,8 +336,14 @@ def test_what_the_values_let_in_is_let_in() -> None:
     assert policies.lets(pods["gateway-north"], "Ingress", DICOM, None)
     assert policies.lets(pods["gateway-north"], "Egress", 104, None)
     assert not policies.lets(pods["web"], "Egress", 104, None)
-    assert policies.lets(pods["storage"], "Ingress", RPC, {"app": "research"})
-    assert not policies.lets(pods["ingest"], "Ingress", RPC, {"app": "research"})
+    assert policies.lets(pods["web"], "Ingress", API, {"app": "research"})
+    reached = {
+        (who, name)
+        for name, pod in pods.items()
+        for who in ("research", "mirror")
+        if policies.lets(pod, "Ingress", RPC, {"app": who})
+    }
+    assert reached == {("mirror", "storage")}, "past the policy of access"
     assert all(policies.lets(pod, "Egress", 4317, {"app": "collector"}) for pod in pods.values())
 
 

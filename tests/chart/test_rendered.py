@@ -145,6 +145,7 @@ def test_what_pods_mount_is_there_or_named_in_the_values(objects: Rendered) -> N
         *("isocenter-kafka-cluster-ca-cert", "isocenter-kafka-user", "isocenter-search-user"),
         *("isocenter-search-es-http-certs-public", "isocenter-objects-ca"),
         *("isocenter-objects-user", "pacs-isocenter-rpc", "pacs-isocenter-dicom"),
+        *("isocenter-oidc", "oidc-ca", "pacs-isocenter-test"),
         *(one["metadata"]["name"] for one in objects.kind("Secret")),
     }
     claims = {one["metadata"]["name"] for one in objects.kind("PersistentVolumeClaim")}

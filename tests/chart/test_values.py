@@ -264,6 +264,43 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {**SERVERS, "web": {"gateway": {"enabled": True}}},
         "web.gateway is on without a Gateway: name it in web.gateway.parentRefs",
     ),
+    "two policies": (
+        {**SERVERS, "access": {"policy": "# none", "policyConfigMap": {"name": "policy"}}},
+        "access.policy and access.policyConfigMap are two sources of one policy",
+    ),
+    "a policy that is no TOML": (
+        {**SERVERS, "access": {"policy": "rules:\n  - name: one\n"}},
+        "access.policy is no TOML (toml: line 1",
+    ),
+    "people who come back to nowhere": (
+        {**SERVERS, "access": {"oidc": {"issuer": "https://login.example.org"}}},
+        "access.oidc sends people back to an address that is not known: set web.publicUrl",
+    ),
+    "a secret for no identity provider": (
+        {**SERVERS, "access": {"oidc": {"existingSecret": "oidc"}}},
+        "access.oidc has a Secret for no identity provider: set access.oidc.issuer",
+    ),
+    "nobody who could sign in": (
+        {**SERVERS, "access": {"localAccounts": False}},
+        "nobody could sign in: set access.oidc.issuer, or leave access.localAccounts on",
+    ),
+    "an open door in the settings": (
+        {**SERVERS, "settings": {"access": {"trust_loopback": True}}},
+        "settings: access is set by the values access: remove it here",
+    ),
+    "a client secret in the values": (
+        {
+            **SERVERS,
+            "deployments": {
+                "web": {"env": [{"name": "ISOCENTER_ACCESS__OIDC__CLIENT_SECRET", "value": "a"}]}
+            },
+        },
+        "env holds the secret ISOCENTER_ACCESS__OIDC__CLIENT_SECRET itself: take it from a Secret",
+    ),
+    "an unknown role of people": (
+        {**SERVERS, "access": {"oidc": {"roles": {"boss": "owner"}}}},
+        "value must be one of 'viewer', 'technologist'",
+    ),
     "KEDA for servers of the release": (
         {"dev": {"enabled": True}, "keda": {"enabled": True}},
         "keda.enabled reads the lag of kafka.bootstrap, which dev.enabled does not set",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,14 +17,59 @@ from support.work import store
 
 pytestmark = pytest.mark.timeout(600)
 
+DEMO = ("--values", str(PROFILES / "demo.yaml"))
 PODS = "app.kubernetes.io/component=all"
+POLICY = '[[rules]]\nname = "one"\n{} = ["search"]\n'
 
 
 @pytest.fixture(scope="module")
 def installed(release: Release) -> Installed:
     """The demo, ready, with its studies."""
-    release.install("--values", str(PROFILES / "demo.yaml"))
+    release.install(*DEMO)
     return release.reach()
+
+
+def answer(installed: Installed, path: str, **headers: str) -> int:
+    """The status with which the web role answers; 0 while nobody is there."""
+    request = urllib.request.Request(f"{installed.http_url}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, HTTPException):
+        return 0
+
+
+def test_nobody_comes_in_unknown_and_the_first_by_a_link(
+    release: Release, installed: Installed
+) -> None:
+    assert answer(installed, "/dicomweb/studies") == 401
+    assert answer(installed, "/dicomweb/studies", **installed.credentials) == 200
+    link = release.inside("account", "add", "admin", "--role", "administrator").strip()
+    assert link.startswith("http://localhost:8080/invitation/")
+    assert answer(installed, urlsplit(link).path) == 200
+
+
+def test_a_policy_is_followed_without_a_restart(
+    release: Release, installed: Installed, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.toml"
+
+    def install(does: str) -> None:
+        file.write_text(POLICY.format(does))
+        release.install(*DEMO, "--set-file", f"access.policy={file}")
+
+    def searched() -> int:
+        return answer(installed, "/dicomweb/studies", **installed.credentials)
+
+    install("allow")
+    wait_until(lambda: searched() == 200, 120, "searches")
+    pods = release.place.pods(PODS)
+    for does, status in (("deny", 403), ("allow", 200)):
+        install(does)
+        wait_until(lambda status=status: searched() == status, 240, "the policy counts")
+    assert release.place.pods(PODS) == pods
 
 
 def test_the_chart_tests_itself(release: Release, installed: Installed) -> None:
@@ -52,7 +101,7 @@ def test_upgrade_keeps_the_data_and_uninstall_leaves_the_volume(
     release: Release, installed: Installed
 ) -> None:
     before = installed.search("/studies")
-    release.install("--values", str(PROFILES / "demo.yaml"), "--set", "settings.log.level=debug")
+    release.install(*DEMO, "--set", "settings.log.level=debug")
     studies = answered(lambda: installed.search("/studies"))
     wait_until(lambda: studies() == before, 60, "the same studies")
     release.uninstall()

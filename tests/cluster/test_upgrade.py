@@ -40,6 +40,8 @@ def test_forward_and_back_while_work_goes_on(release: Release, tmp_path: Path) -
     release.install("--values", str(before), *DEV, *unchecked, chart=PREVIOUS)
     (old,) = versions(release)
     installed = release.reach(servers=True)
+    (tmp_path / "token").mkdir()
+    installed.bring_token(tmp_path / "token")  # the version before lets everybody in
     with clients(installed, tmp_path / "up") as reference:
         release.install("--values", str(PROFILES / "small.yaml"), *DEV)
         wait_for_rollout(release.place)

@@ -70,7 +70,7 @@ def test_what_is_stored_is_counted(watched: tuple[Isocenter, int], tmp_path: Pat
     assert metric(port, "isocenter_associations_total", outcome="accepted") == 1
 
 
-def test_health_and_probe_ask_as_users_do(watched: tuple[Isocenter, int]) -> None:
+def test_health_and_probe_ask_as_users_do(watched: tuple[Isocenter, int], tmp_path: Path) -> None:
     isocenter, port = watched
     ready = verb("health", f"http://127.0.0.1:{port}", isocenter.http_url)
     assert (ready.returncode, ready.stdout.count(": ready")) == (0, 2), ready.stdout
@@ -78,8 +78,10 @@ def test_health_and_probe_ask_as_users_do(watched: tuple[Isocenter, int]) -> Non
         storage = verb("health", f"grpc://127.0.0.1:{isocenter.ports['storage']}")
         assert storage.returncode == 0, storage.stdout
     dicom = f"dicom://ISOCENTER@127.0.0.1:{isocenter.dicom_port}"
-    for _ in range(2):
-        probed = verb("probe", "--dicom", dicom, "--web", isocenter.dicomweb)
+    token = tmp_path / "token"
+    token.write_text(isocenter.cli("token create", "probe", "--role", "viewer").stdout)
+    for shown in ((), ("--token-file", str(token))):
+        probed = verb("probe", "--dicom", dicom, "--web", isocenter.dicomweb, *shown)
         assert probed.returncode == 0, probed.stdout + probed.stderr
         assert "as it was sent" in probed.stdout
     assert len(isocenter.search("/instances?PatientID=ISOCENTER-PROBE")) == 1

@@ -138,8 +138,12 @@ def test_log_lines_of_a_collector_are_json_and_nothing_else(tmp_path: Path) -> N
         entry["message"] for entry in entries if entry["logger"].endswith(("up", "lifecycle"))
     ]
     assert sorted(messages) == sorted(
-        ["started", "stopping", "stopped"] * 2 + ["up", "stopping", "stopped"]
+        ["started", "stopping", "stopped"] * 2
+        + ["up", "nobody can sign in yet", "stopping", "stopped"]
     )
+    (told_how,) = [entry["fix"] for entry in entries if "sign in" in entry["message"]]
+    assert told_how == "isocenter account add admin --role administrator"
+    assert "/invitation/" not in told
 
 
 class Sender(threading.Thread):

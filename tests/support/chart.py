@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +21,7 @@ T = TypeVar("T")
 CHART = Path(__file__).parents[2] / "charts" / "isocenter"
 PROFILES = CHART / "profiles"
 PREVIOUS = CHART.parents[1] / ".cache" / "previous-chart"  # of the version before
+PROGRAM = "tests"  # as which the tests come in
 NAME = "pacs"  # of every release; the names of its objects begin with it
 WAIT = ("--wait", "--timeout", "5m")
 
@@ -36,6 +40,21 @@ class Installed(Reached):
     @property
     def http_port(self) -> int:  # type: ignore[override]
         return self._ports["web"]
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The token of a program that may store and read."""
+        return {"Authorization": f"Bearer {self._release.token}"}
+
+    def bring_token(self, folder: Path) -> None:
+        """A token for a version that makes none itself: kept in the bucket, where the version that
+        comes looks for it. `folder`: of what else the verb writes."""
+        access_key, secret_key = self._release.minio_keys()
+        self._release.token = run(
+            *(sys.executable, "-m", "isocenter", "token", "create", PROGRAM, "--data", str(folder)),
+            *("--set", f"blobs=s3://127.0.0.1:{self._ports['minio']}/isocenter"),
+            env={"ISOCENTER_S3__ACCESS_KEY": access_key, "ISOCENTER_S3__SECRET_KEY": secret_key},
+        ).strip()
 
     @property
     def objects(self) -> KeptObjects:
@@ -63,8 +82,25 @@ class Release:
         """To the revision before."""
         self._do("rollback", NAME, *WAIT)
 
+    def inside(self, *words: str) -> str:
+        """What a verb prints in a pod of the web role."""
+        (pod, *_) = self.place.pods("isocenter.io/web=true")
+        return self.place.kubectl("exec", pod, "--", "isocenter", *words)
+
+    @cached_property
+    def token(self) -> str:
+        """Of a program that may store and read, made as the notes of the release say."""
+        return self.inside("token", "create", PROGRAM).strip()
+
     def test(self) -> str:
-        """`helm test`."""
+        """`helm test`, with the token."""
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"{NAME}-isocenter-test"},
+            "stringData": {"token": self.token},
+        }
+        self.place.kubectl("apply", "--filename", "-", text=json.dumps(secret))
         return self._do("test", NAME, "--timeout", "3m", "--logs")
 
     def uninstall(self) -> None:

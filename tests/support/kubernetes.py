@@ -33,11 +33,22 @@ def missing() -> str:
     return f"{' and '.join(lacking)} is not on the PATH" if lacking else ""
 
 
-def run(*command: str, text: str | None = None, seconds: float = 300) -> str:
-    """What a command prints. Raises `Failed`."""
+def run(
+    *command: str,
+    text: str | None = None,
+    seconds: float = 300,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """What a command prints; `env`: variables beside those of this process. Raises `Failed`."""
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=seconds, check=False
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env={**os.environ, **(env or {})},
         )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{' '.join(command)}: not within {seconds} s\n{error.stderr}") from error

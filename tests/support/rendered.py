@@ -99,15 +99,28 @@ class Rendered(list[Object]):
 
 def render(*values: Values, apis: Sequence[str] = APIS, release: str = "pacs") -> Rendered:
     """The objects of a release with these values, the last the strongest. Raises `Refused`."""
-    merged: dict[str, Any] = {}
-    for one in values:
-        _merge(merged, yaml.safe_load(one.read_text()) if isinstance(one, Path) else one)
     options = [part for api in apis for part in ("--api-versions", api)]
     text = command(
         *("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", *options),
-        given=json.dumps(merged),
+        given=json.dumps(_merged(values)),
     )
     return Rendered(one for one in yaml.load_all(text, Loader=_Once) if one)
+
+
+def notes(*values: Values) -> str:
+    """What helm tells whoever installs a release with these values. Raises `Refused`."""
+    told = command(
+        *("install", "pacs", CHART, "--dry-run=client", "--namespace", NAMESPACE, "--values", "-"),
+        given=json.dumps(_merged(values)),
+    )
+    return told.partition("\nNOTES:\n")[2]
+
+
+def _merged(values: Sequence[Values]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for one in values:
+        _merge(merged, yaml.safe_load(one.read_text()) if isinstance(one, Path) else one)
+    return merged
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -146,6 +159,13 @@ def containers(pod: Object) -> Iterator[Object]:
 
 DEV: Values = {"dev": {"enabled": True}}
 ISSUER = {"enabled": True, "issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}
+POLICY = """
+  # whoever reads images
+[[rules]]
+name = "everybody's own"
+allow = ["search", "read"]
+sites = ["own"]
+"""
 EVERYTHING: Values = {
     "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": [{"name": "registry"}]},
     "defaults": {
@@ -167,6 +187,7 @@ EVERYTHING: Values = {
         "service": {"loadBalancerSourceRanges": ["10.0.0.0/8"], "nodePort": 31112},
     },
     "web": {
+        "trustedProxies": ["10.5.0.0/24"],
         "ingress": {"enabled": False},
         "gateway": {"enabled": True, "parentRefs": [{"name": "edge", "namespace": "edge"}]},
     },
@@ -176,7 +197,30 @@ EVERYTHING: Values = {
         "webFrom": [{"namespaceSelector": {"matchLabels": {"name": "edge"}}}],
         "monitorFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         "rpcFrom": [{"podSelector": {"matchLabels": {"app": "research"}}}],
+        "storageFrom": [{"podSelector": {"matchLabels": {"app": "mirror"}}}],
+        "oidcTo": [{"podSelector": {"matchLabels": {"app": "keycloak"}}}],
         "backends": {"kafka": ["10.2.0.0/24"], "objectStore": ["10.3.0.0/24", "10.4.0.0/24"]},
+    },
+    "access": {
+        "policy": POLICY,
+        "localAccounts": False,
+        "sessionIdleMinutes": 30,
+        "sessionHours": 10,
+        "oidc": {
+            "issuer": "https://login.example.org:8443/realms/hospital",
+            "clientId": "pacs",
+            "existingSecret": "isocenter-oidc",
+            "secretKey": "secret",
+            "caSecret": {"name": "oidc-ca"},
+            "scopes": ["openid", "pacs"],
+            "audience": "pacs",
+            "nameClaim": "sub",
+            "rolesClaim": "realm_access.roles",
+            "groupsClaim": "teams",
+            "sitesClaim": "hospitals",
+            "roles": {"Radiologist 1": "viewer"},
+            "refreshMinutes": 3,
+        },
     },
     "monitoring": {"otlpEndpoint": "http://collector.monitoring:4317"},
     "keda": {"enabled": True},

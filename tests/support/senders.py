@@ -105,7 +105,8 @@ class StowSender(Sender):
 
     def send_some(self) -> None:
         """On one connection."""
-        with httpx.Client(timeout=PATIENCE) as client:
+        headers = {**STOW_HEADERS, **self.isocenter.credentials}
+        with httpx.Client(timeout=PATIENCE, headers=headers) as client:
             for item in list(self.pending):
                 if self.stopping.is_set():
                     return
@@ -113,7 +114,6 @@ class StowSender(Sender):
                 answer = client.post(
                     f"{self.isocenter.dicomweb}/studies",
                     content=stow_body(item[1]),
-                    headers=STOW_HEADERS,
                 )
                 self.answered(item, answer.status_code, 200)
 

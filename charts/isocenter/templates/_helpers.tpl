@@ -35,12 +35,26 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "isocenter.roles" -}}
 gateway: {calls: [ingest, storage, query, transcoding], uses: [kafka]}
 web: {calls: [audit, ingest, storage, query, transcoding], uses: [kafka]}
-ingest: {calls: [storage], uses: [kafka]}
-storage: {calls: [], uses: [kafka, objectStore]}
+ingest: {calls: [query, storage], uses: [kafka]}
+storage: {calls: [query], uses: [kafka, objectStore]}
 query: {calls: [storage], uses: [kafka, elasticsearch]}
 transcoding: {calls: [], uses: []}
 indexing: {calls: [storage], uses: [kafka, elasticsearch]}
 audit: {calls: [storage], uses: [kafka, elasticsearch, objectStore]}
+{{- end }}
+
+{{/* The ConfigMap with the policy; empty: none. */}}
+{{- define "isocenter.policy" -}}
+{{- with .Values.access -}}
+{{ if .policy }}{{ include "isocenter.fullname" $ }}-policy{{ else }}{{ .policyConfigMap.name }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Where clients reach the web role; empty: as each request says. */}}
+{{- define "isocenter.publicUrl" -}}
+{{- with .Values.web -}}
+{{ if .publicUrl }}{{ .publicUrl }}{{ else if and .ingress.enabled .ingress.tlsSecret }}https://{{ .ingress.host }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* The Secret of the keys that seal the audit trail. */}}

@@ -64,6 +64,14 @@ rpc: {{ include "isocenter.rpcSecret" $context | quote }}
 audit-keys: {{ include "isocenter.auditSecret" $context | quote }}
 {{- end }}
 {{- end }}
+{{- if and $values.access.oidc.issuer (has "web" $roles) }}
+{{- with $values.access.oidc.existingSecret }}
+oidc: {{ . | quote }}
+{{- end }}
+{{- with $values.access.oidc.caSecret.name }}
+ca-oidc: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- if and $values.dicom.tls.enabled (has "gateway" $roles) }}
 dicom: {{ include "isocenter.dicomSecret" $context | quote }}
 {{- with $values.dicom.tls.clientCaSecret }}
@@ -192,6 +200,10 @@ spec:
         {{- include "isocenter.containerSecurity" $context | nindent 8 }}
       volumeMounts:
         {{- include "isocenter.mounts" .files | nindent 8 }}
+        {{- if include "isocenter.policy" $context }}
+        # The whole folder: a file that is mounted alone does not change with its ConfigMap.
+        - {name: policy, mountPath: /etc/isocenter/policy, readOnly: true}
+        {{- end }}
         {{- if .data }}
         - {name: data, mountPath: /var/lib/isocenter}
         {{- else }}
@@ -200,6 +212,10 @@ spec:
         {{- end }}
   volumes:
     {{- include "isocenter.volumes" (list $config .files) | nindent 4 }}
+    {{- with include "isocenter.policy" $context }}
+    - name: policy
+      configMap: {name: {{ . | quote }}, items: [{key: {{ $context.Values.access.policyConfigMap.key | quote }}, path: policy.toml}]}
+    {{- end }}
     {{- with .data }}
     - name: data
       persistentVolumeClaim: {claimName: {{ . | quote }}}

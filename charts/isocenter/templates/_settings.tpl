@@ -31,12 +31,49 @@ web:
   host: 0.0.0.0
   port: 8080
   viewer: /opt/isocenter/viewer
-  {{- with .Values.web.publicUrl }}
+  {{- with include "isocenter.publicUrl" . }}
   public_url: {{ . | quote }}
   {{- end }}
+  {{- with .Values.web.trustedProxies }}
+  trusted_proxies: {{ toJson . }}
+  {{- end }}
+access:
+  {{- include "isocenter.settings.access" . | nindent 2 }}
 process: {drain_seconds: {{ .Values.defaults.drainSeconds }}}
 {{- with .Values.monitoring.otlpEndpoint }}
 telemetry: {endpoint: {{ . | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "isocenter.settings.access" -}}
+{{- with .Values.access }}
+{{- if include "isocenter.policy" $ }}
+policy: /etc/isocenter/policy/policy.toml
+{{- end }}
+local_accounts: {{ .localAccounts }}
+session_idle_minutes: {{ .sessionIdleMinutes }}
+session_hours: {{ .sessionHours }}
+{{- with .oidc }}
+{{- if .issuer }}
+oidc:
+  issuer: {{ .issuer | quote }}
+  client_id: {{ .clientId | quote }}
+  {{- if .existingSecret }}
+  client_secret_file: /etc/isocenter/oidc/{{ .secretKey }}
+  {{- end }}
+  {{- if .caSecret.name }}
+  ca_file: /etc/isocenter/ca-oidc/{{ .caSecret.key }}
+  {{- end }}
+  scopes: {{ toJson .scopes }}
+  audience: {{ .audience | quote }}
+  name_claim: {{ .nameClaim | quote }}
+  roles_claim: {{ .rolesClaim | quote }}
+  roles: {{ toJson .roles }}
+  groups_claim: {{ .groupsClaim | quote }}
+  sites_claim: {{ .sitesClaim | quote }}
+  refresh_minutes: {{ .refreshMinutes }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -59,7 +59,7 @@ the site {{ .name }} and the deployment gateway-{{ .name }} would have one name:
 
 {{- define "isocenter.wrong.names" }}
 {{- range $name, $one := .Values.deployments }}
-{{- if regexMatch "^(all|data|default-deny|dev|kafka|monitor|prepare|rpc|test|(callers|dashboard|dev|dicom)-.*)$" $name }}
+{{- if regexMatch "^(all|data|default-deny|dev|identity-provider|kafka|monitor|names-and-monitors|policy|prepare|rpc|test|(callers|dashboard|dev|dicom)-.*)$" $name }}
 the chart itself makes objects named {{ $name }}: give the deployment another name
 {{- end }}
 {{- end }}
@@ -155,6 +155,28 @@ web.gateway is on without a Gateway: name it in web.gateway.parentRefs
 {{- end }}
 {{- end }}
 
+{{- define "isocenter.wrong.access" }}
+{{- with .Values.access }}
+{{- if .policy }}
+{{- if .policyConfigMap.name }}
+access.policy and access.policyConfigMap are two sources of one policy: set one of the two
+{{- end }}
+{{- with (fromToml .policy).Error }}
+access.policy is no TOML ({{ regexReplaceAll "\\s+" (toString .) " " }}): write it as docs/access.md has it
+{{- end }}
+{{- end }}
+{{- if and .oidc.issuer (not (include "isocenter.publicUrl" $)) }}
+access.oidc sends people back to an address that is not known: set web.publicUrl to where browsers reach the web role
+{{- end }}
+{{- if and (not .oidc.issuer) (or .oidc.existingSecret .oidc.caSecret.name) }}
+access.oidc has a Secret for no identity provider: set access.oidc.issuer
+{{- end }}
+{{- if not (or .localAccounts .oidc.issuer) }}
+nobody could sign in: set access.oidc.issuer, or leave access.localAccounts on
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What other values decide; and secrets, which would be there for everybody to read. */}}
 {{- define "isocenter.wrong.settings" }}
 {{- $decided := dict
@@ -165,6 +187,7 @@ web.gateway is on without a Gateway: name it in web.gateway.parentRefs
   "gateway.certificate_file" "dicom.tls" "gateway.key_file" "dicom.tls" "gateway.ca_file" "dicom.tls"
   "gateway.proxy_protocol_from" "dicom.proxyProtocolFrom"
   "web.host" "the chart" "web.port" "web.service" "web.public_url" "web.publicUrl"
+  "web.trusted_proxies" "web.trustedProxies" "access" "the values access"
   "s3.tls" "objectStore.tls" "s3.ca_file" "objectStore.caSecret" "s3.region" "objectStore.region"
   "s3.access_key" "the Secret objectStore.existingSecret" "s3.secret_key" "the Secret objectStore.existingSecret"
   "process.drain_seconds" "defaults.drainSeconds" "process.workers" "embedded.workers"
@@ -203,7 +226,7 @@ deployment {{ $name }}: env sets {{ .name }}, which the Secret {{ $entry.valueFr
 {{- end }}
 {{- range $place, $one := $places }}
 {{- range $one.env }}
-{{- if and .value (regexMatch "(PASSWORD|SECRET_KEY|API_KEY)$" .name) }}
+{{- if and .value (regexMatch "(PASSWORD|SECRET|SECRET_KEY|API_KEY|TOKEN)$" .name) }}
 {{ $place }}: env holds the secret {{ .name }} itself: take it from a Secret with valueFrom.secretKeyRef
 {{- end }}
 {{- end }}

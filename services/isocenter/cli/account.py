@@ -22,6 +22,7 @@ from isocenter.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from isocenter.app import Process
     from isocenter.runtime.access.accounts import Account
     from isocenter.runtime.access.administration import AccessAdministration
     from isocenter.settings import Settings
@@ -150,16 +151,21 @@ def _settings(data: Any, config: Any, assignments: Any) -> Settings:  # noqa: AN
 @asynccontextmanager
 async def administration(settings: Settings) -> AsyncIterator[AccessAdministration]:
     """That of an installation, for whoever runs a verb."""
+    async with process(settings) as env:
+        yield await administration_of(env)
+
+
+async def administration_of(env: Process) -> AccessAdministration:
+    """That of a process."""
     from isocenter.runtime.access.administration import AccessAdministration
     from isocenter.runtime.access.marks import MarkRecords
 
-    async with process(settings) as env:
-        yield AccessAdministration(
-            await env.doors(),
-            await env.guard(),
-            await env.audit_log(),
-            MarkRecords(await env.storage()),
-        )
+    return AccessAdministration(
+        await env.doors(),
+        await env.guard(),
+        await env.audit_log(),
+        MarkRecords(await env.storage()),
+    )
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:

@@ -162,12 +162,15 @@ def probe(
     dicom: Annotated[str, typer.Option(help="Where to store: dicom://AE_TITLE@host:port.")],
     web: Annotated[str, typer.Option(help="Where to find and read: http(s)://host:port/dicomweb.")],
     seconds: Annotated[float, typer.Option(min=0, help="How long finding it may take.")] = 30,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with a token to find and read with.")
+    ] = None,
 ) -> None:
     """Store one synthetic instance, find it and read it back, as users do."""
     from isocenter.cli.probe import probe as run_probe
 
     quiet("text")
-    raise typer.Exit(run_async(run_probe(dicom, web, seconds=seconds)))
+    raise typer.Exit(run_async(run_probe(dicom, web, seconds=seconds, token_file=token_file)))
 
 
 for move in (send, import_, query, fetch):

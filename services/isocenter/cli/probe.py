@@ -14,16 +14,19 @@ from pydicom.dataset import Dataset
 
 from isocenter.cli.common import out
 from isocenter.cli.send import send
-from isocenter.core.errors import IsocenterError, Unavailable
+from isocenter.core.errors import Invalid, IsocenterError, Refused, Unavailable
 
 _POLL_SECONDS = 0.2
 _REQUEST_SECONDS = 30.0
 _WHOLE = {"Accept": "application/dicom; transfer-syntax=*"}
+_MAKE = "`isocenter token create NAME --role viewer` prints a token for it"
 
 
-async def probe(dicom: str, web: str, *, seconds: float) -> int:
-    """Store over DIMSE, find within some seconds and read over DICOMweb; the same instance at every
-    run, so that an archive keeps one. 0 if what came back is what was sent."""
+async def probe(dicom: str, web: str, *, seconds: float, token_file: Path | None = None) -> int:
+    """Store over DIMSE, find within some seconds and read over DICOMweb, with the token of a file;
+    the same instance at every run, so that an archive keeps one. 0 if what came back is what was
+    sent. Raises `Invalid` if the file cannot be read."""
+    shown = _shown(token_file)
     sent = await asyncio.to_thread(_instance)
     began = perf_counter()
     with tempfile.TemporaryDirectory(prefix="isocenter-probe-") as folder:
@@ -32,22 +35,40 @@ async def probe(dicom: str, web: str, *, seconds: float) -> int:
         if code := await send([file], dicom, calling="ISOCENTER-PROBE", parallel=1):
             return code
     out.print(f"stored after {perf_counter() - began:.2f} s")
-    async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        timeout=_REQUEST_SECONDS, trust_env=False, headers=shown
+    ) as client:
         try:
             address = await _find(client, web.rstrip("/"), sent, seconds)
             out.print(f"found after {perf_counter() - began:.2f} s")
             answer = (await client.get(address, headers=_WHOLE)).raise_for_status()
         except httpx.HTTPError as error:
-            raise Unavailable(
-                f"{web}: {str(error) or type(error).__name__}",
-                fix="see whether the web role is ready",
-            ) from error
+            raise _told(web, error) from error
     if dcmread(io.BytesIO(answer.content)) != sent:
         raise IsocenterError(
             "what was read is not what was sent", fix="`isocenter verify` names damaged objects"
         )
     out.print(f"read back after {perf_counter() - began:.2f} s, as it was sent")
     return 0
+
+
+def _shown(token_file: Path | None) -> dict[str, str]:
+    """The header fields by which the web role knows us."""
+    if token_file is None:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
+    except OSError as error:
+        raise Invalid(f"{token_file} cannot be read: {error.strerror}", fix=_MAKE) from error
+
+
+def _told(web: str, error: httpx.HTTPError) -> IsocenterError:
+    answered = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
+    if answered in (401, 403):
+        return Refused(f"{web} answers {answered}", fix=f"name another --token-file; {_MAKE}")
+    return Unavailable(
+        f"{web}: {str(error) or type(error).__name__}", fix="see whether the web role is ready"
+    )
 
 
 def _instance() -> Dataset:

@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES
+from isocenter.app import CONSUMER_ROLES, REQUEST_ROLES, Process
 from isocenter.cli.check import complain_about, has_viewer
 from isocenter.cli.common import complain_of, err, make_data, operating, out
 from isocenter.cli.serving import only_one
@@ -24,8 +26,12 @@ from isocenter.runtime.role import Role
 from isocenter.runtime.supervisor import Child, Supervisor
 from isocenter.settings import Settings
 
+if TYPE_CHECKING:
+    from isocenter.runtime.access.administration import AccessAdministration
+
 READY_SECONDS = 60
 FIRST = "admin"  # account of the first administrator
+_FIRST_LINK = f"isocenter account add {FIRST} --role administrator"
 
 log = logging.getLogger(__name__)
 
@@ -123,17 +129,48 @@ async def _serve(settings: Settings, stop: asyncio.Event, *, demo: bool) -> None
             loading.result()
     if settings.log.format == "json":
         log.info("up", extra={"data": str(settings.data.resolve())})
+        if await nobody_signs_in(settings):
+            # Not the link itself: many read what a collector keeps.
+            log.warning("nobody can sign in yet", extra={"fix": _FIRST_LINK})
     else:
-        out.print(banner(settings, await first_link(settings)), markup=False, soft_wrap=True)
+        try:
+            link = await first_link(settings)
+        except IsocenterError as error:  # as of a disk that is full: what is there is served
+            complain_of(error)
+            link = ""
+        out.print(banner(settings, link), markup=False, soft_wrap=True)
     await stopped
 
 
+@asynccontextmanager
+async def _administration(settings: Settings) -> AsyncIterator[AccessAdministration]:
+    """That of who starts it. Other verbs silence the log, and this one is a supervisor's."""
+    from isocenter.cli.account import administration_of
+
+    env = Process(settings)
+    try:
+        yield await administration_of(env)
+    finally:
+        await env.close()
+
+
+async def nobody_signs_in(settings: Settings) -> bool:
+    """Whether people sign in with accounts, and none of these has a password yet."""
+    if not settings.access.local_accounts:
+        return False
+    async with _administration(settings) as access:
+        return not any(one.password for one in await access.accounts(operating()))
+
+
 async def first_link(settings: Settings) -> str:
-    """A one-time link for the first administrator; empty once somebody has a password."""
-    from isocenter.cli.account import administration, link_of
+    """A one-time link for the first administrator; empty once somebody has a password, and where
+    people do not sign in with accounts."""
+    from isocenter.cli.account import link_of
     from isocenter.runtime.access.administration import new_account
 
-    async with administration(settings) as access:
+    if not settings.access.local_accounts:
+        return ""
+    async with _administration(settings) as access:
         accounts = await access.accounts(operating())
         if any(one.password for one in accounts):
             return ""

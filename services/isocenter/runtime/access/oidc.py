@@ -26,6 +26,7 @@ from isocenter.core.access import Caller
 from isocenter.core.errors import Refused, Unauthenticated, Unavailable
 from isocenter.runtime.access.claims import ALGORITHMS, Person, checked, person_of, program_of
 from isocenter.runtime.access.oidc_settings import OidcSettings
+from isocenter.runtime.tls_files import CallerTls
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +72,15 @@ class IdentityProvider:
     def __init__(
         self, settings: OidcSettings, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        """`transport`: in place of the network."""
+        """`transport`: in place of the network. Raises `Invalid` if the CA cannot be read."""
         self._settings = settings
+        trusted = CallerTls(settings.ca_file, None, None, "access.oidc.{}".format).read().context
         self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT, transport=transport, follow_redirects=False, trust_env=False
+            timeout=_TIMEOUT,
+            verify=trusted,
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
         )
         self._described: tuple[float, Mapping[str, Any]] | None = None
         self._keys: Mapping[str, jwt.PyJWK] = {}

@@ -30,6 +30,11 @@ class OidcSettings(BaseModel):
     client_secret_file: Path | None = Field(
         None, description="File that holds the secret instead; read again for every use."
     )
+    ca_file: Path | None = Field(
+        None,
+        description="Certificates of the CA of its address (PEM), read at the start; none: those"
+        " that the system trusts.",
+    )
     scopes: tuple[str, ...] = Field(("openid", "profile"), description="Scopes that are asked for.")
     audience: str = Field(
         "",

@@ -26,6 +26,7 @@ from isocenter.runtime.instruments import ACCESS_POLICY_REFUSED
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
 from isocenter.storage.settings import StorageSettings
+from support.mounted import Mounted
 from support.telemetry import Recorder
 from support.waiting import until
 
@@ -132,6 +133,19 @@ async def test_a_file_that_is_put_in_place_of_the_other_is_taken_over(file) -> N
         another.write_text(text("first".upper()))
         another.replace(file)
         await until(lambda: names(followed) == ["FIRST"])
+
+
+async def test_a_config_map_is_followed_as_kubernetes_mounts_it(tmp_path: Path, caplog) -> None:
+    mounted = Mounted(tmp_path / "policy", {"policy.toml": text("first")})
+    async with following(mounted.folder / "policy.toml") as followed:
+        for change in ("other", "third", "third 1"):  # the same length, and another one
+            mounted.change({"policy.toml": text(change)})
+            await until(lambda change=change: names(followed) == [change])
+        mounted.change({"policy.toml": "[[rules]\n"})
+        await until(lambda: BROKEN in told(caplog))
+        assert names(followed) == ["third 1"]
+        mounted.change({"policy.toml": text("mended")})
+        await until(lambda: names(followed) == ["mended"])
 
 
 @pytest.mark.parametrize("broken", ["[[rules]\n", '[[rules]]\nname = "x"\nallow = ["look"]\n'])
