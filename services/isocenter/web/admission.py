@@ -15,8 +15,10 @@ from isocenter.core.access_api import Guard
 from isocenter.core.errors import Unauthenticated
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.fair_use import FairUse
 from isocenter.web import cookies
 from isocenter.web.exchange import ROUTE, Exchange
+from isocenter.web.health import PROBES
 from isocenter.web.operation import Door, Operation
 from isocenter.web.problems import Problem
 
@@ -35,12 +37,22 @@ class Admission:
 
     doors: Doors
     guard: Guard
+    fair_use: FairUse
     operations: Operations
+
+    def comes(self, exchange: Exchange) -> None:
+        """A request arrives, to whatever it may be. Raises `TooMany`."""
+        if exchange.scope["path"] not in PROBES:
+            exchange.visit = self.fair_use.visit()
+            shown = exchange.header(b"authorization") or cookies.session(exchange)
+            exchange.visit.come(exchange.host, shown)
 
     async def admits(self, exchange: Exchange) -> bool:
         """Whether the handler may answer; if not, this has answered. Raises `Unauthenticated`,
-        `Refused`, and the 403 `Problem` of `from_here`."""
+        `Refused`, `TooMany`, and the 403 `Problem` of `from_here`."""
         await self._identify(exchange)
+        if exchange.visit is not None:
+            exchange.visit.of(exchange.caller)
         methods = self.operations.get(exchange.scope[ROUTE], {})
         operation = methods.get(exchange.scope["method"])
         needs = Door.OPEN if operation is None or operation.needs is None else operation.needs

@@ -10,6 +10,8 @@ from isocenter.core.matching import Level
 from isocenter.runtime.ae_administration import administration
 from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.fair_use import FairUse
+from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.web import health, viewer
@@ -82,7 +84,7 @@ def application(
         *access_routes(services),
     ]
     routes = [*dicomweb(paths), *others, *_pages(settings, readiness)]
-    admission = Admission(services.doors, services.guard, OPERATIONS)
+    admission = Admission(services.doors, services.guard, services.fair_use, OPERATIONS)
     told = [_refusals(notices)] if notices else []
     return Application(routes, settings, admission, *told)
 
@@ -226,6 +228,7 @@ async def build(env: Env) -> Role:
         site=env.site,
         attributes=env.attributes,
         telemetry=env.telemetry,
+        fair_use=FairUse(env.section(LimitSettings), env.telemetry),
     )
     notices = Notices(services.audit_log)
     served: ASGIApp = application(settings, services, env.readiness, notices)

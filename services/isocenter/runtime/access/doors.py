@@ -18,6 +18,7 @@ from isocenter.runtime.access.sessions import KnownSession, Sessions
 from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.access.tokens import Tokens, is_ours
 from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 OPERATOR = Caller(Kind.PERSON, "operator", tuple(ROLES))
 """Whoever is on the machine itself, where that is trusted."""
@@ -37,7 +38,7 @@ class Doors:
     trust_loopback: bool
 
     @classmethod
-    def of(cls, storage: Storage, settings: AccessSettings) -> Doors:
+    def of(cls, storage: Storage, settings: AccessSettings, telemetry: Telemetry = OFF) -> Doors:
         """Those of a process."""
         fresh = settings.follow_seconds
         passwords = Passwords()
@@ -55,7 +56,7 @@ class Doors:
         )
         return cls(
             accounts=accounts,
-            attempts=Attempts(storage),
+            attempts=Attempts(storage, telemetry),
             sessions=sessions,
             links=links,
             tokens=Tokens(storage, fresh),
