@@ -47,6 +47,12 @@ def ip_of(host: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    address = ip_of(host)
+    return address is not None and address.is_loopback
+
+
 @lru_cache(maxsize=4096)
 def place_of(host: str) -> str:
     """Where a host is, as far as it cannot choose that itself: its address, of IPv6 the network of
