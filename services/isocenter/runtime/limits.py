@@ -58,12 +58,6 @@ class LimitSettings(BaseModel):
     address_requests_at_once: int = Field(
         100, ge=0, description="How many of them may be under way."
     )
-    address_connections: int = Field(
-        500,
-        ge=0,
-        description="Connections of HTTP at once from one address that is none of"
-        " `web.trusted_proxies`.",
-    )
 
 
 class Rate:

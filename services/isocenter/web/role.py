@@ -14,6 +14,7 @@ from isocenter.runtime.fair_use import FairUse
 from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.access_routes import access_routes
 from isocenter.web.admission import Admission
@@ -168,9 +169,10 @@ class WebRole(Role):
         feed: ChangeFeed,
         api: Callable[[], Role] | None = None,
         notices: Notices | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
         """`api` makes the gRPC port, if there is to be one. `notices` are closed with the role."""
-        self._server = HttpServer(served, settings)
+        self._server = HttpServer(served, settings, telemetry)
         self._feed = feed
         self._make_api = api
         self._notices = notices
@@ -240,4 +242,5 @@ async def build(env: Env) -> Role:
 
         return archive_port.port(settings, services)
 
-    return WebRole(served, settings, services.feed, api if settings.grpc_port else None, notices)
+    opened = api if settings.grpc_port else None
+    return WebRole(served, settings, services.feed, opened, notices, env.telemetry)
