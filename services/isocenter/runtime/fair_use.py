@@ -112,18 +112,19 @@ class FairUse:
 class Visit:
     """A request or a call: first it comes, then it is known whose it is."""
 
-    __slots__ = ("_place", "_shown", "_taken", "_use", "_who", "_whose")
+    __slots__ = ("_place", "_taken", "_use", "_who", "_whose", "shown")
 
     def __init__(self, use: FairUse) -> None:
         self._use = use
-        self._place = self._shown = ""
+        self.shown = ""  # what says who asks; empty: nothing
+        self._place = ""
         self._taken = False  # one of the address
         self._whose = False  # it is known whose it is, if anybody's
         self._who = ""  # who has one more under way; empty: nobody
 
     def come(self, host: str, shown: str) -> None:
         """From an address, with something that says who asks, or nothing. Raises `TooMany`."""
-        self._place, self._shown = place_of(host), shown
+        self._place, self.shown = place_of(host), shown
         if not self._use.was_right(shown):
             self._use.take(self._place, known=False)
             self._taken = True
@@ -134,9 +135,9 @@ class Visit:
         known = caller is not NOBODY
         if known and self._taken:
             self._use.give_back(self._place)
-        if known and self._shown:
+        if known and self.shown:
             self._whose = True
-            self._use.is_right(self._shown)
+            self._use.is_right(self.shown)
         if caller is OPERATOR:
             return
         who = str(caller) if known else self._place
@@ -150,8 +151,8 @@ class Visit:
         if self._who:
             self._use.leave(self._who)
             self._who = ""
-        if self._shown and not self._whose:
-            self._use.is_wrong(self._shown)
+        if self.shown and not self._whose:
+            self._use.is_wrong(self.shown)
 
     def __enter__(self) -> Self:
         return self

@@ -50,8 +50,8 @@ class Admission:
     async def admits(self, exchange: Exchange) -> bool:
         """Whether the handler may answer; if not, this has answered. Raises `Unauthenticated`,
         `Refused`, `TooMany`, and the 403 `Problem` of `from_here`."""
-        await self._identify(exchange)
         if exchange.visit is not None:
+            await self._identify(exchange, exchange.visit.shown)
             exchange.visit.of(exchange.caller)
         methods = self.operations.get(exchange.scope[ROUTE], {})
         operation = methods.get(exchange.scope["method"])
@@ -67,15 +67,14 @@ class Admission:
             self.guard.require(exchange.caller, needs)
         return True
 
-    async def _identify(self, exchange: Exchange) -> None:
-        shown = exchange.header(b"authorization")
-        if shown:
+    async def _identify(self, exchange: Exchange, shown: str) -> None:
+        if exchange.header(b"authorization"):
             if shown[: len(_BEARER)].lower() != _BEARER:
                 raise Unauthenticated("only tokens are taken here", fix="send Bearer and a token")
             exchange.caller = await self.doors.by_bearer(shown[len(_BEARER) :].strip())
             return
-        if secret := cookies.session(exchange):
-            exchange.session = await self.doors.by_session(secret, exchange.source)
+        if shown:
+            exchange.session = await self.doors.by_session(shown, exchange.source)
         if exchange.session is not None:
             exchange.caller = exchange.session.caller
         else:
