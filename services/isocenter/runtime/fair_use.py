@@ -106,7 +106,7 @@ class FairUse:
 
     def _refused(self, limit: Limit, message: str, seconds: float) -> TooMany:
         self._telemetry.count(LIMITS_REFUSED, 1, {"limit": limit.value})
-        return TooMany(message, fix="wait a little; see [limits]", seconds=seconds)
+        return TooMany(message, fix="ask again later, and more slowly", seconds=seconds)
 
 
 class Visit:
