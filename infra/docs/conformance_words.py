@@ -17,6 +17,7 @@ REASONS = {
     Code.MISMATCH: "the data set contradicts the command or the address",
     Code.UNPROCESSABLE: "unreadable data set",
     Code.NOT_FOUND: "not there",
+    Code.WITHHELD: "there, and not for the caller to know",
     Code.CONFLICT: "another object is kept under this SOP Instance UID (policy `reject`)",
     Code.REFUSED: "not allowed",
     Code.UNSUPPORTED: "SOP class, action or transfer syntax not supported",
@@ -28,13 +29,21 @@ REASONS = {
     Code.INTERNAL: "an error of ours",
 }
 
+# What an edge says before it calls any service, over HTTP and gRPC.
+_BEFORE = frozenset({Code.UNAUTHENTICATED, Code.TOO_MANY})
+
+# What is asked for is found by a search.
+_BY_SEARCH = frozenset(
+    {Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.WITHHELD, Code.UNSUPPORTED}
+)
+
 # What cannot go wrong in a service.
 NEVER: Mapping[Service, frozenset[Code]] = {
-    Service.STORE: frozenset({Code.NOT_FOUND, Code.CANCELLED}),
-    Service.FIND: frozenset({Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.UNSUPPORTED}),
-    Service.MOVE: frozenset({Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.UNSUPPORTED}),
-    Service.GET: frozenset({Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.UNSUPPORTED}),
-    Service.ACTION: frozenset({Code.CONFLICT, Code.CORRUPTED, Code.CANCELLED}),
+    Service.STORE: _BEFORE | {Code.NOT_FOUND, Code.WITHHELD, Code.CANCELLED},
+    Service.FIND: _BEFORE | _BY_SEARCH,
+    Service.MOVE: _BEFORE | _BY_SEARCH,
+    Service.GET: _BEFORE | _BY_SEARCH,
+    Service.ACTION: _BEFORE | {Code.CONFLICT, Code.CORRUPTED, Code.CANCELLED},
 }
 
 # What the standard calls them: PS3.7 annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4.

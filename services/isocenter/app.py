@@ -292,7 +292,7 @@ class Process(Env):
         """Who asks, by what they show."""
 
         async def make() -> Doors:
-            return Doors.of(await self.storage(), self.settings.access)
+            return Doors.of(await self.storage(), self.settings.access, self.telemetry)
 
         return cast(Doors, await self._once("doors", make))
 

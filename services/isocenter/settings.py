@@ -41,6 +41,7 @@ from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
 from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.attribute_settings import AddedAttributes
+from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.rpc_peers import target_of
 from isocenter.runtime.tls_files import Tls
 from isocenter.storage.settings import StorageSettings
@@ -235,6 +236,7 @@ class Settings(BaseSettings):
     transcoding: TranscodingSettings = TranscodingSettings()
     audit: AuditSettings = AuditSettings()
     access: AccessSettings = AccessSettings()
+    limits: LimitSettings = LimitSettings()
     kafka: KafkaSettings = KafkaSettings()
     s3: S3Settings = S3Settings()
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()

@@ -8,6 +8,7 @@ to do about it. Neither ever holds a patient's name, ID or other attribute value
 from __future__ import annotations
 
 from enum import Enum
+from math import ceil
 
 
 class Code(Enum):
@@ -23,6 +24,7 @@ class Code(Enum):
     REFUSED = "refused"  # the caller is not allowed to
     UNSUPPORTED = "unsupported"  # well-formed, but nothing here can do it
     OUT_OF_RESOURCES = "out-of-resources"  # disk, memory or a limit: later may succeed
+    TOO_MANY = "too-many"  # the caller asks for more than one caller may: later may succeed
     UNAVAILABLE = "unavailable"  # something this depends on is down: later may succeed
     CORRUPTED = "corrupted"  # what was kept is no longer what was given
     CANCELLED = "cancelled"
@@ -108,6 +110,16 @@ class OutOfResources(IsocenterError):
     code = Code.OUT_OF_RESOURCES
 
 
+class TooMany(IsocenterError):
+    """The caller asks for more than one caller may have. `seconds`: when to try again."""
+
+    code = Code.TOO_MANY
+
+    def __init__(self, message: str, *, fix: str = "", seconds: float = 1) -> None:
+        super().__init__(message, fix=fix)
+        self.seconds = max(1, ceil(seconds))
+
+
 class Unavailable(IsocenterError):
     """Something this depends on does not answer; the caller may try again."""
 
@@ -136,8 +148,8 @@ BY_CODE: dict[Code, type[IsocenterError]] = {
     kind.code: kind
     for kind in (
         Invalid, Mismatch, Unprocessable, NotFound, Withheld, Conflict, Unauthenticated, Refused,
-        Unsupported, OutOfResources, Unavailable, Corrupted, Cancelled, DeadlineExceeded,
-        IsocenterError,
+        Unsupported, OutOfResources, TooMany, Unavailable, Corrupted, Cancelled,
+        DeadlineExceeded, IsocenterError,
     )
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ class Admissions:
             return self._reject(offer, USER_IDENTITY_REFUSED, refusal.message)
         admission = self._limits.within(offer, self._accepted(offer, verified))
         if isinstance(admission, Rejected):
-            return self._reject(offer, admission, "as many associations as it may have")
+            return self._reject(offer, admission, admission.why)
         return admission
 
     def _accepted(self, offer: AssociationOffer, verified: Verified | None) -> Accepted:

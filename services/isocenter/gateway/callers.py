@@ -9,7 +9,7 @@ from isocenter.core.access import DEVICE, Caller, Kind, Right
 from isocenter.core.events import Source
 from isocenter.dimse.association import Association
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
-from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.addresses import is_loopback
 from isocenter.runtime.aes import Directory, KnownAE, Verb
 
 # What a verb of the directory takes. Retrieves are resolved by searches.
@@ -69,8 +69,7 @@ class Callers:
             return True
         if self._policy is not UnknownCallers.LOOPBACK:
             return False
-        address = ip_of(peer.peer_host)
-        return address is not None and address.is_loopback
+        return is_loopback(peer.peer_host)
 
     @property
     def complete(self) -> bool:

@@ -100,6 +100,12 @@ class GatewaySettings(BaseModel):
         ge=1,
         description="How many of these callers that are not in `known_aes` may have, together.",
     )
+    unknown_max_associations_per_address: int = Field(
+        default=250,
+        ge=0,
+        description="How many of these those at one address may have, other than this machine's;"
+        " 0: all.",
+    )
     unknown_max_bytes: int = Field(
         default=0,
         ge=0,

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from isocenter.dimse.association import Handler
-from isocenter.dimse.contexts import Accepted, Admission, AssociationOffer
+from isocenter.dimse.contexts import LOCAL_LIMIT_EXCEEDED, Accepted, Admission, AssociationOffer
 from isocenter.dimse.messages import CommandField, Request
 from isocenter.dimse.server import Answered, Server
 from isocenter.gateway import statuses
 from isocenter.gateway.callers import Callers
-from isocenter.runtime.instruments import ASSOCIATIONS, ASSOCIATIONS_OPEN, DIMSE_DURATION
+from isocenter.runtime.instruments import (
+    ASSOCIATIONS,
+    ASSOCIATIONS_OPEN,
+    DIMSE_DURATION,
+    LIMITS_REFUSED,
+)
+from isocenter.runtime.limits import Limit
 from isocenter.runtime.telemetry import Telemetry
 
 _ABORTED = "aborted"
@@ -77,6 +83,8 @@ def answered(callers: Callers, telemetry: Telemetry) -> Answered:
         ae = telemetry.ae(offer.calling_ae_title) if known else _UNKNOWN
         outcome = _OUTCOMES[isinstance(admission, Accepted)]
         telemetry.count(ASSOCIATIONS, 1, {"ae": ae, "outcome": outcome})
+        if admission == LOCAL_LIMIT_EXCEEDED:
+            telemetry.count(LIMITS_REFUSED, 1, {"limit": Limit.ASSOCIATIONS.value})
 
     return count
 

@@ -47,6 +47,22 @@ def ip_of(host: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    address = ip_of(host)
+    return address is not None and address.is_loopback
+
+
+@lru_cache(maxsize=4096)
+def place_of(host: str) -> str:
+    """Where a host is, as far as it cannot choose that itself: its address, of IPv6 the network of
+    64 bits (RFC 4291 2.5.1); what is no address as it is."""
+    address = ip_of(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address) if address else host
+
+
 def is_within(host: str, networks: Networks) -> bool:
     """Whether a host is in one of the networks."""
     address = ip_of(host)

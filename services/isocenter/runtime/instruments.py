@@ -177,6 +177,15 @@ RPC_CLIENT_DURATION = _seconds(
     "code",
 )
 
+LIMITS_REFUSED = _counter(
+    "isocenter.limits.refused",
+    "{request}",
+    "What was refused to somebody who had enough of it: requests (and calls of gRPC), too many a "
+    "second or at once, of known callers or of an address; connections of an address; attempts to "
+    "sign in; associations",
+    "limit",
+)
+
 # --- the log -------------------------------------------------------------------------------------
 
 LOG_RECORDS = _counter(

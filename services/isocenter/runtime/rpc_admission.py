@@ -18,6 +18,7 @@ from isocenter.core.access import NOBODY, Caller, Right
 from isocenter.core.access_api import Asker, Guard
 from isocenter.core.errors import Unauthenticated
 from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.fair_use import FairUse, Visit
 from isocenter.runtime.rpc_callers import ADMITTED, Context, host_of, source_of
 from isocenter.runtime.rpc_errors import answers_errors
 from isocenter.runtime.rpc_handlers import Handler, parts_of
@@ -56,9 +57,10 @@ NEEDS: Mapping[str, Right] = {
 class GuardedServing(grpc.aio.ServerInterceptor):
     """The doorkeeper."""
 
-    def __init__(self, doors: Doors, guard: Guard) -> None:
+    def __init__(self, doors: Doors, guard: Guard, fair_use: FairUse) -> None:
         self._doors = doors
         self._guard = guard
+        self._fair_use = fair_use
 
     async def intercept_service(
         self,
@@ -82,8 +84,9 @@ class GuardedServing(grpc.aio.ServerInterceptor):
         request: object,
         context: Context,
     ) -> object:
-        await self._admit(needs, context)
-        return await behaviour(request, context)
+        with self._fair_use.visit() as visit:
+            await self._admit(needs, context, visit)
+            return await behaviour(request, context)
 
     async def _stream(
         self,
@@ -92,36 +95,45 @@ class GuardedServing(grpc.aio.ServerInterceptor):
         request: object,
         context: Context,
     ) -> AsyncGenerator[object, None]:
-        await self._admit(needs, context)
-        async with aclosing(behaviour(request, context)) as answers:
-            async for answer in answers:
-                yield answer
+        with self._fair_use.visit() as visit:
+            await self._admit(needs, context, visit)
+            async with aclosing(behaviour(request, context)) as answers:
+                async for answer in answers:
+                    yield answer
 
-    async def _admit(self, needs: Right | None, context: Context) -> None:
-        await _Admission(self._doors, self._guard).admit(needs, context)
+    async def _admit(self, needs: Right | None, context: Context, visit: Visit) -> None:
+        await _Admission(self._doors, self._guard, visit).admit(needs, context)
 
 
 class _Admission:
     """Of one call; what it raises becomes the call's status."""
 
-    def __init__(self, doors: Doors, guard: Guard) -> None:
+    def __init__(self, doors: Doors, guard: Guard, visit: Visit) -> None:
         self._doors = doors
         self._guard = guard
+        self._visit = visit
 
     @answers_errors
     async def admit(self, needs: Right | None, context: Context) -> None:
-        """Raises `Unauthenticated`, `Refused`."""
-        caller = await self._caller(context)
+        """Raises `Unauthenticated`, `Refused`, `TooMany`."""
+        shown = _shown(context)
+        self._visit.come(host_of(context), shown)
+        caller = await self._caller(context, shown)
+        self._visit.of(caller)
         if caller is NOBODY or needs is None:
             raise Unauthenticated("it is not known who calls", fix="send a token in the metadata")
         self._guard.require(caller, needs)
         ADMITTED.set(Asker(caller, source_of(context, caller.name)))
 
-    async def _caller(self, context: Context) -> Caller:
-        shown = dict(context.invocation_metadata() or ()).get("authorization", "")
+    async def _caller(self, context: Context, shown: str) -> Caller:
         if not shown:
             return self._doors.by_address(host_of(context))
-        text = shown.decode(errors="replace") if isinstance(shown, bytes) else shown
-        if text[: len(_BEARER)].lower() != _BEARER:
+        if shown[: len(_BEARER)].lower() != _BEARER:
             raise Unauthenticated("only tokens are taken here", fix="send Bearer and a token")
-        return await self._doors.by_bearer(text[len(_BEARER) :].strip())
+        return await self._doors.by_bearer(shown[len(_BEARER) :].strip())
+
+
+def _shown(context: Context) -> str:
+    """What says who calls; empty without it."""
+    shown = dict(context.invocation_metadata() or ()).get("authorization", "")
+    return shown.decode(errors="replace") if isinstance(shown, bytes) else shown

@@ -1,7 +1,8 @@
 """Errors over gRPC: one table from `core.errors.Code` to the status, and details for the rest.
 
 The status carries a google.rpc.ErrorInfo whose reason is the code and whose metadata holds what
-to do, so that the client raises the same error as the service did.
+to do, so that the client raises the same error as the service did; of what is too much also a
+google.rpc.RetryInfo.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from isocenter.core.errors import (
@@ -29,6 +30,7 @@ from isocenter.core.errors import (
     NotFound,
     OutOfResources,
     Refused,
+    TooMany,
     Unauthenticated,
     Unavailable,
     Unsupported,
@@ -55,6 +57,7 @@ STATUS: dict[Code, grpc.StatusCode] = {
     Code.REFUSED: grpc.StatusCode.PERMISSION_DENIED,
     Code.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
     Code.OUT_OF_RESOURCES: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Code.TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Code.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Code.CORRUPTED: grpc.StatusCode.DATA_LOSS,
     Code.CANCELLED: grpc.StatusCode.CANCELLED,
@@ -81,10 +84,12 @@ def details_of(error: IsocenterError) -> bytes:
     info = error_details_pb2.ErrorInfo(
         reason=error.code.value, domain=DOMAIN, metadata={"fix": error.fix}
     )
-    packed = any_pb2.Any()
-    packed.Pack(info)
     number = STATUS[error.code].value[0]
-    status = status_pb2.Status(code=number, message=error.message, details=[packed])
+    status = status_pb2.Status(code=number, message=error.message)
+    status.details.add().Pack(info)
+    if isinstance(error, TooMany):
+        delay = duration_pb2.Duration(seconds=error.seconds)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return bytes(status.SerializeToString())
 
 

@@ -14,9 +14,11 @@ from isocenter.core.access import NOBODY, Caller, Right
 from isocenter.core.access_api import Guard
 from isocenter.core.errors import Unauthenticated
 from isocenter.runtime.access.doors import Doors
-from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.addresses import is_loopback
+from isocenter.runtime.fair_use import FairUse
 from isocenter.web import cookies
 from isocenter.web.exchange import ROUTE, Exchange
+from isocenter.web.health import PROBES
 from isocenter.web.operation import Door, Operation
 from isocenter.web.problems import Problem
 
@@ -35,12 +37,22 @@ class Admission:
 
     doors: Doors
     guard: Guard
+    fair_use: FairUse
     operations: Operations
+
+    def comes(self, exchange: Exchange) -> None:
+        """A request arrives, to whatever it may be. Raises `TooMany`."""
+        if exchange.scope["path"] not in PROBES:
+            exchange.visit = self.fair_use.visit()
+            shown = exchange.header(b"authorization") or cookies.session(exchange)
+            exchange.visit.come(exchange.host, shown)
 
     async def admits(self, exchange: Exchange) -> bool:
         """Whether the handler may answer; if not, this has answered. Raises `Unauthenticated`,
-        `Refused`, and the 403 `Problem` of `from_here`."""
-        await self._identify(exchange)
+        `Refused`, `TooMany`, and the 403 `Problem` of `from_here`."""
+        if exchange.visit is not None:
+            await self._identify(exchange, exchange.visit.shown)
+            exchange.visit.of(exchange.caller)
         methods = self.operations.get(exchange.scope[ROUTE], {})
         operation = methods.get(exchange.scope["method"])
         needs = Door.OPEN if operation is None or operation.needs is None else operation.needs
@@ -55,15 +67,14 @@ class Admission:
             self.guard.require(exchange.caller, needs)
         return True
 
-    async def _identify(self, exchange: Exchange) -> None:
-        shown = exchange.header(b"authorization")
-        if shown:
+    async def _identify(self, exchange: Exchange, shown: str) -> None:
+        if exchange.header(b"authorization"):
             if shown[: len(_BEARER)].lower() != _BEARER:
                 raise Unauthenticated("only tokens are taken here", fix="send Bearer and a token")
             exchange.caller = await self.doors.by_bearer(shown[len(_BEARER) :].strip())
             return
-        if secret := cookies.session(exchange):
-            exchange.session = await self.doors.by_session(secret, exchange.source)
+        if shown:
+            exchange.session = await self.doors.by_session(shown, exchange.source)
         if exchange.session is not None:
             exchange.caller = exchange.session.caller
         else:
@@ -113,5 +124,4 @@ async def _to_sign_in(exchange: Exchange) -> None:
 
 def _is_of_this_machine(host: str) -> bool:
     name = urlsplit(f"//{host}").hostname or ""
-    address = ip_of(name)
-    return name == "localhost" or (address is not None and address.is_loopback)
+    return name == "localhost" or is_loopback(name)

@@ -57,5 +57,5 @@ def port(settings: WebSettings, services: Services) -> RpcServer:
         shared=True,
         tls=settings.grpc_tls,
         limits=Limits(max_request=_MAX_REQUEST, max_calls=settings.grpc_max_calls),
-        interceptors=[*traced, GuardedServing(services.doors, services.guard)],
+        interceptors=[*traced, GuardedServing(services.doors, services.guard, services.fair_use)],
     )

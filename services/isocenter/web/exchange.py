@@ -28,6 +28,7 @@ from isocenter.core.errors import Cancelled, Code, Invalid, IsocenterError
 from isocenter.core.events import Source
 from isocenter.core.ports import Buffer
 from isocenter.runtime.access.sessions import KnownSession
+from isocenter.runtime.fair_use import Visit
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.chunks import Chunks, Pieces
 from isocenter.web.forwarded import Forwarded, forwarded
@@ -105,7 +106,7 @@ class Exchange:
 
     __slots__ = (
         "_connection", "_id", "_query", "_receive", "_send", "broken", "caller", "path",
-        "purpose", "scope", "session", "settings", "started", "told", "whole",
+        "purpose", "scope", "session", "settings", "started", "told", "visit", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +117,7 @@ class Exchange:
         self.path: dict[str, str] = {}  # values of the route's placeholders
         self.caller = NOBODY  # who asks; given by `web.admission`
         self.session: KnownSession | None = None  # of the browser that asks
+        self.visit: Visit | None = None  # what it has of what its caller may; the same
         self.purpose = ""  # why this is asked for, as the client says; given by `web.routes`
         self.started = False
         self.whole = False  # what was asked for is on its way to its end
@@ -167,7 +169,12 @@ class Exchange:
     @property
     def source(self) -> Source:
         """Who asks, as events and audit records name it."""
-        return _source(self._forwarded.host or self._peer, self.purpose, self.caller.name)
+        return _source(self.host, self.purpose, self.caller.name)
+
+    @property
+    def host(self) -> str:
+        """The address of who asks."""
+        return self._forwarded.host or self._peer
 
     @property
     def asker(self) -> Asker:

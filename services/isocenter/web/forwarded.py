@@ -32,10 +32,13 @@ class Forwarded:
     prefix: str = ""  # of the path, that a proxy has taken away
 
 
+_NOTHING = Forwarded()
+
+
 def forwarded(header: Callable[[bytes], str], peer: str, trusted: Networks) -> Forwarded:
     """What the header fields of a request from this peer say."""
     if not trusted or not is_within(peer, trusted):
-        return Forwarded()
+        return _NOTHING
     prefix = header(b"x-forwarded-prefix").rstrip("/")
     prefix = prefix if _PREFIX.fullmatch(prefix) else ""
     if text := header(b"forwarded"):

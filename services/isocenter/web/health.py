@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from isocenter.runtime import health
 from isocenter.web.exchange import Exchange, Handler
 
+PROBES = frozenset({"/livez", "/readyz"})  # asked all the time, and no part of anything
+
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 

@@ -20,7 +20,8 @@ from isocenter.web.operation import Operation, Parameter
 from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS
 
 _PROBLEM = "application/problem+json"
-_EVERYWHERE = (400, 500, 503)  # malformed requests; ourselves; what we depend on
+# Malformed requests, too many of them; ourselves; what we depend on.
+_EVERYWHERE = (400, 429, 500, 503)
 
 _ELEMENT: Mapping[str, object] = {
     "type": "object",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import orjson
 
-from isocenter.core.errors import Code, IsocenterError
+from isocenter.core.errors import Code, IsocenterError, TooMany
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -23,6 +23,7 @@ STATUSES: Mapping[Code, int] = {
     Code.REFUSED: 403,
     Code.UNSUPPORTED: 406,  # what is kept cannot be given in a form that was asked for
     Code.OUT_OF_RESOURCES: 507,
+    Code.TOO_MANY: 429,  # RFC 6585 4
     Code.UNAVAILABLE: 503,
     Code.CORRUPTED: 500,
     Code.CANCELLED: 503,
@@ -53,8 +54,14 @@ def as_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, IsocenterError) and error.code is not Code.INTERNAL:
         status = STATUSES[error.code]
-        return Problem(status, str(error), _FIELDS.get(status, ()))
+        again = retry_after(error) if isinstance(error, TooMany) else ()
+        return Problem(status, str(error), again or _FIELDS.get(status, ()))
     return Problem(500, "an error inside the server; its log has more under this request's id")
+
+
+def retry_after(error: TooMany) -> Headers:
+    """When the same may be asked again (RFC 9110 10.2.3)."""
+    return ((b"retry-after", b"%d" % error.seconds),)
 
 
 def document(problem: Problem, request_id: str) -> bytes:

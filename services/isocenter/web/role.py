@@ -10,8 +10,11 @@ from isocenter.core.matching import Level
 from isocenter.runtime.ae_administration import administration
 from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.fair_use import FairUse
+from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
+from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web import health, viewer
 from isocenter.web.access_routes import access_routes
 from isocenter.web.admission import Admission
@@ -82,7 +85,7 @@ def application(
         *access_routes(services),
     ]
     routes = [*dicomweb(paths), *others, *_pages(settings, readiness)]
-    admission = Admission(services.doors, services.guard, OPERATIONS)
+    admission = Admission(services.doors, services.guard, services.fair_use, OPERATIONS)
     told = [_refusals(notices)] if notices else []
     return Application(routes, settings, admission, *told)
 
@@ -166,9 +169,10 @@ class WebRole(Role):
         feed: ChangeFeed,
         api: Callable[[], Role] | None = None,
         notices: Notices | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
         """`api` makes the gRPC port, if there is to be one. `notices` are closed with the role."""
-        self._server = HttpServer(served, settings)
+        self._server = HttpServer(served, settings, telemetry)
         self._feed = feed
         self._make_api = api
         self._notices = notices
@@ -226,6 +230,7 @@ async def build(env: Env) -> Role:
         site=env.site,
         attributes=env.attributes,
         telemetry=env.telemetry,
+        fair_use=FairUse(env.section(LimitSettings), env.telemetry),
     )
     notices = Notices(services.audit_log)
     served: ASGIApp = application(settings, services, env.readiness, notices)
@@ -237,4 +242,5 @@ async def build(env: Env) -> Role:
 
         return archive_port.port(settings, services)
 
-    return WebRole(served, settings, services.feed, api if settings.grpc_port else None, notices)
+    opened = api if settings.grpc_port else None
+    return WebRole(served, settings, services.feed, opened, notices, env.telemetry)

@@ -20,7 +20,7 @@ OPTIONS = "OPTIONS"  # every route answers it
 
 _UIDS = frozenset({"study", "series", "instance"})
 _PURPOSE = purposes.FIELD.encode("ascii")
-_REFUSALS = (401, 403)
+_REFUSALS = (401, 403, 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Application:
         admission: Admission,
         refused: Callable[[Exchange, Problem], None] = _untold,
     ) -> None:
-        """`refused` is told who was answered with 401 or 403."""
+        """`refused` is told who was answered with 401, 403 or 429."""
         self.routes = routes
         self._settings = settings
         self._admission = admission
@@ -87,11 +87,14 @@ class Application:
         try:
             await self._answer(exchange)
         finally:
+            if exchange.visit is not None:
+                exchange.visit.end()
             if exchange.broken is not None and not exchange.whole:
                 await exchange.broken()
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
+            self._admission.comes(exchange)
             handler = self._handler(exchange)
             exchange.purpose = _purpose(exchange)
             if await self._admission.admits(exchange):

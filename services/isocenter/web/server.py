@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 
 from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
+from isocenter.runtime.telemetry import OFF, Telemetry
+from isocenter.web.connections import Connections
 from isocenter.web.exchange import CONNECTION, ASGIApp, Exchange, Receive, Send
 from isocenter.web.problems import Problem, document
 from isocenter.web.settings import WebSettings
@@ -31,7 +33,7 @@ _NEAR_BUFFER = 300_000  # bytes
 _LINGER = 1.0  # seconds
 _HEAD_END = b"\r\n\r\n"  # RFC 9112 2.1
 _REFUSAL = (
-    b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
+    b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n%s"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
 )
 _TOO_MANY = Problem(
@@ -70,6 +72,11 @@ def _not_listening(host: str, port: int, error: OSError) -> Unavailable:
         f"cannot listen on {host}:{port} for HTTP: {error.strerror}",
         fix="free the port, or set web.host and web.port",
     )
+
+
+_TOO_MANY_OF_ADDRESS = Problem(
+    429, "this address has as many connections as it may have", [(b"retry-after", b"5")]
+)
 
 
 class JoiningTransport(asyncio.Transport):
@@ -139,6 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         settings: WebSettings,
+        connections: Connections,
         config: uvicorn.Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -146,6 +154,8 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._settings = settings
+        self._connections = connections
+        self._of: str | None = None  # whose connection it is
         self._head_size = 0
         self._framing_size = 0  # bytes since a request began or had a piece of its body
         self._body_size = 0  # bytes of bodies in what arrived last
@@ -158,11 +168,16 @@ class BoundedProtocol(HttpToolsProtocol):
         _fit_send_buffer(transport)
         super().connection_made(JoiningTransport(transport, self.loop))
         self.flow = PatientFlow(self.transport, self.pipeline)
-        self._await()
+        self._of = self._connections.opened(self.client[0] if self.client else "")
+        if self._of is None:
+            self._refuse(_TOO_MANY_OF_ADDRESS)
+        else:
+            self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._arrived()
+        self._connections.closed(self._of)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -255,7 +270,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         body = document(problem, uuid.uuid4().hex)
         phrase = HTTPStatus(problem.status).phrase.encode("ascii")
-        self.transport.write(_REFUSAL % (problem.status, phrase, len(body), body))
+        fields = b"".join(b"%s: %s\r\n" % field for field in problem.headers)
+        self.transport.write(_REFUSAL % (problem.status, phrase, fields, len(body), body))
         self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
     def _await(self) -> None:
@@ -272,11 +288,13 @@ class BoundedProtocol(HttpToolsProtocol):
 class HttpServer:
     """One listener with its connections."""
 
-    def __init__(self, application: ASGIApp, settings: WebSettings) -> None:
+    def __init__(
+        self, application: ASGIApp, settings: WebSettings, telemetry: Telemetry = OFF
+    ) -> None:
         self._application = application
         config = uvicorn.Config(
             self._answer,
-            http=partial(BoundedProtocol, settings),  # type: ignore[arg-type]
+            http=partial(BoundedProtocol, settings, Connections(settings, telemetry)),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isocenter.core.access_api import Guard
 from isocenter.core.apis import Ingest, Query, Storage, Transcoding
@@ -12,6 +12,8 @@ from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.audit_log import AuditLog
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.fair_use import FairUse
+from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.retrieving import Retrieving
@@ -35,6 +37,7 @@ class Services:
     site: str = ""
     attributes: Attributes = BUILT_IN
     telemetry: Telemetry = OFF
+    fair_use: FairUse = field(default_factory=lambda: FairUse(LimitSettings()))
 
     def retrieving(self, protocol: str) -> Retrieving:
         """How instances are found and given out over a protocol."""

@@ -77,6 +77,12 @@ class WebSettings(BaseModel):
     max_connections: int = Field(
         1000, ge=1, description="Connections at once in one process; more are answered with 503."
     )
+    max_connections_per_address: int = Field(
+        500,
+        ge=0,
+        description="How many of them one address may have, other than this machine's and"
+        " `trusted_proxies`; more are answered with 429. 0: all.",
+    )
     max_head: int = Field(
         65_536, ge=4096, description="Longest request line with header fields, bytes."
     )

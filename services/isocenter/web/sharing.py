@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Refused, Withheld
+from isocenter.core.errors import Invalid, IsocenterError, Refused, TooMany, Withheld
 from isocenter.core.identity import is_uid
 from isocenter.runtime.access.sharing import SHORTEST_PASSCODE, Sharing
 from isocenter.web import cookies
 from isocenter.web.audit_common import base_url
 from isocenter.web.exchange import Exchange
+from isocenter.web.problems import as_problem
 from isocenter.web.shell import Shell, View, headers_of
 from isocenter.web.sign_in import browser_of
 from isocenter.web.small_bodies import form
@@ -80,13 +81,14 @@ class SharingPages:
             known, session = await self._sharing.open_link(
                 secret, given.get("passcode", ""), browser_of(exchange), exchange.source
             )
-        except (Refused, OutOfResources) as error:
+        except (Refused, TooMany) as error:
             link = (await self._sharing.doors.links.behind(secret)).link
-            many = isinstance(error, OutOfResources)
-            why = "signin.too_many" if many else "opening.wrong"
+            why = "signin.too_many" if isinstance(error, TooMany) else "opening.wrong"
             context = {"page": "", "caller": None, "link_of": link, "error": why}
-            status = 429 if many else 403
-            await self._shell.answer(exchange, view, "opening.html", context, status)
+            told = as_problem(error)
+            await self._shell.answer(
+                exchange, view, "opening.html", context, told.status, told.headers
+            )
             return
         if exchange.session is not None:
             await self._sharing.doors.sessions.end(exchange.session.id)

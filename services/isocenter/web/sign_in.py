@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Refused
+from isocenter.core.errors import Invalid, IsocenterError, Refused, TooMany
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
@@ -15,6 +15,7 @@ from isocenter.web import cookies
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_common import base_url
 from isocenter.web.exchange import Exchange
+from isocenter.web.problems import Problem, as_problem
 from isocenter.web.shell import Shell, View, headers_of
 from isocenter.web.small_bodies import form
 
@@ -53,10 +54,10 @@ class SignInPages:
                 browser_of(exchange),
                 exchange.source,
             )
-        except (Refused, OutOfResources) as error:
-            many = isinstance(error, OutOfResources)
+        except (Refused, TooMany) as error:
+            many = isinstance(error, TooMany)
             why = "signin.too_many" if many else "signin.wrong"
-            await self._form(exchange, view, wanted, name, why, 429 if many else 403)
+            await self._form(exchange, view, wanted, name, why, as_problem(error))
             return
         await self._enter(exchange, view, secret, wanted)
 
@@ -133,7 +134,7 @@ class SignInPages:
         wanted: str,
         name: str = "",
         why: str = "",
-        status: int = 200,
+        problem: Problem | None = None,
     ) -> None:
         context = {
             "page": "",
@@ -144,7 +145,8 @@ class SignInPages:
             "why": why,
             "caller": exchange.caller if exchange.session else None,
         }
-        await self._shell.answer(exchange, view, "sign_in.html", context, status)
+        status, headers = (problem.status, problem.headers) if problem else (200, ())
+        await self._shell.answer(exchange, view, "sign_in.html", context, status, headers)
 
     async def _enter(self, exchange: Exchange, view: View, secret: str, wanted: str) -> None:
         """A session of before ends: nobody can have given it to the browser (session fixation)."""

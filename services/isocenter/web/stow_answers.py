@@ -29,6 +29,7 @@ FAILURE_REASONS: Mapping[Code, int] = {
     Code.REFUSED: 0x0124,
     Code.UNSUPPORTED: 0xC122,  # a transfer syntax or media type; SOP classes are refused
     Code.OUT_OF_RESOURCES: 0xA700,
+    Code.TOO_MANY: 0xA700,
     Code.UNAVAILABLE: 0xA700,
     Code.CORRUPTED: PROCESSING_FAILURE,
     Code.CANCELLED: PROCESSING_FAILURE,

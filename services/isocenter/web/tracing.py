@@ -9,13 +9,13 @@ from typing import Any
 from isocenter.runtime.instruments import HTTP_DURATION
 from isocenter.runtime.telemetry import TRACEPARENT, TRACESTATE, Telemetry
 from isocenter.web.exchange import ROUTE, ASGIApp, Message, Receive, Send
+from isocenter.web.health import PROBES
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _OTHER = "other"
 _NONE = "none"  # no route of ours
 _ABORTED = "aborted"
 _CARRIED = (TRACEPARENT.encode(), TRACESTATE.encode())
-_PROBES = frozenset({"/livez", "/readyz"})  # asked all the time, and no part of anything
 
 
 class TracedApplication:
@@ -27,7 +27,7 @@ class TracedApplication:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["path"] in _PROBES:
+        if scope["path"] in PROBES:
             await self._application(scope, receive, send)
             return
         statuses: list[int] = []

@@ -10,16 +10,21 @@ import pytest
 from isocenter.dimse.contexts import (
     LOCAL_LIMIT_EXCEEDED,
     Accepted,
+    Admission,
     AssociationOffer,
     ProposedContext,
+    Rejected,
 )
 from isocenter.dimse.negotiation import request_pdu
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, Lane
+from isocenter.runtime.instruments import LIMITS_REFUSED
 from support.dimse_peers import CT, IMPLICIT, VERIFICATION, RawPeer, p_data, pdv, store_command
+from support.gateway_parts import admissions_of
 from support.live_gateway import Live, dcmtk, live
+from support.telemetry import Recorder
 
 KNOWN = [
     {"title": "SMALL", "max_associations": 2, "lane": "emergency"},
@@ -71,6 +76,40 @@ async def test_a_client_is_told_why():
         held.close()
     assert outcome.code != 0
     assert "Local Limit Exceeded" in outcome.text
+
+
+def test_strangers_at_one_address_have_a_part_of_what_strangers_have():
+    settings = GatewaySettings(
+        known_aes=KNOWN, unknown_callers="always", unknown_max_associations_per_address=2
+    )
+    admit = admissions_of(settings)
+
+    def calls(host: str, title: str = "NEW") -> Admission:
+        return admit(AssociationOffer(title, "ISOCENTER", host, 1, ()))
+
+    first = calls("192.0.2.1")
+    assert isinstance(first, Accepted)
+    assert isinstance(calls("192.0.2.1", "NEWER"), Accepted)
+    refused = calls("::ffff:192.0.2.1")
+    assert refused == LOCAL_LIMIT_EXCEEDED
+    assert refused.why == "as many associations as its address may have"
+    assert isinstance(calls("192.0.2.2"), Accepted)
+    assert isinstance(calls("192.0.2.1", "SMALL"), Accepted)  # an AE has its own
+    assert {type(calls("127.0.0.1")) for _ in range(10)} == {Accepted}
+    first.on_end()
+    assert isinstance(calls("192.0.2.1"), Accepted)
+    assert calls("192.0.2.1") == LOCAL_LIMIT_EXCEEDED
+    network = "2001:db8:0:1::"
+    assert [type(calls(f"{network}{one}")) for one in (1, 2, 3)] == [Accepted, Accepted, Rejected]
+
+
+async def test_refused_for_a_limit_is_counted():
+    recorder = Recorder()
+    async with live(unknown_max_associations=1, telemetry=recorder.telemetry) as gateway:
+        held, *_ = await call(gateway, "ONE")
+        assert (await call(gateway, "TWO"))[1] == 3
+        assert recorder.values(LIMITS_REFUSED) == {("associations",): 1}
+        held.close()
 
 
 @pytest.mark.parametrize(

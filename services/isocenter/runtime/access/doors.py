@@ -17,7 +17,8 @@ from isocenter.runtime.access.passwords import Passwords
 from isocenter.runtime.access.sessions import KnownSession, Sessions
 from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.access.tokens import Tokens, is_ours
-from isocenter.runtime.addresses import ip_of
+from isocenter.runtime.addresses import is_loopback
+from isocenter.runtime.telemetry import OFF, Telemetry
 
 OPERATOR = Caller(Kind.PERSON, "operator", tuple(ROLES))
 """Whoever is on the machine itself, where that is trusted."""
@@ -37,7 +38,7 @@ class Doors:
     trust_loopback: bool
 
     @classmethod
-    def of(cls, storage: Storage, settings: AccessSettings) -> Doors:
+    def of(cls, storage: Storage, settings: AccessSettings, telemetry: Telemetry = OFF) -> Doors:
         """Those of a process."""
         fresh = settings.follow_seconds
         passwords = Passwords()
@@ -55,7 +56,7 @@ class Doors:
         )
         return cls(
             accounts=accounts,
-            attempts=Attempts(storage),
+            attempts=Attempts(storage, telemetry),
             sessions=sessions,
             links=links,
             tokens=Tokens(storage, fresh),
@@ -85,8 +86,4 @@ class Doors:
 
     def by_address(self, host: str) -> Caller:
         """Who shows nothing."""
-        if self.trust_loopback:
-            address = ip_of(host)
-            if address is not None and address.is_loopback:
-                return OPERATOR
-        return NOBODY
+        return OPERATOR if self.trust_loopback and is_loopback(host) else NOBODY

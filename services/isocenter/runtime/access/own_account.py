@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from isocenter.core.access import Kind
 from isocenter.core.access_api import Asker
-from isocenter.core.errors import Invalid, NotFound, OutOfResources, Refused
+from isocenter.core.errors import Invalid, NotFound, Refused
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.accounts import (
     Account,
@@ -62,7 +62,7 @@ class OwnAccount:
         browser: str,
     ) -> str:
         """Another password, which ends all sessions; the secret of a new one. Raises `Refused` for
-        a wrong current one, `Invalid` for one that is not good enough."""
+        a wrong current one, `TooMany`, `Invalid` for one that is not good enough."""
         account = await self._known(asker, session)
         if account.password:
             await self._check(asker, account, current)
@@ -102,7 +102,8 @@ class OwnAccount:
     async def drop_factor(
         self, asker: Asker, session: KnownSession | None, current: str, browser: str
     ) -> str:
-        """Do without, which ends all sessions; the secret of a new one. Raises `Refused`."""
+        """Do without, which ends all sessions; the secret of a new one. Raises `Refused`,
+        `TooMany`."""
         account = await self._known(asker, session)
         await self._check(asker, account, current)
         changed = account.model_copy(
@@ -119,12 +120,10 @@ class OwnAccount:
         return account
 
     async def _check(self, asker: Asker, account: Account, current: str) -> None:
-        attempts, host = self.doors.attempts, asker.source.host
-        if await attempts.are_too_many(account.name, host):
-            raise OutOfResources("too many attempts failed", fix="try again in 15 minutes")
+        attempt = await self.doors.attempts.begin(account.name, asker.source.host)
         if not await self.doors.accounts.has_password(account, current):
-            await attempts.failed(account.name, host)
             raise Refused("the current password is wrong")
+        await self.doors.attempts.succeeded(attempt)
 
     async def _keep(self, asker: Asker, account: Account, browser: str) -> str:
         await self.doors.accounts.keep(account, asker.source)

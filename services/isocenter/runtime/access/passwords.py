@@ -6,12 +6,15 @@ Only length and how easily it is guessed count; nobody has to mix letters, digit
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from isocenter.core.errors import Invalid
 
@@ -32,7 +35,6 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        self._nobodys = ""
 
     async def kept(self, password: str) -> str:
         """What is kept of a password."""
@@ -43,10 +45,8 @@ class Passwords:
         """Whether it is the password of which this is kept. It takes as long where nothing is."""
         if len(password) > LONGEST:
             return False
-        if not kept and not self._nobodys:
-            self._nobodys = await self.kept("")
         async with self._turn:
-            same = await asyncio.to_thread(_matches, kept or self._nobodys, _normal(password))
+            same = await asyncio.to_thread(_matches, kept or _nobodys(), _normal(password))
         return same and bool(kept)
 
 
@@ -66,6 +66,18 @@ def check_password(password: str, about: Iterable[str]) -> None:
 def _normal(password: str) -> str:
     """As it is compared: however a keyboard composes its characters (RFC 8265 4.2.2)."""
     return unicodedata.normalize("NFC", password)
+
+
+def _nobodys() -> str:
+    """What is kept of a password that nobody has, in the form and at the cost of others."""
+    hasher = _hasher()
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (_base64(os.urandom(size)) for size in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii").rstrip("=")
 
 
 def _matches(kept: str, password: str) -> bool:

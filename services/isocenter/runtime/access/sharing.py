@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from isocenter.core.access import NOBODY, Kind, Right
 from isocenter.core.access_api import Asker, Guard
-from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Refused
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, Refused
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.runtime.access.doors import Doors
@@ -114,21 +114,25 @@ class Sharing:
         self, secret: str, passcode: str, browser: str, by: Source
     ) -> tuple[KnownLink, str]:
         """The link, and the secret of a session by it. Raises `NotFound`, `Refused`,
-        `OutOfResources`."""
+        `TooMany`."""
         known = await self.doors.links.behind(secret)
         by = replace(by, user=known.caller.name)
-        attempts = self.doors.attempts
-        if await attempts.are_too_many(known.id, by.host):
-            raise OutOfResources("too many attempts failed", fix="try again in 15 minutes")
         try:
-            await self.doors.links.open(known, passcode)
+            await self._open(known, passcode, by)
         except IsocenterError as error:
-            await attempts.failed(known.id, by.host)
             await self._opened(known, by, str(error))
             raise
         await self._opened(known, by)
         session = Session(person=known.caller.name, link=known.id, address=by.host, browser=browser)
         return known, await self.doors.sessions.begin(session, by)
+
+    async def _open(self, known: KnownLink, passcode: str, by: Source) -> None:
+        if not known.link.passcode:  # there is nothing to guess
+            await self.doors.links.open(known, "")
+            return
+        attempt = await self.doors.attempts.begin(known.id, by.host)
+        await self.doors.links.open(known, passcode)
+        await self.doors.attempts.succeeded(attempt)
 
     async def _opened(self, known: KnownLink, by: Source, error: str = "") -> None:
         await self.audit_log.record(

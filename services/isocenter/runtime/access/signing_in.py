@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isocenter.core.errors import Invalid, OutOfResources, Refused
+from isocenter.core.errors import Invalid, Refused, TooMany
 from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.runtime.access.accounts import Account, name_of
 from isocenter.runtime.access.doors import Doors
@@ -23,19 +23,20 @@ class SigningIn:
 
     async def sign_in(self, name: str, password: str, code: str, browser: str, by: Source) -> str:
         """The secret of a new session. Raises `Refused`, without saying what was wrong, and
-        `OutOfResources` after too many attempts."""
+        `TooMany` after too many attempts."""
         account_name = _named(name)
         by = replace(by, user=account_name or name[:_SHOWN])
         attempts = self._doors.attempts
-        if await attempts.are_too_many(by.user, by.host):
-            await self._record(by, "too many attempts failed")
-            raise OutOfResources("too many attempts failed", fix="try again in 15 minutes")
+        try:
+            attempt = await attempts.begin(by.user, by.host)
+        except TooMany as error:
+            await self._record(by, error.message)
+            raise
         account = await self._right(account_name, password, code, by)
         if account is None:
-            await attempts.failed(by.user, by.host)
             await self._record(by, "wrong name, password or code")
             raise Refused("the name, the password or the code is wrong")
-        await attempts.succeeded(by.user, by.host)
+        await attempts.succeeded(attempt)
         return await self.begin(account, browser, by)
 
     async def begin(self, account: Account, browser: str, by: Source) -> str:
