@@ -85,7 +85,7 @@ async def test_a_passcode_is_asked_for_and_guesses_are_bounded() -> None:
         for _ in range(5):
             assert (await outside.post(path, passcode="4711-0816")).status_code == 403
         assert (await outside.post(path, passcode="4711-0815")).status_code == 429
-    assert recorded(web, "sign-in").count("link of eva for Dr Kaya opened") == 5
+    assert recorded(web, "sign-in").count("link of eva for Dr Kaya opened") == 6
 
 
 async def test_a_link_is_opened_as_often_as_it_says() -> None:
