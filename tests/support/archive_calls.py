@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import grpc.aio
 import pytest
 
+from isocenter.runtime.access.doors import Doors
 from isocenter.v1 import archive_pb2_grpc
 from isocenter.web.archive_port import port
 from support.web_fakes import Web
@@ -24,9 +26,11 @@ async def served(web: Web) -> AsyncIterator[archive_pb2_grpc.ArchiveServiceAsync
 
 @asynccontextmanager
 async def channel_to(
-    web: Web, credentials: grpc.ChannelCredentials | None = None
+    web: Web, credentials: grpc.ChannelCredentials | None = None, doors: Doors | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
-    server = port(web.settings.model_copy(update={"grpc_port": 0}), web.services)
+    """`doors`: in place of those that are open to everybody."""
+    services = replace(web.services, doors=doors) if doors else web.services
+    server = port(web.settings.model_copy(update={"grpc_port": 0}), services)
     await server.start()
     try:
         address = f"127.0.0.1:{server.port}"

@@ -51,3 +51,9 @@ def is_within(host: str, networks: Networks) -> bool:
     """Whether a host is in one of the networks."""
     address = ip_of(host)
     return address is not None and any(address in network for network in networks)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches who listens on a host."""
+    address = ip_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)

@@ -51,7 +51,7 @@ def port(settings: WebSettings, services: Services) -> RpcServer:
     trail = AuditServicer(trail_access(settings, services))
     return RpcServer(
         [_Archive(ArchiveServicer(settings, services), directory, trail)],
-        settings.host,
+        settings.grpc_host,
         settings.grpc_port,
         setting="web.grpc_port",
         shared=True,
