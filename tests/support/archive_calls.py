@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from isocenter.runtime.access.doors import Doors
 from isocenter.v1 import archive_pb2_grpc
 from isocenter.web.archive_port import port
 from support.web_fakes import Web
@@ -26,10 +26,10 @@ async def served(web: Web) -> AsyncIterator[archive_pb2_grpc.ArchiveServiceAsync
 
 @asynccontextmanager
 async def channel_to(
-    web: Web, credentials: grpc.ChannelCredentials | None = None, doors: Doors | None = None
+    web: Web, credentials: grpc.ChannelCredentials | None = None, **others: Any
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """`doors`: in place of those that are open to everybody."""
-    services = replace(web.services, doors=doors) if doors else web.services
+    """`others`: services in place of fakes, and of doors that are open to everybody."""
+    services = replace(web.services, **others)
     server = port(web.settings.model_copy(update={"grpc_port": 0}), services)
     await server.start()
     try:

@@ -35,6 +35,7 @@ NEEDS: Mapping[str, Right] = {
     "ArchiveService/SearchArchive": Right.SEARCH,
     "ArchiveService/CountArchive": Right.SEARCH,
     "ArchiveService/WatchChanges": Right.SEARCH,
+    "ObjectService/GetObject": Right.DOWNLOAD,
     "AEDirectoryService/ListAEs": Right.AES,
     "AEDirectoryService/GetAE": Right.AES,
     "AEDirectoryService/SetAE": Right.AES,

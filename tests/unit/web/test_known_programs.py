@@ -73,7 +73,7 @@ async def count(
     web: Web, credentials: grpc.ChannelCredentials, doors: Doors, token: str = ""
 ) -> grpc.StatusCode:
     """How a search ends."""
-    async with channel_to(web, credentials, doors) as channel:
+    async with channel_to(web, credentials, doors=doors) as channel:
         call = archive_pb2_grpc.ArchiveServiceStub(channel).CountArchive(
             pb.SearchArchiveRequest(),
             metadata=(("authorization", f"Bearer {token}"),) if token else None,
