@@ -34,6 +34,12 @@ web:
   {{- with .Values.web.publicUrl }}
   public_url: {{ . | quote }}
   {{- end }}
+  grpc_host: 0.0.0.0
+  {{- if .Values.rpc.tls.enabled }}
+  grpc_certificate_file: /etc/isocenter/rpc/tls.crt
+  grpc_key_file: /etc/isocenter/rpc/tls.key
+  {{- end }}
+rpc: {insecure: {{ not .Values.rpc.tls.enabled }}}
 process: {drain_seconds: {{ .Values.defaults.drainSeconds }}}
 {{- with .Values.monitoring.otlpEndpoint }}
 telemetry: {endpoint: {{ . | quote }}}
