@@ -1,7 +1,8 @@
 """Follows the instances that Isocenter stores, and fetches each object: an example to start from.
 
     pip install 'isocenter[kafka]'
-    python follow_instances.py --kafka broker:9092 --storage storage:50051 --to FOLDER
+    python follow_instances.py --kafka broker:9092 --archive pacs:50052 --to FOLDER \\
+        --ca ca.crt --token-file token
 
 It reads `InstanceStored` events from Kafka, fetches each object over gRPC, checks its digest, and
 writes it into a folder. It may be stopped and killed at any time: it commits an event after its
@@ -37,16 +38,26 @@ def main() -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    channel = grpc.insecure_channel(
-        options.storage, options=[(f"grpc.{name}", value) for name, value in RETRIED.items()]
-    )
-    objects = objects_pb2_grpc.ObjectServiceStub(channel)
+    objects = objects_pb2_grpc.ObjectServiceStub(connected(options))
     for record in consumer:
         # Topics carry several types, and later versions add more: take what is meant for you.
         if dict(record.headers).get("ce_type") == STORED.encode():
             event = events_pb2.InstanceStored.FromString(record.value)
             print(fetch(objects, event, options.to, options.purpose), flush=True)
         consumer.commit()
+
+
+def connected(options: argparse.Namespace) -> grpc.Channel:
+    """With TLS if there is a CA; what says who calls, if anything does, goes with each call."""
+    how = [(f"grpc.{name}", value) for name, value in RETRIED.items()]
+    if not options.ca:
+        return grpc.insecure_channel(options.archive, options=how)
+    shown = [path.read_bytes() for path in (options.key, options.certificate) if path]
+    credentials = grpc.ssl_channel_credentials(options.ca.read_bytes(), *shown)
+    if options.token_file:
+        token = grpc.access_token_call_credentials(options.token_file.read_text().strip())
+        credentials = grpc.composite_channel_credentials(credentials, token)
+    return grpc.secure_channel(options.archive, credentials, options=how)
 
 
 def fetch(
@@ -75,7 +86,11 @@ def fetch(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Follow stored instances and fetch them.")
     parser.add_argument("--kafka", required=True, help="host:port of a broker")
-    parser.add_argument("--storage", required=True, help="host:port of the storage role's gRPC")
+    parser.add_argument("--archive", required=True, help="host:port of the gRPC for programs")
+    parser.add_argument("--ca", type=Path, help="CA of its certificate; without one: no TLS")
+    parser.add_argument("--token-file", type=Path, help="file with a token, in place of which")
+    parser.add_argument("--certificate", type=Path, help="a certificate may be shown, with")
+    parser.add_argument("--key", type=Path, help="its key")
     parser.add_argument("--to", required=True, type=Path, help="folder for the objects")
     parser.add_argument("--namespace", default="isocenter", help="beginning of the topics' names")
     parser.add_argument("--group", default="example-follower", help="consumer group")

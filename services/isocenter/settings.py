@@ -11,18 +11,16 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -40,10 +38,10 @@ from isocenter.ingest.settings import IngestSettings
 from isocenter.query.settings import QuerySettings
 from isocenter.runtime import listen
 from isocenter.runtime.access.settings import AccessSettings
+from isocenter.runtime.addresses import names_this_machine
 from isocenter.runtime.attribute_settings import AddedAttributes
 from isocenter.runtime.limits import LimitSettings
-from isocenter.runtime.rpc_peers import target_of
-from isocenter.runtime.tls_files import Tls
+from isocenter.runtime.rpc_settings import RpcSettings
 from isocenter.storage.settings import StorageSettings
 from isocenter.transcoding.settings import TranscodingSettings
 from isocenter.web.settings import WebSettings
@@ -55,62 +53,6 @@ CONFIG_VARIABLE = "ISOCENTER_CONFIG"
 _COLLECTOR = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 S = TypeVar("S", bound=BaseModel)
-
-
-def _address(value: str) -> str:
-    if value:
-        target_of(value)
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
-
-
-class RpcSettings(BaseModel):
-    """gRPC between processes. A role without an address is called inside the process.
-
-    The address of a role is `host:port`. Several copies, which share the calls, are their addresses
-    separated by commas (`10.0.0.7:50051,10.0.0.8:50051`), or one DNS name that stands for all of
-    them (`dns:///storage:50051`), which is asked again for new ones about every half minute.
-
-    With the three files, both sides of every connection show a certificate of the CA; the server's
-    must be for the host in the role's address, or for the first of several. The files are read
-    again when they change.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = Field(listen.LOOPBACK, description="Address the gRPC server listens on.")
-    port: int = Field(
-        0, ge=0, le=65535, description="Port of this process's gRPC server; 0: no gRPC server."
-    )
-    ingest: Address = Field("", description="Address of the ingest role.")
-    storage: Address = Field("", description="Address of the storage role.")
-    query: Address = Field("", description="Address of the query role.")
-    indexing: Address = Field("", description="Address of the indexing role.")
-    transcoding: Address = Field("", description="Address of the transcoding role.")
-    audit: Address = Field("", description="Address of the audit role.")
-    ca_file: Path | None = Field(
-        None, description="Certificates of the CA that all processes trust (PEM)."
-    )
-    certificate_file: Path | None = Field(
-        None, description="Certificate of this process, with those in between (PEM)."
-    )
-    key_file: Path | None = Field(None, description="Key of the certificate (PEM, no password).")
-
-    @property
-    def tls(self) -> Tls | None:
-        """The files of mutual TLS, if there is any."""
-        if self.ca_file is None or self.certificate_file is None or self.key_file is None:
-            return None
-        return Tls(self.ca_file, self.certificate_file, self.key_file, section="rpc")
-
-    @model_validator(mode="after")
-    def _all_files_or_none(self) -> Self:
-        files = (self.ca_file, self.certificate_file, self.key_file)
-        if any(files) and not all(files):
-            raise ValueError("TLS needs all of ca_file, certificate_file and key_file")
-        return self
 
 
 class EventSettings(BaseModel):
@@ -280,9 +222,26 @@ def load(
             for entry in error.errors(include_url=False, include_context=False)
         ]
     else:
+        problems += _open_ports(settings)
         if not problems:
             return settings
     raise Invalid("the settings are not valid:\n  " + "\n  ".join(problems))
+
+
+def _open_ports(settings: Settings) -> Iterator[str]:
+    """gRPC ports that other machines reach, and that have no TLS."""
+    rpc, web = settings.rpc, settings.web
+    for prefix, host, port, tls, files, why in (
+        ("rpc.", rpc.host, rpc.port, rpc.tls, "rpc.ca_file, rpc.certificate_file and rpc.key_file",
+         "whoever calls it may do so in anybody's name"),
+        ("web.grpc_", web.grpc_host, web.grpc_port, web.grpc_tls,
+         "web.grpc_certificate_file and web.grpc_key_file", "tokens could be read on their way"),
+    ):  # fmt: skip
+        if port and tls is None and not rpc.insecure and not names_this_machine(host):
+            yield (
+                f"{prefix}host: other machines reach {host}, and {prefix}port {port} has no TLS: "
+                f"{why}; set {files}, or rpc.insecure=true where something else sees to that"
+            )
 
 
 def _with_file(file: dict[str, Any]) -> type[Settings]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pytest
 import yaml
 
 from isocenter.runtime.instruments import METRICS
+from isocenter.runtime.shown_certificates import shown
+from isocenter.runtime.tls_files import Tls
 from isocenter.settings import load
 from support import rendered
 from support.rendered import (
     CHART,
     CUSTOM,
+    DEV,
     PROFILES,
     SHAPES,
     Object,
@@ -248,12 +253,44 @@ def test_the_certificate_of_the_roles_names_every_address(
     everything: Rendered, tmp_path: Path
 ) -> None:
     names = everything.get("Certificate", "pacs-isocenter-rpc")["spec"]["dnsNames"]
+    assert "pacs-isocenter-web.imaging.svc.cluster.local" in names  # as programs call it
     for pod in everything.pods():
         if roles_of(pod):
             rpc = load(config=settings_of(everything, pod, tmp_path)).rpc
             assert rpc.tls is not None
             called = {getattr(rpc, role) for role in set(rendered.ROLES) - {"gateway", "web"}}
             assert {one.removeprefix("dns:///").partition(":")[0] for one in called} <= set(names)
+
+
+@pytest.mark.parametrize("shape", ["demo", "a deployment for each role"])
+def test_where_no_certificate_is_named_one_for_every_name_is_made(
+    shape: str, tmp_path: Path
+) -> None:
+    objects = rendered.render(*SHAPES[shape])
+    files = objects.get("Secret", "pacs-isocenter-rpc")["data"]
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(base64.b64decode(content))
+    made = Tls(tmp_path / "ca.crt", tmp_path / "tls.crt", tmp_path / "tls.key", "rpc").read()
+    assert shown(made.certificate).names == ("*.imaging.svc.cluster.local",)
+    verified = ("verify", "-purpose", "sslclient", "-CAfile", "ca.crt", "tls.crt")
+    subprocess.run(["openssl", *verified], cwd=tmp_path, check=True, capture_output=True)
+    for pod in objects.pods():
+        if not any(one["name"] == "rpc" for one in pod["spec"].get("volumes", ())):
+            continue
+        settings = load(config=settings_of(objects, pod, tmp_path))
+        for tls in (settings.web.grpc_tls, *([settings.rpc.tls] if roles_of(pod) else ())):
+            assert tls is not None
+            assert {path.name for path in (tls.certificate, tls.key)} <= set(files)
+
+
+def test_without_tls_the_settings_say_so(tmp_path: Path) -> None:
+    objects = rendered.render(DEV, {"rpc": {"tls": {"enabled": False}}})
+    for pod in objects.pods():
+        if roles_of(pod):
+            settings = load(config=settings_of(objects, pod, tmp_path))
+            assert settings.rpc.insecure
+            assert settings.rpc.tls is None
+    assert not any(one["metadata"]["name"].endswith("-rpc") for one in objects.kind("Secret"))
 
 
 def test_sites_have_a_gateway_a_service_and_a_label_of_their_own(

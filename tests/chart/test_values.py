@@ -214,8 +214,8 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {
         "mode embedded has one gateway, but sites asks for more",
     ),
     "TLS of nothing": (
-        {**SERVERS, "rpc": {"tls": {"enabled": True}}},
-        "rpc.tls is on without a certificate: name its Secret in rpc.tls.existingSecret",
+        {**SERVERS, "dicom": {"tls": {"enabled": True}}},
+        "dicom.tls is on without a certificate: name its Secret in dicom.tls.existingSecret",
     ),
     "TLS of two": (
         {
@@ -332,7 +332,9 @@ def test_wrong_values_are_refused_in_words(what: str) -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(Refused) as refused:
-        rendered.render({"rpc": {"tls": {"enabled": True}}, "web": {"ingress": {"enabled": True}}})
+        rendered.render(
+            {"dicom": {"tls": {"enabled": True}}, "web": {"ingress": {"enabled": True}}}
+        )
     assert str(refused.value).count("\n  - ") == 5
 
 

@@ -85,7 +85,7 @@ class Walk:
             for role in ("storage", "ingest"):
                 wait_until(lambda role=role: self.isocenter.listens(ports[role]), 60, role)  # type: ignore[misc]
             key = min(self.isocenter.objects.contents(self.series.study))
-            where = Ports(self.isocenter.grpc_port, ports["storage"], ports["ingest"])
+            where = Ports(self.isocenter.grpc_port, ports["ingest"])
             self._calls = Calls(where, self.series, key, self.routes)
         return self._calls
 

@@ -38,7 +38,7 @@ def test_the_example_fetches_every_object_once_also_when_it_is_killed_in_between
     folder = tmp_path / "followed"
     command = [
         *(sys.executable, EXAMPLE, "--kafka", stack.kafka.address, "--namespace", NAME),
-        *("--storage", f"127.0.0.1:{cluster.ports['storage']}", "--to", folder),
+        *("--archive", f"127.0.0.1:{cluster.grpc_port}", "--to", folder),
         *("--purpose", "test"),
     ]
     series = [write_series(tmp_path / f"sent{n}", 5) for n in range(2)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -24,9 +26,11 @@ async def served(web: Web) -> AsyncIterator[archive_pb2_grpc.ArchiveServiceAsync
 
 @asynccontextmanager
 async def channel_to(
-    web: Web, credentials: grpc.ChannelCredentials | None = None
+    web: Web, credentials: grpc.ChannelCredentials | None = None, **others: Any
 ) -> AsyncIterator[grpc.aio.Channel]:
-    server = port(web.settings.model_copy(update={"grpc_port": 0}), web.services)
+    """`others`: services in place of fakes, and of doors that are open to everybody."""
+    services = replace(web.services, **others)
+    server = port(web.settings.model_copy(update={"grpc_port": 0}), services)
     await server.start()
     try:
         address = f"127.0.0.1:{server.port}"

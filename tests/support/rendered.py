@@ -197,7 +197,6 @@ EVERYTHING: Values = {
         "webFrom": [{"namespaceSelector": {"matchLabels": {"name": "edge"}}}],
         "monitorFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         "rpcFrom": [{"podSelector": {"matchLabels": {"app": "research"}}}],
-        "storageFrom": [{"podSelector": {"matchLabels": {"app": "mirror"}}}],
         "oidcTo": [{"podSelector": {"matchLabels": {"app": "keycloak"}}}],
         "backends": {"kafka": ["10.2.0.0/24"], "objectStore": ["10.3.0.0/24", "10.4.0.0/24"]},
     },

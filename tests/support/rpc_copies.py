@@ -38,10 +38,18 @@ class QueryRole(Role):
 class Copy:
     """One copy, which can be ended and started again on the same port."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: Tls | None = None,
+        callers: Sequence[str] | None = None,
+    ) -> None:
+        """`callers`: as of `RpcServer`."""
         self.host = host
         self.port = port
         self.tls = tls
+        self.callers = callers
         self.role = QueryRole()
         self.server: RpcServer | None = None
 
@@ -54,7 +62,9 @@ class Copy:
         return len(self.role.service.asked)
 
     async def start(self) -> None:
-        self.server = RpcServer([self.role], self.host, self.port, tls=self.tls)
+        self.server = RpcServer(
+            [self.role], self.host, self.port, tls=self.tls, callers=self.callers
+        )
         await self.server.start()
         self.port = self.server.port
 

@@ -55,7 +55,6 @@ class Ports:
     """Where the services are."""
 
     programs: int  # of the web role
-    storage: int
     ingest: int
 
 
@@ -65,14 +64,13 @@ class Calls:
     def __init__(self, ports: Ports, series: Series, key: str, routes: Routes) -> None:
         """`key`: of an object of the series."""
         self._channels = [
-            grpc.insecure_channel(f"127.0.0.1:{port}")
-            for port in (ports.programs, ports.storage, ports.ingest)
+            grpc.insecure_channel(f"127.0.0.1:{port}") for port in (ports.programs, ports.ingest)
         ]
-        programs, storage, ingest = self._channels
+        programs, ingest = self._channels
         self.archive = archive_pb2_grpc.ArchiveServiceStub(programs)
         self.aes = aes_pb2_grpc.AEDirectoryServiceStub(programs)
         self.trail = audit_pb2_grpc.AuditServiceStub(programs)
-        self.objects = objects_pb2_grpc.ObjectServiceStub(storage)
+        self.objects = objects_pb2_grpc.ObjectServiceStub(programs)
         self.ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
         self.series, self.key, self.routes = series, key, routes
         self.instance = next(iter(series.files))

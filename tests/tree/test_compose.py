@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from isocenter.app import ROLES
+from isocenter.core.errors import Invalid
 from isocenter.runtime.rpc_peers import target_of
 from isocenter.settings import PREFIX, load
 
@@ -23,6 +24,8 @@ COMPOSE = ROOT / "infra/compose"
 IMAGE_SETTINGS = ROOT / "infra/images/isocenter.toml"
 SERVERS = {"kafka", "elasticsearch", "minio"}
 SECRETS = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|API_KEY|USERNAME")
+# Of the roles; they are set together.
+CERTIFICATE = [f"{PREFIX}RPC__{of}_FILE" for of in ("CA", "CERTIFICATE", "KEY")]
 
 # Which servers a role reaches itself; the others it reaches through roles.
 REACHES = {
@@ -126,6 +129,19 @@ def test_the_settings_of_every_container_are_settings_of_this_version(
                     assert host == role
 
 
+def test_roles_do_not_start_without_a_certificate_on_servers_of_others(
+    ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [one for one in os.environ if one.startswith(PREFIX)]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv(f"{PREFIX}RPC__PORT", ours["storage"]["environment"][f"{PREFIX}RPC__PORT"])
+    with pytest.raises(Invalid, match=r"rpc\.host: other machines reach 0\.0\.0\.0"):
+        load(config=IMAGE_SETTINGS)
+    for variable in CERTIFICATE:
+        monkeypatch.setenv(variable, "/etc/isocenter/certificates/roles")
+    assert load(config=IMAGE_SETTINGS).rpc.tls is not None
+
+
 def test_variables_without_a_value_are_settings_too(
     ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +149,7 @@ def test_variables_without_a_value_are_settings_too(
         "TLS": "true", "OUTBOX": "true", "REPLICAS": "1", "PARTITIONS": "6", "SHARDS": "1",
         "KNOWN_AES": '[{"title": "CT1"}]', "UNKNOWN_CALLERS": "never", "LEVEL": "info",
         "MECHANISM": "SCRAM-SHA-512", "ENDPOINT": "http://collector:4317",
-        "PUBLIC_URL": "https://pacs.example.org",
+        "PUBLIC_URL": "https://pacs.example.org", "INSECURE": "true",
     }  # fmt: skip
     names = {name for made in ours.values() for name in made["environment"]}
     unset = {
@@ -145,7 +161,8 @@ def test_variables_without_a_value_are_settings_too(
         with monkeypatch.context() as patch:
             for variable in [one for one in os.environ if one.startswith(PREFIX)]:
                 patch.delenv(variable)
-            patch.setenv(name, values.get(name.rpartition("__")[2], "text"))
+            for one in CERTIFICATE if name in CERTIFICATE else [name]:
+                patch.setenv(one, values.get(one.rpartition("__")[2], "text"))
             load(config=IMAGE_SETTINGS)
 
 

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from isocenter.core.errors import Invalid
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.tls_files import Tls
-from isocenter.settings import load
+from isocenter.settings import Settings, load
 
 
 @pytest.fixture
@@ -168,3 +169,86 @@ def test_the_files_of_tls_are_given_together() -> None:
     names = {"ca_file": "ca.crt", "certificate_file": "tls.crt", "key_file": "tls.key"}
     tls = load(flags={f"rpc.{setting}": name for setting, name in names.items()}).rpc.tls
     assert tls == Tls(Path("ca.crt"), Path("tls.crt"), Path("tls.key"), "rpc")
+
+
+# --- closed until told otherwise -----------------------------------------------------------------
+
+
+def test_everything_listens_on_this_machine_alone_until_it_is_told_otherwise() -> None:
+    settings = load()
+    hosts = {
+        f"{section}.{name}": getattr(getattr(settings, section), name)
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for name in field.annotation.model_fields
+        if name == "host" or name.endswith("_host")
+    }
+    assert set(hosts) == {"gateway.host", "web.host", "web.grpc_host", "rpc.host", "monitor.host"}
+    assert set(hosts.values()) == {"127.0.0.1"}
+
+
+ROLES_PORT = {"rpc.host": "0.0.0.0", "rpc.port": "50051"}
+ROLES_TLS = {"rpc.ca_file": "ca.crt", "rpc.certificate_file": "tls.crt", "rpc.key_file": "tls.key"}
+PROGRAMS_PORT = {"web.grpc_host": "10.0.0.7"}
+PROGRAMS_TLS = {"web.grpc_certificate_file": "tls.crt", "web.grpc_key_file": "tls.key"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong"),
+    [
+        (
+            ROLES_PORT,
+            "rpc.host: .* set rpc.ca_file, rpc.certificate_file and rpc.key_file, or",
+        ),
+        ({**ROLES_PORT, "rpc.host": "::"}, "rpc.host: other machines reach ::, and rpc.port 50051"),
+        (PROGRAMS_PORT, "web.grpc_host: .* tokens could be read .* set web.grpc_certificate_file"),
+        ({**PROGRAMS_PORT, "web.grpc_host": "pacs"}, "web.grpc_host: other machines reach pacs"),
+        (ROLES_PORT | ROLES_TLS, ""),
+        (ROLES_PORT | {"rpc.port": "0"}, ""),
+        (ROLES_PORT | {"rpc.host": "localhost"}, ""),
+        (ROLES_PORT | {"rpc.host": "127.0.0.2"}, ""),
+        (PROGRAMS_PORT | PROGRAMS_TLS, ""),
+        (PROGRAMS_PORT | {"web.grpc_port": "0"}, ""),
+        ({"web.host": "0.0.0.0"}, ""),
+        (ROLES_PORT | PROGRAMS_PORT | {"rpc.insecure": "true"}, ""),
+    ],
+)
+def test_a_grpc_port_that_others_reach_has_tls_or_nothing_starts(flags, wrong) -> None:
+    if wrong:
+        with pytest.raises(Invalid, match=wrong):
+            load(flags=flags)
+    else:
+        load(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("CN=research,O=Hospital", ""),
+        ("SHA256:" + ":".join(["AB"] * 32), ""),
+        ("research.example.org", ""),
+        ("spiffe://example.org/research", ""),
+        ("fd00::7", ""),
+        ("sha256:abc", "neither a subject nor a fingerprint nor a name"),
+        ("two words", "neither a subject"),
+        ("", "at least 1 character"),
+    ],
+)
+def test_certificates_of_programs_are_written_as_what_they_hold(written, wrong) -> None:
+    entry = {"certificate": written, "name": "research", "roles": ["integrator"]}
+    flags = {"access.certificates": json.dumps([entry])}
+    if wrong:
+        with pytest.raises(Invalid, match=wrong):
+            load(flags=flags)
+    else:
+        (kept,) = load(flags=flags).access.certificates
+        assert kept.certificate == ("sha256:" + "ab" * 32 if "AB:" in written else written)
+
+
+def test_a_certificate_is_of_one_program() -> None:
+    entries = [
+        {"certificate": "CN=a,O=b", "name": name, "roles": ["integrator"]}
+        for name in ("one", "two")
+    ]
+    with pytest.raises(Invalid, match="'CN=a,O=b' is in `certificates` more than once"):
+        load(flags={"access.certificates": json.dumps(entries)})

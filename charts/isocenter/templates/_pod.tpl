@@ -57,9 +57,6 @@ capabilities: {drop: [ALL]}
 ca-{{ lower . }}: {{ $secret | quote }}
 {{- end }}
 {{- end }}
-{{- if $values.rpc.tls.enabled }}
-rpc: {{ include "isocenter.rpcSecret" $context | quote }}
-{{- end }}
 {{- if has "audit" $roles }}
 audit-keys: {{ include "isocenter.auditSecret" $context | quote }}
 {{- end }}
@@ -71,6 +68,10 @@ oidc: {{ . | quote }}
 {{- with $values.access.oidc.caSecret.name }}
 ca-oidc: {{ . | quote }}
 {{- end }}
+{{- end }}
+{{- /* The preparation calls no role, and comes before there is a Secret. */}}
+{{- if and $values.rpc.tls.enabled $roles }}
+rpc: {{ include "isocenter.rpcSecret" $context | quote }}
 {{- end }}
 {{- if and $values.dicom.tls.enabled (has "gateway" $roles) }}
 dicom: {{ include "isocenter.dicomSecret" $context | quote }}

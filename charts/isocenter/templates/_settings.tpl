@@ -37,8 +37,14 @@ web:
   {{- with .Values.web.trustedProxies }}
   trusted_proxies: {{ toJson . }}
   {{- end }}
+  grpc_host: 0.0.0.0
+  {{- if .Values.rpc.tls.enabled }}
+  grpc_certificate_file: /etc/isocenter/rpc/tls.crt
+  grpc_key_file: /etc/isocenter/rpc/tls.key
+  {{- end }}
 access:
   {{- include "isocenter.settings.access" . | nindent 2 }}
+rpc: {insecure: {{ not .Values.rpc.tls.enabled }}}
 process: {drain_seconds: {{ .Values.defaults.drainSeconds }}}
 {{- with .Values.monitoring.otlpEndpoint }}
 telemetry: {endpoint: {{ . | quote }}}

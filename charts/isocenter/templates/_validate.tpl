@@ -119,10 +119,10 @@ objectStore.endpoint is set without credentials: name the Secret with them in ob
 
 {{- define "isocenter.wrong.certificates" }}
 {{- range $name, $tls := dict "rpc" .Values.rpc.tls "dicom" .Values.dicom.tls }}
-{{- if and $tls.enabled (or (eq $name "dicom") (eq $.Values.mode "distributed")) }}
+{{- if $tls.enabled }}
 {{- if and $tls.existingSecret $tls.certManager.enabled }}
 {{ $name }}.tls has two sources of one certificate: set existingSecret or certManager.enabled, not both
-{{- else if not (or $tls.existingSecret $tls.certManager.enabled) }}
+{{- else if and (eq $name "dicom") (not (or $tls.existingSecret $tls.certManager.enabled)) }}
 {{ $name }}.tls is on without a certificate: name its Secret in {{ $name }}.tls.existingSecret, or set {{ $name }}.tls.certManager.enabled
 {{- else if $tls.certManager.enabled }}
 {{- if not $tls.certManager.issuerRef }}
@@ -186,8 +186,8 @@ nobody could sign in: set access.oidc.issuer, or leave access.localAccounts on
   "gateway.host" "the chart" "gateway.port" "dicom.service" "gateway.tls_port" "dicom.tls" "gateway.tls_only" "dicom.service, whose plain port stays"
   "gateway.certificate_file" "dicom.tls" "gateway.key_file" "dicom.tls" "gateway.ca_file" "dicom.tls"
   "gateway.proxy_protocol_from" "dicom.proxyProtocolFrom"
-  "web.host" "the chart" "web.port" "web.service" "web.public_url" "web.publicUrl"
-  "web.trusted_proxies" "web.trustedProxies" "access" "the values access"
+  "web.host" "the chart" "web.grpc_host" "the chart" "web.grpc_port" "the chart" "web.grpc_certificate_file" "rpc.tls" "web.grpc_key_file" "rpc.tls"
+  "web.port" "web.service" "web.public_url" "web.publicUrl" "web.trusted_proxies" "web.trustedProxies" "access" "the values access"
   "s3.tls" "objectStore.tls" "s3.ca_file" "objectStore.caSecret" "s3.region" "objectStore.region"
   "s3.access_key" "the Secret objectStore.existingSecret" "s3.secret_key" "the Secret objectStore.existingSecret"
   "process.drain_seconds" "defaults.drainSeconds" "process.workers" "embedded.workers"

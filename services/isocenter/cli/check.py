@@ -21,10 +21,11 @@ from isocenter.cli.common import out, process
 from isocenter.cli.serving import is_served
 from isocenter.core.errors import Invalid, Unavailable
 from isocenter.core.upkeep import Finding, Upkeep
+from isocenter.runtime.addresses import names_this_machine
 from isocenter.runtime.certificates import valid_until
-from isocenter.runtime.listen import LOOPBACK_ADDRESSES
+from isocenter.runtime.rpc_settings import RpcSettings
 from isocenter.runtime.tls_files import CallerTls, Tls
-from isocenter.settings import NESTED, PREFIX, RpcSettings, Settings
+from isocenter.settings import NESTED, PREFIX, Settings
 
 # Import name -> what stops working without it.
 DEPENDENCIES = {
@@ -44,7 +45,6 @@ DEPENDENCIES = {
 }
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-LOOPBACK = LOOPBACK_ADDRESSES | {"localhost"}
 MIN_DESCRIPTORS = 4096
 CERTIFICATE_NOTICE = timedelta(days=30)
 DATA = "data directory"
@@ -153,17 +153,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "valid")
     for name in ("gateway", "web"):
         host: str = getattr(settings, name).host
-        local = host in LOOPBACK
-        where = "this machine only" if local else "other machines can reach it"
+        where = "this machine only" if names_this_machine(host) else "other machines can reach it"
         yield Finding(f"{name}.host", f"{host} ({where})")
-    rpc = settings.rpc
-    if rpc.port and rpc.host not in LOOPBACK and rpc.tls is None:
-        yield Finding(
-            "rpc.host",
-            f"{rpc.host} (whoever reaches it can store, read and remove objects)",
-            "set rpc.ca_file, rpc.certificate_file and rpc.key_file, or keep strangers off "
-            "this network",
-        )
+    if settings.rpc.insecure:
+        yield Finding("rpc.insecure", "gRPC may be without TLS (others must encrypt it)")
 
 
 def _backends(settings: Settings) -> Iterator[Finding]:
@@ -188,7 +181,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("gateway.port", settings.gateway.host, settings.gateway.plain_port),
         ("gateway.tls_port", settings.gateway.host, settings.gateway.tls_port),
         ("web.port", settings.web.host, settings.web.port),
-        ("web.grpc_port", settings.web.host, settings.web.grpc_port),
+        ("web.grpc_port", settings.web.grpc_host, settings.web.grpc_port),
         ("rpc.port", settings.rpc.host, settings.rpc.port),
         ("monitor.port", settings.monitor.host, settings.monitor.port),
     ):
@@ -223,10 +216,11 @@ def _listening_fix(key: str, error: OSError) -> str:
         return f"stop the program that listens there (`ss -ltnp` names it), or {_another(key)}"
     if error.errno == errno.EACCES:
         return f"ports below 1024 are for root and CAP_NET_BIND_SERVICE; {_another(key)}"
-    section = key.partition(".")[0]
+    section, _, name = key.partition(".")
+    host = "grpc_host" if name == "grpc_port" else "host"
     return (
-        f"name an address of this machine (`ip address` lists them) with "
-        f"--set {section}.host=ADDRESS or {PREFIX}{section.upper()}{NESTED}HOST=ADDRESS"
+        f"name an address of this machine (`ip address` lists them) with --set "
+        f"{section}.{host}=ADDRESS or {PREFIX}{section.upper()}{NESTED}{host.upper()}=ADDRESS"
     )
 
 

@@ -122,7 +122,10 @@ async def _build(env: Process, monitor_socket: Path | None) -> Sequence[Role]:
         from isocenter.runtime.rpc_tracing import TracedServing
 
         tracing = [TracedServing(env.telemetry)] if env.telemetry.on else []
-        built.append(RpcServer(built, rpc.host, rpc.port, tls=rpc.tls, interceptors=tracing))
+        server = RpcServer(
+            built, rpc.host, rpc.port, tls=rpc.tls, callers=rpc.callers, interceptors=tracing
+        )
+        built.append(server)
     health = Health(built)
     env.telemetry.observe(PROCESS_READY, lambda: [(float(not health.problems()), {})])
     where = env.settings.monitor

@@ -53,6 +53,11 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def names_this_machine(host: str) -> bool:
+    """Whether a host, which may be a name, is this machine."""
+    return host == "localhost" or is_loopback(host)
+
+
 @lru_cache(maxsize=4096)
 def place_of(host: str) -> str:
     """Where a host is, as far as it cannot choose that itself: its address, of IPv6 the network of

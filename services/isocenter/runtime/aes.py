@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import cached_property
@@ -26,8 +25,7 @@ from isocenter.core.identity import is_ae_title, is_uid
 from isocenter.runtime.access.names import SiteName, told_of
 from isocenter.runtime.addresses import Network, Networks, ip_of, is_within, networks_of
 from isocenter.runtime.coercions import CoercionRule
-
-_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
+from isocenter.runtime.shown_certificates import is_fingerprint, spelled
 
 
 class Verb(Enum):
@@ -57,11 +55,8 @@ def _uid(text: str) -> str:
 
 
 def _certificate(text: str) -> str:
-    """Fingerprints as OpenSSL prints them are taken too, with colons and in capitals."""
-    kind, colon, digits = text.partition(":")
-    if kind.lower() == "sha256" and colon:
-        text = f"sha256:{digits.replace(':', '').lower()}"
-    if text and "=" not in text and not _FINGERPRINT.fullmatch(text):
+    text = spelled(text)
+    if text and "=" not in text and not is_fingerprint(text):
         raise ValueError(
             "neither a subject nor a fingerprint; write CN=ct1,O=Hospital or sha256: and"
             " 64 hexadecimal digits"

@@ -10,6 +10,7 @@ from isocenter.core.access import SYSTEM
 from isocenter.core.access_api import Asker
 from isocenter.core.events import Source
 from isocenter.runtime import purposes
+from isocenter.runtime.shown_certificates import ShownCertificate, shown
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -26,7 +27,8 @@ def asker_of(context: Context) -> Asker:
 def source_of(context: Context, user: str = "") -> Source:
     """Address, certificate with mutual TLS, and the purpose of the call's metadata. Raises
     `Invalid` for a purpose that cannot be recorded."""
-    subject = subject_of(context)
+    certificate = certificate_of(context)
+    subject = certificate.label if certificate else ""
     purpose = dict(context.invocation_metadata() or ()).get(purposes.FIELD, "")
     if isinstance(purpose, bytes):
         purpose = purpose.decode(errors="replace")
@@ -46,7 +48,7 @@ def host_of(context: Context) -> str:
     return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
 
 
-def subject_of(context: Context) -> str:
-    """The name in the certificate of who calls; empty without one."""
-    names = context.auth_context().get("x509_common_name", ())
-    return next((bytes(name).decode(errors="replace") for name in names), "")
+def certificate_of(context: Context) -> ShownCertificate | None:
+    """That of who calls, with mutual TLS."""
+    (pem,) = context.auth_context().get("x509_pem_cert", (None,))
+    return shown(bytes(pem)) if pem else None

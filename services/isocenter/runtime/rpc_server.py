@@ -16,8 +16,9 @@ from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_channel import KEEPALIVE, MAX_MESSAGE, WINDOW
 from isocenter.runtime.rpc_health import HealthServicer
 from isocenter.runtime.rpc_peers import listening_on
+from isocenter.runtime.rpc_roles import RolesOnly
 from isocenter.runtime.rpc_tls import server_credentials
-from isocenter.runtime.tls_files import Tls
+from isocenter.runtime.tls_files import Tls, WatchedFiles
 
 _CONCURRENT_STREAMS = 1000  # of one connection
 _DRAIN_SECONDS = 3600.0  # the caller bounds it
@@ -74,9 +75,11 @@ class RpcServer(Role):
         setting: str = "rpc.port",
         shared: bool = False,
         limits: Limits = Limits(),
+        callers: Sequence[str] | None = None,
     ) -> None:
         """Port 0 lets the system choose; see `port` after `start`. With a CA in `tls`, clients must
-        have a certificate. `setting`: what says which port; `shared`: with other processes."""
+        have a certificate; with `callers`, it must have one of these names (`rpc_roles`).
+        `setting`: what says which port; `shared`: with other processes."""
         self._roles = tuple(roles)
         self._host = host
         self.port = port
@@ -85,6 +88,7 @@ class RpcServer(Role):
         self._setting = setting
         self._shared = shared
         self._limits = limits
+        self._callers = callers
         self._server: grpc.aio.Server | None = None
         self._health = Health(self._roles)
         self._health_servicer: HealthServicer | None = None
@@ -92,19 +96,22 @@ class RpcServer(Role):
     async def start(self) -> None:
         """Register the services and listen. Raises `Unavailable` if the port is taken, `Invalid`
         if the certificates cannot be used."""
-        server = new_server(self._interceptors, shared=self._shared, limits=self._limits)
+        files = WatchedFiles(self._tls) if self._tls is not None else None
+        interceptors = [*self._interceptors]
+        if files is not None and self._callers is not None:
+            interceptors.append(RolesOnly(self._callers, files))
+        server = new_server(interceptors, shared=self._shared, limits=self._limits)
         names = [name for role in self._roles for name in role.add_to(server)]
         self._health_servicer = HealthServicer(self._health, names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health_servicer, server)
         names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
-        credentials = server_credentials(self._tls) if self._tls is not None else None
         address = listening_on(self._host, self.port)
         try:
-            if credentials is None:
+            if files is None:
                 self.port = server.add_insecure_port(address)
             else:
-                self.port = server.add_secure_port(address, credentials)
+                self.port = server.add_secure_port(address, server_credentials(files))
             await server.start()
         except RuntimeError as error:
             raise Unavailable(

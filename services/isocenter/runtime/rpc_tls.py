@@ -20,9 +20,8 @@ from isocenter.runtime.tls_files import Tls, WatchedFiles
 _LOOK_SECONDS = 5.0
 
 
-def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """If there is a CA, clients must have a certificate of it. Raises `Invalid`."""
-    files = WatchedFiles(tls)
+def server_credentials(files: WatchedFiles) -> grpc.ServerCredentials:
+    """If there is a CA, clients must have a certificate of it."""
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         pem = files.pem
@@ -34,7 +33,7 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         configuration(),
         renewed,  # type: ignore[arg-type]  # None is "as before", which the stubs do not know
-        require_client_authentication=tls.ca is not None,
+        require_client_authentication=files.pem.ca is not None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from isocenter.runtime.access.administration import AccessAdministration
 from isocenter.runtime.access.marks import MarkRecords
@@ -26,6 +26,7 @@ from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION,
 from isocenter.web.admission import SIGN_IN
 from isocenter.web.audit_page import in_page
 from isocenter.web.emergency import EMERGENCY, EmergencyPages
+from isocenter.web.exchange import Handler
 from isocenter.web.provider_sign_in import ANSWER, BEGIN, ProviderPages
 from isocenter.web.routes import Route
 from isocenter.web.services import Services
@@ -47,7 +48,7 @@ def access_routes(services: Services) -> Sequence[Route]:
     )
     people = AccessPages(administration, shell)
     rest = AccessRest(shares, administration)
-    programs = {
+    programs: Mapping[str, Mapping[str, Handler]] = {
         LINKS: {"GET": rest.links, "POST": rest.make_link},
         ONE_LINK: {"DELETE": rest.revoke_link},
         CONFIDENTIAL: {"GET": rest.marks, "POST": rest.mark},
@@ -83,4 +84,4 @@ def access_routes(services: Services) -> Sequence[Route]:
         path: {method: in_page(shell, page) for method, page in methods.items()}
         for path, methods in pages_.items()
     }
-    return [Route(path, methods) for path, methods in {**programs, **shown}.items()]
+    return [Route(path, methods) for path, methods in (*programs.items(), *shown.items())]

@@ -14,7 +14,7 @@ from isocenter.core.access import NOBODY, Caller, Right
 from isocenter.core.access_api import Guard
 from isocenter.core.errors import Unauthenticated
 from isocenter.runtime.access.doors import Doors
-from isocenter.runtime.addresses import is_loopback
+from isocenter.runtime.addresses import names_this_machine
 from isocenter.runtime.fair_use import FairUse
 from isocenter.web import cookies
 from isocenter.web.exchange import ROUTE, Exchange
@@ -124,4 +124,4 @@ async def _to_sign_in(exchange: Exchange) -> None:
 
 def _is_of_this_machine(host: str) -> bool:
     name = urlsplit(f"//{host}").hostname or ""
-    return name == "localhost" or is_loopback(name)
+    return names_this_machine(name)

@@ -12,10 +12,11 @@ from isocenter.runtime.role import Role
 from isocenter.runtime.rpc_admission import GuardedServing
 from isocenter.runtime.rpc_server import Limits, RpcServer
 from isocenter.runtime.rpc_tracing import TracedServing
-from isocenter.web import aes_rpc
+from isocenter.web import aes_rpc, objects_rpc
 from isocenter.web.aes_rpc import AEDirectoryServicer
 from isocenter.web.archive_rpc import ArchiveServicer, add_to
 from isocenter.web.audit_routes import trail_access
+from isocenter.web.objects_rpc import ObjectServicer
 from isocenter.web.services import Services
 from isocenter.web.settings import WebSettings
 
@@ -28,9 +29,14 @@ class _Archive(Role):
     name = "archive"
 
     def __init__(
-        self, archive: ArchiveServicer, directory: AEDirectoryServicer, trail: AuditServicer
+        self,
+        archive: ArchiveServicer,
+        objects: ObjectServicer,
+        directory: AEDirectoryServicer,
+        trail: AuditServicer,
     ) -> None:
         self._archive = archive
+        self._objects = objects
         self._directory = directory
         self._trail = trail
 
@@ -38,6 +44,7 @@ class _Archive(Role):
         """Register the services; answers with their full names."""
         return [
             *add_to(server, self._archive),
+            *objects_rpc.add_to(server, self._objects),
             *aes_rpc.add_to(server, self._directory),
             *audit_rpc.add_to(server, self._trail),
         ]
@@ -47,11 +54,14 @@ def port(settings: WebSettings, services: Services) -> RpcServer:
     """The port of the settings, which several processes may share."""
     telemetry = services.telemetry
     traced = [TracedServing(telemetry)] if telemetry.on else []
+    objects = ObjectServicer(
+        storage=services.storage, guard=services.guard, audit_log=services.audit_log
+    )
     directory = AEDirectoryServicer(services.aes, allowed=settings.ae_directory)
     trail = AuditServicer(trail_access(settings, services))
     return RpcServer(
-        [_Archive(ArchiveServicer(settings, services), directory, trail)],
-        settings.host,
+        [_Archive(ArchiveServicer(settings, services), objects, directory, trail)],
+        settings.grpc_host,
         settings.grpc_port,
         setting="web.grpc_port",
         shared=True,

@@ -22,24 +22,28 @@ class WebSettings(BaseModel):
 
     host: str = Field(listen.LOOPBACK, description="Address to listen on.")
     port: int = Field(listen.HTTP_PORT, ge=0, le=65535, description="HTTP port; 0: any free one.")
+    grpc_host: str = Field(
+        listen.LOOPBACK, description="Address the gRPC API for programs listens on."
+    )
     grpc_port: int = Field(
         listen.API_PORT,
         ge=0,
         le=65535,
-        description="Port of the gRPC API for programs, at the same address; 0: none.",
+        description="Port of the gRPC API for programs; 0: none.",
     )
     grpc_certificate_file: Path | None = Field(
         None,
         description="Certificate of the gRPC port, with those between it and the CA (PEM); without"
-        " it the port has no TLS. The files are read again when they change.",
+        " it the port has no TLS, and must not be one that other machines reach. The files are read"
+        " again when they change.",
     )
     grpc_key_file: Path | None = Field(
         None, description="Key of the certificate (PEM, no password)."
     )
     grpc_ca_file: Path | None = Field(
         None,
-        description="Certificates of the CA of which programs must have one (PEM); without it any"
-        " may call.",
+        description="Certificates of the CA of which programs must have one (PEM), beside a token"
+        " or as one of `access.certificates`; without it they are not asked for any.",
     )
     grpc_max_calls: int = Field(
         500,

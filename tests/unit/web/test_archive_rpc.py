@@ -132,7 +132,7 @@ async def test_the_port_speaks_tls_and_knows_who_has_a_certificate(
     async with channel_to(web, known) as channel:
         stub = archive_pb2_grpc.ArchiveServiceStub(channel)
         await stub.CountArchive(pb.SearchArchiveRequest())
-    subject = "research" if certificates_of_callers else ""
+    subject = "CN=research,O=Hospital" if certificates_of_callers else ""
     source = web.audit.records[0][1]["source"]
     assert (source.tls_subject, source.known) == (subject, bool(subject))
     async with channel_to(web, stranger) as channel:

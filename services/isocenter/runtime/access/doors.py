@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from isocenter.runtime.access.sessions import KnownSession, Sessions
 from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.access.tokens import Tokens, is_ours
 from isocenter.runtime.addresses import is_loopback
+from isocenter.runtime.shown_certificates import ShownCertificate
 from isocenter.runtime.telemetry import OFF, Telemetry
 
 OPERATOR = Caller(Kind.PERSON, "operator", tuple(ROLES))
@@ -34,6 +36,7 @@ class Doors:
     links: Links
     tokens: Tokens
     provider: IdentityProvider | None
+    certificates: Mapping[str, Caller]  # by what settings write for one
     local_accounts: bool
     trust_loopback: bool
 
@@ -61,6 +64,7 @@ class Doors:
             links=links,
             tokens=Tokens(storage, fresh),
             provider=provider,
+            certificates={one.certificate: one.caller for one in settings.certificates},
             local_accounts=settings.local_accounts,
             trust_loopback=settings.trust_loopback,
         )
@@ -79,6 +83,13 @@ class Doors:
         if caller is None:
             raise Unauthenticated("this token is not known here, or not any more")
         return caller
+
+    def by_certificate(self, certificate: ShownCertificate | None) -> Caller | None:
+        """The program that shows one, if it is known: by the most exact of what it may be called
+        that settings name."""
+        written = certificate.written if certificate else ()
+        known = (self.certificates.get(one) for one in written)
+        return next((one for one in known if one is not None), None)
 
     async def by_session(self, secret: str, source: Source) -> KnownSession | None:
         """The session of a browser, unless it is over."""

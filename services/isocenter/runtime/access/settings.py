@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from isocenter.runtime.access.certificates import ProgramCertificate
 from isocenter.runtime.access.oidc_settings import OidcSettings
 
 
@@ -30,6 +32,12 @@ class AccessSettings(BaseModel):
         description="Whether people sign in with accounts that are kept here; where an identity"
         " provider knows everybody, none are needed.",
     )
+    certificates: tuple[ProgramCertificate, ...] = Field(
+        (),
+        max_length=1000,
+        description="[Programs](access.md#programs) that show a certificate in place of a token,"
+        " where `web.grpc_ca_file` has them asked for one.",
+    )
     oidc: OidcSettings = OidcSettings()
     session_idle_minutes: float = Field(
         60, gt=0, description="How long a session of a browser lasts without being used."
@@ -42,3 +50,10 @@ class AccessSettings(BaseModel):
         description="Seconds after which a change of the policy, an account, a"
         " token or a session counts everywhere.",
     )
+
+    @model_validator(mode="after")
+    def _certificates_are_of_one_program(self) -> Self:
+        written = [one.certificate for one in self.certificates]
+        if twice := [one for one in written if written.count(one) > 1]:
+            raise ValueError(f"{twice[0]!r} is in `certificates` more than once")
+        return self
