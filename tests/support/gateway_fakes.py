@@ -36,7 +36,9 @@ from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
+from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.guard import PolicyGuard
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
@@ -278,6 +280,7 @@ class FakeAudit:
 class FakeAssociation:
     """An association in both directions: receives C-STOREs and answers with `status`."""
 
+    user_now = None
     calling_ae_title = "SCANNER"
     called_ae_title = "ISOCENTER"
     peer_host = "127.0.0.1"
@@ -368,6 +371,8 @@ class FakeEnv:
     held: list[Held] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
+    trusted: bool = True  # whoever calls from this machine
+    policy: Policy = Policy()
 
     def __post_init__(self) -> None:
         self.fake_ingest = FakeIngest()
@@ -386,7 +391,11 @@ class FakeEnv:
         return self.settings
 
     async def guard(self) -> PolicyGuard:
-        return PolicyGuard(Policy)
+        return PolicyGuard(lambda: self.policy)
+
+    async def doors(self) -> Doors:
+        access = AccessSettings(trust_loopback=self.trusted, follow_seconds=0.01)
+        return Doors.of(self.fake_storage, access)  # type: ignore[arg-type]
 
     async def directory(self) -> Directory:
         return Directory(self.settings.known_aes)

@@ -23,6 +23,7 @@ from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.frames import FrameExtractor
+from isocenter.gateway.identities import Users
 from isocenter.gateway.lanes import Lanes
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
@@ -120,10 +121,11 @@ class GatewayRole(Role):
 async def build(env: Env) -> GatewayRole:
     """Put the verbs together with the services they call."""
     settings = env.section(GatewaySettings)
-    callers = Callers(settings, await env.directory())
+    doors = await env.doors()
+    callers = Callers(settings, await env.directory(), doors.by_address)
     calls, limits = Calls(settings), Limits(settings, callers)
     lanes, audit = Lanes(limits), await env.audit_log()
-    commitments = await _commitments(env, settings, calls)
+    commitments = await _commitments(env, settings, callers, calls)
     handlers: Mapping[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
@@ -149,7 +151,7 @@ async def build(env: Env) -> GatewayRole:
     return GatewayRole(
         settings,
         tracing.traced(handlers, env.telemetry),
-        Admissions(settings=settings, callers=callers, limits=limits),
+        Admissions(settings=settings, callers=callers, limits=limits, users=Users(doors, audit)),
         env.telemetry,
         commitments,
         callers,
@@ -157,10 +159,13 @@ async def build(env: Env) -> GatewayRole:
     )
 
 
-async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Commitments:
+async def _commitments(
+    env: Env, settings: GatewaySettings, callers: Callers, calls: Calls
+) -> Commitments:
     checker = Checker(
         query=await env.query(),
         storage=await env.storage(),
+        guard=await env.guard(),
         proof=timedelta(seconds=settings.commitment_proof_seconds),
     )
     return Commitments(
@@ -169,6 +174,7 @@ async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Com
         settings=settings,
         calls=calls,
         directory=await env.directory(),
+        callers=callers,
         audit=await env.audit_log(),
     )
 
@@ -185,6 +191,7 @@ async def _retrieves(
         audit=await env.audit_log(),
         patients=StudyPatients(query),
         callers=callers,
+        guard=await env.guard(),
         extractor=FrameExtractor(storage=storage, transcoding=transcoding),
         max_identifier=settings.max_identifier,
     )

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from isocenter.core.access import DEVICE, Caller, Kind, Right
 from isocenter.core.charset import is_character_set
 from isocenter.core.coercion import Coercions
 from isocenter.core.errors import Invalid
@@ -39,6 +40,29 @@ class Verb(Enum):
     MOVE = "move"
     GET = "get"
     COMMIT = "commit"
+
+
+# What each takes of the policy. Retrieves are resolved by searches; a commitment is to objects that
+# the AE may store.
+_RIGHTS: Mapping[Verb, frozenset[Right]] = {
+    Verb.ECHO: frozenset(),
+    Verb.STORE: frozenset({Right.STORE}),
+    Verb.FIND: frozenset({Right.SEARCH}),
+    Verb.MOVE: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
+    Verb.GET: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
+    Verb.COMMIT: frozenset({Right.STORE}),
+}
+OF_STRANGERS = frozenset({Verb.ECHO, Verb.STORE, Verb.COMMIT})
+"""What an AE that is not in the directory may ask, where it is let in at all."""
+
+
+def _rights(verbs: Iterable[Verb]) -> frozenset[Right]:
+    return frozenset[Right]().union(*(_RIGHTS[verb] for verb in verbs))
+
+
+STRANGER = Caller(Kind.AE, "not in the directory", (DEVICE,), only=_rights(OF_STRANGERS))
+"""An AE that is not in the directory. It is not called by its title, which proves nothing, and no
+title is as long as its name (PS3.5 6.2)."""
 
 
 def _ae_title(text: str) -> str:
@@ -205,6 +229,13 @@ class KnownAE(BaseModel):
         """What is done with its objects, if anything is."""
         rules = tuple(one.rule for one in self.coercions)
         return Coercions(rules, self.character_set) if rules or self.character_set else None
+
+    @cached_property
+    def caller(self) -> Caller:
+        """The AE, as the policy names it. What it may do is what `verbs` says; the policy says with
+        which studies."""
+        sites = (self.site,) if self.site else ()
+        return Caller(Kind.AE, self.title, (DEVICE,), sites=sites, only=_rights(self.verbs))
 
     @property
     def networks(self) -> Networks:

@@ -14,11 +14,11 @@ from isocenter.dimse.contexts import (
     ProposedContext,
 )
 from isocenter.dimse.negotiation import request_pdu
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.aes import Directory, Lane
+from isocenter.runtime.aes import Lane
 from support.dimse_peers import CT, IMPLICIT, VERIFICATION, RawPeer, p_data, pdv, store_command
+from support.gateway_parts import callers_of
 from support.live_gateway import Live, dcmtk, live
 
 KNOWN = [
@@ -80,7 +80,7 @@ async def test_a_client_is_told_why():
 )  # fmt: skip
 def test_lanes_are_those_of_the_directory_and_strangers_are_last(title, host, lane):
     settings = GatewaySettings(known_aes=KNOWN)
-    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    limits = Limits(settings, callers_of(settings))
     peer = AssociationOffer(title, "ISOCENTER", host, 1, ())
     assert limits.bounds(peer).lane is lane
 
@@ -124,7 +124,7 @@ async def test_what_an_association_that_breaks_had_in_flight_does_not_count_any_
 
 def test_without_a_bound_nothing_is_counted():
     settings = GatewaySettings(known_aes=KNOWN)
-    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    limits = Limits(settings, callers_of(settings))
     offer = AssociationOffer("SMALL", "ISOCENTER", "127.0.0.1", 1, ())
     admitted = limits.within(offer, Accepted({}))
     assert isinstance(admitted, Accepted)
