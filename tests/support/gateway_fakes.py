@@ -37,6 +37,7 @@ from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
 from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
 from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.aes import Directory
@@ -371,13 +372,17 @@ class FakeEnv:
     held: list[Held] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
-    trusted: bool = True  # whoever calls from this machine
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
+    facts: Facts | None = None  # of studies, for rules about them
+    access: AccessSettings = field(
+        default_factory=lambda: AccessSettings(trust_loopback=True, follow_seconds=0.01)
+    )
+    provider: Any = None  # of identities
 
     def __post_init__(self) -> None:
         self.fake_ingest = FakeIngest()
-        self.fake_query = FakeQuery(self.held)
-        self.fake_storage = FakeStorage(self.held)
+        self.fake_query: Any = FakeQuery(self.held)
+        self.fake_storage: Any = FakeStorage(self.held)
         self.fake_transcoding = FakeTranscoding()
         self.fake_audit = FakeAudit()
         self.memory_bus = MemoryBus()
@@ -391,11 +396,11 @@ class FakeEnv:
         return self.settings
 
     async def guard(self) -> PolicyGuard:
-        return PolicyGuard(lambda: self.policy)
+        return PolicyGuard(lambda: self.policy, self.facts)
 
     async def doors(self) -> Doors:
-        access = AccessSettings(trust_loopback=self.trusted, follow_seconds=0.01)
-        return Doors.of(self.fake_storage, access)  # type: ignore[arg-type]
+        doors = Doors.of(self.fake_storage, self.access)
+        return replace(doors, provider=self.provider)
 
     async def directory(self) -> Directory:
         return Directory(self.settings.known_aes)

@@ -11,7 +11,10 @@ from isocenter.gateway.identities import Users
 from isocenter.gateway.lanes import Lanes
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
+from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.aes import Directory
+from support.gateway_fakes import FakeAudit, FakeStorage
 
 
 def callers_of(settings: GatewaySettings, directory: Directory | None = None) -> Callers:
@@ -26,19 +29,15 @@ def lanes_of(settings: GatewaySettings) -> Lanes:
 
 
 def admissions_of(
-    settings: GatewaySettings, directory: Directory | None = None, users: Any = None
+    settings: GatewaySettings, directory: Directory | None = None, users: Users | None = None
 ) -> Admissions:
     """The admissions of a gateway with these settings."""
     callers = callers_of(settings, directory)
     limits = Limits(settings, callers)
-    return Admissions(settings=settings, callers=callers, limits=limits, users=users or NoUsers())
+    return Admissions(settings=settings, callers=callers, limits=limits, users=users or _nobody())
 
 
-class NoUsers(Users):
-    """Knows nobody."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def verify(self, claim: object, by: object) -> None:
-        raise AssertionError("nobody says who they are")
+def _nobody() -> Users:
+    storage: Any = FakeStorage([])
+    audit: Any = FakeAudit()
+    return Users(Doors.of(storage, AccessSettings()), audit)

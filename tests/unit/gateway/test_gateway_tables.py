@@ -158,7 +158,7 @@ def test_what_is_supported_is_accepted_in_the_proposers_order():
         OfferedContext(9, contexts.VERIFICATION, (IMPLICIT,)),
         OfferedContext(11, PRIVATE, (IMPLICIT,)),
     )
-    accepted = admit(GatewaySettings(), asked)
+    accepted = admit(GatewaySettings(known_aes=[KnownAE(title="NEW")]), asked)
     assert accepted.contexts == {
         CT: (J2K, EXPLICIT, IMPLICIT),
         contexts.STUDY_ROOT.find: (IMPLICIT,),
