@@ -135,8 +135,9 @@ REJECTIONS: Mapping[str, contexts.Rejected] = {
         contexts.CALLING_AE_TITLE_NOT_RECOGNIZED
     ),
     "the AE directory has not been read yet": contexts.TEMPORARY_CONGESTION,
+    "it cannot be found out now whether a user identity is true": contexts.TEMPORARY_CONGESTION,
     "the called AE title is none of ours": contexts.CALLED_AE_TITLE_NOT_RECOGNIZED,
-    "a user identity of a kind that is not taken": contexts.USER_IDENTITY_REFUSED,
+    "a user identity of a kind that is not taken, or that is not true": contexts.USER_IDENTITY_REFUSED,
     "the application context is another": contexts.APPLICATION_CONTEXT_NOT_SUPPORTED,
     "the protocol version is another": contexts.PROTOCOL_VERSION_NOT_SUPPORTED,
     "the process or the caller has as many associations as it may, or the process is stopping": (

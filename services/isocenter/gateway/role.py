@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -37,6 +38,8 @@ from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
 
 # Who drains a role bounds it in time; this only ends what would never end.
 _DRAIN_SECONDS = 3600.0
@@ -121,8 +124,13 @@ class GatewayRole(Role):
 async def build(env: Env) -> GatewayRole:
     """Put the verbs together with the services they call."""
     settings = env.section(GatewaySettings)
-    doors = await env.doors()
-    callers = Callers(settings, await env.directory(), doors.by_address)
+    doors, directory = await env.doors(), await env.directory()
+    callers = Callers(settings, directory, doors.by_address)
+    if titles := directory.by_title_alone:
+        log.warning(
+            "AEs that whoever says their title is taken for",
+            extra={"ae_titles": titles, "fix": "give them addresses or certificates"},
+        )
     calls, limits = Calls(settings), Limits(settings, callers)
     lanes, audit = Lanes(limits), await env.audit_log()
     commitments = await _commitments(env, settings, callers, calls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any
@@ -244,6 +244,11 @@ class KnownAE(BaseModel):
             return networks_of((str(address),))
         return networks_of(self.addresses)
 
+    @property
+    def by_title_alone(self) -> bool:
+        """Whether whoever says its title is taken for it."""
+        return not (self.networks or self.certificate)
+
     def is_at(self, host: str) -> bool:
         """Whether it may call from an address. A host given by name is not compared: names are
         resolved for what we call, not for who calls."""
@@ -286,6 +291,11 @@ class Directory:
         self._by_address = {address: ae for address, ae in addresses if address is not None}
         self.complete = True
         """Whether nothing is known to be missing."""
+
+    @property
+    def by_title_alone(self) -> Sequence[str]:
+        """Titles that whoever says them is taken for."""
+        return [title for title, ae in self._aes.items() if ae.by_title_alone]
 
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""
