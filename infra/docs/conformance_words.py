@@ -40,7 +40,7 @@ NEVER: Mapping[Service, frozenset[Code]] = {
     Service.MOVE: _NEVER_SEARCHED,
     Service.GET: _NEVER_SEARCHED,
     Service.ACTION: frozenset(
-        {Code.CONFLICT, Code.CORRUPTED, Code.CANCELLED, Code.UNAUTHENTICATED}
+        {Code.CONFLICT, Code.CORRUPTED, Code.CANCELLED, Code.UNAUTHENTICATED, Code.WITHHELD}
     ),
 }
 

@@ -178,6 +178,9 @@ def _monitor(settings: Settings, sockets: Mapping[str, Path]) -> Role:
     return Monitor(pages_of_family(sockets), Health(()), host=where.host, port=where.port)
 
 
+_FIND_KEYS = "-S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate"
+
+
 def banner(settings: Settings, link: str = "") -> str:
     """Where everything is, and some lines to try."""
     gateway, web = settings.gateway, settings.web
@@ -207,7 +210,7 @@ Isocenter is up. Data directory: {data}
 {first}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
-{known}  findscu -aec {gateway.ae_title} {dicom} -S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate
+{known}  findscu -aec {gateway.ae_title} {dicom} {_FIND_KEYS}
   curl '{http}/dicomweb/studies?limit=5'
 
 Ctrl-C stops.
