@@ -17,8 +17,9 @@ REASONS = {
     Code.MISMATCH: "the data set contradicts the command or the address",
     Code.UNPROCESSABLE: "unreadable data set",
     Code.NOT_FOUND: "not there",
-    Code.WITHHELD: "there, and not for the caller to know",
+    Code.WITHHELD: "not there",
     Code.CONFLICT: "another object is kept under this SOP Instance UID (policy `reject`)",
+    Code.UNAUTHENTICATED: "who signed in is not let in any more",
     Code.REFUSED: "not allowed",
     Code.UNSUPPORTED: "SOP class, action or transfer syntax not supported",
     Code.OUT_OF_RESOURCES: "disk reserve or another limit reached",
@@ -29,21 +30,30 @@ REASONS = {
     Code.INTERNAL: "an error of ours",
 }
 
-# What an edge says before it calls any service, over HTTP and gRPC.
-_BEFORE = frozenset({Code.UNAUTHENTICATED, Code.TOO_MANY})
-
-# What is asked for is found by a search.
+# What is asked for is found by a search; only HTTP and gRPC count requests.
 _BY_SEARCH = frozenset(
-    {Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.WITHHELD, Code.UNSUPPORTED}
-)
+    {
+        Code.CONFLICT, Code.CORRUPTED, Code.NOT_FOUND, Code.WITHHELD, Code.UNSUPPORTED,
+        Code.TOO_MANY,
+    }
+)  # fmt: skip
 
 # What cannot go wrong in a service.
 NEVER: Mapping[Service, frozenset[Code]] = {
-    Service.STORE: _BEFORE | {Code.NOT_FOUND, Code.WITHHELD, Code.CANCELLED},
-    Service.FIND: _BEFORE | _BY_SEARCH,
-    Service.MOVE: _BEFORE | _BY_SEARCH,
-    Service.GET: _BEFORE | _BY_SEARCH,
-    Service.ACTION: _BEFORE | {Code.CONFLICT, Code.CORRUPTED, Code.CANCELLED},
+    Service.STORE: frozenset({Code.NOT_FOUND, Code.WITHHELD, Code.CANCELLED, Code.TOO_MANY}),
+    Service.FIND: _BY_SEARCH,
+    Service.MOVE: _BY_SEARCH,
+    Service.GET: _BY_SEARCH,
+    Service.ACTION: frozenset(
+        {
+            Code.CONFLICT,
+            Code.CORRUPTED,
+            Code.CANCELLED,
+            Code.UNAUTHENTICATED,
+            Code.WITHHELD,
+            Code.TOO_MANY,
+        }
+    ),
 }
 
 # What the standard calls them: PS3.7 annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4.
@@ -144,8 +154,11 @@ REJECTIONS: Mapping[str, contexts.Rejected] = {
         contexts.CALLING_AE_TITLE_NOT_RECOGNIZED
     ),
     "the AE directory has not been read yet": contexts.TEMPORARY_CONGESTION,
+    "it cannot be found out now whether a user identity is true": contexts.TEMPORARY_CONGESTION,
     "the called AE title is none of ours": contexts.CALLED_AE_TITLE_NOT_RECOGNIZED,
-    "a user identity of a kind that is not taken": contexts.USER_IDENTITY_REFUSED,
+    "a user identity of a kind that is not taken, or that is not true": (
+        contexts.USER_IDENTITY_REFUSED
+    ),
     "the application context is another": contexts.APPLICATION_CONTEXT_NOT_SUPPORTED,
     "the protocol version is another": contexts.PROTOCOL_VERSION_NOT_SUPPORTED,
     "the process or the caller has as many associations as it may, or the process is stopping": (

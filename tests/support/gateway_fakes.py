@@ -36,7 +36,10 @@ from isocenter.core.ports import BlobInfo, Buffer, Match
 from isocenter.core.transfer_syntax import lookup
 from isocenter.dimse.contexts import CommonExtended, PresentationContext
 from isocenter.dimse.messages import Command, Response
+from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.facts import Facts
 from isocenter.runtime.access.guard import PolicyGuard
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.aes import Directory
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
@@ -278,6 +281,7 @@ class FakeAudit:
 class FakeAssociation:
     """An association in both directions: receives C-STOREs and answers with `status`."""
 
+    user_now = None
     calling_ae_title = "SCANNER"
     called_ae_title = "ISOCENTER"
     peer_host = "127.0.0.1"
@@ -368,11 +372,17 @@ class FakeEnv:
     held: list[Held] = field(default_factory=list)
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
+    policy: Policy = field(default_factory=Policy)
+    facts: Facts | None = None  # of studies, for rules about them
+    access: AccessSettings = field(
+        default_factory=lambda: AccessSettings(trust_loopback=True, follow_seconds=0.01)
+    )
+    provider: Any = None  # of identities
 
     def __post_init__(self) -> None:
         self.fake_ingest = FakeIngest()
-        self.fake_query = FakeQuery(self.held)
-        self.fake_storage = FakeStorage(self.held)
+        self.fake_query: Any = FakeQuery(self.held)
+        self.fake_storage: Any = FakeStorage(self.held)
         self.fake_transcoding = FakeTranscoding()
         self.fake_audit = FakeAudit()
         self.memory_bus = MemoryBus()
@@ -386,7 +396,11 @@ class FakeEnv:
         return self.settings
 
     async def guard(self) -> PolicyGuard:
-        return PolicyGuard(Policy)
+        return PolicyGuard(lambda: self.policy, self.facts)
+
+    async def doors(self) -> Doors:
+        doors = Doors.of(self.fake_storage, self.access)
+        return replace(doors, provider=self.provider)
 
     async def directory(self) -> Directory:
         return Directory(self.settings.known_aes)

@@ -41,7 +41,15 @@ class Live:
 
 @asynccontextmanager
 async def live(held=None, *, telemetry: Telemetry = OFF, **settings) -> AsyncIterator[Live]:
+    """One with these settings over fakes, where whoever calls from this machine is trusted."""
     env = FakeEnv(GatewaySettings(**{"port": 0, **settings}), list(held or ()), telemetry)
+    async with live_in(env) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def live_in(env: FakeEnv) -> AsyncIterator[Live]:
+    """One in these surroundings."""
     role = await build(env)
     await role.start()
     try:

@@ -176,15 +176,15 @@ async def _explain(
 
 async def _caller(env: Process, who: str, *, given: bool) -> Caller:
     """Whom a name means; one that is not known here is taken as it is said to be."""
-    from isocenter.core.access import DEVICE, Caller, Kind
+    from isocenter.core.access import Caller, Kind
+    from isocenter.runtime.aes import STRANGER
 
     kind, _, name = who.partition(":")
     if kind not in ("person", "program", "ae") or not name:
         raise Invalid(f"{who!r} names nobody", fix="write person:NAME, program:NAME or ae:TITLE")
     if kind == "ae":
         ae = (await env.directory()).named(name)
-        sites = (ae.site,) if ae and ae.site else ()
-        return Caller(Kind.AE, name, (DEVICE,), sites=sites)
+        return ae.caller if ae else STRANGER
     doors = await env.doors()
     if kind == "person":
         account = await doors.accounts.find(name)

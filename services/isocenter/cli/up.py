@@ -215,8 +215,11 @@ def _monitor(settings: Settings, sockets: Mapping[str, Path]) -> Role:
     return Monitor(pages_of_family(sockets), Health(()), host=where.host, port=where.port)
 
 
+_FIND_KEYS = "-S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate"
+
+
 def banner(settings: Settings, link: str = "") -> str:
-    """Where everything is, and three lines to try."""
+    """Where everything is, and some lines to try."""
     gateway, web = settings.gateway, settings.web
     http = f"http://{_shown(web.host)}:{web.port}"
     dicom = f"{_shown(gateway.host)} {gateway.plain_port or gateway.tls_port}"
@@ -229,8 +232,14 @@ def banner(settings: Settings, link: str = "") -> str:
     audit = f"  Audit trail    {http}/audit\n" if web.audit else ""
     tls = " with TLS" if web.grpc_tls else ""
     grpc = f"  gRPC           {_shown(web.host)}:{web.grpc_port}{tls}\n" if web.grpc_port else ""
+    data = settings.data.resolve()
+    known = (
+        ""
+        if settings.access.trust_loopback
+        else (f"  isocenter aes set --data {data} FINDSCU host=127.0.0.1\n")
+    )
     return f"""
-Isocenter is up. Data directory: {settings.data.resolve()}
+Isocenter is up. Data directory: {data}
 
   Viewer         {viewer}
 {audit}  DICOMweb root  {http}/dicomweb
@@ -238,7 +247,7 @@ Isocenter is up. Data directory: {settings.data.resolve()}
 {first}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
-  findscu -aec {gateway.ae_title} {dicom} -S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate
+{known}  findscu -aec {gateway.ae_title} {dicom} {_FIND_KEYS}
   curl '{http}/dicomweb/studies?limit=5'
 
 Ctrl-C stops.

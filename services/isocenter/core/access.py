@@ -246,9 +246,8 @@ def decide(
         return Decision(True, f"{_roles(caller)} may {right.value}")
     if caller.studies is not None:
         return _by_link(policy, caller, study)
-    for rule in policy.concerned(caller, right, allows=False):
-        if holds(rule.scope(caller), study):
-            return Decision(False, f"denied by the rule {rule.name!r}")
+    if (denied := denial(policy, caller, right, study)) is not None:
+        return denied
     if right in _LOOK and holds(_emergencies(caller), study):
         return Decision(True, "emergency access to the patient")
     marked = right in _KEPT_BY_MARKS and holds(policy.marks.scope, study)
@@ -288,6 +287,14 @@ def _with(known: JsonAttributes, brought: JsonAttributes) -> JsonAttributes:
     ]
     united = {"vr": "CS", "Value": sorted(set(modalities))}
     return known | patient | ({MODALITIES: united} if modalities else {})
+
+
+def denial(policy: Policy, caller: Caller, right: Right, study: JsonAttributes) -> Decision | None:
+    """That a rule denies it, whatever allows it; None where none does."""
+    for rule in policy.concerned(caller, right, allows=False):
+        if holds(rule.scope(caller), study):
+            return Decision(False, f"denied by the rule {rule.name!r}")
+    return None
 
 
 def scope(policy: Policy, caller: Caller, right: Right) -> Scope:

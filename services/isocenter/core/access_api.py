@@ -39,6 +39,11 @@ class Guard(Protocol):
         study which has just been stored is awaited for a moment, unless `at_once`."""
         ...
 
+    async def check_sending(self, to: Caller, partition: str, study: str) -> None:
+        """Raises `Withheld` where a rule denies a study to whom somebody else has it sent; whether
+        they may is for `check`."""
+        ...
+
     def check_new(self, caller: Caller, right: Right, study: JsonAttributes) -> None:
         """The same about a study of which the caller brings a part. Raises `Refused`."""
         ...

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any
 
+from isocenter.core.access import Caller
 from isocenter.core.errors import Unprocessable
 from isocenter.core.ports import Buffer
 from isocenter.dimse.assembly import Assembler
@@ -59,6 +60,8 @@ class Association(Operations):
         self.tls_fingerprint = ""
         self.user = ""
         """Who the peer is, where its user identity was verified."""
+        self.user_now: Callable[[], Awaitable[Caller]] | None = None
+        """See `contexts.Accepted`."""
         self.contexts: Mapping[int, PresentationContext] = {}
         """The accepted presentation contexts by ID; the roles are ours."""
         self.extended: Mapping[str, bytes] = {}

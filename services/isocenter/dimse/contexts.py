@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from isocenter.core.access import Caller
 from isocenter.dimse.budget import Budget
 
 
@@ -96,6 +97,9 @@ class Accepted:
     """Abstract syntaxes that are supported, but not for this requestor: user-rejection."""
     user: str = ""
     """Who the requestor is, where its user identity was verified."""
+    user_now: Callable[[], Awaitable[Caller]] | None = field(default=None, compare=False)
+    """The same for the policy, at the time of asking; None where nothing was verified. Raises
+    `Unauthenticated` once they are not let in any more."""
     identity_response: bytes | None = None
     """Server response of a verified user identity (PS3.7 D.3.3.7.2); None: no such item."""
     max_operations: int = 1

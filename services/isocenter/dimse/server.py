@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from isocenter.core.errors import Unavailable
@@ -16,6 +16,7 @@ from isocenter.dimse.contexts import (
     LOCAL_LIMIT_EXCEEDED,
     NO_REASON_GIVEN,
     PROTOCOL_VERSION_NOT_SUPPORTED,
+    TEMPORARY_CONGESTION,
     Accepted,
     Admission,
     AssociationOffer,
@@ -41,7 +42,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-Admit = Callable[[AssociationOffer], Admission]
+Decide = Callable[[], Awaitable[Admission]]
+Admit = Callable[[AssociationOffer], Admission | Decide]
+"""Says how to decide where that takes a look-up."""
 Answered = Callable[[AssociationOffer, Admission], None]
 TurnedAway = Callable[[str, str], None]  # a host, and why its connection is no association
 
@@ -78,6 +81,7 @@ class _Accepted(Association):
         )
         self._server = server
         self._admission: Accepted | None = None
+        self._deciding: asyncio.Task[None] | None = None
         self.disconnect = asyncio.Event()
 
     def connected(self) -> None:
@@ -85,11 +89,26 @@ class _Accepted(Association):
         self._server.connections.add(self)
 
     def associate_indication(self, body: bytes) -> None:
-        """Admit or reject."""
+        """Admit or reject, at once where nothing has to be looked up."""
         layer = self._layer
         acceptor = self._server.acceptor
         request = acceptor.decode(body, layer.peer, layer.tls_subject, layer.tls_fingerprint)
         admission = self._server.admission(request)
+        if isinstance(admission, Accepted | Rejected):
+            self._conclude(body, request, admission)
+        else:
+            self._deciding = asyncio.create_task(self._decide(body, request, admission))
+
+    async def _decide(
+        self, body: bytes, request: negotiation.AssociateRequest, decide: Decide
+    ) -> None:
+        """Until then the state is Sta3; a peer that does not wait for the answer ends this."""
+        self._conclude(body, request, await self._server.decided(request, decide))
+
+    def _conclude(
+        self, body: bytes, request: negotiation.AssociateRequest, admission: Admission
+    ) -> None:
+        layer, acceptor = self._layer, self._server.acceptor
         if isinstance(admission, Rejected):
             self._server.answered(request.offer, admission)
             layer.reject(admission)
@@ -100,7 +119,7 @@ class _Accepted(Association):
         self.called_ae_title = request.offer.called_ae_title
         self.tls_subject = request.offer.tls_subject
         self.tls_fingerprint = request.offer.tls_fingerprint
-        self.user = admission.user
+        self.user, self.user_now = admission.user, admission.user_now
         self.common = request.offer.common
         layer.accept(pdu)
         self.establish(negotiated, admission.budget)
@@ -110,6 +129,8 @@ class _Accepted(Association):
     def ended(self) -> None:
         """There is no association any more."""
         super().ended()
+        if self._deciding is not None:
+            self._deciding.cancel()
         self._server.established.discard(self)
         if self._admission is not None:
             self._admission.on_end()
@@ -180,21 +201,42 @@ class Server:
         """How many associations are in use."""
         return len(self.established)
 
-    def admission(self, request: negotiation.AssociateRequest) -> Admission:
+    def admission(self, request: negotiation.AssociateRequest) -> Admission | Decide:
         """What PS3.8 table 9-21 says about a request, then what `admit` says."""
         if not request.version_supported:
             return PROTOCOL_VERSION_NOT_SUPPORTED
         if request.application_context != negotiation.APPLICATION_CONTEXT:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
-        if self._draining:
-            return replace(LOCAL_LIMIT_EXCEEDED, why="this process stops")
-        if len(self.established) >= self._listener.max_associations:
-            return replace(LOCAL_LIMIT_EXCEEDED, why="as many associations as there may be")
+        if (full := self._full()) is not None:
+            return full
         try:
             return self._admit(request.offer)
         except Exception:  # whatever it is, the port goes on
             log.exception("admission failed", extra={"peer": request.offer.peer_host})
             return NO_REASON_GIVEN
+
+    async def decided(self, request: negotiation.AssociateRequest, decide: Decide) -> Admission:
+        """What `admit` says in the end; there may be no room any more by then."""
+        try:
+            async with asyncio.timeout(self._listener.timeouts.artim):
+                admission = await decide()
+        except TimeoutError:
+            return replace(TEMPORARY_CONGESTION, why="who calls could not be found out in time")
+        except Exception:  # whatever it is, the port goes on
+            log.exception("admission failed", extra={"peer": request.offer.peer_host})
+            return NO_REASON_GIVEN
+        full = self._full()
+        if full is None or isinstance(admission, Rejected):
+            return admission
+        admission.on_end()
+        return full
+
+    def _full(self) -> Rejected | None:
+        if self._draining:
+            return replace(LOCAL_LIMIT_EXCEEDED, why="this process stops")
+        if len(self.established) >= self._listener.max_associations:
+            return replace(LOCAL_LIMIT_EXCEEDED, why="as many associations as there may be")
+        return None
 
     async def drain(self, timeout: float) -> None:
         """Accept nothing new, let the requests under way finish, then end every association:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
-from isocenter.core.errors import Refused
+from isocenter.core.errors import OutOfResources, Refused, Unauthenticated, Unavailable
 from isocenter.dimse.contexts import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     CALLING_AE_TITLE_NOT_RECOGNIZED,
@@ -18,12 +19,13 @@ from isocenter.dimse.contexts import (
     Rejected,
     UserIdentity,
 )
-from isocenter.gateway import extended, identities
+from isocenter.dimse.server import Decide
+from isocenter.gateway import extended
 from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import FALLBACK_TRANSFER_SYNTAXES, is_storage, transfer_syntaxes
-from isocenter.gateway.identities import Identities, NoUsers, Verified
+from isocenter.gateway.identities import Users, Verified
 from isocenter.gateway.limits import Limits
-from isocenter.gateway.permissions import Verdict, judged, may
+from isocenter.gateway.permissions import Verdict, judged
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import KnownAE, Verb
 
@@ -39,15 +41,16 @@ class Admissions:
         settings: GatewaySettings,
         callers: Callers,
         limits: Limits,
-        users: Identities | None = None,
+        users: Users,
     ) -> None:
         self._settings = settings
         self._callers = callers
         self._limits = limits
-        self._users = users or NoUsers()
+        self._users = users
 
-    def __call__(self, offer: AssociationOffer) -> Admission:
-        """Reject callers that may not call; accept what is supported of what is proposed.
+    def __call__(self, offer: AssociationOffer) -> Admission | Decide:
+        """Reject callers that may not call; accept what is supported of what is proposed, once it
+        is known who it is, where somebody says so.
 
         Strangers are told nothing but that: not which titles are known or called here, nor what
         was not right about a title that is.
@@ -56,10 +59,20 @@ class Admissions:
             return self._reject(offer, *self._stranger(offer))
         if offer.called_ae_title not in self._settings.called_ae_titles:
             return self._reject(offer, CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not ours")
+        if offer.user_identity is not None:
+            return partial(self._identified, offer, offer.user_identity)
+        return self._within_limits(offer, None)
+
+    async def _identified(self, offer: AssociationOffer, claim: UserIdentity) -> Admission:
         try:
-            verified = self._verified(offer.user_identity)
-        except Refused as refusal:
+            verified = await self._users.verify(claim, self._callers.source_of(offer))
+        except (Refused, Unauthenticated) as refusal:
             return self._reject(offer, USER_IDENTITY_REFUSED, refusal.message)
+        except (OutOfResources, Unavailable) as error:
+            return self._reject(offer, TEMPORARY_CONGESTION, error.message)
+        return self._within_limits(offer, verified)
+
+    def _within_limits(self, offer: AssociationOffer, verified: Verified | None) -> Admission:
         admission = self._limits.within(offer, self._accepted(offer, verified))
         if isinstance(admission, Rejected):
             return self._reject(offer, admission, admission.why)
@@ -68,7 +81,8 @@ class Admissions:
     def _accepted(self, offer: AssociationOffer, verified: Verified | None) -> Accepted:
         asked = offer.user_identity is not None and offer.user_identity.response_requested
         known = self._callers.known(offer)
-        contexts, storage, refused = self._judge(known, offer)
+        verbs = self._callers.verbs(offer, signed_in=verified is not None)
+        contexts, storage, refused = self._judge(known, verbs, offer)
         coerces = known is not None and known.coercing is not None
         answers = {
             uid: answer
@@ -78,11 +92,12 @@ class Admissions:
         }
         return Accepted(
             contexts=contexts,
-            roles=storage if may(known, Verb.GET) else frozenset(),
+            roles=storage if Verb.GET in verbs else frozenset(),
             refused=refused,
             extended=answers,
             user=verified.user if verified else "",
-            identity_response=verified.response if verified and asked else None,
+            user_now=verified.now if verified else None,
+            identity_response=b"" if verified and asked else None,
             max_operations=self._settings.max_operations,
         )
 
@@ -91,14 +106,8 @@ class Admissions:
             return CALLING_AE_TITLE_NOT_RECOGNIZED, self._callers.what_is_wrong(offer)
         return TEMPORARY_CONGESTION, "the AE directory has not been read yet"
 
-    def _verified(self, claim: UserIdentity | None) -> Verified | None:
-        if claim is None:
-            return None
-        identities.check(claim)
-        return self._users.verify(claim)
-
     def _judge(
-        self, ae: KnownAE | None, offer: AssociationOffer
+        self, ae: KnownAE | None, verbs: Collection[Verb], offer: AssociationOffer
     ) -> tuple[dict[str, Sequence[str]], frozenset[str], frozenset[str]]:
         """The transfer syntaxes that are taken of each abstract syntax that is, best first; which
         of these are of storage; and the abstract syntaxes that are supported, but not for this
@@ -112,7 +121,7 @@ class Admissions:
             if is_storage(uid, offer.common.get(uid), accept_unknown=self._takes_unknown(ae, uid)):
                 storage.add(uid)
             supported[uid] = transfer_syntaxes(uid, storage=uid in storage)
-            verdict = judged(ae, uid, as_scp=context.scp)
+            verdict = judged(ae, verbs, uid, as_scp=context.scp)
             if supported[uid] and verdict is Verdict.REFUSED:
                 refused.add(uid)
             elif supported[uid] and verdict is Verdict.ACCEPTED:

@@ -81,7 +81,7 @@ class CFind:
         matching = matching_of(request.association, request.context.abstract_syntax)
         moments = identifier.moments(matching)
         search = identifier.search(matching, moments)
-        caller = self._callers.caller(request.association)
+        caller = await self._callers.caller(request.association)
         with self._lanes.turn(Work.READ, request) as turn:
             await turn.step()
             async with aclosing(generator(self._query.search(caller, search))) as batches:

@@ -174,7 +174,9 @@ class CMove:
             if destination is None or not destination.port:
                 await self._unknown(request, title)
                 return
-            plan = await unless_cancelled(request, self._retrieval.plan(request))
+            plan = await unless_cancelled(
+                request, self._retrieval.plan(request, destination.caller)
+            )
             ended = await self._retrieval.record(
                 AuditAction.EXPORT, request, plan, destination=destination.title
             )

@@ -24,7 +24,7 @@ class CStore:
     async def __call__(self, request: Request) -> None:
         """Success is answered only when ingest says that the object is durable."""
         try:
-            announcement = self._announcement(request)
+            announcement = await self._announcement(request)
             with self._lanes.turn(Work.STORE, request) as turn:
                 stored = await self._ingest.store(announcement, turn.chunks(request.data))
         except IsocenterError as error:
@@ -40,7 +40,7 @@ class CStore:
             offending_elements=stored.coerced,
         )
 
-    def _announcement(self, request: Request) -> Announcement:
+    async def _announcement(self, request: Request) -> Announcement:
         command = request.command
         if not is_uid(command.affected_sop_instance):
             raise Invalid("Affected SOP Instance UID is no UID", fix="see PS3.5 9.1")
@@ -48,7 +48,7 @@ class CStore:
             raise Mismatch("Affected SOP Class UID is not the presentation context's")
         return Announcement(
             source=self._callers.source(request.association),
-            caller=self._callers.caller(request.association),
+            caller=await self._callers.caller(request.association),
             transfer_syntax=request.context.transfer_syntax,
             sop_class=command.affected_sop_class,
             instance=command.affected_sop_instance,

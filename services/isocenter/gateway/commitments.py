@@ -35,6 +35,7 @@ from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.gateway import identifiers
+from isocenter.gateway.callers import Callers
 from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checked, Checker
 from isocenter.gateway.commitment_items import (
@@ -93,6 +94,7 @@ class Commitments:
         settings: GatewaySettings,
         calls: Calls,
         directory: Directory,
+        callers: Callers,
         audit: AuditLog,
     ) -> None:
         self._audit = audit
@@ -101,6 +103,7 @@ class Commitments:
         self._settings = settings
         self._calls = calls
         self._directory = directory
+        self._callers = callers
         self._wait = timedelta(seconds=settings.commitment_wait_seconds)
         self._patience = timedelta(hours=settings.commitment_retry_hours)
         self._events = EventReader(GROUP)
@@ -248,7 +251,9 @@ class Commitments:
     async def _check(self, event: CommitmentRequested) -> Checked:
         """What was found; what is not found yet has a while to come."""
         while True:
-            checked = await self._checker.check(event.references)
+            checked = await self._checker.check(
+                self._callers.sender(event.source), event.references
+            )
             if not checked.missing or datetime.now(UTC) + _AGAIN > event.at + self._wait:
                 return checked
             await asyncio.sleep(_AGAIN.total_seconds())

@@ -1,21 +1,27 @@
 """User identity negotiation (PS3.7 D.3.3.7): who a requestor claims to be, and whether it is so.
 
-A claim that nobody here can verify changes nothing: the association is accepted without a server
-response, which leaves it to the requestor whether to go on, and nothing is done in that name. A
-claim that is false, malformed, or of a type that is not taken is refused: "rejected-permanent" by
-the "DICOM UL service-provider (ACSE related function)", as the standard has it for authorization
-that failed.
+With a password of an account, or with a token, it is so, and what is asked for is done in that
+name. A name alone is nothing that anybody could verify, and changes nothing: the association is
+accepted without a server response, which leaves it to the requestor whether to go on. A claim that
+is false, malformed, or of a type that is not taken is refused: "rejected-permanent" by the "DICOM
+UL service-provider (ACSE related function)", as the standard has it for authorization that failed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
-from isocenter.core.errors import Refused
+from isocenter.core.access import Caller
+from isocenter.core.errors import Refused, Unauthenticated
+from isocenter.core.events import Source
 from isocenter.dimse.contexts import UserIdentity
+from isocenter.runtime.access.accounts import Account
+from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.signing_in import SigningIn
+from isocenter.runtime.access.tokens import is_ours
+from isocenter.runtime.audit_log import AuditLog
 
 USERNAME, USERNAME_AND_PASSCODE, KERBEROS, SAML, JSON_WEB_TOKEN = range(1, 6)
 
@@ -33,24 +39,55 @@ class Verified:
     """Who a requestor is."""
 
     user: str
-    response: bytes = b""  # server response, if one is asked for; empty for types 1 and 2
+    now: Callable[[], Awaitable[Caller]]
+    """The same for the policy, at the time of asking. Raises `Unauthenticated`."""
 
 
-class Identities(Protocol):
-    """Who can tell whether a claim is true."""
+class Users:
+    """Whom people and programs can show to be: accounts that are kept here, and tokens."""
 
-    def verify(self, claim: UserIdentity) -> Verified | None:
-        """Who it is; None if nobody here can tell. Raises `Refused` if the claim is false."""
-        ...
+    def __init__(self, doors: Doors, audit_log: AuditLog) -> None:
+        self._doors = doors
+        self._signing_in = SigningIn(doors, audit_log)
 
+    async def verify(self, claim: UserIdentity, by: Source) -> Verified | None:
+        """Who it is, recorded as a sign-in; None for a name alone, of which nobody can tell. Raises
+        `Refused` and `Unauthenticated` if the claim is false or malformed, `OutOfResources` after
+        too many attempts, and `Unavailable`. No error holds anything of the claim."""
+        check(claim)
+        if claim.kind == USERNAME:
+            return None
+        if claim.kind == JSON_WEB_TOKEN:
+            return await self._by_token(claim.primary.decode("ascii"), "", by)
+        name, passcode = (part.decode("utf-8") for part in (claim.primary, claim.secondary))
+        if is_ours(passcode):
+            return await self._by_token(passcode, name, by)
+        return await self._by_password(name, passcode, by)
 
-class NoUsers:
-    """`Identities` as long as there are no users."""
+    async def _by_token(self, token: str, name: str, by: Source) -> Verified:
+        """`name`: whose it has to be, if that is said."""
+        try:
+            caller = await self._doors.by_bearer(token)
+            if name not in ("", caller.name):
+                raise Unauthenticated("the token is of somebody else")
+        except Unauthenticated as error:
+            await self._signing_in.record(by, error.message)
+            raise
+        await self._signing_in.record(replace(by, user=caller.name))
+        return Verified(caller.name, lambda: self._doors.by_bearer(token))
 
-    def verify(self, claim: UserIdentity) -> Verified | None:
-        """Nobody can tell."""
-        del claim
-        return None
+    async def _by_password(self, name: str, password: str, by: Source) -> Verified:
+        if not self._doors.local_accounts:
+            raise Refused("people have no passwords here")
+        account = await self._signing_in.whose(name, password, "", by)
+        await self._signing_in.record(replace(by, user=account.name))
+        return Verified(account.name, lambda: self._account_now(account))
+
+    async def _account_now(self, before: Account) -> Caller:
+        account = await self._doors.accounts.lately(before.name)
+        if account is None or account.disabled or account.since != before.since:
+            raise Unauthenticated("this account is not what it was", fix="associate again")
+        return account.caller
 
 
 def check(claim: UserIdentity) -> None:
@@ -66,9 +103,9 @@ def _is_well_formed(claim: UserIdentity) -> bool:
     if claim.kind == JSON_WEB_TOKEN:
         return _TOKEN.fullmatch(claim.primary) is not None
     try:
-        name = claim.primary.decode("utf-8")
+        name, passcode = (part.decode("utf-8") for part in (claim.primary, claim.secondary))
     except UnicodeDecodeError:
         return False
-    if claim.kind == USERNAME_AND_PASSCODE and not claim.secondary:
+    if claim.kind == USERNAME_AND_PASSCODE and not passcode:
         return False
     return bool(name.strip()) and name.isprintable()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 
 from isocenter.core.errors import IsocenterError, Refused, Unsupported
@@ -28,11 +28,6 @@ _VERBS: Mapping[str, Verb] = {
 }
 
 
-def may(ae: KnownAE | None, verb: Verb) -> bool:
-    """Whether an AE may ask for something; who is not known and admitted may."""
-    return ae is None or verb in ae.verbs
-
-
 def may_store(ae: KnownAE | None, sop_class: str) -> bool:
     """Whether objects of this SOP class are taken from an AE."""
     return ae is None or not ae.sop_classes or sop_class in ae.sop_classes
@@ -46,13 +41,15 @@ class Verdict(Enum):
     NOT_TAKEN = "abstract-syntax-not-supported"
 
 
-def judged(ae: KnownAE | None, abstract_syntax: str, *, as_scp: bool) -> Verdict:
-    """Whether a presentation context is for this AE. `as_scp`: it wants that role, which receives
-    the objects of a C-GET."""
+def judged(
+    ae: KnownAE | None, verbs: Collection[Verb], abstract_syntax: str, *, as_scp: bool
+) -> Verdict:
+    """Whether a presentation context is for an AE that may ask for these verbs. `as_scp`: it wants
+    that role, which receives the objects of a C-GET."""
     verb = _VERBS.get(abstract_syntax, Verb.STORE)
-    if verb is Verb.STORE and as_scp and may(ae, Verb.GET):
+    if verb is Verb.STORE and as_scp and Verb.GET in verbs:
         return Verdict.ACCEPTED
-    if not may(ae, verb):
+    if verb not in verbs:
         return Verdict.REFUSED
     if verb is Verb.STORE and not may_store(ae, abstract_syntax):
         return Verdict.NOT_TAKEN
@@ -89,9 +86,10 @@ def _permitted(
 
 
 def _problem(request: Request, verb: Verb, callers: Callers) -> IsocenterError | None:
-    ae = callers.known(request.association)
-    if not may(ae, verb) or (ae is None and not callers.may_call(request.association)):
-        return Refused(f"{request.association.calling_ae_title} may not {verb.value}")
+    association = request.association
+    if verb not in callers.verbs(association, signed_in=association.user_now is not None):
+        return Refused(f"{association.calling_ae_title} may not {verb.value}")
+    ae = callers.known(association)
     if verb is Verb.STORE and not may_store(ae, request.context.abstract_syntax):
         return Unsupported("this SOP class is not taken from this AE")
     return None

@@ -23,16 +23,10 @@ class Refusals:
         """See `dimse.server.Answered`."""
         if not isinstance(admission, Rejected):
             return
-        source = Source(
-            protocol="DIMSE",
-            host=offer.peer_host,
-            ae_title=offer.calling_ae_title,
-            called_ae_title=offer.called_ae_title,
-            tls_subject=offer.tls_subject,
-            known=self._callers.known(offer) is not None,
-        )
         words = REJECT_REASONS.get((admission.source, admission.reason), "")
-        self._notices.note(source, "association refused", admission.why or words)
+        self._notices.note(
+            self._callers.source_of(offer), "association refused", admission.why or words
+        )
 
     def turned_away(self, host: str, why: str) -> None:
         """See `dimse.server.TurnedAway`."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from isocenter.core.access import Caller
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Query, Storage, StoredInstance
 from isocenter.core.errors import IsocenterError, Mismatch, Withheld
 from isocenter.core.events import AuditAction, AuditOutcome, Source
@@ -22,7 +23,7 @@ from isocenter.core.key_text import text_of
 from isocenter.core.matching import Key, Level, Search
 from isocenter.dimse.messages import Request
 from isocenter.gateway.callers import Callers
-from isocenter.gateway.contexts import MODELS
+from isocenter.gateway.contexts import MODELS, WITHOUT_BULK_DATA
 from isocenter.gateway.frames import Extracted, FrameExtractor, frame_range
 from isocenter.gateway.identifiers import (
     FRAME,
@@ -94,6 +95,7 @@ class Plan:
     query: str  # the keys with their values, as text
     instances: Sequence[StoredInstance]  # that are kept
     extracted: Extracted | None = None  # what goes out in place of the one that is kept
+    withheld: Sequence[str] = ()  # why of some nothing goes out, for the audit trail
 
     @property
     def sent(self) -> Sequence[StoredInstance]:
@@ -108,6 +110,15 @@ class Plan:
         return f"{FRAME}, {self.extracted.instance.number_of_frames} frames"
 
 
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """Whose retrieve it is."""
+
+    asks: Caller
+    takes: bool  # whole objects, not only what describes them
+    gets: Caller | None  # the destination of a C-MOVE
+
+
 class Retrieval:
     """Finds and records what a retrieve is about."""
 
@@ -119,6 +130,7 @@ class Retrieval:
         audit: AuditLog,
         patients: StudyPatients,
         callers: Callers,
+        guard: Guard,
         extractor: FrameExtractor,
         max_identifier: int,
     ) -> None:
@@ -128,16 +140,20 @@ class Retrieval:
         self._audit = audit
         self._patients = patients
         self._callers = callers
+        self._guard = guard
         self._max_identifier = max_identifier
 
-    async def plan(self, request: Request) -> Plan:
-        """Which instances a C-MOVE or C-GET asks for; none if nothing matches."""
+    async def plan(self, request: Request, to: Caller | None = None) -> Plan:
+        """Which instances a C-MOVE or C-GET asks for; none if nothing matches. `to`: the
+        destination of a C-MOVE."""
         identifier = await self._identifier(request)
         frames = frame_range(identifier) if identifier.frames else None
         asked, query = wanted(identifier), text_of(identifier.keys)
-        instances = await self._resolve(self._callers.caller(request.association), asked)
+        taking = request.context.abstract_syntax != WITHOUT_BULK_DATA.get
+        who = _Who(await self._callers.caller(request.association), taking, to)
+        instances, withheld = await self._resolve(who, asked)
         if frames is None or not instances:
-            return Plan(asked, query, instances)
+            return Plan(asked, query, instances, withheld=withheld)
         extracted = await self._extractor.extract(instances[0], frames)
         return Plan(asked, query, instances, extracted)
 
@@ -158,6 +174,7 @@ class Retrieval:
         verb = "C-GET" if action is AuditAction.RETRIEVE else "C-MOVE"
         studies = tuple(dict.fromkeys(name.study for name in names)) or plan.asked.studies
         patients = plan.asked.patients or await self._patients.of(DEFAULT_PARTITION, studies)
+        error = "; ".join(plan.withheld) or ("" if names else "nothing that is kept matches")
         fields: dict[str, Any] = {
             "partition": DEFAULT_PARTITION,
             "patient_ids": patients,
@@ -170,10 +187,10 @@ class Retrieval:
         await self._audit.record(
             action,
             source,
-            outcome=AuditOutcome.SUCCESS if names else AuditOutcome.MINOR_FAILURE,
+            outcome=AuditOutcome.MINOR_FAILURE if error else AuditOutcome.SUCCESS,
             instances=tuple(name.instance for name in names[:MAX_NAMED]),
             instance_count=len(names),
-            error="" if names else "nothing that is kept matches",
+            error=error,
             **fields,
         )
         return partial(self._record_end, action, source, fields)
@@ -216,16 +233,20 @@ class Retrieval:
             query=query,
         )
 
-    async def _resolve(self, caller: Caller, asked: Wanted) -> list[StoredInstance]:
-        """All instances that the caller may read, by study, series and SOP Instance UID. A list,
-        since the first pending response already tells how many sub-operations remain."""
+    async def _resolve(
+        self, who: _Who, asked: Wanted
+    ) -> tuple[list[StoredInstance], Sequence[str]]:
+        """All instances that may go out, by study, series and SOP Instance UID, and why others may
+        not. A list, since the first pending response already tells how many sub-operations
+        remain."""
         found: list[StoredInstance] = []
-        for study in asked.studies or await self._studies(caller, asked):
+        withheld: dict[str, None] = {}
+        for study in asked.studies or await self._studies(who.asks, asked):
             try:
-                found += await self._of_study(caller, study, asked)
-            except Withheld as withheld:
-                log.info("a study is withheld", extra={"study": study, "why": withheld.message})
-        return found
+                found += await self._of_study(who, study, asked)
+            except Withheld as error:
+                withheld[error.message] = None
+        return found, tuple(withheld)
 
     async def _studies(self, caller: Caller, asked: Wanted) -> list[str]:
         keys = (
@@ -243,11 +264,15 @@ class Retrieval:
                 studies.update(dict.fromkeys(match.attributes[STUDY_UID]["Value"]))
         return list(studies)
 
-    async def _of_study(self, caller: Caller, study: str, asked: Wanted) -> list[StoredInstance]:
+    async def _of_study(self, who: _Who, study: str, asked: Wanted) -> list[StoredInstance]:
+        if who.takes:
+            await self._guard.check(who.asks, Right.DOWNLOAD, DEFAULT_PARTITION, study)
+        if who.gets is not None:
+            await self._guard.check_sending(who.gets, DEFAULT_PARTITION, study)
         series = asked.series[0] if len(asked.series) == 1 else ""
         instance = asked.instances[0] if series and len(asked.instances) == 1 else ""
         all_series, all_instances = frozenset(asked.series), frozenset(asked.instances)
-        kept = self._storage.instances(caller, DEFAULT_PARTITION, study, series, instance)
+        kept = self._storage.instances(who.asks, DEFAULT_PARTITION, study, series, instance)
         return [
             stored
             async for stored in kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from isocenter.gateway.commitment_check import Checker
 from isocenter.gateway.commitments import Commitments
 from isocenter.gateway.destinations import Destinations
 from isocenter.gateway.frames import FrameExtractor
+from isocenter.gateway.identities import Users
 from isocenter.gateway.lanes import Lanes
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.n_action import NAction
@@ -36,6 +38,8 @@ from isocenter.runtime.audit_notices import Notices
 from isocenter.runtime.role import Env, Role
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
 
 # Who drains a role bounds it in time; this only ends what would never end.
 _DRAIN_SECONDS = 3600.0
@@ -120,10 +124,16 @@ class GatewayRole(Role):
 async def build(env: Env) -> GatewayRole:
     """Put the verbs together with the services they call."""
     settings = env.section(GatewaySettings)
-    callers = Callers(settings, await env.directory())
+    doors, directory = await env.doors(), await env.directory()
+    callers = Callers(settings, directory, doors.by_address)
+    if titles := directory.by_title_alone:
+        log.warning(
+            "AEs that whoever says their title is taken for",
+            extra={"ae_titles": titles, "fix": "give them addresses or certificates"},
+        )
     calls, limits = Calls(settings), Limits(settings, callers)
     lanes, audit = Lanes(limits), await env.audit_log()
-    commitments = await _commitments(env, settings, calls)
+    commitments = await _commitments(env, settings, callers, calls)
     handlers: Mapping[int, Handler] = {
         CommandField.C_ECHO: c_echo,
         CommandField.C_STORE: CStore(ingest=await env.ingest(), callers=callers, lanes=lanes),
@@ -149,7 +159,7 @@ async def build(env: Env) -> GatewayRole:
     return GatewayRole(
         settings,
         tracing.traced(handlers, env.telemetry),
-        Admissions(settings=settings, callers=callers, limits=limits),
+        Admissions(settings=settings, callers=callers, limits=limits, users=Users(doors, audit)),
         env.telemetry,
         commitments,
         callers,
@@ -157,10 +167,13 @@ async def build(env: Env) -> GatewayRole:
     )
 
 
-async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Commitments:
+async def _commitments(
+    env: Env, settings: GatewaySettings, callers: Callers, calls: Calls
+) -> Commitments:
     checker = Checker(
         query=await env.query(),
         storage=await env.storage(),
+        guard=await env.guard(),
         proof=timedelta(seconds=settings.commitment_proof_seconds),
     )
     return Commitments(
@@ -169,6 +182,7 @@ async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Com
         settings=settings,
         calls=calls,
         directory=await env.directory(),
+        callers=callers,
         audit=await env.audit_log(),
     )
 
@@ -185,6 +199,7 @@ async def _retrieves(
         audit=await env.audit_log(),
         patients=StudyPatients(query),
         callers=callers,
+        guard=await env.guard(),
         extractor=FrameExtractor(storage=storage, transcoding=transcoding),
         max_identifier=settings.max_identifier,
     )

@@ -79,7 +79,8 @@ class GatewaySettings(BaseModel):
     )
     unknown_callers: UnknownCallers = Field(
         default=UnknownCallers.LOOPBACK,
-        description="Where callers that are not in the AE directory are admitted from.",
+        description="Where callers that are not in the AE directory are admitted from, to send"
+        " objects; see [what each gets](aes.md#what-each-gets).",
     )
     directory_seconds: float = Field(
         default=FOLLOW_SECONDS,

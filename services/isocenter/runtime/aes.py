@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from isocenter.core.access import DEVICE, Caller, Kind, Right
 from isocenter.core.charset import is_character_set
 from isocenter.core.coercion import Coercions
 from isocenter.core.errors import Invalid
@@ -37,6 +38,29 @@ class Verb(Enum):
     MOVE = "move"
     GET = "get"
     COMMIT = "commit"
+
+
+# What each takes of the policy. Retrieves are resolved by searches; a commitment is to objects that
+# the AE may store.
+_RIGHTS: Mapping[Verb, frozenset[Right]] = {
+    Verb.ECHO: frozenset(),
+    Verb.STORE: frozenset({Right.STORE}),
+    Verb.FIND: frozenset({Right.SEARCH}),
+    Verb.MOVE: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
+    Verb.GET: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
+    Verb.COMMIT: frozenset({Right.STORE}),
+}
+OF_STRANGERS = frozenset({Verb.ECHO, Verb.STORE, Verb.COMMIT})
+"""What an AE that is not in the directory may ask, where it is let in at all."""
+
+
+def _rights(verbs: Iterable[Verb]) -> frozenset[Right]:
+    return frozenset[Right]().union(*(_RIGHTS[verb] for verb in verbs))
+
+
+STRANGER = Caller(Kind.AE, "not in the directory", (DEVICE,), only=_rights(OF_STRANGERS))
+"""An AE that is not in the directory. It is not called by its title, which proves nothing, and no
+title is as long as its name (PS3.5 6.2)."""
 
 
 def _ae_title(text: str) -> str:
@@ -201,12 +225,24 @@ class KnownAE(BaseModel):
         rules = tuple(one.rule for one in self.coercions)
         return Coercions(rules, self.character_set) if rules or self.character_set else None
 
+    @cached_property
+    def caller(self) -> Caller:
+        """The AE, as the policy names it. What it may do is what `verbs` says; the policy says with
+        which studies."""
+        sites = (self.site,) if self.site else ()
+        return Caller(Kind.AE, self.title, (DEVICE,), sites=sites, only=_rights(self.verbs))
+
     @property
     def networks(self) -> Networks:
         """Where it calls from; nothing: anywhere."""
         if not self.addresses and (address := ip_of(self.host)) is not None:
             return networks_of((str(address),))
         return networks_of(self.addresses)
+
+    @property
+    def by_title_alone(self) -> bool:
+        """Whether whoever says its title is taken for it."""
+        return not (self.networks or self.certificate)
 
     def is_at(self, host: str) -> bool:
         """Whether it may call from an address. A host given by name is not compared: names are
@@ -250,6 +286,11 @@ class Directory:
         self._by_address = {address: ae for address, ae in addresses if address is not None}
         self.complete = True
         """Whether nothing is known to be missing."""
+
+    @property
+    def by_title_alone(self) -> Sequence[str]:
+        """Titles that whoever says them is taken for."""
+        return [title for title, ae in self._aes.items() if ae.by_title_alone]
 
     def named(self, title: str) -> KnownAE | None:
         """The AE of a title; spaces around it do not count (PS3.5 6.2)."""

@@ -9,14 +9,12 @@ from isocenter.core.added import added
 from isocenter.core.attributes import Attributes
 from isocenter.core.matching import Level
 from isocenter.gateway.c_find import CFind
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import MESSAGE_TRANSFER_SYNTAXES, STUDY_ROOT
 from isocenter.gateway.extended import Matching
 from isocenter.gateway.identifiers import read
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.aes import Directory
 from support.gateway_fakes import EXPLICIT, FakeAudit, FakeQuery, FakeRequest, encode, series
-from support.gateway_parts import lanes_of
+from support.gateway_parts import callers_of, lanes_of
 
 AGENT = added("ContrastBolusAgent", "SERIES")
 SITE = added("0029xx10", "SERIES", "ACME 1.0", "LO")
@@ -42,7 +40,7 @@ async def find(
     await CFind(
         query=query,
         audit=audit or FakeAudit(),  # type: ignore[arg-type]
-        callers=Callers(GatewaySettings(), Directory(())),
+        callers=callers_of(GatewaySettings()),
         lanes=lanes_of(GatewaySettings()),
         ae_title="ISOCENTER",
         max_identifier=10_000,

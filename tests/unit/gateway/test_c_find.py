@@ -11,11 +11,9 @@ from isocenter.core.errors import IsocenterError, Unavailable
 from isocenter.core.events import AuditAction
 from isocenter.core.ports import Match
 from isocenter.gateway.c_find import CFind
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.cancelling import unless_cancelled
 from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.aes import Directory
 from support.gateway_fakes import (
     EXPLICIT,
     FakeAudit,
@@ -25,7 +23,7 @@ from support.gateway_fakes import (
     identifier,
     series,
 )
-from support.gateway_parts import lanes_of
+from support.gateway_parts import callers_of, lanes_of
 
 HELD = series(3) + series(2, study="1.2.4")
 
@@ -39,7 +37,7 @@ def find(query: FakeQuery, audit: FakeAudit | None = None) -> CFind:
     return CFind(
         query=query,
         audit=audit or FakeAudit(),
-        callers=Callers(GatewaySettings(), Directory(())),
+        callers=callers_of(GatewaySettings()),
         lanes=lanes_of(GatewaySettings()),
         ae_title="ISOCENTER",
         max_identifier=10_000,

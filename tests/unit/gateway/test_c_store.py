@@ -14,11 +14,10 @@ from isocenter.core.errors import (
     Unprocessable,
 )
 from isocenter.gateway.c_store import CStore
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE
 from support.gateway_fakes import EXPLICIT, FakeIngest, FakeRequest
-from support.gateway_parts import lanes_of
+from support.gateway_parts import callers_of, lanes_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -30,7 +29,7 @@ def request(**fields) -> FakeRequest:
 
 def store(ingest: FakeIngest, *known: KnownAE) -> CStore:
     settings = GatewaySettings(known_aes=known)
-    callers = Callers(settings, Directory(known))
+    callers = callers_of(settings, Directory(known))
     return CStore(ingest=ingest, callers=callers, lanes=lanes_of(settings))
 
 

@@ -148,7 +148,6 @@ async def test_storescu_turns_what_it_sends_into_big_endian():
         (("--abort",), 1),
         (("-pdu", "4096", "--max-send-pdu", "4096"), 1),
         (("-pdu", "131072", "--max-send-pdu", "131072"), 1),
-        (("-usr", "somebody", "-pwd", "secret"), 1),
         (("-usr", "somebody"), 1),
         (("-up", "-to", "10", "-td", "10"), 1),
         (("-u",), 1),

@@ -11,10 +11,9 @@ from isocenter.core.transfer_syntax import TRANSFER_SYNTAXES
 from isocenter.dimse.contexts import Accepted, AssociationOffer, OfferedContext, Rejected
 from isocenter.dimse.sop_classes import STORAGE_SOP_CLASSES
 from isocenter.gateway import contexts, statuses
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.settings import GatewaySettings, UnknownCallers
-from isocenter.runtime.aes import Directory, KnownAE
-from support.gateway_parts import admissions_of
+from isocenter.runtime.aes import KnownAE
+from support.gateway_parts import admissions_of, callers_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"
@@ -66,6 +65,8 @@ KNOWN = (KnownAE(title="CT1", host="192.0.2.7", port=104), KnownAE(title="WS", h
         (UnknownCallers.LOOPBACK, "NEW", "127.0.0.1", True, False),
         (UnknownCallers.LOOPBACK, "NEW", "::1", True, False),
         (UnknownCallers.LOOPBACK, "NEW", "192.0.2.9", False, False),
+        (UnknownCallers.LOOPBACK, "CT1", "127.0.0.1", False, False),
+        (UnknownCallers.ALWAYS, "CT1", "192.0.2.8", False, False),
         (UnknownCallers.NEVER, "NEW", "127.0.0.1", False, False),
         (UnknownCallers.ALWAYS, "NEW", "192.0.2.9", True, False),
     ],
@@ -73,7 +74,7 @@ KNOWN = (KnownAE(title="CT1", host="192.0.2.7", port=104), KnownAE(title="WS", h
 def test_callers_are_admitted_by_title_and_address(policy, calling, host, admitted, known):
     settings = GatewaySettings(known_aes=KNOWN, unknown_callers=policy)
     callers, peer = (
-        Callers(settings, Directory(settings.known_aes)),
+        callers_of(settings),
         offer(calling=calling, host=host),
     )
     assert callers.may_call(peer) is admitted
@@ -157,7 +158,7 @@ def test_what_is_supported_is_accepted_in_the_proposers_order():
         OfferedContext(9, contexts.VERIFICATION, (IMPLICIT,)),
         OfferedContext(11, PRIVATE, (IMPLICIT,)),
     )
-    accepted = admit(GatewaySettings(), asked)
+    accepted = admit(GatewaySettings(known_aes=[KnownAE(title="NEW")]), asked)
     assert accepted.contexts == {
         CT: (J2K, EXPLICIT, IMPLICIT),
         contexts.STUDY_ROOT.find: (IMPLICIT,),

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from isocenter.core.errors import Unprocessable
 from isocenter.gateway.c_store import CStore
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.lanes import HOLD, KEPT, LINGER, PLACES, Lanes, Turn, Work
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE, Lane
 from support.gateway_fakes import FakeIngest, FakeRequest
+from support.gateway_parts import callers_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AES = tuple(
@@ -31,7 +31,7 @@ AES = tuple(
     )
 )
 SETTINGS = GatewaySettings(known_aes=AES)
-CALLERS = Callers(SETTINGS, Directory(AES))
+CALLERS = callers_of(SETTINGS, Directory(AES))
 HIGH, MEDIUM, LOW = 1, 0, 2
 
 

@@ -16,13 +16,12 @@ from isocenter.dimse.contexts import (
     Rejected,
 )
 from isocenter.dimse.negotiation import request_pdu
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.limits import Limits
 from isocenter.gateway.settings import GatewaySettings
-from isocenter.runtime.aes import Directory, Lane
+from isocenter.runtime.aes import Lane
 from isocenter.runtime.instruments import LIMITS_REFUSED
 from support.dimse_peers import CT, IMPLICIT, VERIFICATION, RawPeer, p_data, pdv, store_command
-from support.gateway_parts import admissions_of
+from support.gateway_parts import admissions_of, callers_of
 from support.live_gateway import Live, dcmtk, live
 from support.telemetry import Recorder
 
@@ -119,7 +118,7 @@ async def test_refused_for_a_limit_is_counted():
 )  # fmt: skip
 def test_lanes_are_those_of_the_directory_and_strangers_are_last(title, host, lane):
     settings = GatewaySettings(known_aes=KNOWN)
-    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    limits = Limits(settings, callers_of(settings))
     peer = AssociationOffer(title, "ISOCENTER", host, 1, ())
     assert limits.bounds(peer).lane is lane
 
@@ -163,7 +162,7 @@ async def test_what_an_association_that_breaks_had_in_flight_does_not_count_any_
 
 def test_without_a_bound_nothing_is_counted():
     settings = GatewaySettings(known_aes=KNOWN)
-    limits = Limits(settings, Callers(settings, Directory(settings.known_aes)))
+    limits = Limits(settings, callers_of(settings))
     offer = AssociationOffer("SMALL", "ISOCENTER", "127.0.0.1", 1, ())
     admitted = limits.within(offer, Accepted({}))
     assert isinstance(admitted, Accepted)

@@ -9,27 +9,24 @@ import re
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pynetdicom import AE, build_role, evt
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom import AE
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
-from isocenter.core.errors import Refused
 from isocenter.dimse.contexts import (
     Accepted,
     AssociationOffer,
     OfferedContext,
     ProposedContext,
     Rejected,
-    UserIdentity,
 )
 from isocenter.dimse.negotiation import request_pdu
 from isocenter.gateway import contexts
-from isocenter.gateway.identities import Verified
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.runtime.aes import Directory, KnownAE, Verb
 from support.dimse_peers import RawPeer
 from support.gateway_parts import admissions_of
-from support.live_gateway import CT, MR, Live, at, dcmtk, in_thread, live
+from support.live_gateway import CT, MR, at, dcmtk, in_thread, live
 
 ADDRESS = "192.0.2.7"
 PRIVATE = "1.3.6.1.4.1.9999.1"
@@ -182,73 +179,6 @@ def test_preferred_transfer_syntaxes_come_first():
     assert admit(asked).contexts == {CT: (IMPLICIT, EXPLICIT, J2K)}
 
 
-# --- user identities -----------------------------------------------------------------------------
-
-REFUSED = Rejected(1, 2, 1)
-TOKEN = b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJldmEifQ."
-
-
-@pytest.mark.parametrize(
-    ("claim", "taken"),
-    [
-        (UserIdentity(1, b"eva"), True),
-        (UserIdentity(1, "Ä. Ö".encode(), response_requested=True), True),
-        (UserIdentity(2, b"eva", b"secret"), True),
-        (UserIdentity(5, TOKEN), True),
-        (UserIdentity(5, b"a.b.c.d.e"), True),
-        (UserIdentity(1, b""), False),
-        (UserIdentity(1, b"  "), False),
-        (UserIdentity(1, b"\xff\xfe"), False),
-        (UserIdentity(1, b"eva\n"), False),
-        (UserIdentity(2, b"eva"), False),
-        (UserIdentity(5, b"no token"), False),
-        (UserIdentity(5, b"a.b"), False),
-        (UserIdentity(3, b"ticket"), False),
-        (UserIdentity(4, b"<assertion/>"), False),
-        (UserIdentity(0, b"eva"), False),
-        (UserIdentity(9, b"eva"), False),
-    ],
-)
-def test_claims_that_nobody_can_verify_change_nothing_and_others_are_refused(claim, taken, caplog):
-    answer = admit(offer(user_identity=claim))
-    if taken:
-        assert (answer.user, answer.identity_response) == ("", None)
-    else:
-        assert answer == REFUSED
-    for secret in filter(None, (claim.primary, claim.secondary)):
-        assert secret.decode(errors="replace") not in str([vars(one) for one in caplog.records])
-
-
-class Users:
-    """Knows eva by her passcode or token."""
-
-    def verify(self, claim: UserIdentity) -> Verified:
-        if claim.kind == 5:
-            return Verified("eva", b"new token")
-        if claim.secondary != b"secret":
-            raise Refused("the user is not known, or the passcode is wrong")
-        return Verified(claim.primary.decode())
-
-
-@pytest.mark.parametrize(
-    ("claim", "response"),
-    [
-        (UserIdentity(2, b"eva", b"secret"), None),
-        (UserIdentity(2, b"eva", b"secret", response_requested=True), b""),
-        (UserIdentity(5, TOKEN, response_requested=True), b"new token"),
-        (UserIdentity(5, TOKEN), None),
-    ],
-)
-def test_a_verified_user_is_known_and_confirmed_if_that_was_asked_for(claim, response):
-    answer = admit(offer(user_identity=claim), Users())
-    assert (answer.user, answer.identity_response) == ("eva", response)
-
-
-def test_a_false_claim_is_refused():
-    wrong = UserIdentity(2, b"eva", b"wrong", response_requested=True)
-    assert admit(offer(user_identity=wrong), Users()) == REFUSED
-
-
 # --- unchanged clients ---------------------------------------------------------------------------
 
 
@@ -349,42 +279,3 @@ async def test_malformed_identities_are_refused_on_the_wire(kinds, answer):
         peer.close()
     told = () if kind == 2 else tuple(body[1:4]) if kind == 3 else tuple(body[2:4])
     assert (kind, *told) == answer
-
-
-@pytest.mark.parametrize(("kind", "accepted"), [(1, True), (2, True), (3, False), (4, False)])
-async def test_pynetdicom_claims_an_identity(kind, accepted, caplog):
-    claim = UserIdentityNegotiation()
-    claim.user_identity_type, claim.positive_response_requested = kind, True
-    claim.primary_field, claim.secondary_field = b"mallory", b"passcode" if kind == 2 else b""
-
-    def work(gateway: Live):
-        ae = AE("TESTER")
-        ae.add_requested_context(CT)
-        received = []
-        association = ae.associate(
-            "127.0.0.1",
-            gateway.port,
-            ae_title="ISOCENTER",
-            ext_neg=[claim, build_role(CT, scu_role=True)],
-            evt_handlers=[(evt.EVT_PDU_RECV, lambda event: received.append(event.pdu))],
-        )
-        if association.is_established:
-            assert association.send_c_store(dcmread(CT_FILE)).Status == 0
-            association.release()
-        # pynetdicom itself now and then ends a rejected association as one that it aborted.
-        return received[0], association.acceptor.user_identity
-
-    caplog.set_level(logging.DEBUG, logger="isocenter")
-    async with live() as gateway:
-        answer, identity = await in_thread(lambda: work(gateway))
-        taken = gateway.env.fake_ingest.taken
-    if accepted:
-        assert isinstance(answer, A_ASSOCIATE_AC)
-        assert identity is None
-        assert taken[0][0].source.user == ""
-    else:
-        assert isinstance(answer, A_ASSOCIATE_RJ)
-        assert (answer.result, answer.source, answer.reason_diagnostic) == (1, 2, 1)
-    ours = [vars(one) for one in caplog.records if one.name.startswith("isocenter")]
-    assert "passcode" not in str(ours)
-    assert "mallory" not in str(ours)

@@ -13,7 +13,6 @@ from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.dimse.messages import CommandField, Request
 from isocenter.dimse.negotiation import request_pdu
 from isocenter.dimse.proxy_protocol import SIGNATURE
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.permissions import permitted
 from isocenter.gateway.refusals import Refusals
 from isocenter.gateway.settings import GatewaySettings
@@ -22,6 +21,7 @@ from isocenter.runtime.audit_notices import Notices
 from support.authority import Authority
 from support.dimse_peers import FIND, IMPLICIT, ProposedContext, RawPeer
 from support.gateway_fakes import FakeAudit, FakeRequest
+from support.gateway_parts import callers_of
 from support.live_gateway import Live, dcmtk, live
 from support.ports import free_ports
 
@@ -142,7 +142,7 @@ async def test_a_failed_handshake_is_recorded(tmp_path):
 
 async def test_a_request_that_the_directory_forbids_by_now_is_recorded():
     settings = GatewaySettings(known_aes=[KnownAE(title="SCANNER", verbs=("find",))])
-    callers, audit = Callers(settings, Directory(settings.known_aes)), FakeAudit()
+    callers, audit = callers_of(settings), FakeAudit()
     notices = Notices(audit)  # type: ignore[arg-type]
     found: list[Request] = []
 
@@ -154,7 +154,7 @@ async def test_a_request_that_the_directory_forbids_by_now_is_recorded():
     request = FakeRequest(FIND)
     await handlers[CommandField.C_FIND](request)
     assert found == [request]
-    callers = Callers(settings, Directory([KnownAE(title="SCANNER", verbs=("echo",))]))
+    callers = callers_of(settings, Directory([KnownAE(title="SCANNER", verbs=("echo",))]))
     handlers = permitted({CommandField.C_FIND: find}, callers, refused)
     await handlers[CommandField.C_FIND](request)
     await notices.stop()

@@ -6,17 +6,18 @@ import asyncio
 
 import pytest
 
+from isocenter.core.access import Policy
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.gateway import progress
 from isocenter.gateway.c_get import CGet
-from isocenter.gateway.callers import Callers
 from isocenter.gateway.contexts import PATIENT_ROOT
 from isocenter.gateway.frames import FrameExtractor
 from isocenter.gateway.retrieval import Retrieval
 from isocenter.gateway.settings import GatewaySettings
 from isocenter.gateway.suboperations import SubOperations
-from isocenter.runtime.aes import Directory
+from isocenter.runtime.access.guard import PolicyGuard
+from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.instruments import RETRIEVE_BYTES, RETRIEVE_INSTANCES
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
@@ -35,7 +36,7 @@ from support.gateway_fakes import (
     identifier,
     series,
 )
-from support.gateway_parts import lanes_of
+from support.gateway_parts import callers_of, lanes_of
 from support.telemetry import Recorder
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -68,7 +69,8 @@ class Setup:
             query=self.query,
             audit=self.audit,
             patients=StudyPatients(FakeQuery(held)),
-            callers=Callers(GatewaySettings(), Directory(())),
+            callers=callers_of(GatewaySettings(known_aes=[KnownAE(title="SCANNER")])),
+            guard=PolicyGuard(Policy),
             extractor=FrameExtractor(storage=self.storage, transcoding=FakeTranscoding()),
             max_identifier=100_000,
         )

@@ -30,6 +30,7 @@ from support.negotiating import item, negotiate
 
 ERRORS = [BY_CODE[code]("provoked") for code in Code]
 COMMITMENT = str(StorageCommitmentPushModel)
+PASSCODE = b"\2\0\0\3eva\0\5guess"
 KERBEROS = b"\3\0\0\6ticket\0\0"  # PS3.7 table D.3-14
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
 DOSE, FRAMES = from_test_file("rtdose.dcm"), from_test_file("SC_rgb_rle_2frame.dcm")
@@ -296,7 +297,16 @@ async def test_query_and_retrieve_in_a_context_of_another_sop_class(caplog):
             },
         ),
         ("the application context is another", {"application_context": "1.2.3"}, {}),
-        ("a user identity of a kind that is not taken", {"more": item(0x58, KERBEROS)}, {}),
+        (
+            "a user identity of a kind that is not taken, or that is not true",
+            {"more": item(0x58, KERBEROS)},
+            {},
+        ),
+        (
+            "a user identity of a kind that is not taken, or that is not true",
+            {"more": item(0x58, PASSCODE)},
+            {},
+        ),
         ("the protocol version is another", {"version": 2}, {}),
     ],
 )

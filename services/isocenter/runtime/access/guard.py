@@ -57,15 +57,29 @@ class PolicyGuard:
         self.require(caller, right)
         if right not in OF_STUDIES or self.scope(caller, right) == EVERYTHING:
             return
+        known = await self._known(partition, study, at_once=at_once)
+        decision = access.decide(self._policy(), caller, right, known)
+        if not decision.allowed:
+            raise Withheld(decision.why)
+
+    async def check_sending(self, to: Caller, partition: str, study: str) -> None:
+        """See `Guard`."""
+        self._check_complete()
+        if not any(self._policy().concerned(to, Right.READ, allows=False)):
+            return
+        known = await self._known(partition, study, at_once=False)
+        denied = access.denial(self._policy(), to, Right.READ, known)
+        if denied is not None:
+            raise Withheld(f"{to} would have it: {denied.why}")
+
+    async def _known(self, partition: str, study: str, *, at_once: bool) -> JsonAttributes:
         known = None
         if self._facts is not None:
             ask = self._facts.of if at_once else self._facts.once_indexed
             known = await ask(partition, study)
         if known is None:
             raise Withheld("nothing is known of the study yet by which to decide")
-        decision = access.decide(self._policy(), caller, right, known)
-        if not decision.allowed:
-            raise Withheld(decision.why)
+        return known
 
     async def check_addition(
         self, caller: Caller, partition: str, study: str, brought: JsonAttributes

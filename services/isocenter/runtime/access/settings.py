@@ -23,9 +23,9 @@ class AccessSettings(BaseModel):
     )
     trust_loopback: bool = Field(
         default=False,
-        description="Whether who calls HTTP or gRPC from this machine without saying who they are"
-        " is taken for its operator, who may do everything: for development, where nobody else is"
-        " on the machine and no proxy runs on it.",
+        description="Whether who calls HTTP, gRPC or DICOM from this machine without saying who"
+        " they are is taken for its operator, who may do everything: for development, where nobody"
+        " else is on the machine and no proxy runs on it.",
     )
     local_accounts: bool = Field(
         default=True,

@@ -22,27 +22,31 @@ class SigningIn:
         self._audit_log = audit_log
 
     async def sign_in(self, name: str, password: str, code: str, browser: str, by: Source) -> str:
-        """The secret of a new session. Raises `Refused`, without saying what was wrong, and
-        `TooMany` after too many attempts."""
+        """The secret of a new session. Raises as `whose`."""
+        return await self.begin(await self.whose(name, password, code, by), browser, by)
+
+    async def whose(self, name: str, password: str, code: str, by: Source) -> Account:
+        """The account of which these are. Raises `Refused`, without saying what was wrong, and
+        `TooMany` after too many attempts; both are recorded."""
         account_name = _named(name)
         by = replace(by, user=account_name or name[:_SHOWN])
         attempts = self._doors.attempts
         try:
             attempt = await attempts.begin(by.user, by.host)
         except TooMany as error:
-            await self._record(by, error.message)
+            await self.record(by, error.message)
             raise
         account = await self._right(account_name, password, code, by)
         if account is None:
-            await self._record(by, "wrong name, password or code")
+            await self.record(by, "wrong name, password or code")
             raise Refused("the name, the password or the code is wrong")
         await attempts.succeeded(attempt)
-        return await self.begin(account, browser, by)
+        return account
 
     async def begin(self, account: Account, browser: str, by: Source) -> str:
         """The secret of a new session of somebody who is known by now."""
         by = replace(by, user=account.name)
-        await self._record(by, "")
+        await self.record(by)
         session = Session(person=account.name, address=by.host, browser=browser)
         return await self._doors.sessions.begin(session, by)
 
@@ -50,6 +54,16 @@ class SigningIn:
         """End a session."""
         await self._audit_log.record(AuditAction.SIGN_OUT, by, detail="signed out")
         await self._doors.sessions.end(session.id)
+
+    async def record(self, by: Source, error: str = "") -> None:
+        """That somebody signed in, or why not."""
+        await self._audit_log.record(
+            AuditAction.SIGN_IN,
+            by,
+            outcome=AuditOutcome.FAILURE if error else AuditOutcome.SUCCESS,
+            detail="signed in" if not error else "sign-in refused",
+            error=error,
+        )
 
     async def _right(self, name: str, password: str, code: str, by: Source) -> Account | None:
         """The account, if all is right. It takes as long where there is none."""
@@ -62,15 +76,6 @@ class SigningIn:
         if account.factor and not await accounts.has_code(account, code, by):
             return None
         return account
-
-    async def _record(self, by: Source, error: str) -> None:
-        await self._audit_log.record(
-            AuditAction.SIGN_IN,
-            by,
-            outcome=AuditOutcome.FAILURE if error else AuditOutcome.SUCCESS,
-            detail="signed in" if not error else "sign-in refused",
-            error=error,
-        )
 
 
 def _named(text: str) -> str:
