@@ -33,7 +33,7 @@ name = "chiefs, with everything"
 allow = ["*"]
 who = ["group:chiefs"]
 """
-CHIEF, GUEST, NOBODY = "chief", "guest", "nobody"
+CHIEF, GUEST, NOBODY, FORGER = "chief", "guest", "nobody", "forger"
 _SECRET = re.compile(rb"/(?:invitation|share)/([A-Za-z0-9_-]{20,})")
 _TOKEN = re.compile(rb"(iso_[0-9a-f]{16}_[A-Za-z0-9_-]{43})")
 
@@ -52,7 +52,7 @@ class Who:
     @property
     def known(self) -> bool:
         """Whether they show anything that is worth something."""
-        return self.name not in (NOBODY, "forger")
+        return self.name not in (NOBODY, FORGER)
 
 
 def rights_of(role: str, *but: Right) -> frozenset[str]:
@@ -133,12 +133,12 @@ class World:
         found[CHIEF] = Who(
             CHIEF,
             rights_of("administrator"),
-            token=self.token("administrator", name=CHIEF, groups="chiefs"),
+            token=self.token("administrator", name=CHIEF, groups="chiefs", sites=OTHER),
             everywhere=True,
         )
         found[NOBODY] = Who(NOBODY)
         forged = found["viewer"].token[:-43] + "A" * 43
-        found["forger"] = Who("forger", token=forged)
+        found[FORGER] = Who(FORGER, token=forged)
         return {name: self._hiding(who) for name, who in found.items()}
 
     def _callers(self) -> Sequence[Who]:
@@ -152,7 +152,7 @@ class World:
         taking = looking | {Right.DOWNLOAD.value}
         people.append(Who(GUEST, looking, cookie=self._guest()))
         people.append(Who("guest with download", taking, cookie=self._guest(download="yes")))
-        programs = [self.tokens[name] for name in ("integrator", "reader", CHIEF, NOBODY, "forger")]
+        programs = [self.tokens[name] for name in ("integrator", "reader", CHIEF, NOBODY, FORGER)]
         return [*map(self._hiding, people), *programs]
 
     def _hiding(self, who: Who) -> Who:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 
 from isocenter.core.access import FACTS, Caller, Right
 from isocenter.core.access_api import Guard
 from isocenter.core.apis import Announcement, Storage, Stored
+from isocenter.core.attributes import SITES
 from isocenter.core.entries import facts_of_header, patient_id_of
 from isocenter.core.errors import Conflict, IsocenterError
 from isocenter.core.events import (
@@ -26,6 +28,7 @@ from isocenter.core.matching import JsonAttributes
 from isocenter.core.overlays import Overlay
 from isocenter.core.ports import Buffer, EventBus, Record
 from isocenter.core.reader import Header
+from isocenter.core.sites import with_sites
 from isocenter.ingest import admission
 from isocenter.ingest.announcing import Announcer
 from isocenter.ingest.coercing import Coercer
@@ -38,6 +41,7 @@ from isocenter.runtime.event_codec import encode
 from isocenter.runtime.instruments import STORE_STAGE_DURATION
 from isocenter.runtime.outbox import Outbox
 from isocenter.runtime.role import Env
+from isocenter.runtime.streams import generator
 from isocenter.runtime.study_sites import StudySites
 from isocenter.runtime.telemetry import OFF, Stages, Telemetry
 
@@ -108,8 +112,7 @@ class IngestService:
             news.overlay = await self._coercer.overlay(
                 taken, announcement, ae, received_at, may_come
             )
-            if site:  # of an object that may come in: its site will see the study
-                await self._sites.note(taken.name.partition, taken.name.study, site)
+            await self._join(news, taken.name)
             news.prepare(taken)
 
         try:
@@ -134,8 +137,27 @@ class IngestService:
         """Raises `Refused`; `changed` is what is corrected: rules see what will be shown."""
         assert news.header is not None
         facts = facts_of_header(news.header, news.site)
-        facts |= {tag: changed[tag] for tag in FACTS if tag in changed}
-        self._guard.check_new(news.announcement.caller, Right.STORE, facts)
+        news.facts = facts | {tag: changed[tag] for tag in FACTS if tag in changed}
+        self._guard.check_new(news.announcement.caller, Right.STORE, news.facts)
+
+    async def _join(self, news: _News, name: InstanceName) -> None:
+        """Of an object that may come in: its site will see the study. So who brings it must be
+        allowed to store into the study as it is there. Raises `Refused`."""
+        place = name.partition, name.study
+        if not news.site or news.site in (there := await self._sites.of(*place)):
+            return
+        if there or await self._is_kept(*place):
+            there = await self._sites.now(*place)  # sites are noted before their objects are kept
+            if news.site not in there:
+                plain = {tag: one for tag, one in news.facts.items() if tag != SITES.tag}
+                caller = news.announcement.caller
+                self._guard.check_new(caller, Right.STORE, with_sites(plain, there))
+        await self._sites.note(*place, news.site)
+
+    async def _is_kept(self, partition: str, study: str) -> bool:
+        found = self._storage.list(objects_prefix(partition, study))
+        async with aclosing(generator(found)) as infos:
+            return await anext(infos, None) is not None
 
     def _site_of(self, caller: Caller, ae: KnownAE | None) -> str:
         """Where an object comes from: where its sender is, or else where this process is."""
@@ -201,6 +223,7 @@ class _News:
         site: str,
     ) -> None:
         self.site = site
+        self.facts: JsonAttributes = {}  # what rules look at, once it is known
         self.announcement = announcement
         self._received_at = received_at
         self._policy = policy

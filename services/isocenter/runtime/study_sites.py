@@ -40,10 +40,13 @@ class StudySites:
         told = frozenset({site} if site else ())
         if held is not None and self._clock() < held[0] and told <= held[1]:
             return held[1]
+        return self._keep(partition, study, told | await self.now(partition, study))
+
+    async def now(self, partition: str, study: str) -> frozenset[str]:
+        """All sites of a study, looked up."""
         found = self._storage.list(sites_prefix(partition, study))
         async with aclosing(generator(found)) as infos:
-            listed = frozenset([name async for info in infos if (name := site_of(info.key))])
-        return self._keep(partition, study, listed | told)
+            return frozenset([name async for info in infos if (name := site_of(info.key))])
 
     def _keep(self, partition: str, study: str, sites: frozenset[str]) -> frozenset[str]:
         self._held[partition, study] = self._clock() + _FRESH_SECONDS, sites

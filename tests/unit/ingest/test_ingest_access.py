@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,39 @@ async def test_an_object_comes_from_where_its_sender_is_or_else_its_process(
         guard = guard_of((allow(sites=(named,)),))
         archive = Archive(guard=guard, known=known, site=process)
         assert await taken(archive, caller) is (named == site), named
+
+
+@pytest.mark.parametrize(
+    ("first", "rules", "expected"),
+    [
+        (("north",), OWN_SITE, False),
+        (("north",), (*OWN_SITE, allow(Right.STORE, sites=("north",))), True),
+        (("north",), (*OWN_SITE, allow(Right.READ, sites=("north",))), False),
+        (("north",), (allow(), deny(Right.STORE, sites=("north",))), False),
+        (("south",), OWN_SITE, True),
+        ((), OWN_SITE, False),
+        ((), (allow(),), True),
+        (None, OWN_SITE, True),
+    ],
+)
+async def test_what_comes_into_a_study_makes_it_one_of_another_site_only_where_it_may_be_stored(
+    first, rules, expected
+) -> None:
+    """`first`: of what site whoever has brought the first object is; None: there is none."""
+    archive = Archive(guard=guard_of(rules))
+    if first is not None:
+        before = announcement(caller=replace(SYSTEM, sites=first))
+        await archive.ingest.store(before, chunks(small(instance=b"1.2.3.4.8")))
+    kept = await archive.keys("sites/")
+    caller = person("technologist", sites=("south",))
+    if expected:
+        await archive.ingest.store(announcement(caller=caller), chunks(small()))
+        assert len(await archive.keys("sites/")) == len({*(first or ()), "south"})
+        return
+    with pytest.raises(Refused):
+        await archive.ingest.store(announcement(caller=caller), chunks(small()))
+    assert await archive.keys("sites/") == kept
+    assert sum(key.endswith(".dcm") for key in await archive.keys("objects/")) == 1
 
 
 @pytest.mark.parametrize(
