@@ -137,7 +137,7 @@ async def test_what_comes_into_a_study_makes_it_one_of_another_site_only_where_i
     archive = Archive(guard=guard_of(rules))
     if first is not None:
         before = announcement(caller=replace(SYSTEM, sites=first))
-        await archive.ingest.store(before, chunks(small(instance=b"1.2.3.4.8")))
+        await archive.ingest.store(before, chunks(small(instance="1.2.3.4.8")))
     kept = await archive.keys("sites/")
     caller = person("technologist", sites=("south",))
     if expected:
