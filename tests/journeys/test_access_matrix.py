@@ -175,7 +175,7 @@ class Door:
         if self.line.about in ("study", "study?", "store"):
             for series in who.hidden:
                 yield from self._hidden_problems(who, series)
-            if who.everywhere and self.method != "DELETE":
+            if who.everywhere and self.method != "DELETE" and self.line.about != "store":
                 seen = self.ask(who, self.aimed(self.world.other))
                 if verdict(seen) != ANSWERED:
                     yield f"{seen.status} for the other study, which they may see"
@@ -230,7 +230,7 @@ class Door:
 def told(answer: Answer, series: Series) -> tuple[int, bytes, Mapping[str, str]]:
     """All that an answer tells, but for the names that were asked for and its own."""
     body, headers = answer.body, {**answer.headers}
-    for name in ("date", "x-request-id", "traceparent"):
+    for name in ("date", "content-length"):
         headers.pop(name, None)
     for name in names_of(series):
         body = body.replace(name.encode(), b"?")
