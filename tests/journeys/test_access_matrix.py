@@ -12,14 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import grpc
 import pytest
 
+from isocenter.runtime.rpc_admission import NEEDS
 from isocenter.web.operations import OPERATIONS
 from support.files import Series
 from support.harness import running
 from support.logging_state import logging_as_before
-from support.matrix_expected import ANYBODY, KNOWN, VARIANTS, Line, routes
-from support.matrix_world import FORGER, NOBODY, POLICY, Who, World, names_of
+from support.matrix_expected import ANYBODY, KNOWN, VARIANTS, Line, methods, routes
+from support.matrix_world import CHIEF, FORGER, NOBODY, POLICY, Who, World, names_of
+from support.walked_calls import Calls, Ports, every_method
 from support.walked_requests import FORM, Answer, Asked
 
 __all__ = ["logging_as_before"]
@@ -264,3 +267,131 @@ def problems_of(door: Door) -> Sequence[str]:
     if door.line.needs == ANYBODY and door.method == "POST":
         callers = [door.world.callers[NOBODY]]
     return [f"{who.name}: {problem}" for who in callers for problem in door.problems(who, refused)]
+
+
+# --- gRPC ----------------------------------------------------------------------------------------
+
+METHODS = methods()
+STATUSES: Mapping[grpc.StatusCode, str] = {
+    grpc.StatusCode.UNAUTHENTICATED: WHO,
+    grpc.StatusCode.PERMISSION_DENIED: REFUSED,
+    grpc.StatusCode.NOT_FOUND: NOT_THERE,
+}
+OF_INSTANCES = ("ArchiveService/RetrieveFrames", "ArchiveService/RetrieveBulkData")
+
+
+@dataclass
+class Heard:
+    """What a call was answered."""
+
+    verdict: str
+    text: str  # of the error
+    body: bytes  # of all messages
+
+
+def calls_of(world: World, who: Who, series: Series) -> Calls:
+    """Calls about a series, as somebody."""
+    ports = Ports(world.isocenter.grpc_port, 1, 1)
+    return Calls(ports, series, "", world.routes, who.token, world.preparing)
+
+
+def call(
+    world: World, method: str, who: Who, series: Series, patient: str = "", into: str = ""
+) -> Heard:
+    """Call a method. `patient`: who is searched for; `into`: the study that is stored into."""
+    calls = calls_of(world, who, series)
+    calls.match = ("PatientID", patient) if patient else ("StudyDate", "19000101-")
+    calls.into = into
+    verdict, text = ANSWERED, ""
+    try:
+        calls.call(method, f"matrix {who.name}")
+    except grpc.RpcError as error:
+        verdict, text = STATUSES.get(error.code(), str(error.code())), error.details()
+    except AssertionError as error:
+        verdict = f"answered with a failure: {error}"
+    finally:
+        calls.close()
+    return Heard(verdict, text, b"".join(one.SerializeToString() for one in calls.heard))
+
+
+def grpc_problems(world: World, method: str, who: Who) -> Iterator[str]:
+    line = METHODS[method]
+    heard = call(world, method, who, world.own)
+    right = expected(who, line)
+    if heard.verdict not in right:
+        yield f"{heard.verdict} ({heard.text}) instead of {' or '.join(right)}"
+    if line.about != "trail":
+        yield from (
+            f"tells {name}"
+            for series in who.hidden
+            for name in names_of(series)
+            if name.encode() in heard.body
+        )
+    if ANSWERED not in right:
+        return
+    if line.about == "search" and world.own.study.encode() not in heard.body:
+        yield "their own study is not found"
+    for series in who.hidden:
+        yield from grpc_hidden_problems(world, method, who, series)
+    if who.everywhere and line.about == "study":
+        there = call(world, method, who, world.other)
+        if there.verdict != ANSWERED:
+            yield f"{there} for the other study, which they may see"
+
+
+def grpc_hidden_problems(world: World, method: str, who: Who, series: Series) -> Iterator[str]:
+    about, nowhere = METHODS[method].about, world.nowhere
+    pairs = []
+    if about in ("search", "count"):
+        pairs = [[call(world, method, who, one, one.patient_id) for one in (series, nowhere)]]
+    if about == "study":
+        pairs = [[call(world, method, who, one) for one in (series, nowhere)]]
+    if method in OF_INSTANCES:
+        below = [replace(one, study=world.own.study) for one in (series, nowhere)]
+        pairs.append([call(world, method, who, one) for one in below])
+    for there, of_nothing in pairs:
+        if there != of_nothing or (about == "study" and there.verdict != NOT_THERE):
+            yield f"{there}, but of a study that is not there {of_nothing}"
+    if about == "store":
+        there = call(world, method, who, series, into=series.study)
+        if "failure" not in there.verdict:
+            yield f"{there} for an object of a study that they may not see"
+
+
+def test_every_method_of_grpc_has_an_expectation_or_is_not_for_programs() -> None:
+    assert sorted(METHODS) == sorted(NEEDS)
+    assert set(METHODS) <= set(every_method())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_of_grpc_answers_whom_it_should(world: World, method: str) -> None:
+    problems = [
+        f"{who.name}: {problem}"
+        for who in world.tokens.values()
+        for problem in grpc_problems(world, method, who)
+    ]
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", ["viewer", "reader", CHIEF])
+def test_changes_over_grpc_are_of_studies_that_somebody_may_see(world: World, name: str) -> None:
+    who, last = world.tokens[name], world.routes.files()
+    world.store(last, world.preparing)
+    calls = calls_of(world, who, world.own)
+    seen = set()
+    for change in calls.changes("matrix"):
+        told = json.loads(change.data or "{}")
+        seen.add(told.get("study", ""))
+        if last.study in seen and world.own.study in seen:
+            break
+    calls.close()
+    assert (world.other.study in seen) is who.everywhere
+
+
+def test_what_is_not_for_programs_is_not_answered_to_them(world: World) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{world.isocenter.grpc_port}") as channel:
+        for method in sorted(set(every_method()) - set(METHODS)):
+            ask = channel.unary_unary(f"/isocenter.v1.{method}")
+            with pytest.raises(grpc.RpcError) as refused:
+                ask(b"", metadata=[("authorization", f"Bearer {world.preparing}")])
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED, method

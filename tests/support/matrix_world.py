@@ -74,9 +74,9 @@ class World:
         )
         self.preparing = self.by_operator("preparing", *ROLES, group=["chiefs"])
         self.routes = Routes(isocenter, self.own, folder / "sent", self.preparing)
-        self._store(self.own, self.preparing)
-        self._store(self.neighbour, self.preparing)
-        self._store(self.other, self.token("integrator", sites=OTHER))
+        self.store(self.own, self.preparing)
+        self.store(self.neighbour, self.preparing)
+        self.store(self.other, self.token("integrator", sites=OTHER))
         self.tokens = self._tokens()
         self.callers = {one.name: one for one in self._callers()}
 
@@ -102,7 +102,8 @@ class World:
         asked.token = self.preparing
         return _found(_TOKEN, self._sent("/access/tokens", asked))
 
-    def _store(self, series: Series, token: str) -> None:
+    def store(self, series: Series, token: str) -> None:
+        """Store a series by somebody's token."""
         asked = Asked({})
         self.routes.store(asked, series)
         asked.token = token

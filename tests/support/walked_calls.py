@@ -1,4 +1,4 @@
-"""How every gRPC method that leaves a record is called for the walks of the audit trail and of
+"""How the methods of gRPC are called for the walks of the audit trail and of
 access."""
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Calls:
         self.instance = next(iter(series.files))
         self._token, self._preparing = token, preparing
         self.match = ("PatientName", "WALK*")  # what is searched for
+        self.into = ""  # the study that is stored into; empty: a new one
         self.heard: list[Message] = []  # what was answered
 
     def call(self, method: str, purpose: str) -> str:
@@ -103,7 +104,7 @@ class Calls:
     # --- of programs -----------------------------------------------------------------------------
 
     def store_objects(self, purpose: str) -> str:
-        series = self.routes.files()
+        series = self.routes.files(self.into)
 
         def messages() -> Iterator[archive_pb2.StoreObjectsRequest]:
             for path in series.files.values():
@@ -132,10 +133,26 @@ class Calls:
         return ""
 
     def watch(self, purpose: str) -> str:
+        next(self.changes(purpose))
+        return ""
+
+    def changes(self, purpose: str) -> Iterator[archive_pb2.WatchChangesResponse]:
+        """All changes, from the oldest on, until nobody looks any more."""
         request = archive_pb2.WatchChangesRequest(since="oldest")
         watching = self.archive.WatchChanges(request, metadata=self._metadata(purpose))
-        next(watching)
-        watching.cancel()
+        try:
+            yield from watching
+        finally:
+            watching.cancel()
+
+    def list_aes(self, purpose: str) -> str:
+        self.heard += self.aes.ListAEs(aes_pb2.ListAEsRequest(), metadata=self._metadata(purpose))
+        return ""
+
+    def get_ae(self, purpose: str) -> str:
+        self.set_ae(PREPARATION)
+        request = aes_pb2.GetAERequest(title="CALLED")
+        self.heard.append(self.aes.GetAE(request, metadata=self._metadata(purpose)))
         return ""
 
     def set_ae(self, purpose: str) -> str:
@@ -288,6 +305,8 @@ _METHODS: Mapping[str, Callable[[Calls, str], str]] = {
     "ArchiveService/CountArchive": Calls.count,
     "ArchiveService/WatchChanges": Calls.watch,
     "ObjectService/GetObject": Calls.get_object,
+    "AEDirectoryService/ListAEs": Calls.list_aes,
+    "AEDirectoryService/GetAE": Calls.get_ae,
     "AEDirectoryService/SetAE": Calls.set_ae,
     "AEDirectoryService/RemoveAE": Calls.remove_ae,
     "AuditService/SearchRecords": _of_trail(
