@@ -12,15 +12,26 @@ from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.addresses import ip_of
 from isocenter.runtime.aes import Directory, KnownAE, Verb
 
-# What a verb of the directory takes. Retrieves are resolved by searches.
+# What a verb of the directory takes. Retrieves are resolved by searches, and a commitment tells what
+# is here.
 _RIGHTS: Mapping[Verb, frozenset[Right]] = {
     Verb.ECHO: frozenset(),
     Verb.STORE: frozenset({Right.STORE}),
     Verb.FIND: frozenset({Right.SEARCH}),
     Verb.MOVE: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
     Verb.GET: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
-    Verb.COMMIT: frozenset(),
+    Verb.COMMIT: frozenset({Right.SEARCH}),
 }
+
+
+def caller_of(title: str, known: KnownAE | None) -> Caller:
+    """An AE, as the policy names it. What it may do is what the directory says, if it is known
+    there; the policy says with which studies."""
+    if known is None:
+        return Caller(Kind.AE, title, (DEVICE,))
+    rights = frozenset[Right]().union(*(_RIGHTS[verb] for verb in known.verbs))
+    sites = (known.site,) if known.site else ()
+    return Caller(Kind.AE, title, (DEVICE,), sites=sites, only=rights)
 
 
 class Peer(Protocol):
@@ -78,15 +89,9 @@ class Callers:
         return self._directory.complete
 
     def caller(self, association: Association) -> Caller:
-        """The peer of an association, as the policy names it. What it may do is what the directory
-        says; the policy says with which studies."""
-        known = self.known(association)
+        """The peer of an association, as the policy names it."""
         title = association.calling_ae_title.strip(" ")
-        if known is None:
-            return Caller(Kind.AE, title, (DEVICE,))
-        rights = frozenset[Right]().union(*(_RIGHTS[verb] for verb in known.verbs))
-        sites = (known.site,) if known.site else ()
-        return Caller(Kind.AE, title, (DEVICE,), sites=sites, only=rights)
+        return caller_of(title, self.known(association))
 
     def source(self, association: Association) -> Source:
         """The peer of an association, as events and audit records name it."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from isocenter.core.access import SYSTEM
+from isocenter.core.access import SYSTEM, Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Query, Storage, StoredInstance
-from isocenter.core.errors import NotFound
+from isocenter.core.errors import NotFound, Refused, Withheld
 from isocenter.core.events import SopReference
 from isocenter.core.identity import DEFAULT_PARTITION, objects_prefix
 from isocenter.core.matching import Key, Level, Search
@@ -41,16 +42,18 @@ class Checked:
 class Checker:
     """Looks at objects."""
 
-    def __init__(self, *, query: Query, storage: Storage, proof: timedelta) -> None:
+    def __init__(self, *, query: Query, storage: Storage, guard: Guard, proof: timedelta) -> None:
         """`proof`: objects written so short a time ago are not read again."""
+        self._guard = guard
         self._query = query
         self._storage = storage
         self._proof = proof
 
-    async def check(self, references: Sequence[SopReference]) -> Checked:
+    async def check(self, caller: Caller, references: Sequence[SopReference]) -> Checked:
         """Each reference is committed if the current version of an instance of its class is what
-        was written, by its digest."""
-        found = await self._find([reference.instance for reference in references])
+        was written, by its digest. Of studies that the caller may neither store nor find there is
+        nothing here."""
+        found = await self._find(caller, [reference.instance for reference in references])
         reading = asyncio.Semaphore(_READ)
         reasons = await asyncio.gather(
             *(self._reason(one, found.get(one.instance, ()), reading) for one in references)
@@ -63,7 +66,9 @@ class Checker:
                 checked.committed.append(reference)
         return checked
 
-    async def _find(self, uids: Sequence[str]) -> Mapping[str, Sequence[StoredInstance]]:
+    async def _find(
+        self, caller: Caller, uids: Sequence[str]
+    ) -> Mapping[str, Sequence[StoredInstance]]:
         """Where they are: the index knows the series, the object store what it has."""
         series: defaultdict[_Series, set[str]] = defaultdict(set)
         for start in range(0, len(uids), _ASKED):
@@ -78,11 +83,22 @@ class Checker:
                         )
                         series[study, within].add(uid)
         found: defaultdict[str, list[StoredInstance]] = defaultdict(list)
+        told = {study: await self._is_told(caller, study) for study, _ in series}
         for of, wanted in series.items():
+            if not told[of[0]]:
+                continue
             async for stored in self._storage.instances(SYSTEM, DEFAULT_PARTITION, *of):
                 if stored.name.instance in wanted:
                     found[stored.name.instance].append(stored)
         return found
+
+    async def _is_told(self, caller: Caller, study: str) -> bool:
+        """Whether a caller is told what is here of a study: what it may have stored, or may find."""
+        for right in (Right.STORE, Right.SEARCH):
+            with suppress(Refused, Withheld):
+                await self._guard.check(caller, right, DEFAULT_PARTITION, study)
+                return True
+        return False
 
     async def _reason(
         self,

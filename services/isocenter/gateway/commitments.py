@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from isocenter.core.access import Caller
 from isocenter.core.errors import IsocenterError, NotFound
 from isocenter.core.events import (
     TOPIC_JOBS,
@@ -35,6 +36,7 @@ from isocenter.dimse.association import Association
 from isocenter.dimse.contexts import PresentationContext, ProposedContext
 from isocenter.dimse.errors import AssociationAborted
 from isocenter.gateway import identifiers
+from isocenter.gateway.callers import caller_of
 from isocenter.gateway.calls import Calls
 from isocenter.gateway.commitment_check import Checked, Checker
 from isocenter.gateway.commitment_items import (
@@ -248,10 +250,15 @@ class Commitments:
     async def _check(self, event: CommitmentRequested) -> Checked:
         """What was found; what is not found yet has a while to come."""
         while True:
-            checked = await self._checker.check(event.references)
+            checked = await self._checker.check(self._caller(event), event.references)
             if not checked.missing or datetime.now(UTC) + _AGAIN > event.at + self._wait:
                 return checked
             await asyncio.sleep(_AGAIN.total_seconds())
+
+    def _caller(self, event: CommitmentRequested) -> Caller:
+        """Who asked, as the directory sees it now."""
+        title = event.source.ae_title.strip(" ")
+        return caller_of(title, self._directory.named(title) if event.source.known else None)
 
     async def _call(self, event: CommitmentRequested, checked: Checked) -> None:
         """Report on an association of our own."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from isocenter.core.access import Caller
+from isocenter.core.access import Caller, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.apis import Query, Storage, StoredInstance
 from isocenter.core.errors import IsocenterError, Mismatch, Withheld
 from isocenter.core.events import AuditAction, AuditOutcome, Source
@@ -119,10 +120,12 @@ class Retrieval:
         audit: AuditLog,
         patients: StudyPatients,
         callers: Callers,
+        guard: Guard,
         extractor: FrameExtractor,
         max_identifier: int,
     ) -> None:
         self._storage = storage
+        self._guard = guard
         self._extractor = extractor
         self._query = query
         self._audit = audit
@@ -217,7 +220,7 @@ class Retrieval:
         )
 
     async def _resolve(self, caller: Caller, asked: Wanted) -> list[StoredInstance]:
-        """All instances that the caller may read, by study, series and SOP Instance UID. A list,
+        """All instances that the caller may take away, by study, series and SOP Instance UID. A list,
         since the first pending response already tells how many sub-operations remain."""
         found: list[StoredInstance] = []
         for study in asked.studies or await self._studies(caller, asked):
@@ -244,6 +247,7 @@ class Retrieval:
         return list(studies)
 
     async def _of_study(self, caller: Caller, study: str, asked: Wanted) -> list[StoredInstance]:
+        await self._guard.check(caller, Right.DOWNLOAD, DEFAULT_PARTITION, study)
         series = asked.series[0] if len(asked.series) == 1 else ""
         instance = asked.instances[0] if series and len(asked.instances) == 1 else ""
         all_series, all_instances = frozenset(asked.series), frozenset(asked.instances)

@@ -161,6 +161,7 @@ async def _commitments(env: Env, settings: GatewaySettings, calls: Calls) -> Com
     checker = Checker(
         query=await env.query(),
         storage=await env.storage(),
+        guard=await env.guard(),
         proof=timedelta(seconds=settings.commitment_proof_seconds),
     )
     return Commitments(
@@ -185,6 +186,7 @@ async def _retrieves(
         audit=await env.audit_log(),
         patients=StudyPatients(query),
         callers=callers,
+        guard=await env.guard(),
         extractor=FrameExtractor(storage=storage, transcoding=transcoding),
         max_identifier=settings.max_identifier,
     )
