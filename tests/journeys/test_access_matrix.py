@@ -14,15 +14,35 @@ from pathlib import Path
 
 import grpc
 import pytest
+from pydicom.dataset import Dataset
 
+from isocenter.dimse.messages import CommandField
+from isocenter.gateway.contexts import PATIENT_ROOT, STUDY_ROOT, InformationModel
+from isocenter.gateway.services import AUDITED, SOP_CLASSES
 from isocenter.runtime.rpc_admission import NEEDS
 from isocenter.web.operations import OPERATIONS
+from support.clients import storescp
 from support.files import Series
 from support.harness import running
 from support.logging_state import logging_as_before
-from support.matrix_expected import ANYBODY, KNOWN, VARIANTS, Line, methods, routes
-from support.matrix_world import CHIEF, FORGER, NOBODY, POLICY, Who, World, names_of
+from support.matrix_expected import ANYBODY, KNOWN, VARIANTS, Line, methods, routes, verbs
+from support.matrix_world import (
+    CHIEF,
+    DEVICES,
+    FORGER,
+    NOBODY,
+    POLICY,
+    Device,
+    Who,
+    World,
+    known_aes,
+    names_of,
+)
+from support.ports import free_ports
 from support.walked_calls import Calls, Ports, every_method
+from support.walked_dimse import SUCCESS
+from support.walked_dimse import Verbs as DimseVerbs
+from support.walked_dimse import cases as dimse_cases
 from support.walked_requests import FORM, Answer, Asked
 
 __all__ = ["logging_as_before"]
@@ -38,13 +58,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("matrix")
     policy = folder / "policy.toml"
     policy.write_text(POLICY)
+    (port,) = free_ports(1)
     settings = {
         "process.workers": 1,
+        "gateway.known_aes": known_aes(port),
+        "gateway.commitment_proof_seconds": 0,
+        "gateway.commitment_wait_seconds": 0,
         "access.trust_loopback": False,
         "access.policy": str(policy),
         "audit.seal_seconds": 1,
     }
-    with running(folder / "data", settings=settings) as isocenter:
+    with (
+        storescp(folder / "moved", port=port),
+        running(folder / "data", settings=settings) as isocenter,
+    ):
         world = World(isocenter, folder)
         world.wait()
         yield world
@@ -132,8 +159,7 @@ class Door:
         if self.line.about == "study?":
             asked.body = f"study={series.study}&label=matrix&days=1".encode()
         if self.line.about == "store":
-            there = series if within is None else within
-            self.world.routes.store(asked, self.world.routes.files(there.study))
+            self.world.routes.store(asked, self.world.routes.files(series))
         return self.narrowed(asked, series)
 
     def narrowed(self, asked: Asked, series: Series) -> Asked:
@@ -296,12 +322,12 @@ def calls_of(world: World, who: Who, series: Series) -> Calls:
 
 
 def call(
-    world: World, method: str, who: Who, series: Series, patient: str = "", into: str = ""
+    world: World, method: str, who: Who, series: Series, patient: str = "", *, into: bool = False
 ) -> Heard:
-    """Call a method. `patient`: who is searched for; `into`: the study that is stored into."""
+    """Call a method. `patient`: who is searched for; `into`: whether it is stored into."""
     calls = calls_of(world, who, series)
     calls.match = ("PatientID", patient) if patient else ("StudyDate", "19000101-")
-    calls.into = into
+    calls.into = series if into else None
     verdict, text = ANSWERED, ""
     try:
         calls.call(method, f"matrix {who.name}")
@@ -353,7 +379,7 @@ def grpc_hidden_problems(world: World, method: str, who: Who, series: Series) ->
         if there != of_nothing or (about == "study" and there.verdict != NOT_THERE):
             yield f"{there}, but of a study that is not there {of_nothing}"
     if about == "store":
-        there = call(world, method, who, series, into=series.study)
+        there = call(world, method, who, series, into=True)
         if "failure" not in there.verdict:
             yield f"{there} for an object of a study that they may not see"
 
@@ -395,3 +421,113 @@ def test_what_is_not_for_programs_is_not_answered_to_them(world: World) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 ask(b"", metadata=[("authorization", f"Bearer {world.preparing}")])
             assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED, method
+
+
+# --- DIMSE ---------------------------------------------------------------------------------------
+
+VERBS = verbs()
+CASES = dimse_cases(SOP_CLASSES, AUDITED)
+NOT_AUTHORIZED, NOT_ASKED = 0x0124, -1
+
+
+def dimse_problems(world: World, field: int, sop_class: str, ae: Device) -> Iterator[str]:
+    line = VERBS[CommandField(field).name]
+    for series in (world.own, world.other):
+        may, into = ae.sees(series), series if series is world.other else None
+        asking = DimseVerbs(world.isocenter, series)
+        told = asking.told(field, sop_class, ae.title, world.routes.files(into))
+        seen = told.completed or sum(series.study in str(one) for one in told.data)
+        if field == CommandField.N_ACTION:
+            seen = sum("ReferencedSOPSequence" in one for one in told.data)
+        if line.needs not in ae.verbs:
+            if told.status not in (NOT_ASKED, NOT_AUTHORIZED) or told.data:
+                yield f"{told} instead of a refusal"
+        elif line.about == "store":
+            right = SUCCESS if (may if into else ae.site) else NOT_AUTHORIZED
+            if told.status != right:
+                yield f"0x{told.status:04X} instead of 0x{right:04X}, into {into}"
+        elif told.status != SUCCESS:
+            yield f"0x{told.status:04X} instead of success"
+        elif line.about == "search" and bool(seen) is not may:
+            yield f"{told}, which it {'may' if may else 'may not'} see"
+
+
+def test_every_dimse_verb_has_an_expectation() -> None:
+    assert sorted(VERBS) == sorted(CommandField(field).name for field in AUDITED)
+
+
+@pytest.mark.parametrize(
+    ("field", "sop_class"),
+    CASES,
+    ids=lambda one: one if isinstance(one, str) else CommandField(one).name,
+)
+def test_a_dimse_verb_answers_whom_it_should(world: World, field: int, sop_class: str) -> None:
+    problems = [
+        f"{ae.title}: {problem}"
+        for ae in DEVICES
+        for problem in dimse_problems(world, field, sop_class, ae)
+    ]
+    assert problems == []
+
+
+def test_a_dimse_search_for_everything_finds_what_an_ae_may_see(world: World) -> None:
+    for ae in (one for one in DEVICES if "find" in one.verbs):
+        for level, tag in (("PATIENT", "PatientID"), ("STUDY", "StudyInstanceUID")):
+            identifier = Dataset()
+            identifier.QueryRetrieveLevel = level
+            setattr(identifier, tag, "")
+            asking = DimseVerbs(world.isocenter, world.own)
+            told = asking.told(
+                CommandField.C_FIND, PATIENT_ROOT.find, ae.title, world.own, identifier
+            )
+            found = {one.get(tag) for one in told.data}
+            for series in (world.own, world.neighbour, world.other):
+                value = series.study if level == "STUDY" else series.patient_id
+                assert (value in found) is ae.sees(series), (ae, level, series)
+
+
+@pytest.mark.parametrize("model", [PATIENT_ROOT, STUDY_ROOT])
+def test_a_retrieve_of_much_gives_what_an_ae_may_see(
+    world: World, model: InformationModel
+) -> None:
+    """By patients, and by lists of UIDs in which what it may see is among others."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = [world.other.study, world.own.study]
+    patient = Dataset()
+    patient.QueryRetrieveLevel = "PATIENT"
+    patient.PatientID = world.other.patient_id
+    asked = [identifier, *([patient] if model is PATIENT_ROOT else [])]
+    for ae in (one for one in DEVICES if "get" in one.verbs):
+        for one in asked:
+            asking = DimseVerbs(world.isocenter, world.own)
+            told = asking.told(CommandField.C_GET, model.get, ae.title, world.own, one)
+            there = {data.get("StudyInstanceUID") for data in told.data}
+            wanted = [world.other] if one is patient else [world.own, world.other]
+            assert there == {series.study for series in wanted if ae.sees(series)}, (ae, one)
+
+
+# --- what is explained ---------------------------------------------------------------------------
+
+DOORS = {"read": "/dicomweb/studies/{study}/metadata", "download": "/dicomweb/studies/{study}"}
+EXPLAINED = {"viewer": "person:person-viewer", "reader": "program:reader", CHIEF: "program:chief"}
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_what_is_explained_is_what_the_doors_of_http_do(world: World, name: str) -> None:
+    for right, template in DOORS.items():
+        door = Door(world, "GET", template, ROUTES["GET", template])
+        for series in (world.own, world.other):
+            answer = door.ask(world.callers[name], door.aimed(series))
+            said = world.explained(EXPLAINED[name], right, series)
+            assert said is (verdict(answer) == ANSWERED), (right, series, answer)
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("title", ["SOUTHERN", "LOOKING", "STRANGER"])
+def test_what_is_explained_is_what_the_gateway_does(world: World, title: str) -> None:
+    for series in (world.own, world.other):
+        asking = DimseVerbs(world.isocenter, series)
+        told = asking.told(CommandField.C_GET, STUDY_ROOT.get, title, series)
+        assert world.explained(f"ae:{title}", "download", series) is (told.completed > 0)

@@ -3,6 +3,7 @@ those of their own, and somebody of every role."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from isocenter.core.access import ROLES, Right
 from support.files import Series, find_instances, write_series
 from support.harness import Isocenter, wait_until
 from support.walked_access import PASSWORD
+from support.walked_dimse import DESTINATION
 from support.walked_requests import FORM, PREPARING, Answer, Asked
 from support.walked_routes import Routes
 
@@ -55,6 +57,39 @@ class Who:
         return self.name not in (NOBODY, FORGER)
 
 
+@dataclass(frozen=True)
+class Device:
+    """An AE."""
+
+    title: str
+    site: str = ""
+    verbs: tuple[str, ...] = ("echo", "store", "find", "move", "get", "commit")
+    is_known: bool = True
+
+    def sees(self, series: Series) -> bool:
+        """Whether a study is of its site."""
+        return bool(self.site) and series.patient_id.startswith(self.site.upper())
+
+
+DEVICES = (
+    Device("SOUTHERN", OWN),
+    Device("NORTHERN", OTHER),
+    Device("LOOKING", OWN, ("find",)),
+    Device("SENDING", OWN, ("echo", "store", "commit")),
+    Device("STRANGER", is_known=False),
+)
+
+
+def known_aes(port: int) -> Sequence[Mapping[str, object]]:
+    """The AE directory. `port`: of the one that takes what is moved to it."""
+    known = [
+        {"title": one.title, "site": one.site, "verbs": one.verbs}
+        for one in DEVICES
+        if one.is_known
+    ]
+    return [*known, {"title": DESTINATION, "host": "127.0.0.1", "port": port}]
+
+
 def rights_of(role: str, *but: Right) -> frozenset[str]:
     """What a role allows, by value."""
     return frozenset(one.value for one in ROLES[role] - set(but))
@@ -87,6 +122,18 @@ class World:
         words = [*verb.split(), "--data", str(self.isocenter.data), *arguments]
         result = self._runner.invoke(app, words)
         return result.exit_code, result.output
+
+    def explained(self, who: str, right: str, series: Series) -> bool:
+        """What `access explain` says."""
+        options = [
+            f"--set={name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in self.isocenter.settings.items()
+            if name.startswith(("access.", "gateway."))
+        ]
+        code, told = self.cli("access explain", who, right, series.study, *options)
+        assert told.startswith(("yes: ", "no: ")), told
+        assert (code == 0) is told.startswith("yes"), (code, told)
+        return code == 0
 
     def by_operator(self, name: str, *roles: str, **options: Sequence[str]) -> str:
         """A new token, made on the machine itself."""

@@ -89,7 +89,7 @@ class Calls:
         self.instance = next(iter(series.files))
         self._token, self._preparing = token, preparing
         self.match = ("PatientName", "WALK*")  # what is searched for
-        self.into = ""  # the study that is stored into; empty: a new one
+        self.into: Series | None = None  # what is stored into; none: a new study
         self.heard: list[Message] = []  # what was answered
 
     def call(self, method: str, purpose: str) -> str:

@@ -83,10 +83,12 @@ class Routes:
             "resource": "Patient",
         }
 
-    def files(self, study: str = "") -> Series:
-        """A new series of one instance."""
+    def files(self, of: Series | None = None) -> Series:
+        """A new series of one instance, of a new study or of that of another series."""
         self._written += 1
-        return write_series(self._folder / str(self._written), 1, rows=8, study=study)
+        folder = self._folder / str(self._written)
+        study, patient = (of.study, of.patient_id) if of else ("", "")
+        return write_series(folder, 1, rows=8, study=study, patient_id=patient)
 
     def store(self, asked: Asked, series: Series) -> None:
         """Make it a request that stores a series."""

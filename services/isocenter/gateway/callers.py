@@ -12,15 +12,14 @@ from isocenter.gateway.settings import GatewaySettings, UnknownCallers
 from isocenter.runtime.addresses import ip_of
 from isocenter.runtime.aes import Directory, KnownAE, Verb
 
-# What a verb of the directory takes. Retrieves are resolved by searches, and a commitment tells what
-# is here.
+# What a verb of the directory takes. Retrieves are resolved by searches.
 _RIGHTS: Mapping[Verb, frozenset[Right]] = {
     Verb.ECHO: frozenset(),
     Verb.STORE: frozenset({Right.STORE}),
     Verb.FIND: frozenset({Right.SEARCH}),
     Verb.MOVE: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
     Verb.GET: frozenset({Right.SEARCH, Right.READ, Right.DOWNLOAD}),
-    Verb.COMMIT: frozenset({Right.SEARCH}),
+    Verb.COMMIT: frozenset(),
 }
 
 

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from isocenter.core.access import Caller
@@ -256,9 +256,11 @@ class Commitments:
             await asyncio.sleep(_AGAIN.total_seconds())
 
     def _caller(self, event: CommitmentRequested) -> Caller:
-        """Who asked, as the directory sees it now."""
+        """Who asked, as the directory sees it now. That it may ask is known: what it may not do
+        otherwise is nothing to this."""
         title = event.source.ae_title.strip(" ")
-        return caller_of(title, self._directory.named(title) if event.source.known else None)
+        known = self._directory.named(title) if event.source.known else None
+        return replace(caller_of(title, known), only=None)
 
     async def _call(self, event: CommitmentRequested, checked: Checked) -> None:
         """Report on an association of our own."""

@@ -6,11 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from isocenter.core.access import OWN, Right
+from isocenter.core.access import DEVICE, OWN, Caller, Kind, Right
 from isocenter.core.events import SopReference
-from isocenter.gateway.callers import caller_of
 from isocenter.gateway.commitment_check import Checker
-from isocenter.runtime.aes import KnownAE, Verb
 from support.gateway_fakes import FakeQuery, FakeStorage, series
 from support.policies import allow, deny, guard_of, study
 
@@ -21,26 +19,26 @@ OWN_SITE = (allow(sites=(OWN,)),)
 
 
 @pytest.mark.parametrize(
-    ("rules", "verbs", "committed"),
+    ("rules", "committed"),
     [
-        ((allow(),), [Verb.COMMIT], [NORTH, SOUTH]),
-        (OWN_SITE, [Verb.COMMIT], [SOUTH]),
-        (OWN_SITE, [Verb.STORE, Verb.COMMIT], [SOUTH]),
-        ((allow(Right.STORE, sites=(OWN,)),), [Verb.STORE, Verb.COMMIT], [SOUTH]),
-        ((allow(Right.STORE),), [Verb.COMMIT], []),
-        ((*OWN_SITE, allow(Right.SEARCH)), [Verb.COMMIT], [NORTH, SOUTH]),
-        ((allow(), deny(sites=("south",))), list(Verb), [NORTH]),
+        ((allow(),), [NORTH, SOUTH]),
+        (OWN_SITE, [SOUTH]),
+        ((allow(Right.STORE, sites=(OWN,)),), [SOUTH]),
+        ((allow(Right.SEARCH, sites=(OWN,)),), [SOUTH]),
+        ((allow(Right.READ),), []),
+        ((*OWN_SITE, allow(Right.SEARCH)), [NORTH, SOUTH]),
+        ((allow(), deny(sites=("south",))), [NORTH]),
     ],
 )
 async def test_what_is_committed_is_of_studies_that_an_ae_may_store_or_find(
-    rules, verbs, committed
+    rules, committed
 ) -> None:
     known = study("1.2.3", sites=["north"]), study("1.2.4", sites=["south"])
     checker = Checker(
         query=FakeQuery(HELD), storage=FakeStorage(HELD), guard=guard_of(rules, *known),
         proof=timedelta(0),
     )  # fmt: skip
-    caller = caller_of("SOUTHERN", KnownAE(title="SOUTHERN", site="south", verbs=verbs))
+    caller = Caller(Kind.AE, "SOUTHERN", (DEVICE,), sites=("south",))
     found = await checker.check(caller, [NORTH, SOUTH])
     assert found.committed == committed
     assert set(found.failed.values()) <= {0x0112}
