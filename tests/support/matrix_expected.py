@@ -10,7 +10,8 @@ What something is about says what becomes of a study that the caller may not see
 - `store`: what comes in. Nothing comes into the study.
 - `count`: the same, of which only the number is told.
 - `study?`: the study that a form names. It is said not to be there.
-- `everywhere`: studies of which nothing is known. Only who may do this with all of them is let in.
+- `everywhere`: studies of any site. It is refused to who may not do this with all of them, or not
+  there.
 - `trail`: the audit trail, which tells auditors of everybody's studies.
 - `own`: what is the caller's own, told by a form: an empty one is answered with what it lacks.
 - `-`: nothing that is a study's; `nothing`: besides, it is not there in this installation.
@@ -133,8 +134,8 @@ POST    /access/accounts/invited                                      access    
 POST    /access/tokens                                                access     -
 POST    /access/tokens/revoked                                        access     -
 POST    /access/sessions/ended                                        access     -
-POST    /access/marks                                                 mark       -
-POST    /access/marks/removed                                         mark       -
+POST    /access/marks                                                 mark       everywhere
+POST    /access/marks/removed                                         mark       everywhere
 GET     /account                                                      known      -
 POST    /account/password                                             known      own
 GET     /account/factor                                               known      own
@@ -225,7 +226,11 @@ N_ACTION    commit      search
 """
 """DIMSE verbs; what they take is what the AE directory says of an AE."""
 
-_SHORT = {"STUDY": "studies/{study}", "SERIES": "series/{series}", "INSTANCE": "instances/{instance}"}
+_SHORT = {
+    "STUDY": "studies/{study}",
+    "SERIES": "series/{series}",
+    "INSTANCE": "instances/{instance}",
+}
 
 
 def routes() -> Mapping[tuple[str, str], Line]:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
 from urllib.parse import urlencode
 
 from pydicom.uid import generate_uid
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from isocenter.cli.main import app
 from isocenter.core.access import ROLES, Right
-from support.files import Series, find_instances, write_series
+from support.files import Series, write_series
 from support.harness import Isocenter, wait_until
 from support.walked_access import PASSWORD
 from support.walked_dimse import DESTINATION
@@ -164,7 +163,9 @@ class World:
 
     def count(self, series: Series) -> int:
         """How many instances a study has."""
-        asked = Asked({"study": series.study}, accept="application/dicom+json", token=self.preparing)
+        asked = Asked(
+            {"study": series.study}, accept="application/dicom+json", token=self.preparing
+        )
         found = self.routes.send("GET", "/dicomweb/studies/{study}/instances", asked, PREPARING)
         return int(found.headers["x-total-count"])
 

@@ -25,9 +25,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
 class Routes:
     """Calls them."""
 
-    def __init__(
-        self, isocenter: Isocenter, series: Series, folder: Path, token: str = ""
-    ) -> None:
+    def __init__(self, isocenter: Isocenter, series: Series, folder: Path, token: str = "") -> None:
         """`token`: of whoever prepares what is needed, where the machine itself is not trusted."""
         self._isocenter = isocenter
         self._series = series

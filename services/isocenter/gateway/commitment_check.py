@@ -93,7 +93,7 @@ class Checker:
         return found
 
     async def _is_told(self, caller: Caller, study: str) -> bool:
-        """Whether a caller is told what is here of a study: what it may have stored, or may find."""
+        """Whether a caller is told what is here of a study: it may have stored it, or finds it."""
         for right in (Right.STORE, Right.SEARCH):
             with suppress(Refused, Withheld):
                 await self._guard.check(caller, right, DEFAULT_PARTITION, study)

@@ -220,8 +220,8 @@ class Retrieval:
         )
 
     async def _resolve(self, caller: Caller, asked: Wanted) -> list[StoredInstance]:
-        """All instances that the caller may take away, by study, series and SOP Instance UID. A list,
-        since the first pending response already tells how many sub-operations remain."""
+        """All instances that the caller may take away, by study, series and SOP Instance UID. A
+        list, since the first pending response already tells how many sub-operations remain."""
         found: list[StoredInstance] = []
         for study in asked.studies or await self._studies(caller, asked):
             try:
