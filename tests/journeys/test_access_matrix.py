@@ -70,7 +70,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 # --- HTTP ----------------------------------------------------------------------------------------
-# --- HTTP ----------------------------------------------------------------------------------------
 
 
 def test_every_route_has_an_expectation() -> None:
@@ -93,18 +92,16 @@ def test_a_route_asked_otherwise_answers_whom_it_should(world: World, name: str)
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        *((changes_over_http, name) for name in ("viewer", "guest", "chief")),
-        *((changes_over_grpc, name) for name in ("viewer", "reader", "chief")),
+        *((changes_over_http, name) for name in ("viewer", CHIEF)),
+        *((changes_over_grpc, name) for name in ("reader", CHIEF)),
     ],
 )
 def test_changes_that_go_on_are_of_studies_that_somebody_may_see(
     world: World, changes: Callable[[World, Who], Iterator[str]], name: str
 ) -> None:
     callers = world.callers if changes is changes_over_http else world.tokens
-    who, last = callers[name], world.own if name == "guest" else world.routes.files()
-    told = ""
-    if last is not world.own:
-        world.store(last, world.preparing)
+    who, last, told = callers[name], world.routes.files(), ""
+    world.store(last, world.preparing)
     with closing(changes(world, who)) as found:
         for data in found:
             told += data

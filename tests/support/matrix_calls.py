@@ -1,4 +1,4 @@
-"""What is wrong with the answers of gRPC and DIMSE: of every method and verb, asked by everybody."""
+"""What is wrong with the answers of gRPC and DIMSE: of every method and verb, by everybody."""
 
 from __future__ import annotations
 
