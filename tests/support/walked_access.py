@@ -39,8 +39,10 @@ def _filled(asked: Asked, fields: Mapping[str, str]) -> Asked:
 
 
 def _found(pattern: re.Pattern[bytes], answer: Answer) -> str:
-    (*_, last) = pattern.findall(answer.body)
-    return str(last.decode())
+    """The first one: what was made last."""
+    found = pattern.search(answer.body)
+    assert found, (pattern, answer)
+    return found[1].decode()
 
 
 # --- what is there before ------------------------------------------------------------------------
@@ -126,11 +128,10 @@ def _ending_own_session(routes: Routes, asked: Asked) -> None:
 
 
 def _ending_session(routes: Routes, asked: Asked) -> None:
-    _, cookie = person(routes)
+    name, _ = person(routes)
+    of = f'<td>{name}</td>(?:(?!</tr>).)*?/access/sessions/ended.*?name="id" value="([^"]+)"'
     there = _listed(routes, "/access")
-    ended = re.compile(rb'/access/sessions/ended"[^>]*>.*?name="id" value="([^"]+)"', re.DOTALL)
-    _filled(asked, {"id": _found(ended, there)})
-    assert cookie
+    _filled(asked, {"id": _found(re.compile(of.encode(), re.DOTALL), there)})
 
 
 def _of_account(**more: str) -> Prepare:

@@ -1,4 +1,5 @@
-"""How every gRPC method that leaves a record is called for the walk of the audit trail."""
+"""How the methods of gRPC are called for the walks of the audit trail and of
+access."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ from support.walked_requests import Asked
 from support.walked_routes import PIXELS, Routes
 
 CHUNK = 256 * 1024
+PREPARATION, AFTERWARDS = "preparation", "afterwards"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 
@@ -61,8 +63,17 @@ class Ports:
 class Calls:
     """Calls methods, on a series that is there and on others."""
 
-    def __init__(self, ports: Ports, series: Series, key: str, routes: Routes) -> None:
-        """`key`: of an object of the series."""
+    def __init__(
+        self,
+        ports: Ports,
+        series: Series,
+        key: str,
+        routes: Routes,
+        token: str = "",
+        preparing: str = "",
+    ) -> None:
+        """`key`: of an object of the series. Tokens of whoever calls, and of whoever prepares what
+        is needed, where the machine itself is not trusted."""
         self._channels = [
             grpc.insecure_channel(f"127.0.0.1:{port}") for port in (ports.programs, ports.ingest)
         ]
@@ -74,6 +85,10 @@ class Calls:
         self.ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
         self.series, self.key, self.routes = series, key, routes
         self.instance = next(iter(series.files))
+        self._token, self._preparing = token, preparing
+        self.match = ("PatientName", "WALK*")  # what is searched for
+        self.into: Series | None = None  # what is stored into; none: a new study
+        self.heard: list[Message] = []  # what was answered
 
     def call(self, method: str, purpose: str) -> str:
         """Call it; the study that it is about, if it is about one."""
@@ -87,44 +102,65 @@ class Calls:
     # --- of programs -----------------------------------------------------------------------------
 
     def store_objects(self, purpose: str) -> str:
-        series = self.routes.files()
+        series = self.routes.files(self.into)
 
         def messages() -> Iterator[archive_pb2.StoreObjectsRequest]:
             for path in series.files.values():
                 yield archive_pb2.StoreObjectsRequest(data=path.read_bytes(), end=True)
 
-        (answer,) = self.archive.StoreObjects(messages(), metadata=_metadata(purpose))
+        (answer,) = self.archive.StoreObjects(messages(), metadata=self._metadata(purpose))
+        self.heard.append(answer)
         assert not answer.failure.reason, answer
         return series.study
 
     def retrieve(self, method: str, request: Any, purpose: str) -> str:
         stub = getattr(self.archive, method)
-        assert list(stub(request, metadata=_metadata(purpose)))
+        answers = list(stub(request, metadata=self._metadata(purpose)))
+        self.heard += answers
+        assert answers
         return self.series.study
 
     def search(self, purpose: str) -> str:
-        list(self.archive.SearchArchive(self._search(), metadata=_metadata(purpose)))
+        self.heard += self.archive.SearchArchive(self._search(), metadata=self._metadata(purpose))
         return ""
 
     def count(self, purpose: str) -> str:
-        self.archive.CountArchive(self._search(), metadata=_metadata(purpose))
+        self.heard.append(
+            self.archive.CountArchive(self._search(), metadata=self._metadata(purpose))
+        )
         return ""
 
     def watch(self, purpose: str) -> str:
+        next(self.changes(purpose))
+        return ""
+
+    def changes(self, purpose: str) -> Iterator[archive_pb2.WatchChangesResponse]:
+        """All changes, from the oldest on, until nobody looks any more."""
         request = archive_pb2.WatchChangesRequest(since="oldest")
-        watching = self.archive.WatchChanges(request, metadata=_metadata(purpose))
-        next(watching)
-        watching.cancel()
+        watching = self.archive.WatchChanges(request, metadata=self._metadata(purpose))
+        try:
+            yield from watching
+        finally:
+            watching.cancel()
+
+    def list_aes(self, purpose: str) -> str:
+        self.heard += self.aes.ListAEs(aes_pb2.ListAEsRequest(), metadata=self._metadata(purpose))
+        return ""
+
+    def get_ae(self, purpose: str) -> str:
+        self.set_ae(PREPARATION)
+        request = aes_pb2.GetAERequest(title="CALLED")
+        self.heard.append(self.aes.GetAE(request, metadata=self._metadata(purpose)))
         return ""
 
     def set_ae(self, purpose: str) -> str:
         entry = json.dumps({"title": "CALLED", "host": "127.0.0.1", "port": 104})
-        self.aes.SetAE(aes_pb2.SetAERequest(ae=entry), metadata=_metadata(purpose))
+        self.aes.SetAE(aes_pb2.SetAERequest(ae=entry), metadata=self._metadata(purpose))
         return ""
 
     def remove_ae(self, purpose: str) -> str:
-        self.set_ae("preparation")
-        self.aes.RemoveAE(aes_pb2.RemoveAERequest(title="CALLED"), metadata=_metadata(purpose))
+        self.set_ae(PREPARATION)
+        self.aes.RemoveAE(aes_pb2.RemoveAERequest(title="CALLED"), metadata=self._metadata(purpose))
         return ""
 
     def get_object(self, purpose: str) -> str:
@@ -132,8 +168,14 @@ class Calls:
         assert list(self.objects.GetObject(request))
         return self.series.study
 
+    def _metadata(self, purpose: str) -> tuple[tuple[str, str], ...]:
+        token = self._preparing if purpose in (PREPARATION, AFTERWARDS) else self._token
+        shown = (("authorization", f"Bearer {token}"),) if token else ()
+        return (("purpose-of-use", purpose), *shown)
+
     def _search(self) -> archive_pb2.SearchArchiveRequest:
-        match = archive_pb2.SearchArchiveRequest.Match(attribute="PatientName", value="WALK*")
+        attribute, value = self.match
+        match = archive_pb2.SearchArchiveRequest.Match(attribute=attribute, value=value)
         return archive_pb2.SearchArchiveRequest(level=query_pb2.LEVEL_STUDY, match=[match])
 
     # --- the audit trail -------------------------------------------------------------------------
@@ -143,24 +185,24 @@ class Calls:
         request = audit_pb2.SearchRecordsRequest(limit=1000)
 
         def sealed() -> str:
-            for batch in self.trail.SearchRecords(request, metadata=_metadata("preparation")):
+            for batch in self.trail.SearchRecords(request, metadata=self._metadata(PREPARATION)):
                 for record in batch.records:
                     asked = audit_pb2.GetRecordRequest(id=record.id)
                     with suppress(grpc.RpcError):
-                        self.trail.ProveRecord(asked, metadata=_metadata("preparation"))
+                        self.trail.ProveRecord(asked, metadata=self._metadata(PREPARATION))
                         return str(record.id)
             return ""
 
         return str(wait_until(sealed, 30, "a record is sealed"))
 
     def trail_call(self, method: str, request: Any, purpose: str) -> str:
-        answer = getattr(self.trail, method)(request, metadata=_metadata(purpose))
+        answer = getattr(self.trail, method)(request, metadata=self._metadata(purpose))
         if not isinstance(answer, Message):
             assert list(answer)
         return ""
 
     def forget_search(self, purpose: str) -> str:
-        self.trail_call("SaveSearch", audit_pb2.SavedSearch(name="gone"), "preparation")
+        self.trail_call("SaveSearch", audit_pb2.SavedSearch(name="gone"), PREPARATION)
         request = audit_pb2.ForgetSearchRequest(name="gone")
         return self.trail_call("ForgetSearch", request, purpose)
 
@@ -168,11 +210,11 @@ class Calls:
         hold = audit_pb2.LegalHold(name=f"walk {purpose}", reason="a walk")
         self.trail_call("AddHold", hold, purpose)
         request = audit_pb2.ReleaseHoldRequest(name=hold.name)
-        return self.trail_call("ReleaseHold", request, "afterwards")
+        return self.trail_call("ReleaseHold", request, AFTERWARDS)
 
     def release_hold(self, purpose: str) -> str:
         hold = audit_pb2.LegalHold(name=f"walk {purpose}", reason="a walk")
-        self.trail_call("AddHold", hold, "preparation")
+        self.trail_call("AddHold", hold, PREPARATION)
         return self.trail_call("ReleaseHold", audit_pb2.ReleaseHoldRequest(name=hold.name), purpose)
 
     # --- of roles, in the name of somebody -------------------------------------------------------
@@ -220,10 +262,6 @@ class Calls:
         return asked.values["study"]
 
 
-def _metadata(purpose: str) -> tuple[tuple[str, str], ...]:
-    return (("purpose-of-use", purpose),)
-
-
 def _of_study(method: str, kind: Any) -> Callable[[Calls, str], str]:
     return lambda calls, purpose: calls.retrieve(method, kind(study=calls.series.study), purpose)
 
@@ -265,6 +303,8 @@ _METHODS: Mapping[str, Callable[[Calls, str], str]] = {
     "ArchiveService/CountArchive": Calls.count,
     "ArchiveService/WatchChanges": Calls.watch,
     "ObjectService/GetObject": Calls.get_object,
+    "AEDirectoryService/ListAEs": Calls.list_aes,
+    "AEDirectoryService/GetAE": Calls.get_ae,
     "AEDirectoryService/SetAE": Calls.set_ae,
     "AEDirectoryService/RemoveAE": Calls.remove_ae,
     "AuditService/SearchRecords": _of_trail(

@@ -1,13 +1,15 @@
-"""How every DIMSE verb is asked for the walk of the audit trail, with each of its SOP classes, by
-pynetdicom."""
+"""How every DIMSE verb is asked for the walks of the audit trail and of access, with each of its
+SOP classes, by pynetdicom."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
@@ -24,6 +26,28 @@ DESTINATION = "DESTINATION"
 SUCCESS = 0x0000
 
 
+@dataclass
+class Told:
+    """What came of a verb."""
+
+    status: int = -1  # the final one; -1: it could not be asked for
+    data: list[Dataset] = field(default_factory=list)  # identifiers, objects, event information
+    completed: int = 0  # sub-operations
+
+    def last(self, answers: Iterable[tuple[Dataset, Dataset | None]]) -> None:
+        """Keep what is answered; the status is the last one."""
+        for status, found in answers:
+            self.status = int(status.Status)
+            self.completed = int(status.get("NumberOfCompletedSuboperations", 0))
+            if found is not None:
+                self.data.append(found)
+
+    def take(self, event: evt.Event) -> int:
+        """Take in an object of a C-GET."""
+        self.data.append(event.dataset)
+        return SUCCESS
+
+
 class Verbs:
     """Asks for them, as an AE that nobody else is."""
 
@@ -33,6 +57,17 @@ class Verbs:
 
     def ask(self, field: int, sop_class: str, title: str, stored: Series) -> int:
         """Ask for a verb as `title`; the final status. `stored`: what C-STORE sends."""
+        return self.told(field, sop_class, title, stored).status
+
+    def told(
+        self,
+        field: int,
+        sop_class: str,
+        title: str,
+        stored: Series,
+        identifier: Dataset | None = None,
+    ) -> Told:
+        """The same, and all that came of it. `identifier`: in place of that of the series."""
         ae = AE(title)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 60
         ae.add_requested_context(sop_class, EXPLICIT)
@@ -40,63 +75,68 @@ class Verbs:
         if field == CommandField.C_GET:
             ae.add_requested_context(CT, EXPLICIT)
             roles = [build_role(CT, scp_role=True)]
-        results = Results()
+        results, told = Results(), Told()
         association = ae.associate(
             self._isocenter.host,
             self._isocenter.dicom_port,
             ae_title=self._isocenter.ae_title,
             ext_neg=roles,
-            evt_handlers=[(evt.EVT_C_STORE, _taken), *results.handlers],
+            evt_handlers=[(evt.EVT_C_STORE, told.take), *results.handlers],
         )
-        assert association.is_established, title
+        if sop_class not in {one.abstract_syntax for one in association.accepted_contexts}:
+            association.release()
+            return told
+        asked = identifier or self._identifier(sop_class)
         try:
-            status = _VERBS[field](self, association, sop_class, stored)
-            if field == CommandField.N_ACTION:
+            _VERBS[field](self, association, sop_class, told, stored, asked)
+            if field == CommandField.N_ACTION and told.status == SUCCESS:
                 results.wait()
-            return status
+                told.data += [information for _, information in results.reports]
+            return told
         finally:
             association.release()
 
     # --- verbs -----------------------------------------------------------------------------------
 
-    def _echo(self, association: Association, sop_class: str, stored: Series) -> int:
-        del sop_class, stored
-        return int(association.send_c_echo().Status)
+    def _echo(self, association: Association, sop_class: str, told: Told, *_: object) -> None:
+        del sop_class
+        told.last([(association.send_c_echo(), None)])
 
-    def _store(self, association: Association, sop_class: str, stored: Series) -> int:
+    def _store(
+        self, association: Association, sop_class: str, told: Told, stored: Series, *_: object
+    ) -> None:
         (path,) = stored.files.values()
         assert dcmread(path, stop_before_pixels=True).SOPClassUID == sop_class
-        return int(association.send_c_store(path).Status)
+        told.last([(association.send_c_store(path), None)])
 
-    def _find(self, association: Association, sop_class: str, stored: Series) -> int:
-        del stored
-        *_, (status, _) = association.send_c_find(self._identifier(sop_class), sop_class)
-        return int(status.Status)
+    def _find(
+        self, association: Association, sop_class: str, told: Told, _: Series, asked: Dataset
+    ) -> None:
+        told.last(association.send_c_find(asked, sop_class))
 
-    def _get(self, association: Association, sop_class: str, stored: Series) -> int:
-        del stored
-        *_, (status, _) = association.send_c_get(self._identifier(sop_class), sop_class)
-        return int(status.Status)
+    def _get(
+        self, association: Association, sop_class: str, told: Told, _: Series, asked: Dataset
+    ) -> None:
+        told.last(association.send_c_get(asked, sop_class))
 
-    def _move(self, association: Association, sop_class: str, stored: Series) -> int:
-        del stored
-        asked = self._identifier(sop_class)
-        *_, (status, _) = association.send_c_move(asked, DESTINATION, sop_class)
-        return int(status.Status)
+    def _move(
+        self, association: Association, sop_class: str, told: Told, _: Series, asked: Dataset
+    ) -> None:
+        told.last(association.send_c_move(asked, DESTINATION, sop_class))
 
-    def _commit(self, association: Association, sop_class: str, stored: Series) -> int:
-        del stored
+    def _commit(self, association: Association, sop_class: str, told: Told, *_: object) -> None:
         asked, item = Dataset(), Dataset()
         item.ReferencedSOPClassUID = CT
         item.ReferencedSOPInstanceUID = next(iter(self._series.files))
-        asked.TransactionUID = "1.2.3.99"
+        asked.TransactionUID = generate_uid()
         asked.ReferencedSOPSequence = [item]
-        status, _ = association.send_n_action(asked, 1, sop_class, WELL_KNOWN)
-        return int(status.Status)
+        told.last([association.send_n_action(asked, 1, sop_class, WELL_KNOWN)])
 
     def _identifier(self, sop_class: str) -> Dataset:
         """One instance of the series in a model that knows no other level, else its study."""
         identifier = Dataset()
+        if sop_class not in MODELS:
+            return identifier
         levels = [level.value for level in MODELS[sop_class].levels]
         identifier.QueryRetrieveLevel = "STUDY" if "STUDY" in levels else levels[-1]
         identifier.StudyInstanceUID = self._series.study
@@ -106,12 +146,7 @@ class Verbs:
         return identifier
 
 
-def _taken(event: evt.Event) -> int:
-    del event
-    return SUCCESS
-
-
-_VERBS: Mapping[int, Callable[[Verbs, Association, str, Series], int]] = {
+_VERBS: Mapping[int, Callable[[Verbs, Association, str, Told, Series, Dataset], None]] = {
     CommandField.C_ECHO: Verbs._echo,
     CommandField.C_STORE: Verbs._store,
     CommandField.C_FIND: Verbs._find,

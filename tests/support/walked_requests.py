@@ -1,4 +1,4 @@
-"""A request of the walk of the audit trail, and whoever sends it."""
+"""A request of a walk over all routes, and what came back."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Asked:
     media: str = ""
     accept: str = "*/*"
     cookie: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Answer:
     status: int
     body: bytes
     cookie: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
 Prepare = Callable[[Any, Asked], None]  # of `walked_routes.Routes`

@@ -1,5 +1,5 @@
-"""How every route and method of HTTP is called for the walk of the audit trail: with what it needs
-to succeed, on studies that are there."""
+"""How every route and method of HTTP is called for the walks of the audit trail and of access: with
+what it needs to succeed, on studies that are there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -24,17 +25,19 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
 class Routes:
     """Calls them."""
 
-    def __init__(self, isocenter: Isocenter, series: Series, folder: Path) -> None:
+    def __init__(self, isocenter: Isocenter, series: Series, folder: Path, token: str = "") -> None:
+        """`token`: of whoever prepares what is needed, where the machine itself is not trusted."""
         self._isocenter = isocenter
         self._series = series
         self._folder = folder
+        self._token = token
         self._written = 0
 
     # --- requests --------------------------------------------------------------------------------
 
     def asked(self, method: str, template: str) -> Asked:
         """The request of a route and method; whatever it needs is there on return."""
-        asked = Asked(self._values())
+        asked = Asked(self.values())
         if prepare := _PREPARED.get(("GET" if method == "HEAD" else method, template)):
             prepare(self, asked)
         return asked
@@ -52,21 +55,24 @@ class Routes:
                 "Purpose-Of-Use": purpose,
                 **({"Content-Type": asked.media} if asked.media else {}),
                 **({"Cookie": asked.cookie} if asked.cookie else {}),
+                **({"Authorization": f"Bearer {asked.token}"} if asked.token else {}),
             },
         )
         try:
             with _OPENER.open(request, timeout=60) as response:
-                return Answer(response.status, response.read(), _cookie(response.headers))
+                return _answer(response.status, response.read(), response.headers)
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read(), _cookie(error.headers))
+            return _answer(error.code, error.read(), error.headers)
 
     # --- what they need --------------------------------------------------------------------------
 
-    def _values(self) -> dict[str, str]:
+    def values(self, series: Series | None = None) -> dict[str, str]:
+        """Of the placeholders of all paths."""
+        series = series or self._series
         return {
-            "study": self._series.study,
-            "series": self._series.series,
-            "instance": next(iter(self._series.files)),
+            "study": series.study,
+            "series": series.series,
+            "instance": next(iter(series.files)),
             "frames": "1",
             "path": PIXELS,
             "title": "WALKED",
@@ -75,10 +81,12 @@ class Routes:
             "resource": "Patient",
         }
 
-    def files(self, study: str = "") -> Series:
-        """A new series of one instance."""
+    def files(self, of: Series | None = None) -> Series:
+        """A new series of one instance, of a new study or of that of another series."""
         self._written += 1
-        return write_series(self._folder / str(self._written), 1, rows=8, study=study)
+        folder = self._folder / str(self._written)
+        study, patient = (of.study, of.patient_id) if of else ("", "")
+        return write_series(folder, 1, rows=8, study=study, patient_id=patient)
 
     def store(self, asked: Asked, series: Series) -> None:
         """Make it a request that stores a series."""
@@ -92,7 +100,7 @@ class Routes:
     def stored(self, asked: Asked) -> None:
         """Store another series, at which the request is then aimed."""
         series = self.files()
-        storing = Asked(self._values())
+        storing = Asked(self.values())
         self.store(storing, series)
         self.prepare("POST", "/dicomweb/studies", storing)
         asked.values |= {
@@ -109,11 +117,12 @@ class Routes:
         """Aim at a record that is sealed."""
         self.record_there(asked)
         proof = "/api/audit/records/{record}/proof"
-        wait_until(lambda: self.send("GET", proof, asked, PREPARING).status == 200, 60, "sealed")
+        asking = replace(asked, token=self._token)
+        wait_until(lambda: self.send("GET", proof, asking, PREPARING).status == 200, 60, "sealed")
 
     def record_there(self, asked: Asked) -> None:
         """Aim at a record that the trail has taken in."""
-        listing = Asked(self._values(), {"limit": "1", "action": "store"})
+        listing = Asked(self.values(), {"limit": "1", "action": "store"})
 
         def found() -> list[dict[str, str]]:
             answer = self.prepare("GET", "/api/audit/records", listing)
@@ -124,20 +133,22 @@ class Routes:
 
     def before(self, method: str, template: str, body: object = None) -> None:
         """Something that has to be there."""
-        asked = Asked(self._values())
+        asked = Asked(self.values())
         if body is not None:
             asked.body, asked.media = json.dumps(body).encode(), JSON
         self.prepare(method, template, asked)
 
     def prepare(self, method: str, template: str, asked: Asked) -> Answer:
+        asked.token = "" if asked.cookie else self._token
         answer = self.send(method, template, asked, PREPARING)
         assert answer.status < 400 or answer.status == 409, (method, template, answer)
         return answer
 
 
-def _cookie(headers: Message) -> str:
-    """What a browser would show the next time."""
-    return (headers["set-cookie"] or "").partition(";")[0]
+def _answer(status: int, body: bytes, headers: Message) -> Answer:
+    """The cookie is what a browser would show the next time."""
+    cookie = (headers["set-cookie"] or "").partition(";")[0]
+    return Answer(status, body, cookie, {name.lower(): told for name, told in headers.items()})
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

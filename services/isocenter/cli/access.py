@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,11 +21,12 @@ from isocenter.cli.common import (
     run_async,
     settings_of,
 )
-from isocenter.core.errors import Invalid, NotFound
+from isocenter.core.errors import Invalid, NotFound, Refused
 
 if TYPE_CHECKING:
     from isocenter.app import Process
     from isocenter.core.access import Caller
+    from isocenter.runtime.access.doors import Doors
     from isocenter.settings import Settings
 
 access = typer.Typer(
@@ -161,7 +163,11 @@ async def _explain(
     if what and not is_uid(what):
         raise Invalid("this is no Study Instance UID")
     async with process(settings) as env:
-        caller = await _caller(env, who, given=any(one is not None for one in as_if.values()))
+        try:
+            caller = await _caller(env, who, given=any(one is not None for one in as_if.values()))
+        except Refused as error:
+            out.print(f"no: {error}", markup=False)
+            return 1
         said = {name: tuple(value) for name, value in as_if.items() if value is not None}
         caller = replace(caller, **said)  # type: ignore[arg-type]  # each is of its type
         policy = await env.policy()
@@ -175,7 +181,8 @@ async def _explain(
 
 
 async def _caller(env: Process, who: str, *, given: bool) -> Caller:
-    """Whom a name means; one that is not known here is taken as it is said to be."""
+    """Whom a name means; one that is not known here is taken as it is said to be. Raises `Refused`
+    for who is not let in."""
     from isocenter.core.access import Caller, Kind
     from isocenter.runtime.aes import STRANGER
 
@@ -185,18 +192,27 @@ async def _caller(env: Process, who: str, *, given: bool) -> Caller:
     if kind == "ae":
         ae = (await env.directory()).named(name)
         return ae.caller if ae else STRANGER
-    doors = await env.doors()
-    if kind == "person":
-        account = await doors.accounts.find(name)
-        if account is not None:
-            return account.caller
-    else:
-        for one in await doors.tokens.all():
-            if one.token.name == name:
-                return one.token.caller
-    if not given:
+    found = await (_person if kind == "person" else _program)(await env.doors(), name)
+    if found is None and not given:
         raise NotFound(f"{who} is not known here", fix="say what they are with --role and so on")
-    return Caller(Kind(kind), name)
+    return found or Caller(Kind(kind), name)
+
+
+async def _person(doors: Doors, name: str) -> Caller | None:
+    account = await doors.accounts.find(name)
+    if account is not None and account.disabled:
+        raise Refused(f"person:{name} may not sign in")
+    return account.caller if account else None
+
+
+async def _program(doors: Doors, name: str) -> Caller | None:
+    """By its newest token."""
+    for one in await doors.tokens.all():
+        if one.token.name == name:
+            if one.token.ends_at < datetime.now(UTC):
+                raise Refused(f"the token of program:{name} has ended")
+            return one.token.caller
+    return None
 
 
 async def _sessions(settings: Settings, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -51,8 +51,8 @@ class Checker:
 
     async def check(self, caller: Caller, references: Sequence[SopReference]) -> Checked:
         """Each reference is committed if the current version of an instance of its class is what
-        was written, by its digest. Of studies that the caller may not store to, whether something
-        is kept is not told."""
+        was written, by its digest. Of studies that the caller may neither store nor find there is
+        nothing here."""
         found = await self._find(caller, [reference.instance for reference in references])
         reading = asyncio.Semaphore(_READ)
         reasons = await asyncio.gather(
@@ -83,21 +83,22 @@ class Checker:
                         )
                         series[study, within].add(uid)
         found: defaultdict[str, list[StoredInstance]] = defaultdict(list)
-        may_ask = {study: await self._may_ask(caller, study) for study, _ in series}
+        told = {study: await self._is_told(caller, study) for study, _ in series}
         for of, wanted in series.items():
-            if not may_ask[of[0]]:
+            if not told[of[0]]:
                 continue
             async for stored in self._storage.instances(SYSTEM, DEFAULT_PARTITION, *of):
                 if stored.name.instance in wanted:
                     found[stored.name.instance].append(stored)
         return found
 
-    async def _may_ask(self, caller: Caller, study: str) -> bool:
-        try:
-            await self._guard.check(caller, Right.STORE, DEFAULT_PARTITION, study)
-        except (Refused, Withheld):
-            return False
-        return True
+    async def _is_told(self, caller: Caller, study: str) -> bool:
+        """Whether a caller is told what is here of a study: it may have stored it, or finds it."""
+        for right in (Right.STORE, Right.SEARCH):
+            with suppress(Refused, Withheld):
+                await self._guard.check(caller, right, DEFAULT_PARTITION, study)
+                return True
+        return False
 
     async def _reason(
         self,

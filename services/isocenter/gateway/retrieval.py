@@ -135,6 +135,7 @@ class Retrieval:
         max_identifier: int,
     ) -> None:
         self._storage = storage
+        self._guard = guard
         self._extractor = extractor
         self._query = query
         self._audit = audit

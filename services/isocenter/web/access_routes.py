@@ -24,7 +24,7 @@ from isocenter.web.access_page import (
 from isocenter.web.access_rest import CONFIDENTIAL, LINKS, ONE_LINK, ONE_MARK, AccessRest
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION, AccountPages
 from isocenter.web.admission import SIGN_IN
-from isocenter.web.audit_page import in_page
+from isocenter.web.audit_page import in_pages
 from isocenter.web.emergency import EMERGENCY, EmergencyPages
 from isocenter.web.exchange import Handler
 from isocenter.web.provider_sign_in import ANSWER, BEGIN, ProviderPages
@@ -80,8 +80,7 @@ def access_routes(services: Services) -> Sequence[Route]:
         SIGN_OUT: {"POST": pages.sign_out},
         INVITATION: {"GET": pages.invited, "POST": pages.accept},
     }
-    shown = {
-        path: {method: in_page(shell, page) for method, page in methods.items()}
-        for path, methods in pages_.items()
-    }
-    return [Route(path, methods) for path, methods in (*programs.items(), *shown.items())]
+    return [
+        *(Route(path, methods) for path, methods in programs.items()),
+        *in_pages(shell, pages_),
+    ]

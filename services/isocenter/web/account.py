@@ -10,7 +10,7 @@ import segno
 from markupsafe import Markup
 
 from isocenter.core.errors import Invalid, NotFound, Refused
-from isocenter.runtime.access.own_account import OwnAccount
+from isocenter.runtime.access.own_account import OwnAccount, is_factor
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
 from isocenter.runtime.access.sessions import id_of
 from isocenter.web import cookies
@@ -76,7 +76,7 @@ class AccountPages:
                 browser_of(exchange),
             )
         except (Invalid, Refused) as error:
-            told = _shown(factor, exchange.caller.name)
+            told = _shown(factor, exchange.caller.name) if is_factor(factor) else {}
             await self._page(exchange, view, error=str(error), status=400, more=told)
             return
         kept = cookies.kept(exchange, secret)

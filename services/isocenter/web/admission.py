@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from isocenter.core.access import NOBODY, Caller, Right
 from isocenter.core.access_api import Guard
-from isocenter.core.errors import Unauthenticated
+from isocenter.core.errors import Refused, Unauthenticated
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.addresses import names_this_machine
 from isocenter.runtime.fair_use import FairUse
@@ -53,9 +53,7 @@ class Admission:
         if exchange.visit is not None:
             await self._identify(exchange, exchange.visit.shown)
             exchange.visit.of(exchange.caller)
-        methods = self.operations.get(exchange.scope[ROUTE], {})
-        operation = methods.get(exchange.scope["method"])
-        needs = Door.OPEN if operation is None or operation.needs is None else operation.needs
+        needs = self._needs(exchange)
         if needs is Door.OPEN:
             return True
         if exchange.caller is NOBODY:
@@ -66,6 +64,18 @@ class Admission:
         if isinstance(needs, Right):
             self.guard.require(exchange.caller, needs)
         return True
+
+    def _needs(self, exchange: Exchange) -> Right | Door:
+        """What the table says. Raises `Refused` where it says nothing; but which methods there are
+        may be asked by anybody."""
+        method = exchange.scope["method"]
+        operation = self.operations.get(exchange.scope[ROUTE], {}).get(method)
+        needs = operation.needs if operation else None
+        if needs is None and method == "OPTIONS":
+            return Door.OPEN
+        if needs is None:
+            raise Refused("it is not said who may do this")
+        return needs
 
     async def _identify(self, exchange: Exchange, shown: str) -> None:
         if exchange.header(b"authorization"):

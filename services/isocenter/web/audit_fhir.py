@@ -21,7 +21,7 @@ from isocenter.web.audit_fhir_search import Query, constraint, known
 from isocenter.web.audit_filters import number_of
 from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.negotiation import JSON
-from isocenter.web.problems import Problem, shown
+from isocenter.web.problems import Problem, Telling, shown
 from isocenter.web.small_bodies import form
 
 ROOT = "/fhir"
@@ -40,11 +40,16 @@ _NEWEST_FIRST = "-date"
 _RESULT = (_COUNT, _FORMAT, _SORT, _AFTER, "_pretty")
 
 
-def in_fhir(handler: Handler) -> Handler:
-    """The handler, whose errors are OperationOutcomes."""
+def in_fhir(exchange: Exchange) -> Telling:
+    """The form of errors: OperationOutcomes."""
+    del exchange
+    return told
+
+
+def formatted(handler: Handler) -> Handler:
+    """The handler, for the formats that there are."""
 
     async def handle(exchange: Exchange) -> None:
-        exchange.told = told
         _check_format(exchange)
         await handler(exchange)
 

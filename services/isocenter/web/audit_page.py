@@ -17,6 +17,7 @@ from isocenter.web.audit_overview import Overview
 from isocenter.web.audit_subjects import listing, of_object, of_patient, of_person
 from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.problems import shown
+from isocenter.web.routes import Route
 from isocenter.web.shell import Shell, View
 
 SEARCH = ROOT + "/search"
@@ -31,15 +32,19 @@ _LISTED = 50  # records of a page, unless another number is asked for
 Page = Callable[[Exchange, View], Awaitable[None]]
 
 
-def in_page(shell: Shell, page: Page) -> Handler:
-    """The handler, whose errors are pages."""
+def in_pages(shell: Shell, table: Mapping[str, Mapping[str, Page]]) -> Sequence[Route]:
+    """Routes that answer with pages, when they refuse too."""
 
-    async def handle(exchange: Exchange) -> None:
-        view = View.of(exchange)
-        exchange.told = shell.told(view)
-        await page(exchange, view)
+    def handler(page: Page) -> Handler:
+        async def handle(exchange: Exchange) -> None:
+            await page(exchange, View.of(exchange))
 
-    return handle
+        return handle
+
+    return [
+        Route(path, {method: handler(page) for method, page in pages.items()}, shell.told)
+        for path, pages in table.items()
+    ]
 
 
 class AuditPages:

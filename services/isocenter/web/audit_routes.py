@@ -9,9 +9,9 @@ from isocenter.web import audit_desk, audit_fhir, audit_notes, audit_page, audit
 from isocenter.web.audit_common import ROOT
 from isocenter.web.audit_desk import AuditDesk
 from isocenter.web.audit_exports import EXPORT, AuditExports
-from isocenter.web.audit_fhir import FhirAudit, in_fhir
+from isocenter.web.audit_fhir import FhirAudit, formatted, in_fhir
 from isocenter.web.audit_notes import AuditNotes
-from isocenter.web.audit_page import AuditPages, in_page
+from isocenter.web.audit_page import AuditPages, in_pages
 from isocenter.web.audit_rest import AuditRest
 from isocenter.web.exchange import Handler
 from isocenter.web.routes import Route
@@ -35,8 +35,11 @@ def trail_access(settings: WebSettings, services: Services) -> TrailAccess:
 def audit_routes(settings: WebSettings, services: Services) -> Sequence[Route]:
     """All of them; paths without placeholders are found before those with."""
     access = trail_access(settings, services)
-    table = {**_rest(access, services.site), **_fhir(access), **_pages(access, services.site)}
-    return [Route(path, handlers) for path, handlers in table.items()]
+    return [
+        *(Route(path, handlers) for path, handlers in _rest(access, services.site).items()),
+        *(Route(path, handlers, in_fhir) for path, handlers in _fhir(access).items()),
+        *_pages(access, services.site),
+    ]
 
 
 def _rest(access: TrailAccess, site: str) -> _Table:
@@ -62,15 +65,15 @@ def _rest(access: TrailAccess, site: str) -> _Table:
 def _fhir(access: TrailAccess) -> _Table:
     fhir = FhirAudit(access)
     return {
-        audit_fhir.METADATA: {"GET": in_fhir(fhir.metadata)},
-        audit_fhir.EVENTS: {"GET": in_fhir(fhir.search)},
-        audit_fhir.SEARCH: {"POST": in_fhir(fhir.search_by_post)},
-        audit_fhir.EVENT: {"GET": in_fhir(fhir.read)},
-        audit_fhir.OTHERS: {"GET": in_fhir(fhir.others)},
+        audit_fhir.METADATA: {"GET": formatted(fhir.metadata)},
+        audit_fhir.EVENTS: {"GET": formatted(fhir.search)},
+        audit_fhir.SEARCH: {"POST": formatted(fhir.search_by_post)},
+        audit_fhir.EVENT: {"GET": formatted(fhir.read)},
+        audit_fhir.OTHERS: {"GET": formatted(fhir.others)},
     }
 
 
-def _pages(access: TrailAccess, site: str) -> _Table:
+def _pages(access: TrailAccess, site: str) -> Sequence[Route]:
     shell = Shell(site=site)
     pages, desk = AuditPages(access, shell), AuditDesk(access, shell)
     table = {
@@ -87,8 +90,4 @@ def _pages(access: TrailAccess, site: str) -> _Table:
         audit_desk.HOLDS: {"POST": desk.hold},
         audit_desk.RELEASED: {"POST": desk.release},
     }
-    handlers = {
-        path: {method: in_page(shell, page) for method, page in methods.items()}
-        for path, methods in table.items()
-    }
-    return {**handlers, STATIC: {"GET": shell.static}}
+    return [*in_pages(shell, table), Route(STATIC, {"GET": shell.static})]

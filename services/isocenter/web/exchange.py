@@ -33,7 +33,7 @@ from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.web.chunks import Chunks, Pieces
 from isocenter.web.forwarded import Forwarded, forwarded
 from isocenter.web.patience import Patience
-from isocenter.web.problems import Headers, Problem, as_problem, in_document
+from isocenter.web.problems import Headers, Problem, Telling, as_problem, in_document
 from isocenter.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Exchange:
         self.started = False
         self.whole = False  # what was asked for is on its way to its end
         self.broken: Callable[[], Awaitable[None]] | None = None  # records that it never was
-        self.told: Callable[[Problem, str], tuple[Headers, bytes]] = in_document  # of errors
+        self.told: Telling = in_document  # of errors; given by `web.routes`
         self._receive = receive
         self._send = send
         self._connection: Transport | None = scope.get("extensions", {}).get(CONNECTION)

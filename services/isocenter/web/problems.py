@@ -3,7 +3,7 @@ to HTTP statuses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import orjson
@@ -75,6 +75,10 @@ def document(problem: Problem, request_id: str) -> bytes:
             "instance": f"urn:request:{request_id}",
         }
     )
+
+
+Telling = Callable[[Problem, str], tuple[Headers, bytes]]
+"""A form of errors: of a problem and the request's id, header fields and the body."""
 
 
 def in_document(problem: Problem, request_id: str) -> tuple[Headers, bytes]:

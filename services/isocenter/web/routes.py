@@ -12,7 +12,7 @@ from isocenter.core.identity import is_uid
 from isocenter.runtime import purposes
 from isocenter.web.admission import Admission
 from isocenter.web.exchange import DICOMWEB, ROUTE, Exchange, Handler, Receive, Send
-from isocenter.web.problems import Problem, as_problem
+from isocenter.web.problems import Problem, Telling, as_problem, in_document
 from isocenter.web.settings import WebSettings
 
 GET, HEAD = "GET", "HEAD"
@@ -21,6 +21,11 @@ OPTIONS = "OPTIONS"  # every route answers it
 _UIDS = frozenset({"study", "series", "instance"})
 _PURPOSE = purposes.FIELD.encode("ascii")
 _REFUSALS = (401, 403, 429)
+
+
+def _in_documents(exchange: Exchange) -> Telling:
+    del exchange
+    return in_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Route:
 
     template: str
     handlers: Mapping[str, Handler]
+    telling: Callable[[Exchange], Telling] = _in_documents  # the form of its errors
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -110,6 +116,7 @@ class Application:
         if route is None:
             route = self._find(exchange, path)
         exchange.scope[ROUTE] = route.template
+        exchange.told = route.telling(exchange)
         method = exchange.scope["method"]
         handler = route.handlers.get(GET if method == HEAD else method)
         if handler is None and method == OPTIONS:

@@ -6,7 +6,7 @@ somebody wrote, a browser runs nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -28,7 +28,7 @@ from isocenter.web.audit_subjects import of_group, record_parts, subjects_of
 from isocenter.web.audit_text import SHORT, shown, uid_short, visible
 from isocenter.web.conditions import Validators
 from isocenter.web.exchange import Exchange
-from isocenter.web.problems import Headers, Problem
+from isocenter.web.problems import Headers, Problem, Telling
 from isocenter.web.words import PARAMETER, Words, chosen
 
 STATIC = "/static/{file}"
@@ -178,8 +178,9 @@ class Shell:
         fields = [*headers_of(view), *headers]
         await exchange.answer(status, fields, self.render(view, template, context))
 
-    def told(self, view: View) -> Callable[[Problem, str], tuple[Headers, bytes]]:
-        """The form of errors: a page."""
+    def told(self, exchange: Exchange) -> Telling:
+        """The form of errors: a page. Raises `Invalid`."""
+        view = View.of(exchange)
 
         def tell(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
             context = {"problem": problem, "request_id": request_id, "page": ""}

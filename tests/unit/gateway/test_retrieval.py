@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from isocenter.core.access import Policy
+from isocenter.core.access import Policy, Right
+from isocenter.core.access_api import Guard
 from isocenter.core.errors import Corrupted, Unavailable
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.gateway import progress
@@ -37,6 +38,7 @@ from support.gateway_fakes import (
     series,
 )
 from support.gateway_parts import callers_of, lanes_of
+from support.policies import allow, guard_of, study
 from support.telemetry import Recorder
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -62,7 +64,9 @@ def pending_after_each(monkeypatch: pytest.MonkeyPatch):
 class Setup:
     """A C-GET over fakes."""
 
-    def __init__(self, held: list[Held] = HELD, telemetry: Telemetry = OFF) -> None:
+    def __init__(
+        self, held: list[Held] = HELD, telemetry: Telemetry = OFF, guard: Guard | None = None
+    ) -> None:
         self.query, self.storage, self.audit = FakeQuery(held), FakeStorage(held), FakeAudit()
         retrieval = Retrieval(
             storage=self.storage,
@@ -70,7 +74,7 @@ class Setup:
             audit=self.audit,
             patients=StudyPatients(FakeQuery(held)),
             callers=callers_of(GatewaySettings(known_aes=[KnownAE(title="SCANNER")])),
-            guard=PolicyGuard(Policy),
+            guard=guard or PolicyGuard(Policy),
             extractor=FrameExtractor(storage=self.storage, transcoding=FakeTranscoding()),
             max_identifier=100_000,
         )
@@ -318,3 +322,19 @@ async def test_the_next_objects_are_read_while_one_is_being_sent():
     assert asked.association.received == []
     asked.association.gate.set()
     assert await running == STUDY_1
+
+
+@pytest.mark.parametrize(
+    ("rules", "delivered"),
+    [
+        ((allow(),), STUDY_1),
+        ((allow(Right.SEARCH, Right.READ),), []),
+        ((allow(Right.SEARCH, Right.READ), allow(studies=("1.2.4",))), []),
+        ((allow(Right.SEARCH, Right.READ), allow(Right.DOWNLOAD, studies=("1.2.3",))), STUDY_1),
+    ],
+)
+async def test_whole_objects_go_to_whom_the_policy_lets_take_them_away(rules, delivered) -> None:
+    setup = Setup(guard=guard_of(rules, study("1.2.3"), study("1.2.4")))
+    asked = request(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3")
+    assert await setup(asked) == delivered
+    assert asked.statuses[-1] == 0

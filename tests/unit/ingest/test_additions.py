@@ -65,6 +65,14 @@ async def test_while_the_index_is_away_what_is_kept_tells() -> None:
         await rig.store(SOUTH, "1.3")
 
 
+async def test_a_study_of_no_site_is_nobodys_own() -> None:
+    rig = Rig(*OWN_SITE, allow(who=("group:importers",)))
+    await rig.store(person("technologist", groups=("importers",)), "1.1")
+    with pytest.raises(Refused):
+        await rig.store(SOUTH, "1.2")
+    assert await rig.sites() == set()
+
+
 async def test_a_new_study_is_of_the_site_of_whoever_brings_it() -> None:
     rig = Rig(*STORE_ALL_SEE_OWN)
     await rig.store(SOUTH, "1.1")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from isocenter.core.access import Right
+from isocenter.core.access import ISSUER, PATIENT_ID, Caller, Right
 from isocenter.core.access_api import Asker, Guard
-from isocenter.core.errors import Invalid, NotFound
+from isocenter.core.errors import Invalid, NotFound, Refused, Withheld
 from isocenter.core.events import AuditAction
+from isocenter.core.identity import DEFAULT_PARTITION
+from isocenter.core.matching import JsonAttributes
 from isocenter.runtime.access.accounts import Account, name_of
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.marks import Mark, MarkRecords
@@ -115,9 +117,10 @@ class AccessAdministration:
     # --- marks -----------------------------------------------------------------------------------
 
     async def marks(self, asker: Asker) -> Sequence[Mark]:
-        """What is confidential. Raises `Refused`."""
+        """What is confidential, of what the asker may mark. Raises `Refused`."""
         self._check(asker)
-        found = await self.marked.all()
+        marks = await self.marked.all()
+        found = [one for one in marks if await self._may_mark(asker.caller, one)]
         await self.audit_log.record(
             AuditAction.QUERY,
             asker.source,
@@ -128,7 +131,8 @@ class AccessAdministration:
         return found
 
     async def mark(self, asker: Asker, fields: Mapping[str, str]) -> Mark:
-        """Mark a patient or a study. Raises `Refused`, `Invalid`."""
+        """Mark a patient or a study. Raises `Refused`, `Invalid`, and `NotFound` for a study that
+        the asker may not mark."""
         mark = mark_of(fields)
         await self._marking(asker, mark, "marked as confidential")
         await self.marked.put(mark, asker.source)
@@ -137,14 +141,33 @@ class AccessAdministration:
     async def unmark(self, asker: Asker, name: str) -> None:
         """Take a mark off. Raises `Refused`, `NotFound`."""
         self._check(asker)
-        found = [one for one in await self.marked.all() if one.name == name]
+        named = [one for one in await self.marked.all() if one.name == name]
+        found = [one for one in named if await self._may_mark(asker.caller, one)]
         if not found:
             raise NotFound("there is no such mark")
         await self._marking(asker, found[0], "not confidential any more")
         await self.marked.remove(found[0], asker.source)
 
+    async def _check_mark(self, caller: Caller, mark: Mark) -> None:
+        """A mark on a patient is one on studies of any site and modality."""
+        if mark.study:
+            await self.guard.check(caller, Right.MARK, DEFAULT_PARTITION, mark.study)
+            return
+        said = {PATIENT_ID: mark.patient, ISSUER: mark.issuer}
+        facts: JsonAttributes = {
+            tag: {"vr": "LO", "Value": [value]} for tag, value in said.items() if value
+        }
+        self.guard.check_new(caller, Right.MARK, facts)
+
+    async def _may_mark(self, caller: Caller, mark: Mark) -> bool:
+        try:
+            await self._check_mark(caller, mark)
+        except (Refused, Withheld):
+            return False
+        return True
+
     async def _marking(self, asker: Asker, mark: Mark, what: str) -> None:
-        self.guard.require(asker.caller, Right.MARK)
+        await self._check_mark(asker.caller, mark)
         await self.audit_log.record(
             AuditAction.SECURITY,
             asker.source,

@@ -38,11 +38,16 @@ class Link(BaseModel):
     study: str
     label: _Text  # for whom it is
     made_by: str
+    kind: Kind = Kind.PERSON  # of who made it: a program may have a person's name
     made_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ends_at: datetime
     passcode: str = ""  # what is kept of it; empty: none is asked for
     openings: int = 0  # how often it can be opened; 0: any number of times
     download: bool = False  # whether the objects can be taken away, beside being looked at
+
+    def is_of(self, caller: Caller) -> bool:
+        """Whether this caller made it."""
+        return (self.kind, self.made_by) == (caller.kind, caller.name)
 
 
 @dataclass(frozen=True, slots=True)

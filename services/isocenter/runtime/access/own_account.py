@@ -24,6 +24,11 @@ from isocenter.runtime.audit_log import AuditLog
 _FACTOR = re.compile(r"[A-Z2-7]{32}")
 
 
+def is_factor(text: str) -> bool:
+    """Whether this may be the secret of a second factor."""
+    return _FACTOR.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class OwnAccount:
     """What they do."""
@@ -89,7 +94,7 @@ class OwnAccount:
         """
         account = await self._known(asker, session)
         await self._check(asker, account, current)
-        right = _FACTOR.fullmatch(factor) and step_of(factor, code.strip(), datetime.now(UTC))
+        right = is_factor(factor) and step_of(factor, code.strip(), datetime.now(UTC))
         if not right:
             raise Invalid("the code is not right", fix="check the clock of the authenticator")
         codes, digests = new_recovery_codes()

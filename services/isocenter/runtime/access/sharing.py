@@ -61,6 +61,7 @@ class Sharing:
             study=study,
             label=label,
             made_by=asker.caller.name,
+            kind=asker.caller.kind,
             ends_at=ends_after(days),
             openings=openings,
             download=download,
@@ -95,7 +96,7 @@ class Sharing:
         if not everybody:
             self.guard.require(asker.caller, Right.SHARE)
         found = await self.doors.links.all()
-        return [one for one in found if everybody or one.link.made_by == asker.caller.name]
+        return [one for one in found if everybody or one.link.is_of(asker.caller)]
 
     async def revoke(self, asker: Asker, identifier: str) -> None:
         """End a link, one's own or anybody's. Raises `Refused`, `NotFound`."""
