@@ -20,7 +20,7 @@ from isocenter.cli.common import (
     run_async,
     settings_of,
 )
-from isocenter.core.errors import Invalid, NotFound
+from isocenter.core.errors import Invalid, NotFound, Refused
 
 if TYPE_CHECKING:
     from isocenter.app import Process
@@ -187,7 +187,12 @@ async def _caller(env: Process, who: str, *, given: bool) -> Caller:
         return Caller(Kind.AE, name, (DEVICE,), sites=sites)
     doors = await env.doors()
     if kind == "person":
-        account = await doors.accounts.find(name)
+        account = await doors.accounts.find(name.lower())
+        if account is not None and account.disabled:
+            raise Refused(
+                f"the account {account.name} is disabled",
+                fix=f"isocenter account set {account.name} --enable",
+            )
         if account is not None:
             return account.caller
     else:
