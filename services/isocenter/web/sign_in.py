@@ -93,8 +93,7 @@ class SignInPages:
         await self._password_form(exchange, view, account.name)
 
     async def accept(self, exchange: Exchange, view: View) -> None:
-        """Set the password and sign in, by the second factor too where there is one: the link
-        stands in for the password alone."""
+        """Set the password and sign in."""
         secret = exchange.path["secret"]
         given = dict(await form(exchange))
         account = await self._doors.accounts.invited(secret)
@@ -108,9 +107,6 @@ class SignInPages:
             account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
         except Invalid as error:
             await self._password_form(exchange, view, account.name, str(error), 400)
-            return
-        if account.factor:
-            await exchange.answer(303, [(b"location", view.link(SIGN_IN).encode("ascii"))])
             return
         session = await self._signing_in.begin(account, browser_of(exchange), exchange.source)
         await self._enter(exchange, view, session, _HOME)

@@ -23,10 +23,10 @@ def access() -> Access:
 
 async def claim(
     access: Access, secret: str, patient: str = "P1", issuer: str = "", reason: str = REASON
-) -> None:
-    """Say that a patient has to be seen."""
+) -> str:
+    """Say that a patient has to be seen; the secret by which the session goes on."""
     who, session = await access.known(secret)
-    await access.sharing.in_emergency(who, session, patient, issuer, reason)
+    return await access.emergency(who, session, secret, patient, issuer, reason)
 
 
 async def sees(access: Access, secret: str, right: Right = Right.READ) -> bool:
@@ -43,7 +43,7 @@ async def test_for_an_hour_a_patients_studies_are_seen_in_this_session(
     secret = await access.signed_in("eva")
     other = await access.sign_in("eva")
     assert not await sees(access, secret)
-    await claim(access, secret, issuer=" HR ")
+    secret = await claim(access, secret, issuer=" HR ")
     assert [await sees(access, secret, one) for one in (Right.SEARCH, Right.READ)] == [True] * 2
     assert (await access.caller(secret)).emergencies == (Patient("P1", "HR"),)
     assert not await sees(access, other)
@@ -56,10 +56,10 @@ async def test_for_an_hour_a_patients_studies_are_seen_in_this_session(
 
 async def test_of_other_patients_nothing_is_seen(access: Access) -> None:
     secret = await access.signed_in("eva")
-    await claim(access, secret, patient="P2")
-    await claim(access, secret, patient="P1", issuer="ELSEWHERE")
+    secret = await claim(access, secret, patient="P2")
+    secret = await claim(access, secret, patient="P1", issuer="ELSEWHERE")
     assert not await sees(access, secret)
-    await claim(access, secret)
+    secret = await claim(access, secret)
     assert len((await access.caller(secret)).emergencies) == 3
     assert await sees(access, secret)
 
@@ -67,7 +67,7 @@ async def test_of_other_patients_nothing_is_seen(access: Access) -> None:
 async def test_what_a_rule_denies_stays_denied() -> None:
     access = Access(guard=guard_of([deny(name="never")], study("1.2", patient="P1")))
     secret = await access.signed_in("eva")
-    await claim(access, secret)
+    secret = await claim(access, secret)
     with withheld("denied by the rule 'never'"):
         await access.guard.check(await access.caller(secret), Right.READ, "main", "1.2")
 
@@ -83,7 +83,7 @@ async def test_the_reason_is_a_sentence(access: Access, reason: str) -> None:
 @pytest.mark.parametrize("reason", ["x" * 10, "x" * 200])
 async def test_reasons_of_these_lengths_are_taken(access: Access, reason: str) -> None:
     secret = await access.signed_in("eva")
-    await claim(access, secret, reason=reason)
+    secret = await claim(access, secret, reason=reason)
     assert await sees(access, secret)
 
 
@@ -105,13 +105,13 @@ async def test_only_roles_that_have_the_right_may(access: Access, role: str) -> 
 
 async def test_only_people_who_have_signed_in_may(access: Access) -> None:
     with pytest.raises(Refused, match="people who have signed in"):
-        await access.sharing.in_emergency(asker("viewer"), None, "P1", "", REASON)
+        await access.emergency(asker("viewer"), None, "", "P1", "", REASON)
     _, session = await access.known(await access.signed_in("eva"))
     program = replace(session.caller, kind=type(session.caller.kind).PROGRAM)
     with pytest.raises(Refused, match="people who have signed in"):
-        await access.sharing.in_emergency(Asker(program, HERE), session, "P1", "", REASON)
+        await access.emergency(Asker(program, HERE), session, "", "P1", "", REASON)
     with pytest.raises(Refused):
-        await access.sharing.in_emergency(Asker(NOBODY, HERE), None, "P1", "", REASON)
+        await access.emergency(Asker(NOBODY, HERE), None, "", "P1", "", REASON)
 
 
 async def test_it_is_in_the_trail_before_it_counts(access: Access) -> None:
@@ -122,7 +122,7 @@ async def test_it_is_in_the_trail_before_it_counts(access: Access) -> None:
         await claim(access, secret)
     assert not await sees(access, secret)
     access.audit.error = None
-    await claim(access, secret)
+    secret = await claim(access, secret)
     ((action, told),) = access.audit.records
     assert (action, told["patient_ids"]) == ("security", ("P1",))
     assert (told["source"].user, told["source"].purpose) == ("eva", REASON)
@@ -134,7 +134,7 @@ async def test_it_is_told_in_the_log_without_the_patient(
     access: Access, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = await access.signed_in("eva")
-    await claim(access, secret)
+    secret = await claim(access, secret)
     (said,) = [one for one in caplog.records if one.getMessage() == "emergency access"]
     assert (said.levelname, said.__dict__["who"]) == ("WARNING", "eva")
     assert "P1" not in str(said.__dict__)
@@ -144,5 +144,5 @@ async def test_it_is_told_in_the_log_without_the_patient(
 async def test_a_purpose_that_was_said_before_is_kept(access: Access) -> None:
     who, session = await access.known(await access.signed_in("eva"))
     who = replace(who, source=replace(who.source, purpose="emergency treatment"))
-    await access.sharing.in_emergency(who, session, "P1", "", REASON)
+    await access.emergency(who, session, "", "P1", "", REASON)
     assert access.audit.records[-1][1]["source"].purpose == "emergency treatment"

@@ -31,7 +31,7 @@ async def with_factor(access: Access, secret: str) -> tuple[str, list[str], str]
     """A second factor, its recovery codes, and the secret of the session that goes on."""
     who, session = await access.known(secret)
     factor = await access.own.new_factor(who, session)
-    codes, new = await access.own.set_factor(who, session, factor, code_of(factor), BROWSER)
+    codes, new = await access.set_factor(who, session, factor, code_of(factor))
     return factor, list(codes), new
 
 
@@ -77,7 +77,7 @@ async def test_what_cannot_be_recorded_is_not_changed(access: Access) -> None:
     access.audit.error = Unavailable("the log is down")
     for change in (
         access.own.set_password(who, session, PASSWORD, ANOTHER, BROWSER),
-        access.own.set_factor(who, session, factor, code_of(factor), BROWSER),
+        access.set_factor(who, session, factor, code_of(factor)),
         access.own.drop_factor(who, session, PASSWORD, BROWSER),
         access.own.end_session(who, id_of(secret)),
     ):
@@ -108,7 +108,7 @@ async def test_the_code_by_which_a_factor_was_set_signs_in_nobody(access: Access
     who, session = await access.known(await access.signed_in("eva"))
     factor = new_factor()
     code = code_of(factor)
-    await access.own.set_factor(who, session, factor, f" {code} ", BROWSER)
+    await access.set_factor(who, session, factor, f" {code} ")
     with pytest.raises(Refused):
         await access.sign_in("eva", code=code)
 
@@ -118,7 +118,7 @@ async def test_what_is_no_secret_becomes_no_factor(access: Access, factor: str) 
     who, session = await access.known(await access.signed_in("eva"))
     for code in ("", "123456", "abc"):
         with pytest.raises(Invalid, match="the code is not right"):
-            await access.own.set_factor(who, session, factor, code, BROWSER)
+            await access.set_factor(who, session, factor, code)
     assert not (await access.doors.accounts.get("eva")).factor
 
 
@@ -128,7 +128,7 @@ async def test_a_factor_of_which_no_code_is_known_is_not_taken(access: Access) -
     factor = new_factor()
     for code in (code_of(new_factor()), "", "\uff11\uff12\uff13\uff14\uff15\uff16"):
         with pytest.raises(Invalid, match="check the clock of the authenticator"):
-            await access.own.set_factor(who, session, factor, code, BROWSER)
+            await access.set_factor(who, session, factor, code)
     assert await access.lets_in(secret)
 
 
@@ -170,7 +170,7 @@ async def test_only_who_signed_in_by_the_account_itself_changes_it(access: Acces
         for change in (
             access.own.set_password(who, other, PASSWORD, ANOTHER, BROWSER),
             access.own.new_factor(who, other),
-            access.own.set_factor(who, other, new_factor(), "123456", BROWSER),
+            access.set_factor(who, other, new_factor(), "123456"),
             access.own.drop_factor(who, other, PASSWORD, BROWSER),
         ):
             with pytest.raises(Refused, match="sign in by the account itself"):
