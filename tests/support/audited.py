@@ -117,6 +117,8 @@ class Audited:
 class Commands:
     """Runs `isocenter audit VERB ...` on an installation."""
 
+    before: Sequence[str] = ("audit",)
+
     def __init__(
         self,
         data: Path,
@@ -133,7 +135,7 @@ class Commands:
 
     def __call__(self, *words: str, code: int = 0, on_data: bool = True) -> str:
         """What a verb prints, if it ends with this exit code."""
-        argv = ["isocenter", "audit", *words, *(self._argv if on_data else ())]
+        argv = ["isocenter", *self.before, *words, *(self._argv if on_data else ())]
         self._monkeypatch.setattr(sys, "argv", argv)
         with pytest.raises(SystemExit) as ended:
             main()
@@ -151,6 +153,12 @@ class Commands:
         return asyncio.run(self.trail.left())
 
 
+class AllCommands(Commands):
+    """Runs `isocenter VERB ...` on an installation."""
+
+    before = ()
+
+
 @pytest.fixture
 def audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -158,3 +166,12 @@ def audit(
     """Verbs on an installation without any record."""
     (tmp_path / "data" / "blobs").mkdir(parents=True)
     return Commands(tmp_path / "data", monkeypatch, capsys)
+
+
+@pytest.fixture
+def isocenter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> AllCommands:
+    """The same, for whatever verbs."""
+    (tmp_path / "data" / "blobs").mkdir(parents=True)
+    return AllCommands(tmp_path / "data", monkeypatch, capsys)

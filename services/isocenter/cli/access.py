@@ -199,9 +199,12 @@ async def _caller(env: Process, who: str, *, given: bool) -> Caller:
 
 
 async def _person(doors: Doors, name: str) -> Caller | None:
-    account = await doors.accounts.find(name)
+    account = await doors.accounts.find(name.lower())
     if account is not None and account.disabled:
-        raise Refused(f"person:{name} may not sign in")
+        raise Refused(
+            f"the account {account.name} is disabled",
+            fix=f"isocenter account set {account.name} --enable",
+        )
     return account.caller if account else None
 
 

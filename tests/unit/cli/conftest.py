@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from support.audited import audit
+from support.audited import audit, isocenter
 from support.logging_state import logging_as_before
 
-__all__ = ["audit", "logging_as_before"]
+__all__ = ["audit", "isocenter", "logging_as_before"]
 
 
 @pytest.fixture(autouse=True)

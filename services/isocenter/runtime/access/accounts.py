@@ -63,6 +63,7 @@ class Invitation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     account: str
+    since: datetime  # of the account then: it is over, too, once another password was set
     ends_at: datetime
 
 
@@ -100,11 +101,10 @@ class Accounts:
         """As it was a moment ago."""
         return await self._fresh.get(name)
 
-    async def add(self, account: Account, by: Source) -> None:
+    async def check_new(self, name: str) -> None:
         """Raises `Conflict` if there is one of this name."""
-        if await self.find(account.name) is not None:
-            raise Conflict(f"there is an account {account.name} already", fix="change it")
-        await self.keep(account, by)
+        if await self.find(name) is not None:
+            raise Conflict(f"there is an account {name} already", fix="change it")
 
     async def keep(self, account: Account, by: Source) -> None:
         """As it is from now on."""
@@ -128,7 +128,8 @@ class Accounts:
         """The secret of a new one-time link. Raises `NotFound`."""
         account = await self.get(name)
         secret = secrets.token_urlsafe(32)
-        invitation = Invitation(account=account.name, ends_at=datetime.now(UTC) + INVITED)
+        ends_at = datetime.now(UTC) + INVITED
+        invitation = Invitation(account=account.name, since=account.since, ends_at=ends_at)
         await self._invitations.append(digest_of(secret)[:32], invitation, by)
         return secret
 
@@ -136,8 +137,10 @@ class Accounts:
         """Whom a one-time link invites. Raises `NotFound` once it was used or is over."""
         record = await self._invitations.get(digest_of(secret)[:32])
         invitation = record.value if record else None
-        account = await self.find(invitation.account) if invitation else None
-        if invitation is None or account is None or datetime.now(UTC) > invitation.ends_at:
+        if invitation is None or datetime.now(UTC) > invitation.ends_at:
+            raise _used()
+        account = await self.find(invitation.account)
+        if account is None or account.disabled or account.since != invitation.since:
             raise _used()
         return account
 
@@ -167,15 +170,20 @@ class Accounts:
         """Whether it is a code of the second factor that was not used yet, or a recovery code,
         which is used up."""
         code = code.replace(" ", "").replace("-", "")
-        step = step_of(account.factor, code, datetime.now(UTC))
-        if step is not None:
-            return await self._once.claim(f"code of {account.name}", step)  # RFC 6238 5.2
+        if await self.uses_code(account.factor, code):
+            return True
         digest = digest_of(code.lower())
-        if digest not in account.recovery:
+        if digest not in account.recovery or not await self._once.claim(f"recovery {digest}"):
             return False
         left = tuple(one for one in account.recovery if one != digest)
         await self.keep(account.model_copy(update={"recovery": left}), by)
         return True
+
+    async def uses_code(self, factor: str, code: str) -> bool:
+        """Whether it is a code of a second factor that was not used yet, which it is by this
+        (RFC 6238 5.2)."""
+        step = step_of(factor, code, datetime.now(UTC))
+        return step is not None and await self._once.claim(f"code of {digest_of(factor)}", step)
 
 
 def name_of(text: str) -> str:
@@ -202,7 +210,7 @@ def new_recovery_codes() -> tuple[Sequence[str], tuple[str, ...]]:
 
 def step_of(factor: str, code: str, now: datetime) -> int | None:
     """The time step of which a code is, one before and one behind now included (RFC 6238 5.2)."""
-    if not factor or len(code) != 6 or not code.isdigit():
+    if not factor or len(code) != 6 or not (code.isascii() and code.isdigit()):
         return None
     one = pyotp.TOTP(factor, interval=_STEP_SECONDS)
     middle = int(now.timestamp()) // _STEP_SECONDS

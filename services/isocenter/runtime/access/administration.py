@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from isocenter.core.access import ISSUER, PATIENT_ID, Caller, Right
+from isocenter.core.access import ISSUER, PATIENT_ID, SYSTEM, Caller, Right
 from isocenter.core.access_api import Asker, Guard
 from isocenter.core.errors import Invalid, NotFound, Refused, Withheld
 from isocenter.core.events import AuditAction
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.core.matching import JsonAttributes
 from isocenter.runtime.access.accounts import Account, name_of
-from isocenter.runtime.access.doors import Doors
+from isocenter.runtime.access.doors import OPERATOR, Doors
 from isocenter.runtime.access.marks import Mark, MarkRecords
 from isocenter.runtime.access.names import told_of
 from isocenter.runtime.access.sessions import KnownSession
@@ -47,21 +48,27 @@ class AccessAdministration:
     async def add(self, asker: Asker, account: Account) -> str:
         """Make an account; the secret of the one-time link by which its password is set. Raises
         `Refused`, `Conflict`."""
+        self._check(asker)
+        await self.doors.accounts.check_new(account.name)
         await self._change(asker, f"account {account.name}: added, {_told(account)}")
-        await self.doors.accounts.add(account, asker.source)
+        await self.doors.accounts.keep(account, asker.source)
         return await self.doors.accounts.invite(account.name, asker.source)
 
     async def change(self, asker: Asker, account: Account) -> None:
         """Say everything about an account anew, but for what it signs in with. Raises `Refused`,
         `NotFound`."""
         before = await self.account(asker, account.name)
-        await self._change(asker, f"account {account.name}: set, {_told(account)}")
         kept = {name: getattr(before, name) for name in _SECRETS}
-        await self.doors.accounts.keep(account.model_copy(update=kept), asker.source)
+        changed = account.model_copy(update=kept)
+        if not _administers(changed):
+            await self._check_not_last(asker, before)
+        await self._change(asker, f"account {account.name}: set, {_told(account)}")
+        await self.doors.accounts.keep(changed, asker.source)
 
     async def remove(self, asker: Asker, name: str) -> None:
         """Forget an account, with its sessions. Raises `Refused`, `NotFound`."""
         account = await self.account(asker, name)
+        await self._check_not_last(asker, account)
         await self._change(asker, f"account {account.name}: removed")
         await self.doors.accounts.remove(account.name, asker.source)
         for session in await self.doors.sessions.of(account.name):
@@ -75,10 +82,13 @@ class AccessAdministration:
         return await self.doors.accounts.invite(account.name, asker.source)
 
     async def drop_factor(self, asker: Asker, name: str) -> None:
-        """Take the second factor from who lost it. Raises `Refused`, `NotFound`."""
+        """Take the second factor from who lost it, which ends all sessions. Raises `Refused`,
+        `NotFound`."""
         account = await self.account(asker, name)
         await self._change(asker, f"account {account.name}: second factor removed")
-        without = account.model_copy(update={"factor": "", "recovery": ()})
+        without = account.model_copy(
+            update={"factor": "", "recovery": (), "since": datetime.now(UTC)}
+        )
         await self.doors.accounts.keep(without, asker.source)
 
     # --- tokens ----------------------------------------------------------------------------------
@@ -97,8 +107,11 @@ class AccessAdministration:
 
     async def revoke_token(self, asker: Asker, identifier: str) -> Token:
         """End a token. Raises `Refused`, `NotFound`."""
-        await self._change(asker, f"token {identifier[:16]}: revoked")
-        return await self.doors.tokens.revoke(identifier, asker.source)
+        self._check(asker)
+        token = await self.doors.tokens.get(identifier)
+        await self._change(asker, f"token {identifier} of {token.name}: revoked")
+        await self.doors.tokens.revoke(identifier, asker.source)
+        return token
 
     # --- sessions --------------------------------------------------------------------------------
 
@@ -140,7 +153,7 @@ class AccessAdministration:
 
     async def unmark(self, asker: Asker, name: str) -> None:
         """Take a mark off. Raises `Refused`, `NotFound`."""
-        self._check(asker)
+        self.guard.require(asker.caller, Right.MARK)
         named = [one for one in await self.marked.all() if one.name == name]
         found = [one for one in named if await self._may_mark(asker.caller, one)]
         if not found:
@@ -181,9 +194,28 @@ class AccessAdministration:
     def _check(self, asker: Asker) -> None:
         self.guard.require(asker.caller, Right.ACCESS)
 
+    async def _check_not_last(self, asker: Asker, account: Account) -> None:
+        """Raises `Refused` where nobody else could change accounts, unless the asker operates the
+        machine, or an identity provider knows more people."""
+        operates = asker.caller in (SYSTEM, OPERATOR)
+        if operates or self.doors.provider is not None or not _administers(account):
+            return
+        others = [one for one in await self.doors.accounts.all() if one.name != account.name]
+        if not any(map(_administers, others)):
+            raise Refused(
+                f"{account.name} is the last who administers accounts",
+                fix="make another administrator first, who has set a password",
+            )
+
     async def _change(self, asker: Asker, detail: str) -> None:
         self._check(asker)
         await self.audit_log.record(AuditAction.SECURITY, asker.source, detail=detail)
+
+
+def _administers(account: Account) -> bool:
+    """Whether somebody can sign in and change accounts."""
+    signs_in = bool(account.password) and not account.disabled
+    return signs_in and Right.ACCESS in account.caller.rights
 
 
 _SECRETS = ("password", "factor", "recovery", "since")

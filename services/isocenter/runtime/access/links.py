@@ -118,10 +118,12 @@ class Links:
         link = known.link
         if link.passcode and not await self._passwords.is_right(link.passcode, passcode):
             raise Refused("the passcode is wrong")
-        key = f"{OPENINGS}{known.id}/{secrets.token_hex(8)}"
-        await self._storage.put(key, [b""], sha256(b"").hexdigest())
-        if link.openings and len(await self._opened(known.id)) > link.openings:
-            raise _over()
+        number = len(await self._opened(known.id))
+        while not link.openings or number < link.openings:
+            if await self._is_mine(f"{OPENINGS}{known.id}/{number:08x}"):
+                return
+            number += 1
+        raise _over()
 
     async def openings_of(self, identifier: str) -> int:
         """How often a link was opened."""
@@ -133,6 +135,14 @@ class Links:
         if link is None or datetime.now(UTC) > link.ends_at:
             return None
         return KnownLink(identifier, link)
+
+    async def _is_mine(self, key: str) -> bool:
+        """Whether this opening is the one of a number: of two at the same moment one is, since what
+        is kept under a key stays."""
+        mine = secrets.token_bytes(16)
+        await self._storage.put(key, [mine], sha256(mine).hexdigest())
+        async with aclosing(generator(self._storage.read(key))) as chunks:
+            return b"".join([chunk async for chunk in chunks]) == mine
 
     async def _opened(self, identifier: str) -> Sequence[str]:
         listed = self._storage.list(f"{OPENINGS}{identifier}/")

@@ -15,7 +15,6 @@ from isocenter.runtime.access.accounts import (
     Account,
     new_factor,
     new_recovery_codes,
-    step_of,
 )
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.sessions import KnownSession, Session
@@ -94,8 +93,8 @@ class OwnAccount:
         """
         account = await self._known(asker, session)
         await self._check(asker, account, current)
-        right = is_factor(factor) and step_of(factor, code.strip(), datetime.now(UTC))
-        if not right:
+        known = is_factor(factor)
+        if not known or not await self.doors.accounts.uses_code(factor, code.strip()):
             raise Invalid("the code is not right", fix="check the clock of the authenticator")
         codes, digests = new_recovery_codes()
         changed = account.model_copy(
@@ -132,7 +131,7 @@ class OwnAccount:
 
     async def _keep(self, asker: Asker, account: Account, browser: str) -> str:
         await self.doors.accounts.keep(account, asker.source)
-        session = Session(person=account.name, address=asker.source.host, browser=browser)
+        session = Session.of(account, asker.source, browser)
         return await self.doors.sessions.begin(session, asker.source)
 
     async def _record(self, asker: Asker, what: str) -> None:

@@ -21,7 +21,7 @@ from isocenter.core.apis import Storage
 from isocenter.core.errors import NotFound, Unavailable
 from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
-from isocenter.runtime.access.accounts import Accounts
+from isocenter.runtime.access.accounts import Account, Accounts
 from isocenter.runtime.access.fresh import Fresh
 from isocenter.runtime.access.links import Links
 from isocenter.runtime.access.oidc import Grant, IdentityProvider
@@ -68,12 +68,18 @@ class Session(BaseModel):
 
     person: str  # the account, or the name that the provider gave
     federated: FederatedPerson | None = None  # None: a local account, or a link
+    since: datetime | None = None  # of the local account then: it is over once that is another
     link: str = ""  # id of the link that was opened
     began_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     used_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     address: str = ""  # where it began
     browser: str = ""  # as it called itself then
     emergencies: tuple[EmergencyAccess, ...] = ()
+
+    @classmethod
+    def of(cls, account: Account, by: Source, browser: str) -> Session:
+        """A new one of a local account."""
+        return cls(person=account.name, since=account.since, address=by.host, browser=browser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +215,8 @@ class Sessions:
 
     async def _known(self, identifier: str, session: Session) -> KnownSession | None:
         """The session with who it is of, unless it is over."""
-        now = datetime.now(UTC)
-        if now - session.used_at > self._idle or now - session.began_at > self._longest:
+        now = datetime.now(UTC)  # a clock that was put back makes no session last
+        if abs(now - session.used_at) > self._idle or abs(now - session.began_at) > self._longest:
             return None
         caller = await self._caller(session)
         if caller is None:
@@ -230,11 +236,20 @@ class Sessions:
                 Kind.PERSON, session.person, person.roles, person.groups, person.sites,
                 emergencies=emergencies,
             )  # fmt: skip
-        account = await self._accounts.lately(session.person)
-        if account is None or account.disabled or account.since > session.began_at:
+        account = await self._account(session)
+        if account is None:
             return None
         of = account.caller
         return Caller(of.kind, of.name, of.roles, of.groups, of.sites, emergencies=emergencies)
+
+    async def _account(self, session: Session) -> Account | None:
+        """The account, as long as it is the one that signed in. That it is not is looked up: what
+        is remembered may be older than the session."""
+        for look in (self._accounts.lately, self._accounts.find):
+            account = await look(session.person)
+            if account and not account.disabled and account.since == session.since:
+                return account
+        return None
 
 
 def id_of(secret: str) -> str:

@@ -15,6 +15,7 @@ from isocenter.core.events import AuditAction, AuditOutcome, Source
 from isocenter.core.identity import DEFAULT_PARTITION
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.links import MAX_DAYS, KnownLink, Link, ends_after
+from isocenter.runtime.access.passwords import LONGEST
 from isocenter.runtime.access.sessions import EmergencyAccess, KnownSession, Session
 from isocenter.runtime.audit_log import AuditLog
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 EMERGENCY_MINUTES = 60
 SHORTEST_REASON, LONGEST_REASON = 10, 200  # characters
 SHORTEST_PASSCODE = 6
+_LONGEST_ID = 64  # characters of an LO (PS3.5 6.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class Sharing:
         await self._may(asker, Right.SHARE, study)
         if download:
             await self._may(asker, Right.DOWNLOAD, study)
-        if not 0 < days <= MAX_DAYS or openings < 0:
+        if not 0 < days <= MAX_DAYS:
             raise Invalid(f"a link lasts up to {MAX_DAYS} days")
-        if passcode and len(passcode) < SHORTEST_PASSCODE:
-            raise Invalid(f"a passcode has at least {SHORTEST_PASSCODE} characters")
+        if openings < 0:
+            raise Invalid("a link is opened any number of times, or once and more")
+        if passcode and not SHORTEST_PASSCODE <= len(passcode) <= LONGEST:
+            raise Invalid(f"a passcode has {SHORTEST_PASSCODE} to {LONGEST} characters")
         if not label.strip() or len(label) > 100:
             raise Invalid("say for whom the link is, in up to 100 characters")
         link = Link(
@@ -156,8 +160,8 @@ class Sharing:
         self.guard.require(asker.caller, Right.EMERGENCY)
         if session is None or asker.caller.kind is not Kind.PERSON or asker.caller is NOBODY:
             raise Refused("emergency access is for people who have signed in")
-        patient, reason = patient.strip(), reason.strip()
-        if not patient or len(patient) > 64:
+        patient, issuer, reason = patient.strip(), issuer.strip(), reason.strip()
+        if not patient or len(patient) > _LONGEST_ID or len(issuer) > _LONGEST_ID:
             raise Invalid("name the patient by the Patient ID")
         if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
             raise Invalid(f"say why, in {SHORTEST_REASON} to {LONGEST_REASON} characters")
@@ -169,9 +173,7 @@ class Sharing:
             detail=f"emergency access until {ends_at:%H:%M} UTC: {reason}",
         )
         logger.warning("emergency access", extra={"who": asker.caller.name})
-        one = EmergencyAccess(
-            patient_id=patient, issuer=issuer.strip(), reason=reason, ends_at=ends_at
-        )
+        one = EmergencyAccess(patient_id=patient, issuer=issuer, reason=reason, ends_at=ends_at)
         now = datetime.now(UTC)
         others = [other for other in session.session.emergencies if other.ends_at > now]
         changed = session.session.model_copy(update={"emergencies": (*others, one)})

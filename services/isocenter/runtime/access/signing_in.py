@@ -47,7 +47,7 @@ class SigningIn:
         """The secret of a new session of somebody who is known by now."""
         by = replace(by, user=account.name)
         await self.record(by)
-        session = Session(person=account.name, address=by.host, browser=browser)
+        session = Session.of(account, by, browser)
         return await self._doors.sessions.begin(session, by)
 
     async def sign_out(self, session: KnownSession, by: Source) -> None:

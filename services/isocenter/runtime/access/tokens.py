@@ -87,14 +87,17 @@ class Tokens:
         ]
         return sorted(found, key=lambda one: one.token.made_at, reverse=True)
 
-    async def revoke(self, identifier: str, by: Source) -> Token:
-        """End it. Raises `NotFound`."""
+    async def get(self, identifier: str) -> Token:
+        """As it is now. Raises `NotFound`."""
         found = await self._found(identifier)
         if found is None:
-            raise NotFound(f"there is no token {identifier}", fix="list them")
+            raise NotFound(f"there is no token {identifier[:16]}", fix="list them")
+        return found
+
+    async def revoke(self, identifier: str, by: Source) -> None:
+        """End it."""
         await self._records.append(identifier, None, by)
         self._fresh.forget(identifier)
-        return found
 
     async def caller(self, text: str) -> Caller | None:
         """Who shows a token; None if it is none of ours, or not any more."""
