@@ -9,7 +9,7 @@ import re
 import pytest
 
 from isocenter.core.access import Kind, Marks, Right
-from isocenter.core.errors import Invalid, NotFound, OutOfResources, Refused, Unavailable, Withheld
+from isocenter.core.errors import Invalid, NotFound, TooMany, Refused, Unavailable, Withheld
 from isocenter.runtime.access.links import MAX_DAYS, KnownLink, Link, ends_after, id_of
 from support.access_rig import BROWSER, HERE, THERE, Access, Clock, asker, kept
 from support.policies import allow, guard_of, study
@@ -182,7 +182,7 @@ async def test_nobody_goes_on_guessing_a_passcode(access: Access) -> None:
     for _ in range(5):
         with pytest.raises(Refused):
             await opened(access, secret, "blue-8")
-    with pytest.raises(OutOfResources, match="too many attempts failed"):
+    with pytest.raises(TooMany, match="too many attempts failed"):
         await opened(access, secret, PASSCODE)
     _, session = await access.sharing.open_link(secret, PASSCODE, BROWSER, THERE)
     assert await access.lets_in(session)

@@ -9,7 +9,7 @@ import pytest
 
 from isocenter.core.access import Kind
 from isocenter.core.access_api import Asker
-from isocenter.core.errors import Invalid, NotFound, OutOfResources, Refused, Unavailable
+from isocenter.core.errors import Invalid, NotFound, TooMany, Refused, Unavailable
 from isocenter.runtime.access.accounts import RECOVERY_CODES, new_factor
 from isocenter.runtime.access.doors import OPERATOR
 from isocenter.runtime.access.sessions import FederatedPerson, Session, id_of
@@ -57,7 +57,7 @@ async def test_nobody_guesses_the_current_password_either(access: Access) -> Non
     for _ in range(5):
         with pytest.raises(Refused):
             await set_password(access, secret, "wrong")
-    with pytest.raises(OutOfResources, match="too many attempts failed"):
+    with pytest.raises(TooMany, match="too many attempts failed"):
         await set_password(access, secret)
     assert await access.lets_in(secret)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pyotp
 import pytest
 
-from isocenter.core.errors import OutOfResources, Refused, Unavailable
+from isocenter.core.errors import TooMany, Refused, Unavailable
 from isocenter.core.events import AuditOutcome
 from isocenter.runtime.access.accounts import new_factor, new_recovery_codes
 from isocenter.runtime.access.attempts import ATTEMPTS, WINDOW, Attempts, Bounds
@@ -29,7 +29,7 @@ async def is_shut_out(access: Access, name: str = "eva", by: object = HERE) -> b
     """Whether an attempt is not even looked at, though it would be right."""
     try:
         await access.sign_in(name, by=by)  # type: ignore[arg-type]
-    except OutOfResources:
+    except TooMany:
         return True
     return False
 
@@ -125,7 +125,7 @@ async def test_who_guesses_from_one_address_shuts_out_nobody_elsewhere(bounded: 
     await fail(bounded, times=FEW.pair)
     assert await is_shut_out(bounded)
     assert bounded.audit.records[-1][1]["error"] == "too many attempts failed"
-    with pytest.raises(OutOfResources, match="too many attempts failed; try again in 15 minutes"):
+    with pytest.raises(TooMany, match="too many attempts failed; try again in 15 minutes"):
         await bounded.sign_in("eva")
     assert not await is_shut_out(bounded, by=THERE)
     assert not await is_shut_out(bounded, "ben")
