@@ -238,15 +238,8 @@ class IdentityProvider:
         """Ask the token endpoint. Raises `Refused`, `Unavailable`."""
         endpoint = (await self._description())["token_endpoint"]
         settings = self._settings
-        try:
-            secret = settings.secret()
-        except OSError as error:
-            raise Unavailable(
-                "our secret for the identity provider cannot be read",
-                fix="see [access.oidc] client_secret_file",
-            ) from error
         fields = {**form, "client_id": settings.client_id}
-        if secret:
+        if secret := settings.secret("client_secret"):
             fields["client_secret"] = secret
         status, told = await self._ask("POST", endpoint, data=fields)
         if status == 200:
