@@ -175,7 +175,7 @@ async def test_requests_to_the_search_index_show_what_is_in_the_file(
     setting: str, user: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "secret"
-    settings = ElasticsearchSettings(username=user, **{setting: file})  # type: ignore[arg-type]
+    settings = ElasticsearchSettings(username=user, **{setting: file})
     client = ElasticsearchClient.open("elasticsearch://127.0.0.1:9/x", settings)
     sent: list[str] = []
 
