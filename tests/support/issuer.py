@@ -96,10 +96,10 @@ class Issuer:
         self,
         *,
         head: Mapping[str, Any] | None = None,
-        key: Any = None,  # noqa: ANN401 - any that the library signs with
+        key: Any = None,
         algorithm: str = "RS256",
         without: tuple[str, ...] = (),
-        **claims: Any,  # noqa: ANN401
+        **claims: Any,
     ) -> str:
         """An access token of the person, other than usual in what is given."""
         now = int(time.time())

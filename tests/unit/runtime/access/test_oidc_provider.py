@@ -1,4 +1,4 @@
-"""The identity provider: where it is asked, how long, for how much, and what of its answers counts."""
+"""The identity provider: where it is asked, how long, for how much, and what of it counts."""
 
 from __future__ import annotations
 
