@@ -151,8 +151,8 @@ async def test_a_nonce_of_another_sign_in_signs_nobody_in() -> None:
 async def test_a_cookie_that_is_made_up_signs_nobody_in(value: str) -> None:
     web, _ = guarded(Issuer())
     async with browser(web) as client:
-        cookie = f"{FLOW}={value}".encode()
-        answer = await client.get(ANSWER, params={"code": "c", "state": ""}, headers={b"cookie": cookie})  # fmt: skip
+        shown = {b"cookie": f"{FLOW}={value}".encode()}
+        answer = await client.get(f"{ANSWER}?code=c&state=", headers=shown)
         assert answer.status_code == 401
 
 

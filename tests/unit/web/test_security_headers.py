@@ -95,21 +95,23 @@ async def test_an_error_of_which_nothing_is_known_has_them() -> None:
 
 async def test_what_is_no_request_one_too_many_and_a_stream_of_events_have_them() -> None:
     web = filled(Web(settings=WebSettings(port=0, max_connections=1)))
-    async with web.listening() as (role, address), httpx.AsyncClient(base_url=address) as client:
-        async with client.stream(
-            "GET", f"{CHANGES}?since=now", headers={"accept": "text/event-stream"}
-        ) as events:
-            assert events.headers["content-type"] == "text/event-stream"
-            check(events, "events")
-            for sent, status in ((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 503), (b"no\r\n\r\n", 400)):
-                reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
-                writer.write(sent)
-                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-                writer.transport.abort()
-                line, _, fields = head.decode().partition("\r\n")
-                pairs = [one.split(": ", 1) for one in fields.strip().split("\r\n")]
-                check(httpx.Response(status, headers=[(a, b) for a, b in pairs]), line)
-                assert line.split()[1] == str(status)
+    shown = {"accept": "text/event-stream"}
+    async with (
+        web.listening() as (role, address),
+        httpx.AsyncClient(base_url=address, headers=shown) as client,
+        client.stream("GET", f"{CHANGES}?since=now") as events,
+    ):
+        assert events.headers["content-type"] == "text/event-stream"
+        check(events, "events")
+        for sent, status in ((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 503), (b"no\r\n\r\n", 400)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", role.port)
+            writer.write(sent)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            writer.transport.abort()
+            line, _, fields = head.decode().partition("\r\n")
+            pairs = [one.split(": ", 1) for one in fields.strip().split("\r\n")]
+            check(httpx.Response(status, headers=[(a, b) for a, b in pairs]), line)
+            assert line.split()[1] == str(status)
 
 
 @pytest.mark.parametrize(
