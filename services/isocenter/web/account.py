@@ -69,11 +69,12 @@ class AccountPages:
             codes, secret = await self._own.set_factor(
                 exchange.asker,
                 exchange.session,
+                given.get("current", ""),
                 factor,
                 given.get("code", ""),
                 browser_of(exchange),
             )
-        except Invalid as error:
+        except (Invalid, Refused) as error:
             told = _shown(factor, exchange.caller.name)
             await self._page(exchange, view, error=str(error), status=400, more=told)
             return

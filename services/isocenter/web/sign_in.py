@@ -98,7 +98,7 @@ class SignInPages:
         await self._password_form(exchange, view, account.name)
 
     async def accept(self, exchange: Exchange, view: View) -> None:
-        """Set the password and sign in."""
+        """Set the password and sign in, unless there is a second factor."""
         secret = exchange.path["secret"]
         given = dict(await form(exchange))
         account = await self._doors.accounts.invited(secret)
@@ -112,6 +112,10 @@ class SignInPages:
             account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
         except Invalid as error:
             await self._password_form(exchange, view, account.name, str(error), 400)
+            return
+        if account.factor:  # which a link does not stand in for
+            location = (b"location", view.link(SIGN_IN).encode("ascii"))
+            await exchange.answer(303, [location])
             return
         session = await self._signing_in.begin(account, browser_of(exchange), exchange.source)
         await self._enter(exchange, view, session, _HOME)

@@ -77,7 +77,10 @@ async def test_a_change_of_rights_goes_on_under_another_secret() -> None:
     )  # fmt: skip
     deeds = (
         ("/account/password", {"current": PASSWORD, "password": ANOTHER, "again": ANOTHER}),
-        ("/account/factor", {"factor": factor, "code": pyotp.TOTP(factor).now()}),
+        (
+            "/account/factor",
+            {"current": ANOTHER, "factor": factor, "code": pyotp.TOTP(factor).now()},
+        ),
         ("/account/factor/removed", {"current": ANOTHER}),
         ("/emergency", {"patient": "P1", "reason": "unconscious in the emergency room"}),
         (f"/share/{link}", {}),

@@ -76,11 +76,19 @@ class OwnAccount:
         return new_factor()
 
     async def set_factor(
-        self, asker: Asker, session: KnownSession | None, factor: str, code: str, browser: str
+        self,
+        asker: Asker,
+        session: KnownSession | None,
+        current: str,
+        factor: str,
+        code: str,
+        browser: str,
     ) -> tuple[Sequence[str], str]:
         """Take a second factor, which ends all sessions; its recovery codes, and the secret of a
-        new session. Raises `Invalid` for a code that is not of it."""
+        new session. Raises `Refused` for a wrong password, `Invalid` for a code that is not of the
+        factor."""
         account = await self._known(asker, session)
+        await self._check(asker, account, current)
         right = _FACTOR.fullmatch(factor) and step_of(factor, code.strip(), datetime.now(UTC))
         if not right:
             raise Invalid("the code is not right", fix="check the clock of the authenticator")
