@@ -53,6 +53,7 @@ _ISOLATION: Headers = (
     (b"cross-origin-embedder-policy", b"require-corp"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),  # of browsers that do not know frame-ancestors
 )
 _USUAL: Headers = (
     (

@@ -19,6 +19,7 @@ from support.web_fakes import Web
 
 FIXED = {
     "x-content-type-options": "nosniff",
+    "x-frame-options": "SAMEORIGIN",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

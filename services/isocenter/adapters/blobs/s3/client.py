@@ -112,8 +112,8 @@ class Keys(Provider):
 
     def retrieve(self) -> Credentials:
         """Raises `Unavailable`."""
-        names = ("access_key", "secret_key")
-        return Credentials(*(self._settings.secret(name) for name in names))
+        settings = self._settings
+        return Credentials(settings.secret("access_key"), settings.secret("secret_key"))
 
 
 class S3Client:
