@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -29,9 +30,15 @@ Every setting can be given in three ways, the strongest first:
   port = 11113
   ```
 
+Secrets are not taken from flags, which every list of processes shows: they come from the
+environment, from the TOML file, or from a file of their own, named by the setting with `_file`
+behind its name; see [access](access.md#secrets).
+
 Lists and tables are written as JSON in flags and in the environment. An unknown key or a wrong
 value stops the start with a message that names the key, where it was set, and what would be right.
 """
+
+_WORDS = {str: "text", bool: "true or false", Path: "path", SecretStr: "secret"}
 
 
 def main() -> None:
@@ -44,12 +51,20 @@ def page() -> str:
     parts = [HEAD]
     top = {name: field for name, field in Settings.model_fields.items() if _section(field) is None}
     parts.append("## Top level\n\n" + _table("", top))
-    for name, field in Settings.model_fields.items():
+    for name, section in _sections(Settings):
+        summary = cleandoc(section.__doc__ or "")
+        fields = {key: one for key, one in section.model_fields.items() if _section(one) is None}
+        parts.append(f"## `[{name}]`\n\n{summary}\n\n" + _table(name, fields))
+    return "\n".join(parts)
+
+
+def _sections(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """All below a model, each before those within it."""
+    for name, field in model.model_fields.items():
         section = _section(field)
         if section is not None:
-            summary = cleandoc(section.__doc__ or "")
-            parts.append(f"## `[{name}]`\n\n{summary}\n\n" + _table(name, section.model_fields))
-    return "\n".join(parts)
+            yield above + name, section
+            yield from _sections(section, f"{above}{name}.")
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -78,12 +93,12 @@ def kind_of(annotation: object) -> str:
             return " or ".join(f"`{member.value}`" for member in annotation)
         if issubclass(annotation, BaseModel):
             return "table of " + ", ".join(f"`{name}`" for name in annotation.model_fields)
-        return {"str": "text", "bool": "true or false", "Path": "path"}.get(
-            annotation.__name__, annotation.__name__
-        )
+        return _WORDS.get(annotation, annotation.__name__)
     arguments = [item for item in get_args(annotation) if item is not Ellipsis]
     if get_origin(annotation) is Annotated:
         return kind_of(arguments[0])
+    if get_origin(annotation) is dict:
+        return " to ".join(["table of " + kind_of(arguments[0]), kind_of(arguments[1])])
     if get_origin(annotation) in (tuple, list):
         return f"list of {kind_of(arguments[0])}"
     return " or ".join(
@@ -98,7 +113,7 @@ def _default(field: FieldInfo) -> str:
         return "(needed)"
     if isinstance(value, Enum):
         value = value.value
-    return f"`{value}`" if value not in ("", (), None) else ""
+    return f"`{value}`" if value not in ("", (), None, {}, SecretStr("")) else ""
 
 
 if __name__ == "__main__":

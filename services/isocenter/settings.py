@@ -27,6 +27,7 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from isocenter.adapters.settings import ElasticsearchSettings, KafkaSettings, S3Settings
@@ -42,6 +43,7 @@ from isocenter.runtime.addresses import names_this_machine
 from isocenter.runtime.attribute_settings import AddedAttributes
 from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.rpc_settings import RpcSettings
+from isocenter.runtime.secret_settings import given, secrets_of
 from isocenter.storage.settings import StorageSettings
 from isocenter.transcoding.settings import TranscodingSettings
 from isocenter.web.settings import WebSettings
@@ -136,7 +138,11 @@ class Settings(BaseSettings):
     """All settings of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=NESTED, extra="forbid", frozen=True
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     data: Path = Field(Path("isocenter-data"), description="Data directory of the embedded parts.")
@@ -211,15 +217,18 @@ def load(
     values: dict[str, Any] = {}
     for key, text in (flags or {}).items():
         _set_nested(values, key.split("."), _plain_or_json(text))
+    problems = [_shown(name) for name in secrets_of(Settings) if given(values, name)]
     if data is not None:
         values["data"] = data
-    problems = _unknown_variables(os.environ)
+    problems += _unknown_variables(os.environ)
     try:
         settings = _with_file(file)(**values)
+    except SettingsError as error:  # which quotes nothing
+        problems.append(f"{error}; write lists and tables as JSON")
     except ValidationError as error:
         problems += [
             _describe(entry["loc"], entry["msg"], entry["type"], flags or {}, file, file_name)
-            for entry in error.errors(include_url=False, include_context=False)
+            for entry in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     else:
         problems += _open_ports(settings)
@@ -242,6 +251,14 @@ def _open_ports(settings: Settings) -> Iterator[str]:
                 f"{prefix}host: other machines reach {host}, and {prefix}port {port} has no TLS: "
                 f"{why}; set {files}, or rpc.insecure=true where something else sees to that"
             )
+
+
+def _shown(secret: str) -> str:
+    variable = PREFIX + secret.replace(".", NESTED).upper()
+    return (
+        f"{secret}: a secret on the command line can be read in every list of processes; set"
+        f" {variable}, or name a file that holds it: --set {secret}_file=FILE"
+    )
 
 
 def _with_file(file: dict[str, Any]) -> type[Settings]:

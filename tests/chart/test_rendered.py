@@ -386,6 +386,7 @@ def test_lag_is_that_of_the_groups_that_consume(everything: Rendered) -> None:
     """Both KEDA's and that of the adapter of external metrics."""
     from isocenter.adapters.bus.kafka.client import Connection
     from isocenter.adapters.index.elasticsearch.schema import feed
+    from isocenter.adapters.settings import KafkaSettings
     from isocenter.audit.consumer import GROUP, TOPIC_AUDIT
     from isocenter.core.events import TOPIC_INSTANCES
 
@@ -397,7 +398,7 @@ def test_lag_is_that_of_the_groups_that_consume(everything: Rendered) -> None:
     }
     assert external
     assert external <= {feed(), GROUP}
-    client = Connection(("kafka:9092",), "isocenter", {})
+    client = Connection.of("kafka://kafka:9092", KafkaSettings())
     for name, group, topic in (
         ("indexing", feed(), TOPIC_INSTANCES),
         ("audit", GROUP, TOPIC_AUDIT),

@@ -159,15 +159,14 @@ class Access:
         self, who: Asker, session: KnownSession | None, factor: str, code: str
     ) -> tuple[Sequence[str], str]:
         """Recovery codes, and the secret by which the session goes on."""
-        return await self.own.set_factor(who, session, factor, code, BROWSER)
+        return await self.own.set_factor(who, session, PASSWORD, factor, code, BROWSER)
 
     async def emergency(
         self, who: Asker, session: KnownSession | None, secret: str, patient: str, issuer: str,
         reason: str,
     ) -> str:  # fmt: skip
         """Say that a patient has to be seen; the secret by which the session goes on."""
-        await self.sharing.in_emergency(who, session, patient, issuer, reason)
-        return secret
+        return await self.sharing.in_emergency(who, session, secret, patient, issuer, reason)
 
     async def session(self, secret: str) -> KnownSession | None:
         return await self.doors.by_session(secret, HERE)

@@ -59,7 +59,7 @@ class GuardedWeb(Web):
         account = await self.doors.accounts.with_password(
             Account(name=name, roles=("viewer",), **more), PASSWORD
         )
-        await self.doors.accounts.add(account, BY)
+        await self.doors.accounts.keep(account, BY)
         return account
 
     async def token(self, name: str, **more: Any) -> str:

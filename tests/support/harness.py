@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from isocenter.runtime.secret_settings import secrets_of
+from isocenter.settings import NESTED, PREFIX, Settings
 from support.kept import KeptObjects, ObjectFiles, ObjectsInBucket
 from support.ports import free_ports
 
@@ -26,6 +28,8 @@ POLL_SECONDS = 0.02
 
 ROLES_WITH_RPC = ("storage", "ingest", "query", "transcoding", "indexing", "audit")
 EDGES = ("gateway", "web")
+
+_SECRETS = frozenset(secrets_of(Settings))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20, what: str = "") -> Any:
@@ -166,11 +170,22 @@ class Isocenter(Reached):
             text=True,
             timeout=120,
             check=False,
+            env={**os.environ, **self._secrets},
         )
+
+    @property
+    def _secrets(self) -> dict[str, str]:
+        """Settings that no command line may have, as variables of the environment."""
+        return {
+            PREFIX + name.replace(".", NESTED).upper(): str(self.settings[name])
+            for name in _SECRETS & self.settings.keys()
+        }
 
     def _command(self, *verb: str, **extra: object) -> list[str]:
         command = [sys.executable, "-m", "isocenter", *verb, "--data", str(self.data)]
         for key, value in {**self.settings, **extra}.items():
+            if key in _SECRETS:
+                continue
             text = value if isinstance(value, str) else json.dumps(value)
             command += ["--set", f"{key}={text}"]
         return command
@@ -183,7 +198,7 @@ class Isocenter(Reached):
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **self._secrets, **(env or {})},
             )
 
     def ready(self) -> bool:

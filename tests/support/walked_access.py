@@ -65,7 +65,7 @@ def person(routes: Routes) -> tuple[str, str]:
 def _factor_of(routes: Routes, cookie: str) -> dict[str, str]:
     shown = routes.prepare("GET", "/account/factor", Asked({}, cookie=cookie))
     factor = _found(_FACTOR, shown)
-    return {"factor": factor, "code": pyotp.TOTP(factor).now(), "current": PASSWORD}
+    return {"current": PASSWORD, "factor": factor, "code": pyotp.TOTP(factor).now()}
 
 
 def _link(routes: Routes, asked: Asked) -> Answer:

@@ -355,6 +355,7 @@ class Web:
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
     caller: Caller = ANYBODY
+    doors: Doors | None = None  # None: they are open to everybody, as that caller
 
     def __post_init__(self) -> None:
         self.guard = PolicyGuard(Policy)
@@ -381,7 +382,8 @@ class Web:
             aes=AEAdministration([FIXED_AE], self.records, self.audit, self.guard),  # type: ignore[arg-type]
             audit_trail=self.trail,
             patients=StudyPatients(self.owners),
-            doors=replace(OpenDoors.of(self.records, AccessSettings()), caller=self.caller),
+            doors=self.doors
+            or replace(OpenDoors.of(self.records, AccessSettings()), caller=self.caller),
             guard=self.guard,
             site="north",
             attributes=self.attributes,

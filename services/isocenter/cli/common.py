@@ -68,9 +68,7 @@ def settings_of(data: Path | None, config: Path | None, assignments: list[str] |
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise Invalid(
-                f"--set {assignment}: not KEY=VALUE", fix="write --set gateway.port=11113"
-            )
+            raise Invalid(f"--set {key}: not KEY=VALUE", fix="write --set gateway.port=11113")
         flags[key] = value
     return load(config=config, flags=flags, data=data)
 

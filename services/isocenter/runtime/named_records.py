@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -99,6 +99,28 @@ class NamedRecords(Generic[T]):
     async def append(self, name: str, value: T | None, by: Source) -> NamedRecord[T]:
         """Make a change; durable on return. Raises `Unavailable`."""
         older = await self._keys(name)
+        record, _ = await self._put(name, value, by, older)
+        for one in older:
+            await self._drop(one)
+        return record
+
+    async def change(self, name: str, value: T, by: Source) -> bool:
+        """The same, of what is there; whether it was: what is forgotten at the same moment stays
+        forgotten. Raises `Unavailable`."""
+        older = await self._keys(name)
+        if not older:
+            return False
+        _, mine = await self._put(name, value, by, older)
+        there = await self._keys(name)
+        gone = there == [mine]
+        for one in there if gone else older:
+            await self._drop(one)
+        return not gone
+
+    async def _put(
+        self, name: str, value: T | None, by: Source, older: Sequence[str]
+    ) -> tuple[NamedRecord[T], str]:
+        """The record and its key, behind those that are there."""
         at = datetime.now(UTC)
         if older:
             at = max(at, _time_of(older[-1]) + _MICROSECOND)
@@ -107,16 +129,17 @@ class NamedRecords(Generic[T]):
         moment = f"{(at - _EPOCH) // _MICROSECOND:016x}-{secrets.token_hex(4)}"
         key = f"{self._folder(name)}{moment}"
         await self._storage.put(key, [written], hashlib.sha256(written).hexdigest())
-        for one in older:
-            with suppress(NotFound):
-                await self._storage.remove(one)
-        return NamedRecord(name, value, by, at)
+        return NamedRecord(name, value, by, at), key
 
     async def remove(self, name: str) -> None:
         """Forget all of a name, where nobody has to be told that it is gone."""
-        for key in await self._keys(name):
-            with suppress(NotFound):
-                await self._storage.remove(key)
+        while keys := await self._keys(name):
+            for key in keys:
+                await self._drop(key)
+
+    async def _drop(self, key: str) -> None:
+        with suppress(NotFound):
+            await self._storage.remove(key)
 
     def _folder(self, name: str) -> str:
         return f"{self._prefix}{name.encode().hex()}/"

@@ -70,9 +70,9 @@ class AccountPages:
             codes, secret = await self._own.set_factor(
                 exchange.asker,
                 exchange.session,
+                given.get("current", ""),
                 factor,
                 given.get("code", ""),
-                given.get("current", ""),
                 browser_of(exchange),
             )
         except (Invalid, Refused) as error:

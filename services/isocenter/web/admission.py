@@ -111,7 +111,9 @@ def from_here(exchange: Exchange) -> None:
         foreign = site not in ("same-origin", "none")
     else:
         origin = exchange.header(b"origin")
-        foreign = bool(origin) and urlsplit(origin)[:2] != urlsplit(exchange.root)[:2]
+        foreign = bool(origin) and origin != "{0.scheme}://{0.netloc}".format(
+            urlsplit(exchange.root)
+        )
     if foreign:
         raise Problem(403, "this is asked for by a page of another site; open our own page")
 
@@ -133,5 +135,8 @@ async def _to_sign_in(exchange: Exchange) -> None:
 
 
 def _is_of_this_machine(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     return names_this_machine(name)

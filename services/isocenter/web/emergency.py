@@ -11,6 +11,7 @@ from isocenter.runtime.access.sharing import (
     SHORTEST_REASON,
     Sharing,
 )
+from isocenter.web import cookies
 from isocenter.web.exchange import Exchange
 from isocenter.web.shell import Shell, View
 from isocenter.web.small_bodies import form
@@ -34,9 +35,10 @@ class EmergencyPages:
         given = dict(await form(exchange))
         patient = given.get("patient", "")
         try:
-            await self._sharing.in_emergency(
+            secret = await self._sharing.in_emergency(
                 exchange.asker,
                 exchange.session,
+                cookies.session(exchange),
                 patient,
                 given.get("issuer", ""),
                 given.get("reason", ""),
@@ -45,7 +47,8 @@ class EmergencyPages:
             await self._page(exchange, view, patient, str(error), 400)
             return
         place = f"{view.root}/viewer/?{urlencode({'mrn': patient.strip()})}"
-        await exchange.answer(303, [(b"location", place.encode("ascii"))])
+        location = (b"location", place.encode("ascii"))
+        await exchange.answer(303, [location, cookies.kept(exchange, secret)])
 
     async def _page(
         self, exchange: Exchange, view: View, patient: str, error: str = "", status: int = 200

@@ -54,12 +54,16 @@ _ISOLATION: Headers = (
     (b"cross-origin-embedder-policy", b"require-corp"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),  # of browsers that do not know frame-ancestors
 )
 _USUAL: Headers = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'self'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    ),
     (b"cache-control", b"no-store"),
 )
-_STRICT = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797
+_STRICT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")  # RFC 6797
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_PARAMETERS = 200
@@ -99,6 +103,14 @@ def _parameters(raw: bytes) -> list[tuple[str, str]]:
     if text.count("&") >= _MAX_PARAMETERS:
         raise ValueError
     return [(name, value) for name, _, value in pairs]
+
+
+def guarded(headers: Headers, *, secure: bool) -> Headers:
+    """With what keeps an answer where it belongs: what is no page runs nothing, what is about
+    somebody stays in nobody's cache. `secure`: whether the client reaches us over TLS."""
+    names = {name for name, _ in headers}
+    more = [one for one in (*_ISOLATION, *_USUAL) if one[0] not in names]
+    return [*headers, *more, *((_STRICT,) if secure else ())]
 
 
 class Exchange:
@@ -240,13 +252,7 @@ class Exchange:
         )
 
     def _guarded(self, headers: Headers) -> Headers:
-        """With what keeps an answer where it belongs: what is no page runs nothing, what is about
-        somebody stays in nobody's cache."""
-        names = {name for name, _ in headers}
-        more = [one for one in _USUAL if one[0] not in names]
-        if self.is_secure:
-            more.append(_STRICT)
-        return [*headers, *(one for one in _ISOLATION if one[0] not in names), *more]
+        return guarded(headers, secure=self.is_secure)
 
     @property
     def is_secure(self) -> bool:

@@ -21,6 +21,7 @@ from isocenter.web import cookies
 from isocenter.web.admission import NEXT, SIGN_IN
 from isocenter.web.audit_common import base_url
 from isocenter.web.exchange import Exchange
+from isocenter.web.problems import Problem, as_problem
 from isocenter.web.shell import View, headers_of
 from isocenter.web.sign_in import browser_of, wanted_of
 
@@ -59,7 +60,9 @@ class ProviderPages:
                 AuditAction.SIGN_IN, exchange.source, outcome=failed,
                 detail="sign-in by the identity provider refused", error=str(error),
             )  # fmt: skip
-            raise
+            problem = as_problem(error)
+            headers = [*problem.headers, cookies.flow_forgotten(exchange)]
+            raise Problem(problem.status, problem.detail, headers) from error
         by = replace(exchange.source, user=grant.person.name)
         await self._audit_log.record(
             AuditAction.SIGN_IN, by, detail="signed in by the identity provider"

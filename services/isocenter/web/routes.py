@@ -111,6 +111,8 @@ class Application:
             await exchange.fail(error)
 
     def _handler(self, exchange: Exchange) -> Handler:
+        if sum(name == b"host" for name, _ in exchange.scope["headers"]) > 1:
+            raise Problem(400, "there are several Host header fields (RFC 9112 3.2)")
         path = exchange.scope["path"]
         route = self._fixed.get(path)
         if route is None:

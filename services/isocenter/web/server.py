@@ -21,8 +21,8 @@ from isocenter.core.errors import Unavailable
 from isocenter.runtime.listen import LOOPBACK_ADDRESSES
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.web.connections import Connections
-from isocenter.web.exchange import CONNECTION, ASGIApp, Exchange, Receive, Send
-from isocenter.web.problems import Problem, document
+from isocenter.web.exchange import CONNECTION, ASGIApp, Exchange, Receive, Send, guarded
+from isocenter.web.problems import Problem, in_document
 from isocenter.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,6 @@ _SHORT = 16_384  # bytes
 _NEAR_BUFFER = 300_000  # bytes
 _LINGER = 1.0  # seconds
 _HEAD_END = b"\r\n\r\n"  # RFC 9112 2.1
-_REFUSAL = (
-    b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n%s"
-    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
-)
 _TOO_MANY = Problem(
     503,
     "there are too many connections; send again later",
@@ -268,10 +264,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
-        body = document(problem, uuid.uuid4().hex)
-        phrase = HTTPStatus(problem.status).phrase.encode("ascii")
-        fields = b"".join(b"%s: %s\r\n" % field for field in problem.headers)
-        self.transport.write(_REFUSAL % (problem.status, phrase, fields, len(body), body))
+        self.transport.write(_refusal(problem, self._settings))
         self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
     def _await(self) -> None:
@@ -283,6 +276,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _refusal(problem: Problem, settings: WebSettings) -> bytes:
+    """The answer to what is no request."""
+    headers, body = in_document(problem, uuid.uuid4().hex)
+    size = (b"content-length", b"%d" % len(body))
+    fields = guarded([*headers, size], secure=settings.public_url.startswith("https:"))
+    phrase = HTTPStatus(problem.status).phrase.encode("ascii")
+    head = b"".join(b"%b: %b\r\n" % field for field in fields)
+    line = b"HTTP/1.1 %d %b\r\nconnection: close\r\n" % (problem.status, phrase)
+    return line + head + b"\r\n" + body
 
 
 class HttpServer:

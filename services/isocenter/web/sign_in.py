@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from isocenter.core.errors import Invalid, IsocenterError, Refused, TooMany
 from isocenter.core.events import AuditAction
@@ -23,6 +22,7 @@ SIGN_OUT = "/sign-out"
 INVITATION = "/invitation/{secret}"
 
 _HOME = "/viewer/"
+_NOT_WANTED = ("//", SIGN_IN, SIGN_OUT)  # the first names a host (RFC 3986 4.2)
 _BROWSER = 200  # characters of what a browser calls itself
 
 
@@ -62,29 +62,34 @@ class SignInPages:
         await self._enter(exchange, view, secret, wanted)
 
     async def sign_out(self, exchange: Exchange, view: View) -> None:
-        """End the session, and whatever this browser keeps of us."""
+        """End the session, and whatever this browser keeps of us. Whom the identity provider knows
+        signs out there too, by a page: a form leads to no other site (CSP 3 6.4.2)."""
         await form(exchange)
         if exchange.session is not None:
             await self._signing_in.sign_out(exchange.session, exchange.source)
+        away = await self._farewell(exchange)
         headers = [
-            (b"location", (await self._farewell(exchange, view)).encode("ascii")),
             cookies.forgotten(exchange),
             (b"clear-site-data", b'"cache", "storage"'),
         ]
-        await exchange.answer(303, headers)
+        if away:
+            context = {"page": "", "caller": None, "address": away}
+            await self._shell.answer(exchange, view, "signed_out.html", context, 200, headers)
+            return
+        location = (b"location", view.link(SIGN_IN).encode("ascii"))
+        await exchange.answer(303, [location, *headers])
 
-    async def _farewell(self, exchange: Exchange, view: View) -> str:
-        """Where to go on: whom the identity provider knows signs out there too."""
+    async def _farewell(self, exchange: Exchange) -> str:
+        """Where somebody signs out of the identity provider; empty if there is no such place."""
         session, provider = exchange.session, self._doors.provider
-        here = view.link(SIGN_IN)
         if session is None or session.session.federated is None or provider is None:
-            return here
+            return ""
         secret = cookies.session(exchange)
         try:
             id_token = self._doors.sessions.id_token(secret, session.session)
-            return await provider.farewell(id_token, base_url(exchange) + SIGN_IN) or here
+            return await provider.farewell(id_token, base_url(exchange) + SIGN_IN)
         except IsocenterError:
-            return here  # it is away; the session here is over all the same
+            return ""  # it is away; the session here is over all the same
 
     # --- one-time links --------------------------------------------------------------------------
 
@@ -94,7 +99,7 @@ class SignInPages:
         await self._password_form(exchange, view, account.name)
 
     async def accept(self, exchange: Exchange, view: View) -> None:
-        """Set the password and sign in."""
+        """Set the password and sign in, unless there is a second factor."""
         secret = exchange.path["secret"]
         given = dict(await form(exchange))
         account = await self._doors.accounts.invited(secret)
@@ -108,6 +113,10 @@ class SignInPages:
             account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
         except Invalid as error:
             await self._password_form(exchange, view, account.name, str(error), 400)
+            return
+        if account.factor:  # which a link does not stand in for
+            location = (b"location", view.link(SIGN_IN).encode("ascii"))
+            await exchange.answer(303, [location])
             return
         session = await self._signing_in.begin(account, browser_of(exchange), exchange.source)
         await self._enter(exchange, view, session, _HOME)
@@ -165,8 +174,7 @@ def browser_of(exchange: Exchange) -> str:
 
 def wanted_of(address: str) -> str:
     """A path of ours to go on to: nothing that leads elsewhere."""
-    parts = urlsplit(address)
-    plain = address.isascii() and address.isprintable() and "\\" not in address
-    if parts.scheme or parts.netloc or not plain or not address.startswith("/"):
+    plain = address.isascii() and address.isprintable() and not set(" \\") & set(address)
+    if not plain or not address.startswith("/") or address.startswith(_NOT_WANTED):
         return _HOME
-    return _HOME if address.startswith(("//", SIGN_IN, SIGN_OUT)) else address
+    return address

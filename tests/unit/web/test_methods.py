@@ -7,31 +7,12 @@ import re
 import httpx
 import pytest
 
-from isocenter.core.audit import AuditFilter
-from isocenter.core.audit_api import Hold, SavedSearch
 from isocenter.core.events import AuditAction
-from isocenter.runtime.audit_ids import name_of
 from isocenter.web.operations import OPERATIONS
-from support.audit_web import AT, EVA, record
-from support.web_fakes import INSTANCE, SERIES, STUDY, Web, study
+from support.web_addresses import address_of, filled
+from support.web_fakes import INSTANCE, Web
 
-VALUES = {
-    "study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1",
-    "path": "00420011", "file": "x.js", "deletion": "1", "title": "FIXED",
-    "record": name_of(record(1)), "name": "night", "resource": "Patient/1",
-    "secret": "x" * 43,
-}  # fmt: skip
 READ = [template for template, methods in OPERATIONS.items() if "GET" in methods]
-QUERIES = {
-    "/wado": f"requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID=1.2.3.4.5"
-    "&contentType=application/dicom",
-    "/api/audit/tally": "by=hour",
-    "/api/audit/export": "form=csv",
-    "/audit/patient": "id=P1",
-    "/audit/person": "id=eva",
-    "/audit/study": f"id={STUDY}",
-    "/audit/object": "id=1.2.3.4.5",
-}
 FAILING = {
     "/viewer/{file...}": 404, "/fhir/{resource...}": 404, "/static/{file}": 404,
     "/sign-in/provider": 404,  # there is none
@@ -41,20 +22,8 @@ FAILING = {
 }  # fmt: skip
 
 
-def _url(template: str) -> str:
-    path = re.sub(r"\{(\w+)(\.\.\.)?\}", lambda found: VALUES[found[1]], template)
-    return f"{path}?{QUERIES.get(template, '')}"
-
-
 def _web() -> Web:
-    web = Web()
-    web.storage.keep()
-    below = {tag: {"vr": "UI", "Value": [SERIES]} for tag in ("0020000E", "00080018")}
-    web.query.answers = [study(1) | below, study(2) | below]
-    web.trail.keep(record(1))
-    web.trail.searches["night"] = SavedSearch("night", AuditFilter(), EVA, AT)
-    web.trail.held["night"] = Hold("night", "the court", EVA, AT)
-    return web
+    return filled(Web())
 
 
 def _told(answer: httpx.Response) -> dict[str, str]:
@@ -73,7 +42,7 @@ async def _both(url: str, accept: str = "*/*") -> tuple[httpx.Response, httpx.Re
 
 @pytest.mark.parametrize("template", READ)
 async def test_head_tells_what_get_does_and_sends_nothing(template: str) -> None:
-    get, head = await _both(_url(template))
+    get, head = await _both(address_of(template))
     if template in FAILING:
         without_viewer = {503} if template.startswith("/viewer") else set()  # it is built apart
         assert get.status_code in {FAILING[template], *without_viewer}
@@ -108,7 +77,7 @@ async def test_head_is_recorded_only_where_it_answers_a_question_about_patients(
 ) -> None:
     web = _web()
     async with web.client() as client:
-        await client.head(_url(template))
+        await client.head(address_of(template))
     operation = OPERATIONS[template]["GET"]
     searched = ["query"] if operation.section == "10.6" else []
     recorded = (AuditAction.AUDIT, AuditAction.SIGN_IN)
@@ -120,7 +89,7 @@ async def test_head_is_recorded_only_where_it_answers_a_question_about_patients(
 @pytest.mark.parametrize("template", OPERATIONS)
 async def test_a_method_is_answered_or_405_with_those_that_are(template: str, method: str) -> None:
     async with _web().client() as client:
-        answer = await client.request(method, _url(template))
+        answer = await client.request(method, address_of(template))
     if method in OPERATIONS[template]:
         assert answer.status_code != 405
         return

@@ -26,6 +26,9 @@ ALGORITHMS = (
     "ES512",
     "EdDSA",
 )
+_ACCESS_TOKENS = frozenset({"jwt", "at+jwt"})  # RFC 9068 2.1, in the head of a token
+# OpenID Connect Core 2, 3.1.3.6, Back-Channel Logout 2.4.
+_OF_OTHERS = frozenset({"nonce", "at_hash", "c_hash", "events"})
 _LEEWAY = 60  # seconds between clocks
 _MOST = 200  # values of a claim
 _LONGEST = 63  # bytes of a name
@@ -60,6 +63,16 @@ def checked(
     except jwt.PyJWTError as error:
         raise Unauthenticated(f"the token cannot be taken: {error}") from error
     return claims
+
+
+def check_is_access_token(head: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+    """Raises `Unauthenticated` for a token of the same provider that was given for another purpose:
+    an ID token, or one by which sessions end."""
+    kind = head.get("typ", "JWT")
+    told = claims.get("typ")  # of Keycloak
+    right = isinstance(kind, str) and kind.lower().removeprefix("application/") in _ACCESS_TOKENS
+    if not right or _OF_OTHERS & claims.keys() or told not in (None, "Bearer"):
+        raise Unauthenticated("this is not an access token")
 
 
 def person_of(claims: Mapping[str, Any], settings: OidcSettings) -> Person:

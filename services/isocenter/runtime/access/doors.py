@@ -41,13 +41,21 @@ class Doors:
     trust_loopback: bool
 
     @classmethod
-    def of(cls, storage: Storage, settings: AccessSettings, telemetry: Telemetry = OFF) -> Doors:
-        """Those of a process."""
+    def of(
+        cls,
+        storage: Storage,
+        settings: AccessSettings,
+        telemetry: Telemetry = OFF,
+        *,
+        provider: IdentityProvider | None = None,
+    ) -> Doors:
+        """Those of a process. `provider`: in place of that of the settings."""
         fresh = settings.follow_seconds
         passwords = Passwords()
         accounts = Accounts(storage, passwords, fresh)
         links = Links(storage, passwords, fresh)
-        provider = IdentityProvider(settings.oidc) if settings.oidc.issuer else None
+        if provider is None and settings.oidc.issuer:
+            provider = IdentityProvider(settings.oidc)
         sessions = Sessions(
             storage,
             accounts,

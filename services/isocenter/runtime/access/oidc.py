@@ -21,20 +21,32 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 import jwt
+import orjson
 
 from isocenter.core.access import Caller
 from isocenter.core.errors import Refused, Unauthenticated, Unavailable
-from isocenter.runtime.access.claims import ALGORITHMS, Person, checked, person_of, program_of
+from isocenter.runtime.access.claims import (
+    ALGORITHMS,
+    Person,
+    check_is_access_token,
+    checked,
+    person_of,
+    program_of,
+)
 from isocenter.runtime.access.oidc_settings import OidcSettings
 from isocenter.runtime.tls_files import CallerTls
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = httpx.Timeout(10)
+_SECONDS = 20.0  # for a whole answer, however it drips
 _MOST_BYTES = 1024 * 1024  # of an answer
-_FRESH_SECONDS = 3600.0  # of the discovery document
+_FRESH_SECONDS = 3600.0  # of the discovery document, and of keys
 _KEYS_SECONDS = 10.0  # between two looks for a key that is not known
 _FIELDS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_FAREWELL = "end_session_endpoint"
+_OUR_FAULT = frozenset({"invalid_client", "unauthorized_client"})  # RFC 6749 5.2
+_PASSING = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +93,12 @@ class IdentityProvider:
             transport=transport,
             follow_redirects=False,
             trust_env=False,
+            headers={"accept": "application/json", "accept-encoding": "identity"},
         )
         self._described: tuple[float, Mapping[str, Any]] | None = None
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._keys_at = float("-inf")
+        self._keys_at = float("-inf")  # when they were asked for
+        self._away: Unavailable | None = None  # why they could not be had then
         self._looking = asyncio.Lock()
 
     @property
@@ -116,7 +130,7 @@ class IdentityProvider:
     async def grant(self, flow: Flow, answered: Mapping[str, str], redirect_uri: str) -> Grant:
         """Who signed in, by what the browser brings back. Raises `Refused` if they did not,
         `Unauthenticated` for what is not an answer to this flow, `Unavailable`."""
-        if not hmac.compare_digest(answered.get("state", ""), flow.state):
+        if not _same(answered.get("state", ""), flow.state):
             raise Unauthenticated("this is no answer to a sign-in of this browser")
         if answered.get("iss", self._settings.issuer) != self._settings.issuer:
             raise Unauthenticated("the answer is of another identity provider (RFC 9207)")
@@ -130,10 +144,10 @@ class IdentityProvider:
         }
         told = await self._token(form)
         claims = await self._id_claims(_text(told, "id_token"), ("sub", "nonce"))
-        if not hmac.compare_digest(str(claims["nonce"]), flow.nonce):
+        if not _same(str(claims["nonce"]), flow.nonce):
             raise Unauthenticated("the ID token is not of this sign-in")
         person = person_of(claims, self._settings)
-        return Grant(person, _text(told, "id_token"), told.get("refresh_token", ""))
+        return Grant(person, _text(told, "id_token"), _optional(told, "refresh_token"))
 
     async def renewed(self, refresh_token: str, subject: str) -> Grant | None:
         """The same person as of now; None if the provider does not let them in any more. Raises
@@ -149,13 +163,13 @@ class IdentityProvider:
             return None
         if person.subject != subject:  # OpenID Connect Core 12.2
             return None
-        token = told.get("refresh_token") or refresh_token
+        token = _optional(told, "refresh_token") or refresh_token
         return Grant(person, _text(told, "id_token"), token)
 
     async def farewell(self, id_token: str, back: str) -> str:
         """Where a browser is sent to sign out there too; empty if the provider has no such place.
         Raises `Unavailable`."""
-        endpoint = (await self._description()).get("end_session_endpoint", "")
+        endpoint = (await self._description()).get(_FAREWELL)
         if not endpoint:
             return ""
         query = {"client_id": self._settings.client_id, "post_logout_redirect_uri": back}
@@ -171,8 +185,7 @@ class IdentityProvider:
             raise Unauthenticated("access tokens of the identity provider are not taken here")
         key = await self._key_of(token)
         claims = checked(token, key, self._settings.issuer, self._settings.audience, ())
-        if "nonce" in claims:
-            raise Unauthenticated("this is an ID token, not an access token")
+        check_is_access_token(jwt.get_unverified_header(token), claims)
         return program_of(claims, self._settings)
 
     # --- the provider ----------------------------------------------------------------------------
@@ -195,28 +208,32 @@ class IdentityProvider:
             raise Unauthenticated("this is no token of ours, and no JSON Web Token") from error
         if head.get("alg") not in ALGORITHMS or not isinstance(head.get("kid"), str):
             raise Unauthenticated("the token is not signed in a way that is taken here")
-        if head["kid"] not in self._keys:
+        if head["kid"] not in self._keys or self._keys_age() > _FRESH_SECONDS:
             await self._look_for_keys(head["kid"])
         key = self._keys.get(head["kid"])
         if key is None or key.algorithm_name != head["alg"]:
             raise Unauthenticated("the key that the token is signed with is not known")
         return key
 
+    def _keys_age(self) -> float:
+        return time.monotonic() - self._keys_at
+
     async def _look_for_keys(self, wanted: str) -> None:
-        """Keys rotate; who makes up names of keys is not asked for each."""
+        """Keys rotate; who makes up names of keys is not asked for each. Keys that are known count
+        while the provider is away. Raises `Unavailable`."""
         async with self._looking:
-            if wanted in self._keys or time.monotonic() - self._keys_at < _KEYS_SECONDS:
+            if self._keys_age() < _KEYS_SECONDS:
+                if self._away is not None and wanted not in self._keys:
+                    raise Unavailable(self._away.message, fix=self._away.fix)
                 return
             self._keys_at = time.monotonic()
-            told = await self._get((await self._description())["jwks_uri"])
-            found: dict[str, jwt.PyJWK] = {}
-            for one in told.get("keys", ()):
-                if one.get("use", "sig") == "sig" and isinstance(one.get("kid"), str):
-                    try:
-                        found[one["kid"]] = jwt.PyJWK(one)
-                    except (jwt.PyJWTError, ValueError, TypeError):
-                        continue  # of a kind that is not known here
-            self._keys = found
+            try:
+                told = await self._get((await self._description())["jwks_uri"])
+                self._keys, self._away = _keys_of(told), None
+            except Unavailable as error:
+                self._away = error
+                if wanted not in self._keys:
+                    raise
 
     async def _description(self) -> Mapping[str, Any]:
         """OpenID Connect Discovery 4. Raises `Unavailable`."""
@@ -231,8 +248,8 @@ class IdentityProvider:
                     f"the identity provider calls itself {str(told.get('issuer'))[:200]!r}",
                     fix="set [access.oidc] issuer to that",
                 )
-            for field in _FIELDS:
-                _check_address(str(told.get(field, "")), issuer)
+            for field in (*_FIELDS, *({_FAREWELL} & told.keys())):
+                _check_address(told.get(field), issuer)
         except Unavailable:
             if known is not None:
                 return known[1]  # it was right an hour ago
@@ -244,21 +261,20 @@ class IdentityProvider:
         """Ask the token endpoint. Raises `Refused`, `Unavailable`."""
         endpoint = (await self._description())["token_endpoint"]
         settings = self._settings
-        try:
-            secret = settings.secret()
-        except OSError as error:
-            raise Unavailable(
-                "our secret for the identity provider cannot be read",
-                fix="see [access.oidc] client_secret_file",
-            ) from error
         fields = {**form, "client_id": settings.client_id}
-        if secret:
+        if secret := settings.secret("client_secret"):
             fields["client_secret"] = secret
         status, told = await self._ask("POST", endpoint, data=fields)
         if status == 200:
             return told
-        if 400 <= status < 500:
-            raise Refused(f"the identity provider refuses: {str(told.get('error'))[:100]}")
+        error = str(told.get("error"))[:100]
+        if error in _OUR_FAULT:
+            raise Unavailable(
+                f"the identity provider does not take us for its client: {error}",
+                fix="correct [access.oidc] client_id and client_secret",
+            )
+        if 400 <= status < 500 and status not in _PASSING:
+            raise Refused(f"the identity provider refuses: {error}")
         raise Unavailable("the identity provider does not answer", fix="try again")
 
     async def _get(self, address: str) -> Mapping[str, Any]:
@@ -271,14 +287,17 @@ class IdentityProvider:
         self, method: str, address: str, data: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, Any]]:
         try:
-            async with self._client.stream(method, address, data=data) as response:
+            async with (
+                asyncio.timeout(_SECONDS),
+                self._client.stream(method, address, data=data) as response,
+            ):
                 body = b""
-                async for chunk in response.aiter_bytes():
+                async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > _MOST_BYTES:
                         raise Unavailable("the identity provider answers with too much")
-                told = httpx.Response(200, content=body).json() if body else {}
-        except (httpx.HTTPError, ValueError) as error:
+                told = orjson.loads(body) if body else {}
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             raise Unavailable(
                 f"the identity provider cannot be asked: {type(error).__name__}", fix="try again"
             ) from error
@@ -294,12 +313,45 @@ def _text(told: Mapping[str, Any], field: str) -> str:
     return value
 
 
+def _optional(told: Mapping[str, Any], field: str) -> str:
+    value = told.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _keys_of(told: Mapping[str, Any]) -> Mapping[str, jwt.PyJWK]:
+    """The keys of a JWK set that sign (RFC 7517 4, 5)."""
+    listed = told.get("keys")
+    found: dict[str, jwt.PyJWK] = {}
+    for one in listed if isinstance(listed, list) else ():
+        if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+            continue
+        if isinstance(one.get("kid"), str):
+            try:
+                found[one["kid"]] = jwt.PyJWK(one)
+            except (jwt.PyJWTError, ValueError, TypeError):
+                continue  # of a kind that is not known here
+    return found
+
+
 def _with_query(address: str, query: Mapping[str, str]) -> str:
     return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(query)}"
 
 
-def _check_address(address: str, issuer: str) -> None:
+def _check_address(address: object, issuer: str) -> None:
     """As safe as the issuer itself. Raises `Unavailable`."""
-    parts = urlsplit(address)
-    if not parts.hostname or (parts.scheme != "https" and parts.scheme != urlsplit(issuer).scheme):
+    text = address if isinstance(address, str) else ""
+    try:
+        parts = urlsplit(text)
+        plain = (
+            text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
+        )
+        safe = parts.scheme == "https" or parts.scheme == urlsplit(issuer).scheme
+        usable = bool(parts.hostname) and plain and safe
+    except ValueError:
+        usable = False
+    if not usable:
         raise Unavailable("the identity provider names an address that cannot be used")

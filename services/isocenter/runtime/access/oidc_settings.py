@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from isocenter.core.access import ROLES
+from isocenter.runtime.secret_settings import SecretSettings
 
 _ISSUER = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/%-]*)?")
 
 
-class OidcSettings(BaseModel):
+class OidcSettings(SecretSettings):
     """An OpenID Connect provider by which people sign in, and which names programs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    section: ClassVar[str] = "access.oidc"
 
     issuer: str = Field(
         "",
@@ -71,9 +72,3 @@ class OidcSettings(BaseModel):
         if unknown := set(self.roles.values()) - set(ROLES):
             raise ValueError(f"{min(unknown)!r} is no role; ours are {', '.join(ROLES)}")
         return self
-
-    def secret(self) -> str:
-        """The client secret as it is now. Raises `OSError`."""
-        if self.client_secret_file is not None:
-            return self.client_secret_file.read_text(encoding="utf-8").strip()
-        return self.client_secret.get_secret_value()

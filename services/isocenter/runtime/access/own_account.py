@@ -83,14 +83,14 @@ class OwnAccount:
         self,
         asker: Asker,
         session: KnownSession | None,
+        current: str,
         factor: str,
         code: str,
-        current: str,
         browser: str,
     ) -> tuple[Sequence[str], str]:
         """Take a second factor, which ends all sessions; its recovery codes, and the secret of a
-        new session. Raises `Refused` for a wrong password, `Invalid` for a code that is not of it.
-        """
+        new session. Raises `Refused` for a wrong password, `Invalid` for a code that is not of the
+        factor."""
         account = await self._known(asker, session)
         await self._check(asker, account, current)
         known = is_factor(factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -21,6 +22,7 @@ from isocenter.core.errors import Invalid
 SHORTEST, LONGEST = 12, 256  # characters
 _STRENGTH = 3  # of 4, as zxcvbn has it: 10^8 guesses and more
 _JUDGED = 72  # characters that zxcvbn looks at: its work grows with the square
+_OF_ITS_OWN = 6  # letters and digits that are none of the words about whose it is
 _AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 
 
@@ -59,8 +61,16 @@ def check_password(password: str, about: Iterable[str]) -> None:
 
     known = [word for word in about if word]
     judged = zxcvbn(password[:_JUDGED], user_inputs=known, max_length=_JUDGED)
-    if judged["score"] < _STRENGTH:
+    if judged["score"] < _STRENGTH or len(_without(known, password)) < _OF_ITS_OWN:
         raise Invalid("this password is easily guessed", fix="take several unrelated words")
+
+
+def _without(known: Iterable[str], password: str) -> str:
+    """What is left of a password without the words that everybody knows, and what joins them."""
+    left = password.lower()
+    for word in re.findall(r"\w{3,}", " ".join(known).lower()):
+        left = left.replace(word, "")
+    return re.sub(r"[\W_]", "", left)
 
 
 def _normal(password: str) -> str:

@@ -7,12 +7,15 @@ it; that of a local account also when its password or second factor changes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 SESSIONS = f"{ACCESS}sessions/"
 _ID_LENGTH = 32  # of the digest of its secret, hexadecimal digits
 _TOUCH = timedelta(minutes=1)  # between two notes that a session is used
+_AWAY = 30.0  # seconds in which a provider that does not answer is not asked again
 
 
 class EmergencyAccess(BaseModel):
@@ -114,6 +118,8 @@ class Sessions:
         self._provider = provider
         self._idle, self._longest = idle, longest
         self._fresh = Fresh(self._found, fresh_seconds)
+        self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._away_until = float("-inf")  # of the monotonic clock
 
     async def begin(self, session: Session, by: Source) -> str:
         """Its secret, which the browser keeps."""
@@ -127,12 +133,12 @@ class Sessions:
         session = await self._fresh.get(identifier)
         if session is None:
             return None
-        renewed = await self._renewed(secret, session)
+        renewed = await self._renewed(secret, session, by)
         known = await self._known(identifier, renewed) if renewed else None
         if renewed is None or known is None:
             await self.end(identifier)
             return None
-        if renewed is not session or datetime.now(UTC) - session.used_at > _TOUCH:
+        if datetime.now(UTC) - renewed.used_at > _TOUCH:
             used = renewed.model_copy(update={"used_at": datetime.now(UTC)})
             await self.keep(identifier, used, by)
         return known
@@ -149,35 +155,75 @@ class Sessions:
         await self._records.append(id_of(secret), session, by)
         return secret
 
+    async def go_on(self, secret: str, session: Session, by: Source) -> str:
+        """The secret by which a session goes on, with what it may do from now on: who knew the one
+        before has nothing of that."""
+        new = secrets.token_urlsafe(32)
+        if (person := session.federated) is not None:
+            kept = {
+                name: sealed(new, unsealed(secret, text))
+                for name, text in (("refresh", person.refresh), ("id_token", person.id_token))
+            }
+            session = session.model_copy(update={"federated": person.model_copy(update=kept)})
+        await self._records.append(id_of(new), session, by)
+        await self.end(id_of(secret))
+        return new
+
     def id_token(self, secret: str, session: Session) -> str:
         """What the provider is told at the end; empty without one."""
         return unsealed(secret, session.federated.id_token) if session.federated else ""
 
-    async def _renewed(self, secret: str, session: Session) -> Session | None:
+    async def _renewed(self, secret: str, session: Session, by: Source) -> Session | None:
         """The session, of which the provider was asked lately; None if it is over there. While the
-        provider is away it stays as it is."""
+        provider is away it stays as it is.
+
+        Many requests of a browser come at once, of which one asks: what it is asked with may count
+        once only (RFC 6819 5.2.2.3).
+        """
+        if not self._is_due(session):
+            return session if session.federated is None or self._provider else None
+        identifier = id_of(secret)
+        lock = self._renewing.setdefault(identifier, asyncio.Lock())
+        async with lock:
+            latest = await self._found(identifier)
+            if latest is None or not self._is_due(latest):
+                return latest
+            asked = await self._asked(secret, latest)
+            if asked is None:
+                latest = await self._found(identifier)  # another process may have been faster
+                return latest if latest is not None and not self._is_due(latest) else None
+            if asked is not latest:
+                await self.keep(identifier, asked, by)
+            return asked
+
+    def _is_due(self, session: Session) -> bool:
+        """Whether the provider is to be asked about somebody."""
         person, provider = session.federated, self._provider
-        if person is None:
-            return session
-        if provider is None:
-            return None
-        if datetime.now(UTC) - person.asked_at < timedelta(minutes=provider.refresh_minutes):
-            return session
-        token = unsealed(secret, person.refresh)
-        if not token:
-            return session  # it lasts as long as it may without being asked about
+        if person is None or provider is None or time.monotonic() < self._away_until:
+            return False
+        if not person.refresh:
+            return False  # it lasts as long as it may without being asked about
+        return datetime.now(UTC) - person.asked_at >= timedelta(minutes=provider.refresh_minutes)
+
+    async def _asked(self, secret: str, session: Session) -> Session | None:
+        """What the provider says of the session's person now; None: they are not let in."""
+        person, provider = session.federated, self._provider
+        assert person is not None
+        assert provider is not None
         try:
-            grant = await provider.renewed(token, person.subject)
+            grant = await provider.renewed(unsealed(secret, person.refresh), person.subject)
         except Unavailable as error:
+            self._away_until = time.monotonic() + _AWAY
             logger.warning("sessions are not renewed now", extra={"why": str(error)})
             return session
         if grant is None or grant.person.name != session.person:
             return None
-        return session.model_copy(update={"federated": _federated(grant, secret)})
+        changed = {"federated": _federated(grant, secret), "used_at": datetime.now(UTC)}
+        return session.model_copy(update=changed)
 
     async def keep(self, identifier: str, session: Session, by: Source) -> None:
-        """As it is from now on."""
-        await self._records.append(identifier, session, by)
+        """As it is from now on, unless it has ended meanwhile."""
+        await self._records.change(identifier, session, by)
         self._fresh.forget(identifier)
 
     async def end(self, identifier: str) -> None:

@@ -153,10 +153,16 @@ class Sharing:
     # --- emergencies -----------------------------------------------------------------------------
 
     async def in_emergency(
-        self, asker: Asker, session: KnownSession | None, patient: str, issuer: str, reason: str
-    ) -> None:
-        """See a patient's studies for an hour, whatever the rules grant. Raises `Refused`,
-        `Invalid`."""
+        self,
+        asker: Asker,
+        session: KnownSession | None,
+        secret: str,
+        patient: str,
+        issuer: str,
+        reason: str,
+    ) -> str:
+        """See a patient's studies for an hour, whatever the rules grant; the secret by which the
+        session goes on. Raises `Refused`, `Invalid`."""
         self.guard.require(asker.caller, Right.EMERGENCY)
         if session is None or asker.caller.kind is not Kind.PERSON or asker.caller is NOBODY:
             raise Refused("emergency access is for people who have signed in")
@@ -177,7 +183,7 @@ class Sharing:
         now = datetime.now(UTC)
         others = [other for other in session.session.emergencies if other.ends_at > now]
         changed = session.session.model_copy(update={"emergencies": (*others, one)})
-        await self.doors.sessions.keep(session.id, changed, asker.source)
+        return await self.doors.sessions.go_on(secret, changed, asker.source)
 
     async def _may(self, asker: Asker, right: Right, study: str) -> None:
         """Whether the asker may do something with a study, and see it."""

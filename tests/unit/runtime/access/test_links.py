@@ -9,7 +9,7 @@ import re
 import pytest
 
 from isocenter.core.access import Kind, Marks, Right
-from isocenter.core.errors import Invalid, NotFound, TooMany, Refused, Unavailable, Withheld
+from isocenter.core.errors import Invalid, NotFound, Refused, TooMany, Unavailable, Withheld
 from isocenter.runtime.access.links import MAX_DAYS, KnownLink, Link, ends_after, id_of
 from support.access_rig import BROWSER, HERE, THERE, Access, Clock, asker, kept
 from support.policies import allow, guard_of, study

@@ -9,7 +9,7 @@ import pytest
 
 from isocenter.core.access import Kind
 from isocenter.core.access_api import Asker
-from isocenter.core.errors import Invalid, NotFound, TooMany, Refused, Unavailable
+from isocenter.core.errors import Invalid, NotFound, Refused, TooMany, Unavailable
 from isocenter.runtime.access.accounts import RECOVERY_CODES, new_factor
 from isocenter.runtime.access.doors import OPERATOR
 from isocenter.runtime.access.sessions import FederatedPerson, Session, id_of

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pyotp
 import pytest
 
-from isocenter.core.errors import TooMany, Refused, Unavailable
+from isocenter.core.errors import Refused, TooMany, Unavailable
 from isocenter.core.events import AuditOutcome
 from isocenter.runtime.access.accounts import new_factor, new_recovery_codes
 from isocenter.runtime.access.attempts import ATTEMPTS, WINDOW, Attempts, Bounds

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 import urllib3
 from minio import Minio
 from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider
 from minio.signer import sign_v4_s3
 from minio.time import to_amz_date, utcnow
 from urllib3.exceptions import ProtocolError
@@ -103,6 +104,18 @@ class Connections(urllib3.PoolManager):
         return response
 
 
+class Keys(Provider):
+    """The keys of the settings, as they are now, for every request that is signed."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+
+    def retrieve(self) -> Credentials:
+        """Raises `Unavailable`."""
+        settings = self._settings
+        return Credentials(settings.secret("access_key"), settings.secret("secret_key"))
+
+
 class S3Client:
     """Requests to one bucket. `minio` and `send` block and raise the library's errors: they are
     for what is called through `run`, or through `attempt` in a thread."""
@@ -116,16 +129,14 @@ class S3Client:
             retries=False,
             ca_certs=str(settings.ca_file) if settings.ca_file else None,
         )
-        secret = settings.secret_key.get_secret_value()
+        self._keys = Keys(settings)
         self.minio = Minio(
             address.host,
-            settings.access_key,
-            secret,
+            credentials=self._keys,
             secure=address.encrypted,
             region=settings.region,
             http_client=self.http,
         )
-        self._credentials = Credentials(settings.access_key, secret)
         self._region = settings.region
         # Of a key in the bucket, as the SDK addresses it: some stores have buckets in host names.
         sample = urlsplit(self.minio.get_presigned_url("GET", self.bucket, "k"))
@@ -136,10 +147,11 @@ class S3Client:
     def open(cls, url: str, settings: S3Settings) -> S3Client:
         """Nothing is asked: the store may be away. Raises `Invalid`."""
         address = Address.of(url, settings)
-        if not settings.access_key or not settings.secret_key.get_secret_value():
+        if not settings.has("access_key") or not settings.has("secret_key"):
             raise Invalid(
                 "[s3] access_key or secret_key is empty",
-                fix="set both, as ISOCENTER_S3__ACCESS_KEY and ISOCENTER_S3__SECRET_KEY",
+                fix="set both, as ISOCENTER_S3__ACCESS_KEY and ISOCENTER_S3__SECRET_KEY, or name"
+                " files that hold them",
             )
         try:
             return cls(address, settings)
@@ -210,7 +222,7 @@ class S3Client:
                 "x-amz-content-sha256": digest,
                 "x-amz-date": to_amz_date(now),
             },
-            credentials=self._credentials,
+            credentials=self._keys.retrieve(),
             content_sha256=digest,
             date=now,
         )

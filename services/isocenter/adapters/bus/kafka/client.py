@@ -47,21 +47,29 @@ class Connection:
 
     brokers: tuple[str, ...]
     namespace: str
-    options: Mapping[str, Any] = field(repr=False)  # of every client; among them the password
+    settings: KafkaSettings = field(repr=False)
 
     @classmethod
     def of(cls, url: str, settings: KafkaSettings) -> Connection:
-        """What a URL and the settings say; reads the files they name. Raises `Invalid`."""
-        brokers, namespace = parsed(url)
-        hosts = [broker.rpartition(":")[0] for broker in brokers]
+        """What a URL and the settings say; reads the files they name. Raises `Invalid`,
+        `Unavailable`."""
+        made = cls(*parsed(url), settings)
+        _ = made.options
+        return made
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of every client, with the password and certificates as they are now. Raises `Invalid`,
+        `Unavailable`."""
+        settings = self.settings
         options: dict[str, Any] = {
-            "bootstrap_servers": list(brokers),
+            "bootstrap_servers": list(self.brokers),
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
             "client_id": DEFAULT_NAMESPACE,
             "reconnect_backoff_max_ms": 1_000,
             "request_timeout_ms": REQUEST_MS,
         }
-        encrypted = settings.encrypted(hosts)
+        encrypted = settings.encrypted([broker.rpartition(":")[0] for broker in self.brokers])
         if encrypted:
             options["ssl_context"] = _tls(settings)
         options["security_protocol"] = "SSL" if encrypted else "PLAINTEXT"
@@ -69,8 +77,8 @@ class Connection:
             options["security_protocol"] = "SASL_SSL" if encrypted else "SASL_PLAINTEXT"
             options["sasl_mechanism"] = settings.mechanism
             options["sasl_plain_username"] = settings.username
-            options["sasl_plain_password"] = settings.password.get_secret_value()
-        return cls(brokers, namespace, options)
+            options["sasl_plain_password"] = settings.secret("password")
+        return options
 
     @property
     def where(self) -> str:
@@ -111,7 +119,7 @@ class Connection:
     def _access(self) -> str:
         """Settings without which brokers let nobody in. Of a wrong password the library often
         knows no more than that the connection was closed."""
-        signed_in = "sasl_mechanism" in self.options
+        signed_in = self.settings.username
         return "tls, username, password and mechanism" if signed_in else "tls"
 
     def missing(self, topics: Iterable[str]) -> Unavailable:

@@ -109,10 +109,6 @@ class ElasticsearchClient:
         self._closed = False
         scheme = "https" if address.encrypted else "http"
         options: dict[str, Any] = {}
-        if settings.username:
-            options["basic_auth"] = (settings.username, settings.password.get_secret_value())
-        if settings.api_key.get_secret_value():
-            options["api_key"] = settings.api_key.get_secret_value()
         if address.encrypted and settings.ca_file:
             options["ca_certs"] = str(settings.ca_file)
         self._client = AsyncElasticsearch(
@@ -122,16 +118,15 @@ class ElasticsearchClient:
             max_retries=0,
             **options,
         )
-        self._patient = {
-            seconds: self._client.options(request_timeout=seconds)
-            for seconds in (SEARCH_SECONDS, WRITE_SECONDS)
-        }
+        self._settings = settings
+        self._patient: Mapping[float, AsyncElasticsearch] = {}
+        self._shown: Json | None = None
 
     @classmethod
     def open(cls, url: str, settings: ElasticsearchSettings) -> ElasticsearchClient:
         """Nothing is asked: the cluster may be away. Raises `Invalid`."""
         address = Address.of(url, settings)
-        if settings.username and settings.api_key.get_secret_value():
+        if settings.username and settings.has("api_key"):
             raise Invalid(
                 "[elasticsearch] has a username and an api_key", fix="leave one of them empty"
             )
@@ -186,7 +181,7 @@ class ElasticsearchClient:
         if self._closed:
             raise _closed()
         try:
-            response = await self._patient[seconds].perform_request(
+            response = await self._asking(seconds).perform_request(
                 method, path, params=params, headers=headers, body=body
             )
         except RuntimeError as error:  # of the library, for a session that is closed meanwhile
@@ -195,6 +190,17 @@ class ElasticsearchClient:
             raise
         answer: Json = response.body
         return answer
+
+    def _asking(self, seconds: float) -> AsyncElasticsearch:
+        """The client that waits so long, and shows what lets us in now. Raises `Unavailable`."""
+        shown = _credentials(self._settings)
+        if shown != self._shown:
+            self._patient = {
+                patience: self._client.options(request_timeout=patience, **shown)
+                for patience in (SEARCH_SECONDS, WRITE_SECONDS)
+            }
+            self._shown = shown
+        return self._patient[seconds]
 
     async def refresh(self, *indices: str) -> None:
         """Everything written to these indices before is found from now on."""
@@ -266,6 +272,13 @@ class ElasticsearchClient:
             # What may succeed later is told first: then nothing is blamed on a document.
             raise min(wrong, key=lambda error: not isinstance(error, Unavailable))
         return busy
+
+
+def _credentials(settings: ElasticsearchSettings) -> Json:
+    """What the client shows of us; nothing where no sign-in is set."""
+    if settings.username:
+        return {"basic_auth": (settings.username, settings.secret("password"))}
+    return {"api_key": settings.secret("api_key")} if settings.has("api_key") else {}
 
 
 def _closed() -> Unavailable:
