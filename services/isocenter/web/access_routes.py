@@ -23,7 +23,7 @@ from isocenter.web.access_page import (
 )
 from isocenter.web.account import ACCOUNT, FACTOR, NO_FACTOR, PASSWORD, SESSION, AccountPages
 from isocenter.web.admission import SIGN_IN
-from isocenter.web.audit_page import in_page
+from isocenter.web.audit_page import in_pages
 from isocenter.web.emergency import EMERGENCY, EmergencyPages
 from isocenter.web.provider_sign_in import ANSWER, BEGIN, ProviderPages
 from isocenter.web.routes import Route
@@ -37,7 +37,7 @@ def access_routes(services: Services) -> Sequence[Route]:
     """All of them."""
     shell = Shell(site=services.site)
     pages = SignInPages(services.doors, services.audit_log, shell)
-    provider = ProviderPages(services.doors, services.audit_log)
+    provider = ProviderPages(services.doors, services.audit_log, pages)
     shares = Sharing(services.doors, services.guard, services.audit_log)
     sharing, emergency = SharingPages(shares, shell), EmergencyPages(shares, shell)
     account = AccountPages(OwnAccount(services.doors, services.audit_log), shell)
@@ -71,7 +71,4 @@ def access_routes(services: Services) -> Sequence[Route]:
         SIGN_OUT: {"POST": pages.sign_out},
         INVITATION: {"GET": pages.invited, "POST": pages.accept},
     }
-    return [
-        Route(path, {method: in_page(shell, page) for method, page in methods.items()})
-        for path, methods in table.items()
-    ]
+    return in_pages(shell, "door.html", table)

@@ -17,6 +17,7 @@ from isocenter.web.audit_overview import Overview
 from isocenter.web.audit_subjects import listing, of_object, of_patient, of_person
 from isocenter.web.exchange import Exchange, Handler
 from isocenter.web.problems import shown
+from isocenter.web.routes import Route
 from isocenter.web.shell import Shell, View
 
 SEARCH = ROOT + "/search"
@@ -31,13 +32,20 @@ _LISTED = 50  # records of a page, unless another number is asked for
 Page = Callable[[Exchange, View], Awaitable[None]]
 
 
-def in_page(shell: Shell, page: Page) -> Handler:
-    """The handler, whose errors are pages."""
+def in_pages(
+    shell: Shell, frame: str, table: Mapping[str, Mapping[str, Page]]
+) -> Sequence[Route]:
+    """Routes of pages, of which errors are pages too, in this frame."""
+    errors = shell.errors(frame)
+    return [
+        Route(path, {method: _handler(page) for method, page in methods.items()}, errors)
+        for path, methods in table.items()
+    ]
 
+
+def _handler(page: Page) -> Handler:
     async def handle(exchange: Exchange) -> None:
-        view = View.of(exchange)
-        exchange.told = shell.told(view)
-        await page(exchange, view)
+        await page(exchange, View.of(exchange))
 
     return handle
 

@@ -11,7 +11,7 @@ from isocenter.web.audit_desk import AuditDesk
 from isocenter.web.audit_exports import EXPORT, AuditExports
 from isocenter.web.audit_fhir import FhirAudit, in_fhir
 from isocenter.web.audit_notes import AuditNotes
-from isocenter.web.audit_page import AuditPages, in_page
+from isocenter.web.audit_page import AuditPages, in_pages
 from isocenter.web.audit_rest import AuditRest
 from isocenter.web.exchange import Handler
 from isocenter.web.routes import Route
@@ -35,8 +35,9 @@ def trail_access(settings: WebSettings, services: Services) -> TrailAccess:
 def audit_routes(settings: WebSettings, services: Services) -> Sequence[Route]:
     """All of them; paths without placeholders are found before those with."""
     access = trail_access(settings, services)
-    table = {**_rest(access, services.site), **_fhir(access), **_pages(access, services.site)}
-    return [Route(path, handlers) for path, handlers in table.items()]
+    table = {**_rest(access, services.site), **_fhir(access)}
+    others = [Route(path, handlers) for path, handlers in table.items()]
+    return [*others, *_pages(access, services.site)]
 
 
 def _rest(access: TrailAccess, site: str) -> _Table:
@@ -70,7 +71,7 @@ def _fhir(access: TrailAccess) -> _Table:
     }
 
 
-def _pages(access: TrailAccess, site: str) -> _Table:
+def _pages(access: TrailAccess, site: str) -> Sequence[Route]:
     shell = Shell(site=site)
     pages, desk = AuditPages(access, shell), AuditDesk(access, shell)
     table = {
@@ -87,8 +88,4 @@ def _pages(access: TrailAccess, site: str) -> _Table:
         audit_desk.HOLDS: {"POST": desk.hold},
         audit_desk.RELEASED: {"POST": desk.release},
     }
-    handlers = {
-        path: {method: in_page(shell, page) for method, page in methods.items()}
-        for path, methods in table.items()
-    }
-    return {**handlers, STATIC: {"GET": shell.static}}
+    return [*in_pages(shell, "base.html", table), Route(STATIC, {"GET": shell.static})]

@@ -32,6 +32,8 @@ class Route:
 
     template: str
     handlers: Mapping[str, Handler]
+    errors: Callable[[Exchange], None] | None = None
+    """Gives errors another form than problem documents, before it is known who asks."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -107,6 +109,8 @@ class Application:
         if route is None:
             route = self._find(exchange, path)
         exchange.scope[ROUTE] = route.template
+        if route.errors is not None:
+            route.errors(exchange)
         method = exchange.scope["method"]
         handler = route.handlers.get(GET if method == HEAD else method)
         if handler is None and method == OPTIONS:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Refused, Withheld
+from isocenter.core.errors import (
+    Invalid,
+    IsocenterError,
+    NotFound,
+    OutOfResources,
+    Refused,
+    Withheld,
+)
 from isocenter.core.identity import is_uid
 from isocenter.runtime.access.sharing import SHORTEST_PASSCODE, Sharing
 from isocenter.web import cookies
@@ -68,7 +75,11 @@ class SharingPages:
 
     async def opening(self, exchange: Exchange, view: View) -> None:
         """What a link leads to; nothing is opened before somebody says so."""
-        known = await self._sharing.doors.links.behind(exchange.path["secret"])
+        try:
+            known = await self._sharing.doors.links.behind(exchange.path["secret"])
+        except NotFound:
+            await self._over(exchange, view)
+            return
         context = {"page": "", "caller": None, "link_of": known.link, "error": ""}
         await self._shell.answer(exchange, view, "opening.html", context)
 
@@ -80,6 +91,9 @@ class SharingPages:
             known, session = await self._sharing.open_link(
                 secret, given.get("passcode", ""), browser_of(exchange), exchange.source
             )
+        except NotFound:
+            await self._over(exchange, view)
+            return
         except (Refused, OutOfResources) as error:
             link = (await self._sharing.doors.links.behind(secret)).link
             many = isinstance(error, OutOfResources)
@@ -93,6 +107,10 @@ class SharingPages:
         place = f"{view.root}/viewer/viewer?StudyInstanceUIDs={quote(known.link.study)}"
         headers = [(b"location", place.encode("ascii")), cookies.kept(exchange, session)]
         await exchange.answer(303, [*headers_of(view), *headers])
+
+    async def _over(self, exchange: Exchange, view: View) -> None:
+        context = {"page": "", "caller": None, "what": "opening"}
+        await self._shell.answer(exchange, view, "over.html", context, 404)
 
     async def _page(
         self,

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isocenter import __version__
+from isocenter.core.access import NOBODY, Caller
 from isocenter.core.audit import AuditFilter
 from isocenter.core.identity import is_uid
 from isocenter.runtime.audit_ids import name_of
@@ -178,14 +179,27 @@ class Shell:
         fields = [*headers_of(view), *headers]
         await exchange.answer(status, fields, self.render(view, template, context))
 
-    def told(self, view: View) -> Callable[[Problem, str], tuple[Headers, bytes]]:
-        """The form of errors: a page."""
+    def errors(self, frame: str) -> Callable[[Exchange], None]:
+        """What gives the errors of a route their form: a page in this frame, which is a
+        template."""
 
-        def tell(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
-            context = {"problem": problem, "request_id": request_id, "page": ""}
-            return headers_of(view), self.render(view, "error.html", context)
+        def give(exchange: Exchange) -> None:
+            view = View.of(exchange)
 
-        return tell
+            def tell(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+                context = {
+                    "frame": frame,
+                    "problem": problem,
+                    "request_id": request_id,
+                    "page": "",
+                    "caller": caller_of(exchange),
+                    "here": _came_from(exchange, view),
+                }
+                return headers_of(view), self.render(view, "error.html", context)
+
+            exchange.told = tell
+
+        return give
 
     async def static(self, exchange: Exchange) -> None:
         """A file of ours."""
@@ -204,6 +218,18 @@ class Shell:
             await exchange.without_content(304, headers)
             return
         await exchange.answer(200, headers, content)
+
+
+def caller_of(exchange: Exchange) -> Caller | None:
+    """Who has signed in."""
+    return None if exchange.caller is NOBODY else exchange.caller
+
+
+def _came_from(exchange: Exchange, view: View) -> str:
+    """The page of ours that sent a form, which is a place to come back to."""
+    page = urlsplit(exchange.header(b"referer"))
+    path = page.path.removeprefix(view.root)
+    return f"{path}?{page.query}" if page.query else path
 
 
 def headers_of(view: View) -> Headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from isocenter.core.errors import Invalid, IsocenterError, OutOfResources, Refused
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, OutOfResources, Refused
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
@@ -36,7 +36,9 @@ class SignInPages:
 
     async def shown(self, exchange: Exchange, view: View) -> None:
         """The form."""
-        await self._form(exchange, view, wanted_of(dict(view.query).get(NEXT, "")))
+        was_here = cookies.session(exchange) and exchange.session is None
+        why = "signin.over" if was_here else ""
+        await self.form(exchange, view, wanted_of(dict(view.query).get(NEXT, "")), why=why)
 
     async def sign_in(self, exchange: Exchange, view: View) -> None:
         """Begin a session, and go on to the page that was wanted."""
@@ -56,7 +58,7 @@ class SignInPages:
         except (Refused, OutOfResources) as error:
             many = isinstance(error, OutOfResources)
             why = "signin.too_many" if many else "signin.wrong"
-            await self._form(exchange, view, wanted, name, why, 429 if many else 403)
+            await self.form(exchange, view, wanted, name, why, 429 if many else 403)
             return
         await self._enter(exchange, view, secret, wanted)
 
@@ -89,14 +91,22 @@ class SignInPages:
 
     async def invited(self, exchange: Exchange, view: View) -> None:
         """The form for the first password, or for another one."""
-        account = await self._doors.accounts.invited(exchange.path["secret"])
+        try:
+            account = await self._doors.accounts.invited(exchange.path["secret"])
+        except NotFound:
+            await self._over(exchange, view)
+            return
         await self._password_form(exchange, view, account.name)
 
     async def accept(self, exchange: Exchange, view: View) -> None:
         """Set the password and sign in."""
         secret = exchange.path["secret"]
         given = dict(await form(exchange))
-        account = await self._doors.accounts.invited(secret)
+        try:
+            account = await self._doors.accounts.invited(secret)
+        except NotFound:
+            await self._over(exchange, view)
+            return
         try:
             if given.get("password", "") != given.get("again", ""):
                 raise Invalid("the two are not the same")
@@ -107,6 +117,9 @@ class SignInPages:
             account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
         except Invalid as error:
             await self._password_form(exchange, view, account.name, str(error), 400)
+            return
+        except NotFound:  # somebody else was faster
+            await self._over(exchange, view)
             return
         session = await self._signing_in.begin(account, browser_of(exchange), exchange.source)
         await self._enter(exchange, view, session, _HOME)
@@ -124,9 +137,13 @@ class SignInPages:
         }
         await self._shell.answer(exchange, view, "invitation.html", context, status)
 
+    async def _over(self, exchange: Exchange, view: View) -> None:
+        context = {"page": "", "caller": None, "what": "invitation"}
+        await self._shell.answer(exchange, view, "over.html", context, 404)
+
     # --- what they share -------------------------------------------------------------------------
 
-    async def _form(
+    async def form(
         self,
         exchange: Exchange,
         view: View,
@@ -135,6 +152,7 @@ class SignInPages:
         why: str = "",
         status: int = 200,
     ) -> None:
+        """The form, with why somebody is not in."""
         context = {
             "page": "",
             "provider": self._doors.provider is not None,

@@ -87,6 +87,25 @@ _CONFIGURATION: Mapping[str, object] = {
     ],
 }
 
+# Functions, which are no JSON: who is not known any more signs in and comes back, and the name
+# above the images leads to the pages about oneself.
+_FUNCTIONS = b"""
+window.config.httpErrorHandler = error => {
+  if (error.status === 401) {
+    const here = location.pathname + location.search
+    location.assign(`/sign-in?next=${encodeURIComponent(here)}`)
+  }
+}
+window.config.whiteLabeling = {
+  createLogoComponentFn: React => React.createElement(
+    'a', {
+      href: '/account',
+      className: 'text-white text-lg px-2',
+      onClick: event => event.stopPropagation(),
+    }, 'Isocenter'),
+}
+"""
+
 _MISSING = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Isocenter: no viewer yet</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
@@ -129,7 +148,7 @@ class Viewer:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder.resolve() if folder else None
-        self._configuration = b"window.config = " + orjson.dumps(_CONFIGURATION) + b";\n"
+        self._configuration = b"window.config = " + orjson.dumps(_CONFIGURATION) + b";" + _FUNCTIONS
 
     async def configuration(self, exchange: Exchange) -> None:
         """/viewer/app-config.js."""

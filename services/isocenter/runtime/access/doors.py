@@ -35,6 +35,7 @@ class Doors:
     provider: IdentityProvider | None
     local_accounts: bool
     trust_loopback: bool
+    emergency: timedelta  # how long access in an emergency lasts
 
     @classmethod
     def of(cls, storage: Storage, settings: AccessSettings) -> Doors:
@@ -62,6 +63,7 @@ class Doors:
             provider=provider,
             local_accounts=settings.local_accounts,
             trust_loopback=settings.trust_loopback,
+            emergency=timedelta(minutes=settings.emergency_minutes),
         )
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from isocenter.core.access import NOBODY, Kind, Right
 from isocenter.core.access_api import Asker, Guard
@@ -20,7 +20,7 @@ from isocenter.runtime.audit_log import AuditLog
 
 logger = logging.getLogger(__name__)
 
-EMERGENCY_MINUTES = 60
+EMERGENCY = "emergency access until"  # how the detail of its record begins
 SHORTEST_REASON, LONGEST_REASON = 10, 200  # characters
 SHORTEST_PASSCODE = 6
 
@@ -135,7 +135,7 @@ class Sharing:
     async def in_emergency(
         self, asker: Asker, session: KnownSession | None, patient: str, issuer: str, reason: str
     ) -> None:
-        """See a patient's studies for an hour, whatever the rules grant. Raises `Refused`,
+        """See a patient's studies for a while, whatever the rules grant. Raises `Refused`,
         `Invalid`."""
         self.guard.require(asker.caller, Right.EMERGENCY)
         if session is None or asker.caller.kind is not Kind.PERSON or asker.caller is NOBODY:
@@ -145,12 +145,12 @@ class Sharing:
             raise Invalid("name the patient by the Patient ID")
         if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
             raise Invalid(f"say why, in {SHORTEST_REASON} to {LONGEST_REASON} characters")
-        ends_at = datetime.now(UTC) + timedelta(minutes=EMERGENCY_MINUTES)
+        ends_at = datetime.now(UTC) + self.doors.emergency
         await self.audit_log.record(
             AuditAction.SECURITY,
             replace(asker.source, purpose=asker.source.purpose or reason),
             patient_ids=(patient,),
-            detail=f"emergency access until {ends_at:%H:%M} UTC: {reason}",
+            detail=f"{EMERGENCY} {ends_at:%H:%M} UTC: {reason}",
         )
         logger.warning("emergency access", extra={"who": asker.caller.name})
         one = EmergencyAccess(
