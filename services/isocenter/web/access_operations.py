@@ -185,7 +185,7 @@ ROUTES: Mapping[str, Mapping[str, Operation]] = {
         "GET": _page("openingPage", "What a link leads to"),
         "POST": _deed("openLink", "Open it", AuditAction.SIGN_IN, (403, 404, 429)),
     },
-    SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT)},
+    SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT, (200,))},
     INVITATION: {
         "GET": _page("invitationPage", "Set a password by a one-time link"),
         "POST": _deed("acceptInvitation", "The same", AuditAction.SECURITY, (400,)),

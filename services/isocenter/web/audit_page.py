@@ -32,9 +32,7 @@ _LISTED = 50  # records of a page, unless another number is asked for
 Page = Callable[[Exchange, View], Awaitable[None]]
 
 
-def in_pages(
-    shell: Shell, frame: str, table: Mapping[str, Mapping[str, Page]]
-) -> Sequence[Route]:
+def in_pages(shell: Shell, frame: str, table: Mapping[str, Mapping[str, Page]]) -> Sequence[Route]:
     """Routes of pages, of which errors are pages too, in this frame."""
     errors = shell.errors(frame)
     return [

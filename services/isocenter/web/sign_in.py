@@ -67,25 +67,27 @@ class SignInPages:
         await form(exchange)
         if exchange.session is not None:
             await self._signing_in.sign_out(exchange.session, exchange.source)
-        headers = [
-            (b"location", (await self._farewell(exchange, view)).encode("ascii")),
-            cookies.forgotten(exchange),
-            (b"clear-site-data", b'"cache", "storage"'),
-        ]
-        await exchange.answer(303, headers)
+        headers = [cookies.forgotten(exchange), (b"clear-site-data", b'"cache", "storage"')]
+        there = await self._farewell(exchange)
+        if there:  # by a page, since what a form leads to must not leave us (`shell.POLICY`)
+            context = {"page": "", "caller": None, "there": there}
+            headers.append((b"refresh", f"0; url={there}".encode("ascii")))
+            await self._shell.answer(exchange, view, "farewell.html", context, headers=headers)
+            return
+        location = (b"location", view.link(SIGN_IN).encode("ascii"))
+        await exchange.answer(303, [location, *headers])
 
-    async def _farewell(self, exchange: Exchange, view: View) -> str:
-        """Where to go on: whom the identity provider knows signs out there too."""
+    async def _farewell(self, exchange: Exchange) -> str:
+        """Where whom the identity provider knows signs out there too; empty for all others."""
         session, provider = exchange.session, self._doors.provider
-        here = view.link(SIGN_IN)
         if session is None or session.session.federated is None or provider is None:
-            return here
+            return ""
         secret = cookies.session(exchange)
         try:
             id_token = self._doors.sessions.id_token(secret, session.session)
-            return await provider.farewell(id_token, base_url(exchange) + SIGN_IN) or here
+            return await provider.farewell(id_token, base_url(exchange) + SIGN_IN)
         except IsocenterError:
-            return here  # it is away; the session here is over all the same
+            return ""  # it is away; the session here is over all the same
 
     # --- one-time links --------------------------------------------------------------------------
 
