@@ -165,7 +165,10 @@ class Viewer:
         if found is None:
             found = await asyncio.to_thread(self._find, "index.html", encodings)
         if found is None:
-            headers = [(b"content-type", b"text/html; charset=utf-8")]
+            headers = [
+                (b"content-type", b"text/html; charset=utf-8"),
+                (b"content-security-policy", _POLICY),
+            ]
             await exchange.answer(503, headers, _MISSING)
             return
         await self._send(exchange, found)
