@@ -66,8 +66,9 @@ class Walk:
 
     def _outside(self) -> Page:
         page = self.visitors.visitor(**self.how)
-        invitation = self.people.invite(f"p-{self.language}-{id(page)}", "viewer")
-        for name, path in (
+        name = f"s.klein.{self.language}"
+        invitation = self.people.invite(name, "viewer")
+        for shown, path in (
             ("invitation", invitation.removeprefix(self.people.url)),
             ("invitation-over", "/invitation/nothing"),
             ("link-over", "/share/nothing"),
@@ -75,7 +76,8 @@ class Walk:
             ("sign-in", "/sign-in"),
         ):
             self._open(page, path)
-            self.look(name, page)
+            self.look(shown, page)
+        self.people.forget(name)
         self._sign_in(page, "no.body")
         self.look("sign-in-wrong", page)
         self._sign_in(page, "a.weber")

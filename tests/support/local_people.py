@@ -49,6 +49,10 @@ class LocalPeople(Served):
         secret = self.invite(name, *roles).rpartition("/")[2]
         self.run(self.web.doors.accounts.accept(secret, PASSWORD, BY))
 
+    def forget(self, name: str) -> None:
+        """No account any more."""
+        self.run(self.web.doors.accounts.remove(name, BY))
+
 
 @contextmanager
 def local_people(**settings: object) -> Iterator[LocalPeople]:
