@@ -109,7 +109,13 @@ class SharingPages:
         await exchange.answer(303, [*headers_of(view), *headers])
 
     async def _over(self, exchange: Exchange, view: View) -> None:
-        context = {"page": "", "caller": None, "what": "opening"}
+        context = {
+            "page": "",
+            "caller": None,
+            "title": "opening.over_title",
+            "why": "opening.over",
+            "signing_in": False,
+        }
         await self._shell.answer(exchange, view, "over.html", context, 404)
 
     async def _page(

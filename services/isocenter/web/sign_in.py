@@ -140,7 +140,13 @@ class SignInPages:
         await self._shell.answer(exchange, view, "invitation.html", context, status)
 
     async def _over(self, exchange: Exchange, view: View) -> None:
-        context = {"page": "", "caller": None, "what": "invitation"}
+        context = {
+            "page": "",
+            "caller": None,
+            "title": "invitation.over_title",
+            "why": "invitation.over",
+            "signing_in": True,
+        }
         await self._shell.answer(exchange, view, "over.html", context, 404)
 
     # --- what they share -------------------------------------------------------------------------
