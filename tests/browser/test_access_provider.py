@@ -15,7 +15,7 @@ from support.keycloak import Keycloak
 from support.two_sites import NORTH, TwoSites
 from support.visitors import PATIENCE, Visitors, is_signed_out, sign_in, to_provider
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(600)]
 
 PROVIDER = re.compile(r"/realms/hospital/protocol/openid-connect/auth\?")
 OVER = "Your session is over. Sign in again; you come back to where you were."

@@ -12,7 +12,7 @@ from support.harness import wait_until
 from support.two_sites import SOUTH, TwoSites
 from support.visitors import PATIENCE, Visitors, expect_status
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(600)]
 
 PASSCODE = "seven green hats"
 
