@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from isocenter.demo import generate
 from support.harness import Isocenter, running, wait_until
+from support.keycloak import Keycloak
+from support.two_sites import TwoSites, two_sites
+from support.visitors import Visitors
 
 VIEWER = Path(__file__).parents[2] / ".cache" / "viewer"
 
@@ -31,11 +34,16 @@ FLAGS = [
 ]
 
 
+def require_viewer() -> None:
+    """Fails where it was not fetched."""
+    if not (VIEWER / "VERSION").exists():
+        pytest.fail(f"the viewer is missing from {VIEWER}. Type: make viewer", pytrace=False)
+
+
 @pytest.fixture(scope="module")
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Root URL of an installation that serves the viewer and holds the demo studies."""
-    if not (VIEWER / "VERSION").exists():
-        pytest.fail(f"the viewer is missing from {VIEWER}. Type: make viewer", pytrace=False)
+    require_viewer()
     scratch = tmp_path_factory.mktemp("viewer")
     generate(scratch / "demo")
     with running(scratch / "data", settings={"web.viewer": str(VIEWER)}) as isocenter:
@@ -94,6 +102,31 @@ def page(base_url: str, context: BrowserContext) -> Iterator[Page]:
     page.close()
     assert strangers == [], "the viewer asked other hosts"
     assert failures == [], "scripts of the viewer failed"
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
+    """One for all tests: it takes its time to start."""
+    with Keycloak(tmp_path_factory.mktemp("keycloak") / "data") as keycloak:
+        yield keycloak
+
+
+@pytest.fixture(scope="session")
+def sites(keycloak: Keycloak, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSites]:
+    """An installation of two sites, whose people sign in at Keycloak."""
+    require_viewer()
+    scratch = tmp_path_factory.mktemp("sites")
+    with two_sites(scratch, keycloak, {"web.viewer": str(VIEWER)}) as sites:
+        yield sites
+
+
+@pytest.fixture
+def visitors(browser: Browser) -> Iterator[Visitors]:
+    """People with browsers of their own, in which no page breaks its policy."""
+    visitors = Visitors(browser)
+    yield visitors
+    visitors.leave()
+    assert visitors.heard == []
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,18 @@ Set AUDIT_PICTURES to a folder to keep the pictures of the documentation there (
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from isocenter.core.audit_api import Finding
 from isocenter.core.events import AuditAction
@@ -30,58 +28,19 @@ from isocenter.web.shell import Shell
 from support import audit_scene
 from support.audit_events import HOSTILE, filled_with
 from support.audit_web import record
+from support.axe import assert_fits, assert_no_violation, require_axe
 from support.memory_trail import MemoryTrail
+from support.served import Served
 from support.web_fakes import Web
 
-AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 KEPT = "AUDIT_PICTURES"
 LANGUAGES = ("en", "fr", "de")
 LONG = ("x" * 2000, "\u202e" * 300, "W" * 300, "e\u0301" * 900, "a b " * 500)
-NARROW: ViewportSize = {"width": 320, "height": 640}
 WIDE = {"width": 1280, "height": 860}
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-LOOK = """async rules => {
-    const found = await axe.run(document, { runOnly: { type: 'tag', values: rules } })
-    return found.violations.map(
-        one => one.id + ': ' + one.nodes.map(node => node.html.slice(0, 200)).join(' | '))
-}"""
 _FAILED = re.compile("Failed to load resource: the server responded with a status of 40[04] ")
-SCREENS: Sequence[ViewportSize] = (
-    {"width": 320, "height": 256},  # 1280 at 400 %
-    NARROW,
-    {"width": 768, "height": 1024},
-)
-WIDTHS = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-
-
-class Served:
-    """The web role on a trail in memory, in a thread of its own."""
-
-    def __init__(self, trail: MemoryTrail) -> None:
-        self.web = Web(settings=WebSettings(port=0), trail=trail)
-        self.url = ""
-        self._ready = threading.Event()
-        self._stop: asyncio.Event
-        self._loop: asyncio.AbstractEventLoop
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with self.web.listening() as (_, self.url):
-            self._ready.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +54,8 @@ def _clock() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def hospital(_clock: None) -> Iterator[Served]:
     """Five weeks of a hospital; tests leave it as it was."""
-    if not AXE.exists():
-        missing = "axe-core is missing. Type: npm ci --ignore-scripts --prefix tests/browser"
-        pytest.fail(missing, pytrace=False)
-    with Served(audit_scene.scene()) as served:
+    require_axe()
+    with on_pages(audit_scene.scene()) as served:
         yield served
 
 
@@ -110,7 +67,7 @@ def hostile(_clock: None) -> Iterator[Served]:
         event = filled_with(record(number, action=AuditAction.RETRIEVE), one)
         trail.keep(replace(event, id=f"host/web-{number:032x}", detail=one))
     trail.findings = (Finding("x" * 2000, "audit-0", 1, 9),)
-    with Served(trail) as served:
+    with on_pages(trail) as served:
         yield served
 
 
@@ -157,9 +114,9 @@ def in_language(address: str, language: str) -> str:
     return f"{address}{'&' if '?' in address else '?'}lang={language}"
 
 
-def assert_no_violation(page: Page) -> None:
-    page.evaluate(AXE.read_text("utf-8"))
-    assert page.evaluate(LOOK, RULES) == []
+def on_pages(trail: MemoryTrail) -> Served:
+    """The pages about a trail."""
+    return Served(Web(settings=WebSettings(port=0), trail=trail))
 
 
 # --- for everybody -------------------------------------------------------------------------------
@@ -174,8 +131,6 @@ def assert_no_violation(page: Page) -> None:
 def test_axe_finds_no_violation_on_any_page(hospital: Served, page: Page, language: str) -> None:
     for address in addresses(hospital.web.trail).values():
         page.goto(hospital.url + in_language(address, language))
-        for details in page.locator("details").all():
-            details.evaluate("one => one.open = true")
         assert page.locator("html").get_attribute("lang") == language
         assert_no_violation(page)
     page.get_by_role("link").first.focus()
@@ -195,14 +150,6 @@ def test_no_page_is_wider_than_its_screen(hospital: Served, hostile: Served, pag
     for address in of_hostile(hostile):
         page.goto(hostile.url + address)
         assert_fits(page)
-
-
-def assert_fits(page: Page) -> None:
-    """On screens of each kind."""
-    for size in SCREENS:
-        page.set_viewport_size(size)
-        width, screen = page.evaluate(WIDTHS)
-        assert width <= screen, (page.url, size)
 
 
 def of_hostile(hostile: Served) -> list[str]:

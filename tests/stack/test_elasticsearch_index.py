@@ -60,6 +60,7 @@ class TestAddedAttributesOfElasticsearchIndex(AddedAttributesSuite):
         await remove(address, name)
 
 
+@pytest.mark.timeout(360)  # it is all requests
 class TestPagingElasticsearchIndex(TestElasticsearchIndex):
     """The same with pages so short that all searches but those with a limit need a point in
     time, and with so many series that hold matches that all are walked."""

@@ -1,4 +1,4 @@
-"""Real Kafka, Elasticsearch and MinIO for tests, each a process that can be killed."""
+"""Real Kafka, Elasticsearch, MinIO and Keycloak for tests, each a process that can be killed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from support.ports import pair_of_ports
 SCRIPTS = Path(__file__).parents[2] / "infra/stack"
 INSTALL_SECONDS = 1800  # MinIO is built from source on a machine that has never done it
 READY_SECONDS = 90
+IMPORTED_SECONDS = 240  # Keycloak starts, and reads its realm
 ACCESS_KEY, SECRET_KEY = "isocenter", "isocenter-secret"
 KINDS = ("kafka", "elasticsearch", "minio")
 
@@ -24,6 +25,7 @@ KINDS = ("kafka", "elasticsearch", "minio")
 HEALTH = {
     "elasticsearch": "/_cluster/health?wait_for_status=yellow&timeout=1s",
     "minio": "/minio/health/ready",
+    "keycloak": "/realms/hospital/.well-known/openid-configuration",  # once the realm is there
 }
 
 
@@ -56,7 +58,8 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(self._serving, READY_SECONDS, f"{self.kind} serves; see {self.log}")
+        seconds = IMPORTED_SECONDS if self.kind == "keycloak" else READY_SECONDS
+        wait_until(self._serving, seconds, f"{self.kind} serves; see {self.log}")
 
     def _serving(self) -> bool:
         assert self._process is not None

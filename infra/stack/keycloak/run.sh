@@ -29,7 +29,8 @@ data=$(cd "$1" && pwd) port=$2
 if [ ! -d "$data/home" ]; then
     mkdir -p "$data/home/data/import"
     for part in bin conf lib providers themes version.txt; do
-        [ ! -e "$home/$part" ] || cp -rl "$home/$part" "$data/home/$part"
+        [ -e "$home/$part" ] || continue
+        cp -rl "$home/$part" "$data/home/" 2>/dev/null || cp -r "$home/$part" "$data/home/" # another file system
     done
     [ -z "${3:-}" ] || cp "$3" "$data/home/data/import/realm.json"
 fi

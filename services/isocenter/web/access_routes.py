@@ -39,7 +39,7 @@ def access_routes(services: Services) -> Sequence[Route]:
     """All of them."""
     shell = Shell(site=services.site)
     pages = SignInPages(services.doors, services.audit_log, shell)
-    provider = ProviderPages(services.doors, services.audit_log)
+    provider = ProviderPages(services.doors, services.audit_log, pages)
     shares = Sharing(services.doors, services.guard, services.audit_log)
     sharing, emergency = SharingPages(shares, shell), EmergencyPages(shares, shell)
     account = AccountPages(OwnAccount(services.doors, services.audit_log), shell)
@@ -82,5 +82,5 @@ def access_routes(services: Services) -> Sequence[Route]:
     }
     return [
         *(Route(path, methods) for path, methods in programs.items()),
-        *in_pages(shell, pages_),
+        *in_pages(shell, "door.html", pages_),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from isocenter.runtime.audit_reading import NOTHING_VERIFIED, VERIFIED
 from isocenter.web.audit_charts import activity, shares
 from isocenter.web.audit_patterns import (
     ACCESSES,
+    EMERGENCIES,
     ENTRIES,
     PAST,
     RECENT,
@@ -23,6 +24,7 @@ from isocenter.web.audit_patterns import (
     Subjects,
     busiest,
     by_person,
+    emergencies,
     failures,
     in_order,
     many_subjects,
@@ -98,17 +100,19 @@ class Overview:
     async def patterns(
         self, trail: AuditTrail, recent: datetime, now: datetime
     ) -> Sequence[Pattern]:
-        """What is unusual, the newest first."""
+        """What is unusual, emergencies and then the newest first."""
         entries = AuditFilter(since=recent, actions=ENTRIES)
-        past, counted, entered = await asyncio.gather(
+        past, counted, entered, urgent = await asyncio.gather(
             self._before(trail, recent, now),
             trail.tally(AuditFilter(since=recent, actions=ACCESSES), [By.HOUR, By.WHO]),
             trail.tally(entries, [By.HOUR, By.WHO, By.OUTCOME]),
+            trail.tally(replace(EMERGENCIES, since=recent), [By.HOUR, By.WHO]),
         )
         persons = by_person([*past, *counted])
         hours = busiest(persons, recent, _MOST_HOURS)
         seen = [await _subjects(trail, who, at) for who, at in hours]
-        return in_order([*unusual(persons, recent), *failures(entered), *many_subjects(seen)])
+        found = [*unusual(persons, recent), *failures(entered), *many_subjects(seen)]
+        return in_order([*emergencies(urgent), *found])
 
     async def _before(self, trail: AuditTrail, recent: datetime, now: datetime) -> Sequence[Tally]:
         if self._past and self._past[0] == recent and now - self._past[1] < _HOUR:

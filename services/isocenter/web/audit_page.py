@@ -32,19 +32,20 @@ _LISTED = 50  # records of a page, unless another number is asked for
 Page = Callable[[Exchange, View], Awaitable[None]]
 
 
-def in_pages(shell: Shell, table: Mapping[str, Mapping[str, Page]]) -> Sequence[Route]:
-    """Routes that answer with pages, when they refuse too."""
-
-    def handler(page: Page) -> Handler:
-        async def handle(exchange: Exchange) -> None:
-            await page(exchange, View.of(exchange))
-
-        return handle
-
+def in_pages(shell: Shell, frame: str, table: Mapping[str, Mapping[str, Page]]) -> Sequence[Route]:
+    """Routes of pages, of which errors are pages too, in this frame."""
+    telling = shell.telling(frame)
     return [
-        Route(path, {method: handler(page) for method, page in pages.items()}, shell.told)
+        Route(path, {method: _handler(page) for method, page in pages.items()}, telling)
         for path, pages in table.items()
     ]
+
+
+def _handler(page: Page) -> Handler:
+    async def handle(exchange: Exchange) -> None:
+        await page(exchange, View.of(exchange))
+
+    return handle
 
 
 class AuditPages:

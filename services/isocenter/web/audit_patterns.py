@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from statistics import median
 
 from isocenter.core.audit import AuditFilter, Tally
 from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.runtime.access.sharing import EMERGENCY
 
 # What people do with patients' data; modalities that store at night are at work.
 ACCESSES = (
     AuditAction.QUERY, AuditAction.RETRIEVE, AuditAction.EXPORT, AuditAction.DELETE,
 )  # fmt: skip
 ENTRIES = (AuditAction.SIGN_IN, AuditAction.NETWORK)
+EMERGENCIES = AuditFilter(actions=(AuditAction.SECURITY,), text=EMERGENCY)
 
 RECENT = timedelta(days=7)
 PAST = timedelta(days=28)  # before that
@@ -43,6 +45,7 @@ Hours = Mapping[datetime, int]  # accesses by hour
 class Kind(Enum):
     """What is unusual."""
 
+    EMERGENCY = "emergency"
     HOURS = "hours"
     WEEKEND = "weekend"
     VOLUME = "volume"
@@ -67,6 +70,8 @@ class Pattern:
     @property
     def which(self) -> AuditFilter:
         """The records that it is about."""
+        if self.kind is Kind.EMERGENCY:
+            return replace(EMERGENCIES, since=self.since, until=self.until, who=self.who)
         failed = self.kind is Kind.FAILURES
         return AuditFilter(
             since=self.since,
@@ -171,6 +176,15 @@ def failures(tallies: Iterable[Tally]) -> Iterator[Pattern]:
             yield Pattern(Kind.FAILURES, who, first, last + _HOUR, count)
 
 
+def emergencies(tallies: Iterable[Tally]) -> Iterator[Pattern]:
+    """Hours in which somebody saw patients as an emergency. Tallies of `EMERGENCIES` by hour and
+    who."""
+    for tally in tallies:
+        hour, who = tally.keys
+        at = hour_of(hour)
+        yield Pattern(Kind.EMERGENCY, who, at, at + _HOUR, tally.count)
+
+
 def busiest(
     persons: Mapping[str, Hours], recent: datetime, most: int
 ) -> list[tuple[str, datetime]]:
@@ -192,8 +206,12 @@ def many_subjects(seen: Iterable[Subjects]) -> Iterator[Pattern]:
 
 
 def in_order(patterns: Iterable[Pattern]) -> list[Pattern]:
-    """The newest first."""
-    return sorted(patterns, key=lambda one: (one.until, one.who, one.kind.value), reverse=True)
+    """Emergencies, since each is to be looked at, then all others; the newest first."""
+
+    def place(one: Pattern) -> tuple[bool, datetime, str, str]:
+        return one.kind is Kind.EMERGENCY, one.until, one.who, one.kind.value
+
+    return sorted(patterns, key=place, reverse=True)
 
 
 def _days(hours: Hours) -> Mapping[date, int]:

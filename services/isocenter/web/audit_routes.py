@@ -90,4 +90,4 @@ def _pages(access: TrailAccess, site: str) -> Sequence[Route]:
         audit_desk.HOLDS: {"POST": desk.hold},
         audit_desk.RELEASED: {"POST": desk.release},
     }
-    return [*in_pages(shell, table), Route(STATIC, {"GET": shell.static})]
+    return [*in_pages(shell, "base.html", table), Route(STATIC, {"GET": shell.static})]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from isocenter.core.errors import Invalid
 from isocenter.runtime.access.sharing import (
-    EMERGENCY_MINUTES,
     LONGEST_REASON,
     SHORTEST_REASON,
     Sharing,
@@ -17,6 +17,8 @@ from isocenter.web.shell import Shell, View
 from isocenter.web.small_bodies import form
 
 EMERGENCY = "/emergency"
+
+_MINUTE = timedelta(minutes=1)
 
 
 class EmergencyPages:
@@ -58,7 +60,7 @@ class EmergencyPages:
             "caller": exchange.caller,
             "patient": patient,
             "error": error,
-            "minutes": EMERGENCY_MINUTES,
+            "minutes": max(1, round(self._sharing.doors.emergency / _MINUTE)),
             "shortest": SHORTEST_REASON,
             "longest": LONGEST_REASON,
         }

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import orjson
 
-from isocenter.core.errors import IsocenterError, NotFound, Refused, Unauthenticated
+from isocenter.core.errors import (
+    IsocenterError,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
 from isocenter.core.events import AuditAction, AuditOutcome
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.oidc import Flow, Grant, IdentityProvider
@@ -23,26 +30,37 @@ from isocenter.web.audit_common import base_url
 from isocenter.web.exchange import Exchange
 from isocenter.web.problems import Problem, as_problem
 from isocenter.web.shell import View, headers_of
-from isocenter.web.sign_in import browser_of, wanted_of
+from isocenter.web.sign_in import SignInPages, browser_of, wanted_of
 
 BEGIN = SIGN_IN + "/provider"
 ANSWER = SIGN_IN + "/answer"
 
 _FLOW_SECONDS = 600
+_WHY: Mapping[type[IsocenterError], tuple[str, int]] = {  # nobody is in: what is said, the status
+    Unavailable: ("signin.away", 503),
+    Refused: ("signin.refused", 403),
+    Unauthenticated: ("signin.stale", 403),
+}
 
 
 class ProviderPages:
     """The transactions."""
 
-    def __init__(self, doors: Doors, audit_log: AuditLog) -> None:
+    def __init__(self, doors: Doors, audit_log: AuditLog, pages: SignInPages) -> None:
         self._doors = doors
         self._audit_log = audit_log
+        self._pages = pages
 
     async def begin(self, exchange: Exchange, view: View) -> None:
         """Send the browser there."""
         flow = Flow.new()
         wanted = wanted_of(dict(view.query).get(NEXT, ""))
-        address = await self._provider().address(flow, _answer_at(exchange))
+        try:
+            address = await self._provider().address(flow, _answer_at(exchange))
+        except Unavailable as error:
+            problem = as_problem(error)
+            await self._pages.form(exchange, view, wanted, why="signin.away", problem=problem)
+            return
         kept = orjson.dumps({**asdict(flow), NEXT: wanted})
         value = base64.urlsafe_b64encode(kept).decode("ascii")
         headers = [(b"location", address.encode("ascii")), (b"cache-control", b"no-store")]
@@ -50,6 +68,7 @@ class ProviderPages:
 
     async def answer(self, exchange: Exchange, view: View) -> None:
         """Begin a session of whoever the provider names."""
+        wanted = ""
         try:
             flow, wanted = _flow_of(exchange)
             grant = await self._provider().grant(flow, dict(view.query), _answer_at(exchange))
@@ -60,9 +79,8 @@ class ProviderPages:
                 AuditAction.SIGN_IN, exchange.source, outcome=failed,
                 detail="sign-in by the identity provider refused", error=str(error),
             )  # fmt: skip
-            problem = as_problem(error)
-            headers = [*problem.headers, cookies.flow_forgotten(exchange)]
-            raise Problem(problem.status, problem.detail, headers) from error
+            await self._refused(exchange, view, error, wanted)
+            return
         by = replace(exchange.source, user=grant.person.name)
         await self._audit_log.record(
             AuditAction.SIGN_IN, by, detail="signed in by the identity provider"
@@ -79,6 +97,18 @@ class ProviderPages:
             cookies.flow_forgotten(exchange),
         ]
         await exchange.answer(303, headers)
+
+    async def _refused(
+        self, exchange: Exchange, view: View, error: IsocenterError, wanted: str
+    ) -> None:
+        """Nobody comes in, and what the browser keeps of the attempt is forgotten."""
+        told = as_problem(error)
+        why, status = _WHY.get(type(error), ("", told.status))
+        headers = [*told.headers, cookies.flow_forgotten(exchange)]
+        problem = Problem(status, told.detail, headers)
+        if not why:
+            raise problem from error
+        await self._pages.form(exchange, view, wanted_of(wanted), why=why, problem=problem)
 
     def _provider(self) -> IdentityProvider:
         if self._doors.provider is None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from isocenter.core.errors import Invalid, IsocenterError, Refused, TooMany, Withheld
+from isocenter.core.errors import (
+    Invalid,
+    IsocenterError,
+    NotFound,
+    Refused,
+    TooMany,
+    Withheld,
+)
 from isocenter.core.identity import is_uid
 from isocenter.runtime.access.sharing import SHORTEST_PASSCODE, Sharing
 from isocenter.web import cookies
@@ -69,7 +76,11 @@ class SharingPages:
 
     async def opening(self, exchange: Exchange, view: View) -> None:
         """What a link leads to; nothing is opened before somebody says so."""
-        known = await self._sharing.doors.links.behind(exchange.path["secret"])
+        try:
+            known = await self._sharing.doors.links.behind(exchange.path["secret"])
+        except NotFound:
+            await self._over(exchange, view)
+            return
         context = {"page": "", "caller": None, "link_of": known.link, "error": ""}
         await self._shell.answer(exchange, view, "opening.html", context)
 
@@ -81,6 +92,9 @@ class SharingPages:
             known, session = await self._sharing.open_link(
                 secret, given.get("passcode", ""), browser_of(exchange), exchange.source
             )
+        except NotFound:
+            await self._over(exchange, view)
+            return
         except (Refused, TooMany) as error:
             link = (await self._sharing.doors.links.behind(secret)).link
             why = "signin.too_many" if isinstance(error, TooMany) else "opening.wrong"
@@ -95,6 +109,16 @@ class SharingPages:
         place = f"{view.root}/viewer/viewer?StudyInstanceUIDs={quote(known.link.study)}"
         headers = [(b"location", place.encode("ascii")), cookies.kept(exchange, session)]
         await exchange.answer(303, [*headers_of(view), *headers])
+
+    async def _over(self, exchange: Exchange, view: View) -> None:
+        context = {
+            "page": "",
+            "caller": None,
+            "title": "opening.over_title",
+            "why": "opening.over",
+            "signing_in": False,
+        }
+        await self._shell.answer(exchange, view, "over.html", context, 404)
 
     async def _page(
         self,

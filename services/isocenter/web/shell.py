@@ -6,7 +6,7 @@ somebody wrote, a browser runs nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isocenter import __version__
+from isocenter.core.access import NOBODY, Caller
 from isocenter.core.audit import AuditFilter
 from isocenter.core.identity import is_uid
 from isocenter.runtime.audit_ids import name_of
@@ -178,15 +179,26 @@ class Shell:
         fields = [*headers_of(view), *headers]
         await exchange.answer(status, fields, self.render(view, template, context))
 
-    def told(self, exchange: Exchange) -> Telling:
-        """The form of errors: a page. Raises `Invalid`."""
-        view = View.of(exchange)
+    def telling(self, frame: str) -> Callable[[Exchange], Telling]:
+        """The form of a route's errors: a page in this frame, which is a template."""
 
-        def tell(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
-            context = {"problem": problem, "request_id": request_id, "page": ""}
-            return headers_of(view), self.render(view, "error.html", context)
+        def give(exchange: Exchange) -> Telling:
+            view = View.of(exchange)
 
-        return tell
+            def tell(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+                context = {
+                    "frame": frame,
+                    "problem": problem,
+                    "request_id": request_id,
+                    "page": "",
+                    "caller": caller_of(exchange),
+                    "here": _came_from(exchange, view),
+                }
+                return headers_of(view), self.render(view, "error.html", context)
+
+            return tell
+
+        return give
 
     async def static(self, exchange: Exchange) -> None:
         """A file of ours."""
@@ -205,6 +217,18 @@ class Shell:
             await exchange.without_content(304, headers)
             return
         await exchange.answer(200, headers, content)
+
+
+def caller_of(exchange: Exchange) -> Caller | None:
+    """Who has signed in."""
+    return None if exchange.caller is NOBODY else exchange.caller
+
+
+def _came_from(exchange: Exchange, view: View) -> str:
+    """The page of ours that sent a form, which is a place to come back to."""
+    page = urlsplit(exchange.header(b"referer"))
+    path = page.path.removeprefix(view.root)
+    return f"{path}?{page.query}" if page.query else path
 
 
 def headers_of(view: View) -> Headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isocenter.core.errors import Invalid, IsocenterError, Refused, TooMany
+from isocenter.core.errors import Invalid, IsocenterError, NotFound, Refused, TooMany
 from isocenter.core.events import AuditAction
 from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.passwords import LONGEST, SHORTEST
@@ -37,7 +37,9 @@ class SignInPages:
 
     async def shown(self, exchange: Exchange, view: View) -> None:
         """The form."""
-        await self._form(exchange, view, wanted_of(dict(view.query).get(NEXT, "")))
+        was_here = cookies.session(exchange) and exchange.session is None
+        why = "signin.over" if was_here else ""
+        await self.form(exchange, view, wanted_of(dict(view.query).get(NEXT, "")), why=why)
 
     async def sign_in(self, exchange: Exchange, view: View) -> None:
         """Begin a session, and go on to the page that was wanted."""
@@ -57,7 +59,7 @@ class SignInPages:
         except (Refused, TooMany) as error:
             many = isinstance(error, TooMany)
             why = "signin.too_many" if many else "signin.wrong"
-            await self._form(exchange, view, wanted, name, why, as_problem(error))
+            await self.form(exchange, view, wanted, name, why, as_problem(error))
             return
         await self._enter(exchange, view, secret, wanted)
 
@@ -67,20 +69,18 @@ class SignInPages:
         await form(exchange)
         if exchange.session is not None:
             await self._signing_in.sign_out(exchange.session, exchange.source)
-        away = await self._farewell(exchange)
-        headers = [
-            cookies.forgotten(exchange),
-            (b"clear-site-data", b'"cache", "storage"'),
-        ]
-        if away:
-            context = {"page": "", "caller": None, "address": away}
-            await self._shell.answer(exchange, view, "signed_out.html", context, 200, headers)
+        headers = [cookies.forgotten(exchange), (b"clear-site-data", b'"cache", "storage"')]
+        there = await self._farewell(exchange)
+        if there:  # by a page, since what a form leads to must not leave us (`shell.POLICY`)
+            context = {"page": "", "caller": None, "there": there}
+            headers.append((b"refresh", f"0; url={there}".encode("ascii")))
+            await self._shell.answer(exchange, view, "farewell.html", context, headers=headers)
             return
         location = (b"location", view.link(SIGN_IN).encode("ascii"))
         await exchange.answer(303, [location, *headers])
 
     async def _farewell(self, exchange: Exchange) -> str:
-        """Where somebody signs out of the identity provider; empty if there is no such place."""
+        """Where whom the identity provider knows signs out there too; empty for all others."""
         session, provider = exchange.session, self._doors.provider
         if session is None or session.session.federated is None or provider is None:
             return ""
@@ -95,14 +95,22 @@ class SignInPages:
 
     async def invited(self, exchange: Exchange, view: View) -> None:
         """The form for the first password, or for another one."""
-        account = await self._doors.accounts.invited(exchange.path["secret"])
+        try:
+            account = await self._doors.accounts.invited(exchange.path["secret"])
+        except NotFound:
+            await self._over(exchange, view)
+            return
         await self._password_form(exchange, view, account.name)
 
     async def accept(self, exchange: Exchange, view: View) -> None:
         """Set the password and sign in, unless there is a second factor."""
         secret = exchange.path["secret"]
         given = dict(await form(exchange))
-        account = await self._doors.accounts.invited(secret)
+        try:
+            account = await self._doors.accounts.invited(secret)
+        except NotFound:
+            await self._over(exchange, view)
+            return
         try:
             if given.get("password", "") != given.get("again", ""):
                 raise Invalid("the two are not the same")
@@ -113,6 +121,9 @@ class SignInPages:
             account = await self._doors.accounts.accept(secret, given.get("password", ""), by)
         except Invalid as error:
             await self._password_form(exchange, view, account.name, str(error), 400)
+            return
+        except NotFound:  # somebody else was faster
+            await self._over(exchange, view)
             return
         if account.factor:  # which a link does not stand in for
             location = (b"location", view.link(SIGN_IN).encode("ascii"))
@@ -134,9 +145,19 @@ class SignInPages:
         }
         await self._shell.answer(exchange, view, "invitation.html", context, status)
 
+    async def _over(self, exchange: Exchange, view: View) -> None:
+        context = {
+            "page": "",
+            "caller": None,
+            "title": "invitation.over_title",
+            "why": "invitation.over",
+            "signing_in": True,
+        }
+        await self._shell.answer(exchange, view, "over.html", context, 404)
+
     # --- what they share -------------------------------------------------------------------------
 
-    async def _form(
+    async def form(
         self,
         exchange: Exchange,
         view: View,
@@ -145,6 +166,7 @@ class SignInPages:
         why: str = "",
         problem: Problem | None = None,
     ) -> None:
+        """The form, with why somebody is not in."""
         context = {
             "page": "",
             "provider": self._doors.provider is not None,

@@ -91,6 +91,25 @@ _CONFIGURATION: Mapping[str, object] = {
     ],
 }
 
+# Functions, which are no JSON: who is not known any more signs in and comes back, and the name
+# above the images leads to the pages about oneself.
+_FUNCTIONS = b"""
+window.config.httpErrorHandler = error => {
+  if (error.status === 401) {
+    const here = location.pathname + location.search
+    location.assign(`/sign-in?next=${encodeURIComponent(here)}`)
+  }
+}
+window.config.whiteLabeling = {
+  createLogoComponentFn: React => React.createElement(
+    'a', {
+      href: '/account',
+      className: 'text-white text-lg px-2',
+      onClick: event => event.stopPropagation(),
+    }, 'Isocenter'),
+}
+"""
+
 _MISSING = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Isocenter: no viewer yet</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
@@ -138,7 +157,7 @@ class Viewer:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder.resolve() if folder else None
         self._policies: dict[Path, tuple[bytes, bytes]] = {}  # of pages, with their entity tags
-        self._configuration = b"window.config = " + orjson.dumps(_CONFIGURATION) + b";\n"
+        self._configuration = b"window.config = " + orjson.dumps(_CONFIGURATION) + b";" + _FUNCTIONS
 
     async def configuration(self, exchange: Exchange) -> None:
         """/viewer/app-config.js."""
@@ -155,7 +174,10 @@ class Viewer:
         if found is None:
             found = await asyncio.to_thread(self._find, "index.html", encodings)
         if found is None:
-            headers = [(b"content-type", b"text/html; charset=utf-8")]
+            headers = [
+                (b"content-type", b"text/html; charset=utf-8"),
+                (b"content-security-policy", _POLICY),
+            ]
             await exchange.answer(503, headers, _MISSING)
             return
         await self._send(exchange, found)

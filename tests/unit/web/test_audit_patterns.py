@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isocenter.core.audit import AuditFilter, Tally
-from isocenter.core.events import AuditOutcome
+from isocenter.core.events import AuditAction, AuditOutcome
+from isocenter.runtime.access.sharing import EMERGENCY
 from isocenter.web.audit_patterns import (
     ACCESSES,
     ENTRIES,
@@ -22,6 +23,7 @@ from isocenter.web.audit_patterns import (
     Subjects,
     busiest,
     by_person,
+    emergencies,
     failures,
     in_order,
     many_subjects,
@@ -194,6 +196,17 @@ def test_the_newest_is_first() -> None:
         for at in (MONDAY, MONDAY + timedelta(days=1))
     )
     assert in_order([old, new]) == [new, old]
+
+
+def test_an_emergency_is_told_before_all_else_and_leads_to_its_records() -> None:
+    (urgent,) = emergencies([tally(RECENT, 2)])
+    assert (urgent.kind, urgent.who, urgent.count) == (Kind.EMERGENCY, "eva", 2)
+    later = Pattern(Kind.VOLUME, "tom", MONDAY, MONDAY + timedelta(days=1), 900)
+    assert in_order([later, urgent]) == [urgent, later]
+    which = urgent.which
+    assert which.actions == (AuditAction.SECURITY,)
+    assert (which.who, which.since, which.until) == ("eva", RECENT, RECENT + timedelta(hours=1))
+    assert which.text == EMERGENCY
 
 
 def test_nobody_without_a_name_is_compared() -> None:

@@ -16,7 +16,7 @@ READ = [template for template, methods in OPERATIONS.items() if "GET" in methods
 FAILING = {
     "/viewer/{file...}": 404, "/fhir/{resource...}": 404, "/static/{file}": 404,
     "/sign-in/provider": 404,  # there is none
-    "/sign-in/answer": 401,  # to nothing that was asked
+    "/sign-in/answer": 403,  # to nothing that was asked
     "/account": 400, "/account/factor": 400,  # of whoever is nobody with an account
     "/share/{secret}": 404, "/invitation/{secret}": 404,
 }  # fmt: skip

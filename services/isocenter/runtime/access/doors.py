@@ -39,6 +39,7 @@ class Doors:
     certificates: Mapping[str, Caller]  # by what settings write for one
     local_accounts: bool
     trust_loopback: bool
+    emergency: timedelta  # how long access in an emergency lasts
 
     @classmethod
     def of(
@@ -75,6 +76,7 @@ class Doors:
             certificates={one.certificate: one.caller for one in settings.certificates},
             local_accounts=settings.local_accounts,
             trust_loopback=settings.trust_loopback,
+            emergency=timedelta(minutes=settings.emergency_minutes),
         )
 
     async def close(self) -> None:

@@ -42,6 +42,7 @@ _TIMEOUT = httpx.Timeout(10)
 _SECONDS = 20.0  # for a whole answer, however it drips
 _MOST_BYTES = 1024 * 1024  # of an answer
 _FRESH_SECONDS = 3600.0  # of the discovery document, and of keys
+_JUST_NOW_SECONDS = 5.0  # of the document, when somebody signs in
 _KEYS_SECONDS = 10.0  # between two looks for a key that is not known
 _FIELDS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _FAREWELL = "end_session_endpoint"
@@ -113,8 +114,9 @@ class IdentityProvider:
     # --- people ----------------------------------------------------------------------------------
 
     async def address(self, flow: Flow, redirect_uri: str) -> str:
-        """Where a browser is sent to sign in. Raises `Unavailable`."""
-        described = await self._description()
+        """Where a browser is sent to sign in. Raises `Unavailable`, so that nobody is sent to a
+        provider that is away."""
+        described = await self._asked(_JUST_NOW_SECONDS)
         query = {
             "response_type": "code",
             "client_id": self._settings.client_id,
@@ -236,24 +238,29 @@ class IdentityProvider:
                     raise
 
     async def _description(self) -> Mapping[str, Any]:
-        """OpenID Connect Discovery 4. Raises `Unavailable`."""
+        """What the provider says of itself. Raises `Unavailable`."""
+        try:
+            return await self._asked(_FRESH_SECONDS)
+        except Unavailable:
+            if self._described is None:
+                raise
+            return self._described[1]  # it was right an hour ago
+
+    async def _asked(self, seconds: float) -> Mapping[str, Any]:
+        """The same, not older than so many seconds (OpenID Connect Discovery 4). Raises
+        `Unavailable`."""
         known = self._described
-        if known is not None and time.monotonic() - known[0] < _FRESH_SECONDS:
+        if known is not None and time.monotonic() - known[0] < seconds:
             return known[1]
         issuer = self._settings.issuer
-        try:
-            told = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-            if told.get("issuer") != issuer:
-                raise Unavailable(
-                    f"the identity provider calls itself {str(told.get('issuer'))[:200]!r}",
-                    fix="set [access.oidc] issuer to that",
-                )
-            for field in (*_FIELDS, *({_FAREWELL} & told.keys())):
-                _check_address(told.get(field), issuer)
-        except Unavailable:
-            if known is not None:
-                return known[1]  # it was right an hour ago
-            raise
+        told = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if told.get("issuer") != issuer:
+            raise Unavailable(
+                f"the identity provider calls itself {str(told.get('issuer'))[:200]!r}",
+                fix="set [access.oidc] issuer to that",
+            )
+        for field in (*_FIELDS, *({_FAREWELL} & told.keys())):
+            _check_address(told.get(field), issuer)
         self._described = time.monotonic(), told
         return told
 

@@ -44,7 +44,9 @@ class OwnAccount:
         return found
 
     async def sessions(self, asker: Asker) -> Sequence[KnownSession]:
-        """The asker's own, the last used first."""
+        """The asker's own, the last used first. Raises `Refused` for whoever came by a link."""
+        if asker.caller.kind is Kind.LINK:
+            raise Refused("a link leads to a study, and to no account")
         found = await self.doors.sessions.of(asker.caller.name)
         return [one for one in found if one.caller.kind is asker.caller.kind]
 

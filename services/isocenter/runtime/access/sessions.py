@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 SESSIONS = f"{ACCESS}sessions/"
 _ID_LENGTH = 32  # of the digest of its secret, hexadecimal digits
-_TOUCH = timedelta(minutes=1)  # between two notes that a session is used
+_TOUCH = timedelta(minutes=1)  # between two notes that a session is used, at most
+_TOUCHES = 10  # notes at least within the time after which an unused one ends
 _AWAY = 30.0  # seconds in which a provider that does not answer is not asked again
 
 
@@ -117,6 +118,7 @@ class Sessions:
         self._links = links
         self._provider = provider
         self._idle, self._longest = idle, longest
+        self._touch = min(_TOUCH, idle / _TOUCHES)
         self._fresh = Fresh(self._found, fresh_seconds)
         self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._away_until = float("-inf")  # of the monotonic clock
@@ -138,7 +140,7 @@ class Sessions:
         if renewed is None or known is None:
             await self.end(identifier)
             return None
-        if datetime.now(UTC) - renewed.used_at > _TOUCH:
+        if datetime.now(UTC) - renewed.used_at > self._touch:
             used = renewed.model_copy(update={"used_at": datetime.now(UTC)})
             await self.keep(identifier, used, by)
         return known

@@ -43,6 +43,9 @@ class AccessSettings(BaseModel):
         60, gt=0, description="How long a session of a browser lasts without being used."
     )
     session_hours: float = Field(12, gt=0, description="How long it lasts at most.")
+    emergency_minutes: float = Field(
+        60, gt=0, le=1440, description="How long emergency access to a patient lasts."
+    )
     follow_seconds: float = Field(
         2,
         gt=0,

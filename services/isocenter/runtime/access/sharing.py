@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from isocenter.core.access import NOBODY, Kind, Right
 from isocenter.core.access_api import Asker, Guard
@@ -21,7 +21,7 @@ from isocenter.runtime.audit_log import AuditLog
 
 logger = logging.getLogger(__name__)
 
-EMERGENCY_MINUTES = 60
+EMERGENCY = "emergency access until"  # how the detail of its record begins
 SHORTEST_REASON, LONGEST_REASON = 10, 200  # characters
 SHORTEST_PASSCODE = 6
 _LONGEST_ID = 64  # characters of an LO (PS3.5 6.2)
@@ -161,7 +161,7 @@ class Sharing:
         issuer: str,
         reason: str,
     ) -> str:
-        """See a patient's studies for an hour, whatever the rules grant; the secret by which the
+        """See a patient's studies for a while, whatever the rules grant; the secret by which the
         session goes on. Raises `Refused`, `Invalid`."""
         self.guard.require(asker.caller, Right.EMERGENCY)
         if session is None or asker.caller.kind is not Kind.PERSON or asker.caller is NOBODY:
@@ -171,12 +171,12 @@ class Sharing:
             raise Invalid("name the patient by the Patient ID")
         if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
             raise Invalid(f"say why, in {SHORTEST_REASON} to {LONGEST_REASON} characters")
-        ends_at = datetime.now(UTC) + timedelta(minutes=EMERGENCY_MINUTES)
+        ends_at = datetime.now(UTC) + self.doors.emergency
         await self.audit_log.record(
             AuditAction.SECURITY,
             replace(asker.source, purpose=asker.source.purpose or reason),
             patient_ids=(patient,),
-            detail=f"emergency access until {ends_at:%H:%M} UTC: {reason}",
+            detail=f"{EMERGENCY} {ends_at:%H:%M} UTC: {reason}",
         )
         logger.warning("emergency access", extra={"who": asker.caller.name})
         one = EmergencyAccess(patient_id=patient, issuer=issuer, reason=reason, ends_at=ends_at)
