@@ -15,7 +15,7 @@ _VALUES = {
     "study": STUDY, "series": SERIES, "instance": "1.2.3.4.5", "frames": "1",
     "path": "00420011", "file": "x.js", "deletion": "1", "title": "FIXED",
     "record": name_of(record(1)), "name": "night", "resource": "Patient/1",
-    "secret": "x" * 43,
+    "secret": "x" * 43, "link": "0" * 32, "mark": "0" * 32,
 }  # fmt: skip
 _QUERIES = {
     "/wado": f"requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID=1.2.3.4.5"

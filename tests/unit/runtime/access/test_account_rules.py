@@ -139,6 +139,7 @@ async def test_a_session_ends_unused_after_an_hour_and_anyhow_after_twelve(
     now = datetime.now(UTC)
     session = Session(
         person="eva",
+        since=long_ago,
         used_at=now - timedelta(minutes=used),
         began_at=now - timedelta(minutes=began),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,14 +48,19 @@ def provider(
     return IdentityProvider(OidcSettings.model_validate(fields), httpx.MockTransport(answer))
 
 
+def told(status: int, answer: Mapping[str, str]) -> httpx.Response:
+    """As it comes over a network: not read yet."""
+    return httpx.Response(status, stream=httpx.ByteStream(json.dumps(answer).encode()))
+
+
 async def test_the_secret_is_the_one_that_is_mounted_now(tmp_path: Path) -> None:
     shown = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/token":
             shown.append(parse_qs(request.content.decode())["client_secret"])
-            return httpx.Response(400, json={"error": "invalid_grant"})
-        return httpx.Response(200, json=DESCRIBED)
+            return told(400, {"error": "invalid_grant"})
+        return told(200, DESCRIBED)
 
     mounted = Mounted(tmp_path / "oidc", {"client-secret": "one\n"})
     asked = provider(answer, client_secret_file=mounted.folder / "client-secret")
