@@ -25,12 +25,10 @@ async def test_an_account_is_made_changed_and_removed() -> None:
         assert (await bo.get("/audit")).status_code == 403
         again = await ada.post("/access/accounts", name="bo", role="viewer")
         assert again.status_code == 400
-        changed = await ada.post("/access/accounts/changed", name="bo", role="auditor")
+        changed = await ada.post("/access/accounts/changed", name="bo", role="technologist")
         assert changed.status_code == 303
-        assert (await bo.get("/dicomweb/studies")).status_code in (401, 403)
-        assert (await bo.post("/sign-in", name="bo", password=PASSWORD)).status_code == 303
-        assert (await bo.get("/dicomweb/studies")).status_code == 403
-        off = {"name": "bo", "role": "auditor", "disabled": "yes"}
+        assert (await bo.get("/share")).status_code == 403
+        off = {"name": "bo", "role": "viewer", "disabled": "yes"}
         assert (await ada.post("/access/accounts/changed", **off)).status_code == 303
         assert (await bo.post("/sign-in", name="bo", password=PASSWORD)).status_code == 403
         assert (await ada.post("/access/accounts/removed", name="bo")).status_code == 303
@@ -122,6 +120,22 @@ async def test_a_mark_that_cannot_be_says_why(wrong) -> None:
             400, "application/problem+json",
         )  # fmt: skip
         assert (await ada.get("/api/marks")).json() == {"marks": []}
+
+
+async def test_who_may_not_read_the_trail_makes_nobody_who_may() -> None:
+    web = ClosedWeb()
+    both = web.person("iris", "administrator", "auditor")
+    async with web.person("ada", "administrator") as ada, both as iris, web.browser() as program:
+        for browser, expected in ((ada, 403), (iris, 200)):
+            added = await browser.post("/access/accounts", name="bo", role="auditor")
+            assert added.status_code == expected, shown(added)
+            token = await browser.post("/access/tokens", name="p", role="auditor", days="1")
+            assert token.status_code == expected, shown(token)
+        assert (await ada.post("/access/accounts/invited", name="bo")).status_code == 403
+        own = {"name": "ada", "role": "auditor"}
+        assert (await ada.post("/access/accounts/changed", **own)).status_code == 403
+        assert (await ada.post("/access/accounts/removed", name="bo")).status_code == 303
+        assert (await program.get("/audit")).status_code == 401
 
 
 @pytest.mark.parametrize("role", ["viewer", "technologist", "integrator", "auditor"])

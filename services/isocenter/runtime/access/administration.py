@@ -3,13 +3,13 @@ administration. Every change is in the audit trail before it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from isocenter.core.access import ISSUER, PATIENT_ID, SYSTEM, Caller, Right
+from isocenter.core.access import ISSUER, PATIENT_ID, ROLES, SYSTEM, Caller, Right
 from isocenter.core.access_api import Asker, Guard
 from isocenter.core.errors import Invalid, NotFound, Refused, Withheld
 from isocenter.core.events import AuditAction
@@ -49,6 +49,7 @@ class AccessAdministration:
         """Make an account; the secret of the one-time link by which its password is set. Raises
         `Refused`, `Conflict`."""
         self._check(asker)
+        self._check_trail(asker, account.roles)
         await self.doors.accounts.check_new(account.name)
         await self._change(asker, f"account {account.name}: added, {_told(account)}")
         await self.doors.accounts.keep(account, asker.source)
@@ -58,6 +59,7 @@ class AccessAdministration:
         """Say everything about an account anew, but for what it signs in with. Raises `Refused`,
         `NotFound`."""
         before = await self.account(asker, account.name)
+        self._check_trail(asker, set(account.roles) - set(before.roles))
         kept = {name: getattr(before, name) for name in _SECRETS}
         changed = account.model_copy(update=kept)
         if not _administers(changed):
@@ -78,6 +80,7 @@ class AccessAdministration:
         """The secret of a new one-time link, for who has no password or forgot it. Raises
         `Refused`, `NotFound`."""
         account = await self.account(asker, name)
+        self._check_trail(asker, account.roles)
         await self._change(asker, f"account {account.name}: one-time link made")
         return await self.doors.accounts.invite(account.name, asker.source)
 
@@ -85,6 +88,7 @@ class AccessAdministration:
         """Take the second factor from who lost it, which ends all sessions. Raises `Refused`,
         `NotFound`."""
         account = await self.account(asker, name)
+        self._check_trail(asker, account.roles)
         await self._change(asker, f"account {account.name}: second factor removed")
         without = account.model_copy(
             update={"factor": "", "recovery": (), "since": datetime.now(UTC)}
@@ -100,6 +104,7 @@ class AccessAdministration:
 
     async def make_token(self, asker: Asker, token: Token, secret: str) -> str:
         """Keep a token; as it is shown, once. Raises `Refused`, `Invalid`."""
+        self._check_trail(asker, token.roles)
         only = "" if token.only is None else f", only {' '.join(one.value for one in token.only)}"
         detail = f"token of {token.name}: made, {' '.join(token.roles)}{only}"
         await self._change(asker, f"{detail}, until {token.ends_at:%Y-%m-%d}")
@@ -193,6 +198,16 @@ class AccessAdministration:
 
     def _check(self, asker: Asker) -> None:
         self.guard.require(asker.caller, Right.ACCESS)
+
+    def _check_trail(self, asker: Asker, roles: Iterable[str]) -> None:
+        """Who may not read the audit trail makes nobody who may, and does not come in as one.
+        Raises `Refused`."""
+        readers = {one for one in roles if Right.AUDIT in ROLES.get(one, ())}
+        if readers and Right.AUDIT not in asker.caller.rights:
+            raise Refused(
+                f"the role {min(readers)} is given by who has it",
+                fix="or by the operator of the machine, with `isocenter account` and `token`",
+            )
 
     async def _check_not_last(self, asker: Asker, account: Account) -> None:
         """Raises `Refused` where nobody else could change accounts, unless the asker operates the

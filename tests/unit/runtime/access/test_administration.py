@@ -265,7 +265,7 @@ async def disabled(access: Access, who: Asker) -> None:
 
 @_ends
 async def made_another(access: Access, who: Asker) -> None:
-    await _change(access, who, roles=["viewer", "auditor"])
+    await _change(access, who, roles=["viewer", "technologist"])
 
 
 async def _change(access: Access, who: Asker, **fields: object) -> None:
