@@ -16,10 +16,13 @@ from panels import (
 from promql import or_zero, total
 
 from isocenter.runtime.instruments import (
+    ACCESS_POLICY_REFUSED,
     ASSOCIATIONS,
     ASSOCIATIONS_OPEN,
+    AUDIT_RECORDS,
     DIMSE_DURATION,
     HTTP_DURATION,
+    LIMITS_REFUSED,
     MOVES_ACTIVE,
     MOVES_WAITING,
     RETRIEVE_BYTES,
@@ -197,6 +200,31 @@ WEB = Dashboard(
                     HTTP_DURATION,
                     'status=~"4..|aborted"',
                     by=("route", "status"),
+                ),
+            ),
+        ),
+        Row(
+            "Access",
+            (
+                failures(
+                    "Refused by limits",
+                    "What callers asked for beyond what one may have, over HTTP, gRPC and DIMSE.",
+                    LIMITS_REFUSED,
+                    by=("limit",),
+                ),
+                failures(
+                    "Sign-ins that fail",
+                    "Of people and programs, as the audit trail has them.",
+                    AUDIT_RECORDS,
+                    'action="sign-in",outcome="failure"',
+                    by=("outcome",),
+                ),
+                Panel(
+                    "Policy refused",
+                    "Processes for which the file of the policy cannot be used; they keep the "
+                    "policy of before.",
+                    COUNT,
+                    (Query(or_zero(total(ACCESS_POLICY_REFUSED)), "processes"),),
                 ),
             ),
         ),

@@ -95,7 +95,14 @@ def test_every_value_reaches_the_settings(tmp_path: Path) -> None:
             "local_accounts": False,
             "session_idle_minutes": 30,
             "session_hours": 10,
-        }
+            "emergency_minutes": 20,
+            "certificates": [
+                {
+                    "certificate": "research.example.org", "name": "research",
+                    "roles": ["integrator"], "only": None, "groups": [], "sites": [],
+                }
+            ],
+        }  # fmt: skip
 
 
 def test_the_schema_knows_our_roles() -> None:
@@ -108,7 +115,7 @@ def test_the_schema_knows_our_roles() -> None:
 def test_the_client_secret_is_a_file_in_the_pods_that_ask_the_provider() -> None:
     for shape in ("demo", "small on its own servers", "network"):
         for pod in serving(rendered.render(*SHAPES[shape], OIDC)):
-            asks = "web" in (roles_of(pod) or ["web"])
+            asks = bool({"web", "gateway"} & set(roles_of(pod) or ["web"]))
             mounted = mounts_of(pod).get("oidc")
             assert bool(mounted) == asks
             if mounted:
@@ -237,7 +244,12 @@ def test_the_notes_name_the_identity_provider_and_the_address_that_it_must_know(
         ({"web": {"ingress": INGRESS}}, "web.trustedProxies", True),
         ({"web": {"ingress": INGRESS, "trustedProxies": ["10.0.0.0/8"]}}, "trustedProxies", False),
         ({}, "web.trustedProxies", False),
-        ({"networkPolicy": {"enabled": False}}, "port 50051", True),
+        ({"networkPolicy": {"enabled": False}}, "port 50051", False),
+        (
+            {"networkPolicy": {"enabled": False}, "rpc": {"tls": {"enabled": False}}},
+            "port 50051",
+            True,
+        ),
         ({}, "port 50051", False),
     ],
 )

@@ -190,7 +190,11 @@ def test_no_secret_is_in_what_everybody_may_read(objects: Rendered) -> None:
 def test_no_secret_has_a_default() -> None:
     first, second = (rendered.render(*SHAPES["small on its own servers"]) for _ in range(2))
     minio, keys = "pacs-isocenter-dev-minio", "pacs-isocenter-audit-keys"
-    made = {minio: {"access-key", "secret-key"}, keys: {"000001.pem"}}
+    rpc = "pacs-isocenter-rpc"
+    made = {
+        minio: {"access-key", "secret-key"}, keys: {"000001.pem"},
+        rpc: {"ca.crt", "tls.crt", "tls.key"},
+    }  # fmt: skip
     for name, entries in made.items():
         one, other = (shape.get("Secret", name)["data"] for shape in (first, second))
         assert one.keys() == other.keys() == entries
@@ -198,7 +202,8 @@ def test_no_secret_has_a_default() -> None:
     for shape, how in SHAPES.items():
         named = {one["metadata"]["name"] for one in rendered.render(*how).kind("Secret")}
         own_servers = shape in ("small on its own servers", "a deployment for each role")
-        assert named <= ({minio, keys} if own_servers else {keys}), shape
+        made_here = {keys, rpc}
+        assert named <= (made_here | {minio} if own_servers else made_here), shape
 
 
 def test_the_audit_trail_is_sealed_with_a_key_that_the_chart_makes_or_that_is_there() -> None:
@@ -294,10 +299,10 @@ def test_it_is_reached_anywhere_at_the_port_of_its_address(issuer: str, port: in
         objects = rendered.render(*SHAPES[shape], own)
         policies = Policies(objects.kind("NetworkPolicy"))
         for pod in serving(objects):
-            web = "web" in (roles_of(pod) or ROLES)
+            edge = bool({"web", "gateway"} & set(roles_of(pod) or ROLES))
             for one in (443, 80, 8080):
                 found = policies.lets(labels_of(pod), "Egress", one, {"app": "login"})
-                assert found == (web and one == port), component(pod)
+                assert found == (edge and one == port), component(pod)
 
 
 def test_servers_of_the_release_are_reached_by_its_pods() -> None:

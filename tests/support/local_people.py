@@ -41,7 +41,7 @@ class LocalPeople(Served):
     def invite(self, name: str, *roles: str) -> str:
         """A new account; the address of its one-time link."""
         accounts = self.web.doors.accounts
-        self.run(accounts.add(Account(name=name, roles=roles, sites=("north",)), BY))
+        self.run(accounts.keep(Account(name=name, roles=roles, sites=("north",)), BY))
         return f"{self.url}/invitation/{self.run(accounts.invite(name, BY))}"
 
     def know(self, name: str, *roles: str) -> None:

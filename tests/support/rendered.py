@@ -205,6 +205,10 @@ EVERYTHING: Values = {
         "localAccounts": False,
         "sessionIdleMinutes": 30,
         "sessionHours": 10,
+        "emergencyMinutes": 20,
+        "certificates": [
+            {"certificate": "research.example.org", "name": "research", "roles": ["integrator"]}
+        ],
         "oidc": {
             "issuer": "https://login.example.org:8443/realms/hospital",
             "clientId": "pacs",

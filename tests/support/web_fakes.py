@@ -44,6 +44,8 @@ from isocenter.runtime.access.settings import AccessSettings
 from isocenter.runtime.ae_administration import AEAdministration
 from isocenter.runtime.aes import KnownAE
 from isocenter.runtime.change_feed import ChangeFeed
+from isocenter.runtime.fair_use import FairUse
+from isocenter.runtime.limits import LimitSettings
 from isocenter.runtime.study_patients import StudyPatients
 from isocenter.runtime.telemetry import OFF, Telemetry
 from isocenter.storage.service import StorageService
@@ -355,6 +357,7 @@ class Web:
     telemetry: Telemetry = OFF
     attributes: Attributes = BUILT_IN
     caller: Caller = ANYBODY
+    limits: LimitSettings = field(default_factory=LimitSettings)
     doors: Doors | None = None  # None: they are open to everybody, as that caller
 
     def __post_init__(self) -> None:
@@ -385,6 +388,7 @@ class Web:
             doors=self.doors
             or replace(OpenDoors.of(self.records, AccessSettings()), caller=self.caller),
             guard=self.guard,
+            fair_use=FairUse(self.limits),
             site="north",
             attributes=self.attributes,
             telemetry=self.telemetry,

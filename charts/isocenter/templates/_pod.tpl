@@ -61,7 +61,7 @@ ca-{{ lower . }}: {{ $secret | quote }}
 audit-keys: {{ include "isocenter.auditSecret" $context | quote }}
 {{- end }}
 {{- end }}
-{{- if and $values.access.oidc.issuer (has "web" $roles) }}
+{{- if and $values.access.oidc.issuer (or (has "web" $roles) (has "gateway" $roles)) }}
 {{- with $values.access.oidc.existingSecret }}
 oidc: {{ . | quote }}
 {{- end }}

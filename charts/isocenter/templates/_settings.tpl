@@ -59,6 +59,8 @@ policy: /etc/isocenter/policy/policy.toml
 local_accounts: {{ .localAccounts }}
 session_idle_minutes: {{ .sessionIdleMinutes }}
 session_hours: {{ .sessionHours }}
+emergency_minutes: {{ .emergencyMinutes }}
+certificates: {{ toJson .certificates }}
 {{- with .oidc }}
 {{- if .issuer }}
 oidc:

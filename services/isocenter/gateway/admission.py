@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from isocenter.core.errors import OutOfResources, Refused, Unauthenticated, Unavailable
+from isocenter.core.errors import Refused, TooMany, Unauthenticated, Unavailable
 from isocenter.dimse.contexts import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     CALLING_AE_TITLE_NOT_RECOGNIZED,
@@ -68,7 +68,7 @@ class Admissions:
             verified = await self._users.verify(claim, self._callers.source_of(offer))
         except (Refused, Unauthenticated) as refusal:
             return self._reject(offer, USER_IDENTITY_REFUSED, refusal.message)
-        except (OutOfResources, Unavailable) as error:
+        except (TooMany, Unavailable) as error:
             return self._reject(offer, TEMPORARY_CONGESTION, error.message)
         return self._within_limits(offer, verified)
 

@@ -52,7 +52,7 @@ class Users:
 
     async def verify(self, claim: UserIdentity, by: Source) -> Verified | None:
         """Who it is, recorded as a sign-in; None for a name alone, of which nobody can tell. Raises
-        `Refused` and `Unauthenticated` if the claim is false or malformed, `OutOfResources` after
+        `Refused` and `Unauthenticated` if the claim is false or malformed, `TooMany` after
         too many attempts, and `Unavailable`. No error holds anything of the claim."""
         check(claim)
         if claim.kind == USERNAME:

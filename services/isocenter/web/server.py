@@ -282,7 +282,9 @@ def _refusal(problem: Problem, settings: WebSettings) -> bytes:
     """The answer to what is no request."""
     headers, body = in_document(problem, uuid.uuid4().hex)
     size = (b"content-length", b"%d" % len(body))
-    fields = guarded([*headers, size], secure=settings.public_url.startswith("https:"))
+    fields = guarded(
+        [*headers, *problem.headers, size], secure=settings.public_url.startswith("https:")
+    )
     phrase = HTTPStatus(problem.status).phrase.encode("ascii")
     head = b"".join(b"%b: %b\r\n" % field for field in fields)
     line = b"HTTP/1.1 %d %b\r\nconnection: close\r\n" % (problem.status, phrase)

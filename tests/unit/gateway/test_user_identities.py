@@ -103,7 +103,7 @@ def sign_ins(records: Iterable[dict[str, Any]]) -> list[tuple[str, AuditOutcome]
 async def keep_account(doors: Doors, name: str = "eva", **more: Any) -> Account:
     account = Account(name=name, **{"roles": ("viewer",), **more})
     account = await doors.accounts.with_password(account, PASSWORD)
-    await doors.accounts.add(account, BY)
+    await doors.accounts.keep(account, BY)
     return account
 
 

@@ -3,6 +3,7 @@ by a certificate."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -215,7 +216,9 @@ class Issuer:
     def transport(self) -> httpx.MockTransport:
         """In place of the network."""
         return httpx.MockTransport(
-            lambda request: httpx.Response(200, json=self._answers[request.url.path])
+            lambda request: httpx.Response(
+                200, stream=httpx.ByteStream(json.dumps(self._answers[request.url.path]).encode())
+            )
         )
 
     def token(self, **claims: object) -> str:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from isocenter.core.access import Right
+from isocenter.runtime.limits import LimitSettings
 from isocenter.web.operation import Door
 from isocenter.web.operations import OPERATIONS
 from support.web_addresses import path_of
@@ -70,6 +71,7 @@ async def test_no_way_of_writing_a_path_gets_around_its_decision(
     method: bytes, tricks: list[str]
 ) -> None:
     web, _ = guarded()
+    web.limits = LimitSettings(address_requests_per_second=0)
     targets = [written(trick, path_of(template)) for template in CLOSED for trick in tricks]
     found = await statuses(web, targets, method)
     assert len(found) > 200

@@ -25,7 +25,7 @@ async def test_the_role_is_ready_and_a_sign_in_is_told_that_the_provider_is_away
             assert "/sign-in/provider" in (await browser.get("/sign-in")).text
             told = await browser.get("/sign-in/provider", headers={"accept": "text/html"})
         assert told.status_code == 503
-        assert "identity provider cannot be asked" in told.text
+        assert "does not answer at the moment" in told.text
         await role.stop()
     finally:
         await env.close()

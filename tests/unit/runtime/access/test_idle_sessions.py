@@ -44,7 +44,7 @@ async def test_a_session_lasts_while_it_is_used_and_ends_when_it_is_not(
     await doors.accounts.keep(Account(name="eva", roles=("viewer",), since=since), BY)
     clock = type("At", (Clock,), {})
     monkeypatch.setattr(sessions, "datetime", clock)
-    begun = Session(person="eva", began_at=clock.at, used_at=clock.at)
+    begun = Session(person="eva", since=since, began_at=clock.at, used_at=clock.at)
     secret = await doors.sessions.begin(begun, BY)
     idle = timedelta(minutes=minutes)
     for _ in range(4):

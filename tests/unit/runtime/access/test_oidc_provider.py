@@ -252,7 +252,7 @@ async def test_what_it_said_of_itself_counts_on_while_it_is_away() -> None:
     issuer.away = True
     assert provider._described is not None
     provider._described = (provider._described[0] - 3601, provider._described[1])
-    assert (await provider.address(Flow.new(), BACK)).startswith(f"{ISSUER}/authorize?")
+    assert (await provider.farewell("", BACK)).startswith(f"{ISSUER}/logout?")
 
 
 @pytest.mark.parametrize(
