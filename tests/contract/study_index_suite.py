@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isocenter.core.attributes import SITES
 from isocenter.core.errors import Invalid
 from isocenter.core.identity import InstanceName, ObjectName
 from isocenter.core.matching import Key, Level, Order, Search
 from isocenter.core.ports import IndexEntry, StudyCount, StudyIndex
+from isocenter.core.scope import has, without
 from support.index_oracle import Oracle, entry
 from support.index_samples import NAMES, SMALL, answers, entries, key, searches, studies
 
@@ -284,6 +286,20 @@ class StudyIndexSuite:
         with pytest.raises(asyncio.CancelledError):
             await running
         assert await index.count(studies()) == 900
+
+    async def test_what_a_scope_hides_hides_nothing_else(self, index: StudyIndex) -> None:
+        """However much is hidden of what a search would find."""
+        for number in range(100):
+            site = {f"t{SITES.tag}": "north" if number == 99 else "south"}
+            uid = f"1.{number}"
+            await index.upsert([entry(uid, f"{uid}.1", f"{uid}.1.1", t00100030="19700101", **site)])
+        for level, found in ((Level.PATIENT, 1), (Level.STUDY, 1), (Level.INSTANCE, 1)):
+            search = Search(level, (key("00100030", "19700101"),), "main")
+            north = replace(search, scope=has(SITES.tag, "LO", ["north"]))
+            south = replace(search, scope=without(has(SITES.tag, "LO", ["north"])))
+            assert len(await answers(index, north)) == await index.count(north) == found
+            if level is not Level.PATIENT:
+                assert len(await answers(index, south)) == await index.count(south) == 99
 
     @SMALL
     @given(some=entries(), asked=st.lists(searches(), min_size=1, max_size=8), data=st.data())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -19,31 +18,31 @@ class IndexFile:
         self.partitions: dict[str, int] = {}  # never change within a file
         self._durable = durable
         self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[schema.Connection] = []
         self._retired = False
-        self._quick: sqlite3.Connection | None = None  # of the event loop's thread
-        self._writer: sqlite3.Connection | None = None  # of the writer's thread
+        self._quick: schema.Connection | None = None  # of the event loop's thread
+        self._writer: schema.Connection | None = None  # of the writer's thread
 
-    def quick(self) -> sqlite3.Connection:
+    def quick(self) -> schema.Connection:
         """The connection for short searches, in the event loop's thread."""
         if self._quick is None:
             self._quick = schema.connect(self.path)
         return self._quick
 
-    def writer(self) -> sqlite3.Connection:
+    def writer(self) -> schema.Connection:
         """The connection that writes, in the writer's thread."""
         if self._writer is None:
             self._writer = schema.connect(self.path, writer=True, durable=self._durable)
         return self._writer
 
-    def borrow(self) -> sqlite3.Connection:
+    def borrow(self) -> schema.Connection:
         """A connection for one reader thread at a time."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         return schema.connect(self.path)
 
-    def give_back(self, db: sqlite3.Connection) -> None:
+    def give_back(self, db: schema.Connection) -> None:
         """End a loan."""
         with self._lock:
             if not self._retired and len(self._idle) < READERS:

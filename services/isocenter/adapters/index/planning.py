@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from isocenter.adapters.index.added import numbers_of
@@ -10,7 +9,8 @@ from isocenter.adapters.index.conditions import TOP, Condition, Range
 from isocenter.adapters.index.conditions import of as condition_of
 from isocenter.adapters.index.conditions import order as order_of
 from isocenter.adapters.index.ordering import AskedOrder
-from isocenter.adapters.index.scoping import ScopeTest, test_of
+from isocenter.adapters.index.schema import Connection
+from isocenter.adapters.index.scoping import ScopeTest
 from isocenter.core.attributes import DEPTH, Attribute, Attributes
 from isocenter.core.matching import Criterion, Level, Search, criterion_of
 
@@ -37,7 +37,7 @@ class Plan:
 
 
 def plan(
-    db: sqlite3.Connection, search: Search, attributes: Attributes, partitions: dict[str, int]
+    db: Connection, search: Search, attributes: Attributes, partitions: dict[str, int]
 ) -> Plan | None:
     """Take a search apart; None if nothing is known of its partition. Raises `Invalid`.
 
@@ -72,7 +72,7 @@ def plan(
         instances=tuple([c for row, c in criteria if row.level is Level.INSTANCE]),
         wanted=attributes.answered(search.level, search.include, everything=search.include_all),
         asked_order=AskedOrder(partition, search.order) if search.order else None,
-        scope=test_of(partition, search.level, search.scope, attributes),
+        scope=db.scopes.test(search.level, search.scope),
     )
 
 

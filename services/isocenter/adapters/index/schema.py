@@ -22,6 +22,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from isocenter.adapters.index.scoping import Scopes
 from isocenter.core.attributes import ORDERS, SITES, TABLE, Attribute
 from isocenter.core.errors import Corrupted, IsocenterError, OutOfResources, Unavailable
 from isocenter.core.matching import JsonAttributes, Level
@@ -180,7 +181,13 @@ def fields(
     return found
 
 
-def connect(path: Path, *, writer: bool = False, durable: bool = True) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """One to a search index."""
+
+    scopes: Scopes
+
+
+def connect(path: Path, *, writer: bool = False, durable: bool = True) -> Connection:
     """Open an existing index. Raises `Corrupted` if it is none of this version."""
     with errors(path):
         if not path.is_file():
@@ -193,8 +200,10 @@ def connect(path: Path, *, writer: bool = False, durable: bool = True) -> sqlite
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
+            factory=Connection,
         )
         try:
+            connection.scopes = Scopes(connection)
             _prepare(connection, path, writer=writer, durable=durable)
         except BaseException:
             connection.close()

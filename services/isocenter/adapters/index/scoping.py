@@ -1,22 +1,21 @@
-"""A scope (`core.scope`) as an SQL test of one row of `studies` or `patients`."""
+"""A scope (`core.scope`) as an SQL test of one row of `studies` or `patients`.
+
+What a rule looks at stands in the document of a study, so a row is decided upon by its document
+alone, however many patients and sites a policy names: SQL calls `core.scope.holds`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass
 
-from isocenter.adapters.index import schema
-from isocenter.adapters.index.conditions import STUDY_UID, marks, narrowing
-from isocenter.core.attributes import Attributes
-from isocenter.core.matching import Criterion, Equal, Level
-from isocenter.core.scope import EVERYTHING, Every, Has, Scope, Some, Without
+import orjson
 
-_MANY = 64  # values beyond which they are one parameter
-_SHALLOW = 16  # parts of an expression that need no halves
+from isocenter.core.matching import Level
+from isocenter.core.scope import EVERYTHING, Scope, holds
 
-_Sql = tuple[str, tuple[Any, ...]]  # with its parameters
+_HELD = 256  # scopes of one connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class ScopeTest:
     """SQL about the row that is called `e`; empty: it holds of every row."""
 
     sql: str = ""
-    values: tuple[Any, ...] = ()
+    values: tuple[int, ...] = ()
 
     @property
     def further(self) -> str:
@@ -32,67 +31,38 @@ class ScopeTest:
         return f" AND {self.sql}" if self.sql else ""
 
 
-def test_of(partition: int, level: Level, scope: Scope | None, table: Attributes) -> ScopeTest:
-    """The test of a search of this level. A patient is seen where one of its studies is."""
-    if scope is None or scope == EVERYTHING:
-        return ScopeTest()
-    if level is not Level.PATIENT:
-        return ScopeTest(*_sql(partition, "e", scope, table))
-    sql, values = _sql(partition, "v", scope, table)
-    return ScopeTest(
-        f"EXISTS (SELECT 1 FROM studies v WHERE v.patient = e.id AND v.instances > 0 AND {sql})",  # noqa: S608 - names are ours
-        values,
-    )
+class Scopes:
+    """The scopes of the searches of one connection, which SQL names by numbers."""
 
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._held: OrderedDict[int, tuple[int, Scope]] = OrderedDict()  # by identity
+        self._of: dict[int, Scope] = {}  # by number
+        self._last = 0
+        db.create_function("in_scope", 2, self._holds, deterministic=True)
 
-def _sql(partition: int, row: str, scope: Scope, table: Attributes) -> _Sql:
-    match scope:
-        case Has(criterion):
-            return _has(partition, row, criterion, table)
-        case Every(parts):
-            return _joined(" AND ", "1", [_sql(partition, row, part, table) for part in parts])
-        case Some(parts):
-            return _joined(" OR ", "0", [_sql(partition, row, part, table) for part in parts])
-        case Without(part):
-            sql, values = _sql(partition, row, part, table)
-            return f"NOT {sql}", values
+    def test(self, level: Level, scope: Scope | None) -> ScopeTest:
+        """The test of the next search. A patient is seen where one of its studies is."""
+        if scope is None or scope == EVERYTHING:
+            return ScopeTest()
+        values = (self._number(scope),)
+        if level is not Level.PATIENT:
+            return ScopeTest("in_scope(?, e.doc)", values)
+        of_patient = "SELECT 1 FROM studies v WHERE v.patient = e.id AND v.instances > 0"
+        return ScopeTest(f"EXISTS ({of_patient} AND in_scope(?, v.doc))", values)
 
+    def _number(self, scope: Scope) -> int:
+        """Scopes are made once for a caller, so one is known by its identity while it is held."""
+        known = self._held.get(id(scope))
+        if known is not None:
+            self._held.move_to_end(id(scope))
+            return known[0]
+        self._last += 1
+        self._held[id(scope)] = self._last, scope
+        self._of[self._last] = scope
+        if len(self._held) > _HELD:
+            _, (number, _) = self._held.popitem(last=False)
+            del self._of[number]
+        return self._last
 
-def _joined(word: str, none: str, parts: Sequence[_Sql]) -> _Sql:
-    """In halves, since the depth of an expression is bounded."""
-    if len(parts) < _SHALLOW:
-        sql = word.join(text for text, _ in parts) or none
-        return f"({sql})", tuple(value for _, values in parts for value in values)
-    middle = len(parts) // 2
-    halves = [_joined(word, none, part) for part in (parts[:middle], parts[middle:])]
-    return _joined(word, none, halves)
-
-
-def _has(partition: int, row: str, criterion: Criterion, table: Attributes) -> _Sql:
-    attribute = table.searchable(criterion.tag, Level.STUDY)
-    assert attribute is not None
-    where, values = _accepted(criterion, f"{row}.uid" if criterion.tag == STUDY_UID else "value")
-    if criterion.tag == STUDY_UID:
-        return where, values
-    field = schema.field(partition, Level.STUDY, attribute, 0)
-    return (
-        f"EXISTS (SELECT 1 FROM terms WHERE field = ? AND {where} AND row = {row}.id)",  # noqa: S608 - names are ours
-        (field, *values),
-    )
-
-
-def _accepted(criterion: Criterion, column: str) -> _Sql:
-    """SQL of the terms in a column that a criterion accepts."""
-    equal = [test.term for (test,) in criterion.alternatives if isinstance(test, Equal)]
-    parts: list[_Sql] = []
-    if len(equal) > _MANY:
-        many = f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - names are ours
-        parts.append((many, (json.dumps(equal),)))
-    elif equal:
-        parts.append((f"{column} IN ({marks(equal)})", tuple(equal)))
-    for tests in criterion.alternatives:
-        if not isinstance(tests[0], Equal):
-            where, values, _, exact = narrowing(replace(criterion, alternatives=(tests,)))
-            assert exact
-            parts.append((where, values))
-    return _joined(" OR ", "0", parts)
+    def _holds(self, number: int, document: bytes) -> bool:
+        return holds(self._of[number], orjson.loads(document))

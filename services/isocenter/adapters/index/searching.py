@@ -52,13 +52,14 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
     first = what.conditions[0]
     weight = COUNTED.get(what.search.level, "1")
     found = db.execute(
-        _few(first.ids, what.table, weight, what.scope.further),
-        (*first.values, QUICK + 1, *what.scope.values),
+        _few(first.ids, what.table, weight, what.scope.sql or "1"),
+        (*what.scope.values, *first.values, QUICK + 1),
     ).fetchall()
     if sum([row[3] for row in found]) > QUICK or len(found) > QUICK:
         return None
     # A row may have been found by several values.
-    rows = sorted({row[:3] for row in found if what.order.low < row[0] < what.order.high})
+    low, high = what.order.low, what.order.high
+    rows = sorted({row[:3] for row in found if row[4] and low < row[0] < high})
     answers = [a for a in _answers(db, what, iter((rows,)), what.left(first)) if a]
     search = what.search
     end = None if search.limit is None else search.offset + search.limit
@@ -67,10 +68,10 @@ def quick(db: sqlite3.Connection, what: Plan) -> list[Match] | None:
 
 @cached(512)
 def _few(ids: str, table: str, weight: str, scope: str) -> str:
-    """Its last parameter before those of the scope is how many at most."""
+    """Its last parameter is how many at most, of the scope or not: what is left out must show."""
     return (
-        f"SELECT e.sort, e.id, e.doc, {weight} FROM ({ids} LIMIT ?) found"  # noqa: S608 - names are ours
-        f" CROSS JOIN {table} e ON e.id = found.entity{scope}"
+        f"SELECT e.sort, e.id, e.doc, {weight}, {scope} FROM ({ids} LIMIT ?) found"  # noqa: S608 - names are ours
+        f" CROSS JOIN {table} e ON e.id = found.entity"
     )
 
 

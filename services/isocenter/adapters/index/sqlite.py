@@ -173,7 +173,7 @@ class _Index(ABC):
         if found is not None:
             return len(found)
 
-        def read(db: sqlite3.Connection) -> int:
+        def read(db: schema.Connection) -> int:
             plan = planning.plan(db, search, self._attributes, file.partitions)
             return searching.count(db, plan) if plan else 0
 
@@ -197,7 +197,7 @@ class _Index(ABC):
 
         return await self._in(self._writing, lambda: _transact(file, write))
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[schema.Connection], T]) -> T:
         file = self._file()
 
         def read() -> T:
@@ -337,7 +337,7 @@ def _start(file: IndexFile, search: Search, attributes: Attributes) -> _Running:
         return _Running(file, search, attributes)
 
 
-def _transact(file: IndexFile, work: Callable[[sqlite3.Connection], T]) -> T:
+def _transact(file: IndexFile, work: Callable[[schema.Connection], T]) -> T:
     with schema.errors(file.path):
         db = file.writer()
         db.execute("BEGIN IMMEDIATE")
