@@ -18,6 +18,7 @@ from enum import Enum
 from functools import cached_property
 
 from isocenter.core.attributes import SITES
+from isocenter.core.cached import cached
 from isocenter.core.matching import JsonAttributes
 from isocenter.core.scope import EVERYTHING, NOTHING, Scope, every, has, holds, like, some, without
 
@@ -65,6 +66,15 @@ _IMPLIED: Mapping[str, frozenset[Right]] = {
     DEVICE: _LOOK | {Right.STORE},  # an AE; its entry in the directory says which of these
     GUEST: _LOOK,  # somebody with a link
 }
+
+
+_ALL = frozenset(Right)
+_KNOWN = {**ROLES, **_IMPLIED}
+
+
+@cached(1024)
+def _of_roles(roles: tuple[str, ...]) -> frozenset[Right]:
+    return frozenset().union(*(_KNOWN.get(role, frozenset()) for role in roles))
 
 
 class Kind(Enum):
@@ -115,9 +125,8 @@ class Caller:
     def rights(self) -> frozenset[Right]:
         """What its roles allow, as far as it is not narrowed."""
         if self.kind is Kind.SYSTEM:
-            return frozenset(Right)
-        known = {**ROLES, **_IMPLIED}
-        found = frozenset().union(*(known.get(role, frozenset()) for role in self.roles))
+            return _ALL
+        found = _of_roles(self.roles)
         return found if self.only is None else found & self.only
 
     @property

@@ -21,10 +21,9 @@ class Has:
 
     criterion: Criterion
 
-    def accepts(self, attributes: JsonAttributes) -> bool:
-        """Whether a study's attributes are such. There may be thousands of values."""
-        attribute = attributes.get(self.criterion.tag)
-        found = terms(self.criterion.vr, attribute) if attribute else ()
+    def accepts(self, study: Study) -> bool:
+        """Whether a study is such. There may be thousands of values."""
+        found = study.terms(self.criterion)
         if not self._equal.isdisjoint(found):
             return True
         return any(test.accepts(term) for test in self._others for term in found)
@@ -38,6 +37,25 @@ class Has:
     def _others(self) -> tuple[Test, ...]:
         tests = (test for (test,) in self.criterion.alternatives)
         return tuple(test for test in tests if not isinstance(test, Equal))
+
+
+class Study:
+    """The terms of a study's attributes, each made once."""
+
+    __slots__ = ("_attributes", "_terms")
+
+    def __init__(self, attributes: JsonAttributes) -> None:
+        self._attributes = attributes
+        self._terms: dict[str, tuple[str, ...]] = {}
+
+    def terms(self, criterion: Criterion) -> tuple[str, ...]:
+        """Of the attribute that a criterion is about."""
+        found = self._terms.get(criterion.tag)
+        if found is None:
+            attribute = self._attributes.get(criterion.tag)
+            found = terms(criterion.vr, attribute) if attribute else ()
+            self._terms[criterion.tag] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +128,19 @@ def without(part: Scope) -> Scope:
 
 def holds(scope: Scope, attributes: JsonAttributes) -> bool:
     """Whether a study with these attributes, those of its patient included, is in a scope."""
+    return _holds(scope, Study(attributes))
+
+
+def _holds(scope: Scope, study: Study) -> bool:
     match scope:
         case Has():
-            return scope.accepts(attributes)
+            return scope.accepts(study)
         case Every(parts):
-            return all(holds(part, attributes) for part in parts)
+            return all(_holds(part, study) for part in parts)
         case Some(parts):
-            return any(holds(part, attributes) for part in parts)
+            return any(_holds(part, study) for part in parts)
         case Without(part):
-            return not holds(part, attributes)
+            return not _holds(part, study)
 
 
 def tags_of(scope: Scope) -> frozenset[str]:

@@ -8,7 +8,7 @@ from isocenter.core import access
 from isocenter.core.access import OF_STUDIES, Caller, Kind, Policy, Right
 from isocenter.core.errors import Refused, Unavailable, Withheld
 from isocenter.core.matching import JsonAttributes
-from isocenter.core.scope import EVERYTHING, Scope
+from isocenter.core.scope import EVERYTHING, Scope, holds
 from isocenter.runtime.access.facts import Facts
 
 _SCOPES = 4096  # of callers and rights
@@ -30,6 +30,7 @@ class PolicyGuard:
         self._complete = complete
         self._of: Policy | None = None  # of which the scopes are
         self._scopes: dict[tuple[Caller, Right], Scope] = {}
+        self._allowed: dict[tuple[Caller, Right], JsonAttributes] = {}  # last, by that policy
 
     def scope(self, caller: Caller, right: Right) -> Scope:
         """See `Guard`."""
@@ -38,7 +39,7 @@ class PolicyGuard:
         self._check_complete()
         policy = self._policy()
         if policy is not self._of or len(self._scopes) > _SCOPES:
-            self._of, self._scopes = policy, {}
+            self._of, self._scopes, self._allowed = policy, {}, {}
         found = self._scopes.get((caller, right))
         if found is None:
             found = self._scopes[caller, right] = access.scope(policy, caller, right)
@@ -58,9 +59,22 @@ class PolicyGuard:
         if right not in OF_STUDIES or self.scope(caller, right) == EVERYTHING:
             return
         known = await self._known(partition, study, at_once=at_once)
+        if self._is_allowed(caller, right, known):
+            return  # nobody asks why
         decision = access.decide(self._policy(), caller, right, known)
         if not decision.allowed:
             raise Withheld(decision.why)
+
+    def _is_allowed(self, caller: Caller, right: Right, known: JsonAttributes) -> bool:
+        """By the scope. Who opens a study asks again for each of its frames, and what is known of
+        it stays the same object for a while."""
+        scope = self.scope(caller, right)
+        if self._allowed.get((caller, right)) is known:
+            return True
+        if not holds(scope, known):
+            return False
+        self._allowed[caller, right] = known
+        return True
 
     async def check_sending(self, to: Caller, partition: str, study: str) -> None:
         """See `Guard`."""
