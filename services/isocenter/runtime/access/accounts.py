@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pyotp
@@ -52,7 +53,7 @@ class Account(BaseModel):
     since: datetime = Field(default_factory=lambda: datetime.now(UTC))
     """Sessions that began before are over: the password or the second factor was changed."""
 
-    @property
+    @cached_property
     def caller(self) -> Caller:
         """The person."""
         return Caller(Kind.PERSON, self.name, self.roles, self.groups, self.sites)

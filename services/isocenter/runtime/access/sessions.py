@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -288,7 +288,7 @@ class Sessions:
         if account is None:
             return None
         of = account.caller
-        return Caller(of.kind, of.name, of.roles, of.groups, of.sites, emergencies=emergencies)
+        return replace(of, emergencies=emergencies) if emergencies else of
 
     async def _account(self, session: Session) -> Account | None:
         """The account, as long as it is the one that signed in. That it is not is looked up: what
