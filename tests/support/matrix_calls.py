@@ -38,7 +38,7 @@ class Heard:
 
 def calls_of(world: World, who: Who, series: Series) -> Calls:
     """Calls about a series, as somebody."""
-    ports = Ports(world.isocenter.grpc_port, 1, 1)
+    ports = Ports(world.isocenter.grpc_port, 1)
     return Calls(ports, series, "", world.routes, who.token, world.preparing)
 
 

@@ -136,6 +136,12 @@ POST    /access/tokens/revoked                                        access    
 POST    /access/sessions/ended                                        access     -
 POST    /access/marks                                                 mark       everywhere
 POST    /access/marks/removed                                         mark       everywhere
+GET     /api/marks                                                    access     -
+POST    /api/marks                                                    mark       everywhere
+DELETE  /api/marks/{mark}                                             mark       everywhere
+GET     /api/links                                                    share      -
+POST    /api/links                                                    share      study
+DELETE  /api/links/{link}                                             share      -
 GET     /account                                                      known      -
 POST    /account/password                                             known      own
 GET     /account/factor                                               known      own
@@ -192,6 +198,7 @@ ArchiveService/RetrieveObjects      download    study
 ArchiveService/RetrieveMetadata     read        study
 ArchiveService/RetrieveFrames       read        study
 ArchiveService/RetrieveBulkData     read        study
+ObjectService/GetObject             download    study
 ArchiveService/SearchArchive        search      search
 ArchiveService/CountArchive         search      count
 ArchiveService/WatchChanges         search      change
