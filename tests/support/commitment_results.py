@@ -9,40 +9,29 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
-from pynetdicom.pdu import P_DATA_TF
 
 
 @dataclass
 class Results:
-    """Takes the reports; `handlers` are what pynetdicom is given.
-
-    It serves a report in a thread of its own, whatever else the association does. Nothing else may
-    be sent, nor the association released, before the answer is on its way: `wait` knows.
-    """
+    """Takes the reports; `handlers` are what pynetdicom is given."""
 
     status: int = 0
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
-    _answering: bool = False
-    _answered: Event = field(default_factory=Event)
+    _come: Event = field(default_factory=Event)
 
     @property
     def handlers(self) -> list[tuple[Any, Callable[[evt.Event], Any]]]:
-        return [(evt.EVT_N_EVENT_REPORT, self._take), (evt.EVT_PDU_SENT, self._sent)]
+        return [(evt.EVT_N_EVENT_REPORT, self._take)]
 
     def wait(self, seconds: float = 60) -> None:
-        """Until one more report was taken and answered."""
-        assert self._answered.wait(seconds), "no result came"
-        self._answered.clear()
+        """Until one more report has come."""
+        assert self._come.wait(seconds), "no result came"
+        self._come.clear()
 
     def _take(self, event: evt.Event) -> tuple[int, None]:
         self.reports.append((event.request.EventTypeID, event.event_information))
-        self._answering = True
+        self._come.set()
         return self.status, None
-
-    def _sent(self, event: evt.Event) -> None:
-        if self._answering and isinstance(event.pdu, P_DATA_TF):
-            self._answering = False
-            self._answered.set()
 
     def told(self) -> tuple[int, list[str], dict[str, int]]:
         """The type of the last report, what is committed and what failed."""
