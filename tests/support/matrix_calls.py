@@ -39,7 +39,7 @@ class Heard:
 def calls_of(world: World, who: Who, series: Series) -> Calls:
     """Calls about a series, as somebody."""
     ports = Ports(world.isocenter.grpc_port, 1)
-    return Calls(ports, series, "", world.routes, who.token, world.preparing)
+    return Calls(ports, series, world.key(series), world.routes, who.token, world.preparing)
 
 
 def call(

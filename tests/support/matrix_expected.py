@@ -16,7 +16,9 @@ What something is about says what becomes of a study that the caller may not see
 - `own`: what is the caller's own, told by a form: an empty one is answered with what it lacks.
 - `-`: nothing that is a study's; `nothing`: besides, it is not there in this installation.
 
-In the place of a right, `anybody` needs none, and `known` is whoever has said who they are.
+In the place of a right, `anybody` needs none, `known` is whoever has said who they are, `person` is
+the same but for who comes by a link, and of `unasked` nobody is asked who they are, whatever they
+show.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-ANYBODY, KNOWN = "anybody", "known"
+ANYBODY, KNOWN, PERSON, UNASKED = "anybody", "known", "person", "unasked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,13 @@ POST    /api/marks                                                    mark      
 DELETE  /api/marks/{mark}                                             mark       everywhere
 GET     /api/links                                                    share      -
 POST    /api/links                                                    share      study
-DELETE  /api/links/{link}                                             share      -
-GET     /account                                                      known      -
+DELETE  /api/links/{link}                                             share      own
+GET     /account                                                      person     -
 POST    /account/password                                             known      own
 GET     /account/factor                                               known      own
 POST    /account/factor                                               known      own
 POST    /account/factor/removed                                       known      own
-POST    /account/sessions/ended                                       known      own
+POST    /account/sessions/ended                                       person     own
 GET     /emergency                                                    emergency  -
 POST    /emergency                                                    emergency  own
 GET     /share                                                        share      -
@@ -159,8 +161,8 @@ GET     /                                                             anybody   
 GET     /viewer                                                       anybody    -
 GET     /viewer/app-config.js                                         known      -
 GET     /viewer/{file...}                                             known      nothing
-GET     /livez                                                        anybody    -
-GET     /readyz                                                       anybody    -
+GET     /livez                                                        unasked    -
+GET     /readyz                                                       unasked    -
 GET     /api/openapi.json                                             known      -
 """
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from isocenter.cli.main import app
 from isocenter.core.access import ROLES, Right
+from isocenter.core.identity import InstanceName, ObjectName
 from support.files import Series, write_series
 from support.harness import Isocenter, wait_until
 from support.walked_access import PASSWORD
@@ -75,7 +76,7 @@ DEVICES = (
     Device("NORTHERN", OTHER),
     Device("LOOKING", OWN, ("find",)),
     Device("SENDING", OWN, ("echo", "store", "commit")),
-    Device("STRANGER", is_known=False),
+    Device("STRANGER", verbs=("echo", "store", "commit"), is_known=False),
 )
 
 
@@ -160,6 +161,13 @@ class World:
         """Until everything that is stored can be found."""
         for series in (self.own, self.neighbour, self.other):
             wait_until(lambda one=series: self.count(one) == one.count, 30, "a study is found")
+
+    def key(self, series: Series) -> str:
+        """Of an object of it, or where one would be."""
+        if kept := self.isocenter.objects.contents(series.study):
+            return min(kept)
+        name = InstanceName("main", series.study, series.series, next(iter(series.files)))
+        return ObjectName(name, "0" * 64).key
 
     def count(self, series: Series) -> int:
         """How many instances a study has."""

@@ -164,8 +164,8 @@ class Calls:
         return ""
 
     def get_object(self, purpose: str) -> str:
-        request = objects_pb2.GetObjectRequest(key=self.key, purpose=purpose)
-        assert list(self.objects.GetObject(request))
+        request = objects_pb2.GetObjectRequest(key=self.key)
+        assert list(self.objects.GetObject(request, metadata=self._metadata(purpose)))
         return self.series.study
 
     def _metadata(self, purpose: str) -> tuple[tuple[str, str], ...]:
