@@ -44,10 +44,12 @@ pytestmark = pytest.mark.xdist_group("walk")  # one archive for all
 
 COUNT = 2
 HTTP = [(method, path) for path, methods in OPERATIONS.items() for method in methods]
-# What an action comes with: reading for a verification, and the objects of a restored deletion.
+# What an action comes with: reading for a verification, the objects of a restored deletion, and
+# what a page lists that says what was done.
 WITH: Mapping[AuditAction, frozenset[AuditAction]] = {
     AuditAction.VERIFY: frozenset({AuditAction.AUDIT}),
     AuditAction.DELETE: frozenset({AuditAction.STORE}),
+    AuditAction.SECURITY: frozenset({AuditAction.QUERY}),
 }
 SIGNED_IN = frozenset({AuditAction.SIGN_IN})
 UNASKED = frozenset({"/sign-in/answer"})  # an identity provider's to nothing that was asked

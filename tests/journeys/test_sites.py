@@ -88,11 +88,11 @@ def test_each_site_has_what_it_made(isocenter: Isocenter, tmp_path: Path) -> Non
     for calling, own, other in (("NORTH", norths, souths), ("SOUTH", souths, norths)):
         assert got(isocenter, calling, own.study, tmp_path / f"{calling} own") == own.count
         assert got(isocenter, calling, other.study, tmp_path / f"{calling} other") == 0
-    # An object of the other site makes the study one of both.
+    # Nobody gets at a study of the other site by adding to it.
     added = write_series(tmp_path / "more", 1, study=norths.study, patient_id="S1")
-    assert store(isocenter, added, "SOUTH").code == 0
-    both = {souths.study, norths.study}
-    wait_until(lambda: found(isocenter, "SOUTH") == both, what="a study of both sites")
+    refused = store(isocenter, added, "SOUTH")
+    assert "0x124" in refused.text, refused.text
+    assert found(isocenter, "SOUTH") == {souths.study}
 
 
 def test_what_the_policy_does_not_let_in_is_refused_as_not_authorized(

@@ -41,7 +41,8 @@ def expected(who: Who, line: Line) -> frozenset[str]:
         case "own":
             return frozenset({ANSWERED, NOT_THERE, "400"})
         case "nothing":
-            return frozenset({ANSWERED, NOT_THERE, "503", *([WHO, REFUSED] * (line.needs == ANYBODY))})
+            unanswered = [WHO, REFUSED] if line.needs == ANYBODY else []
+            return frozenset({ANSWERED, NOT_THERE, "503", *unanswered})
         case _:
             return frozenset({ANSWERED})
 

@@ -45,8 +45,7 @@ WADL = "application/vnd.sun.wadl+xml"
 OPENAPI_PATH = "/api/openapi.json"
 
 _CONDITIONAL = frozenset({"8.9", "9.4", "10.4"})  # sections of PS3.18
-_RECORDED_ANYHOW = frozenset({AuditAction.AUDIT, AuditAction.SIGN_IN})
-_SEARCHES = "10.6"  # of which a head alone tells how many answers there are
+_BARE_HEADS = frozenset({CHANGES, DELETIONS})  # besides those of what is retrieved
 
 _FRAMES = r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"
 
@@ -136,7 +135,7 @@ def _search(level: Level, name: str, *addressed: str) -> Operation:
     return Operation(
         f"searchFor{name}",
         f"Search for {level.value.lower() if level is not Level.INSTANCE else 'instance'}s",
-        _SEARCHES,
+        "10.6",
         (*_SEARCH, *(_ORDERBY if level is Level.STUDY else ()), *keys, _OTHER_KEYS),
         answers={200: _MODEL},
         schema="DataSets",
@@ -219,14 +218,13 @@ def _with_conditions(method: str, operation: Operation) -> Operation:
     return replace(operation, answers=answers, errors=(*operation.errors, 412))
 
 
-def _with_head(methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
+def _with_head(template: str, methods: Mapping[str, Operation]) -> Mapping[str, Operation]:
     """HEAD beside GET: the same header fields, and no content (RFC 9110 9.3.2)."""
     get = methods.get("GET")
     if get is None:
         return methods
-    kept = isinstance(get.audited, str) or get.audited in _RECORDED_ANYHOW
-    kept |= get.section == _SEARCHES
-    audited = get.audited if kept else "a head alone tells nothing of a patient"
+    bare = get.audited is AuditAction.RETRIEVE or template in _BARE_HEADS
+    audited = "a head alone tells nothing of a patient" if bare else get.audited
     return {**methods, "HEAD": replace(get, id=f"{get.id}Head", audited=audited)}
 
 
@@ -366,6 +364,8 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
 }  # fmt: skip
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
-    template: _with_head({name: _with_conditions(name, one) for name, one in methods.items()})
+    template: _with_head(
+        template, {name: _with_conditions(name, one) for name, one in methods.items()}
+    )
     for template, methods in _ROUTES.items()
 }
