@@ -26,7 +26,11 @@ class Has:
         found = study.terms(self.criterion)
         if not self._equal.isdisjoint(found):
             return True
-        return any(test.accepts(term) for test in self._others for term in found)
+        for test in self._others:
+            for term in found:
+                if test.accepts(term):
+                    return True
+        return False
 
     @cached_property
     def _equal(self) -> frozenset[str]:
@@ -64,6 +68,13 @@ class Every:
 
     parts: tuple[Scope, ...] = ()
 
+    def accepts(self, study: Study) -> bool:
+        """Whether a study is such."""
+        for part in self.parts:  # noqa: SIM110 - of every study that a search looks at
+            if not part.accepts(study):
+                return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Some:
@@ -71,12 +82,23 @@ class Some:
 
     parts: tuple[Scope, ...] = ()
 
+    def accepts(self, study: Study) -> bool:
+        """Whether a study is such."""
+        for part in self.parts:  # noqa: SIM110 - the same
+            if part.accepts(study):
+                return True
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Without:
     """The part does not hold."""
 
     part: Scope
+
+    def accepts(self, study: Study) -> bool:
+        """Whether a study is such."""
+        return not self.part.accepts(study)
 
 
 Scope = Has | Every | Some | Without
@@ -128,27 +150,4 @@ def without(part: Scope) -> Scope:
 
 def holds(scope: Scope, attributes: JsonAttributes) -> bool:
     """Whether a study with these attributes, those of its patient included, is in a scope."""
-    return _holds(scope, Study(attributes))
-
-
-def _holds(scope: Scope, study: Study) -> bool:
-    match scope:
-        case Has():
-            return scope.accepts(study)
-        case Every(parts):
-            return all(_holds(part, study) for part in parts)
-        case Some(parts):
-            return any(_holds(part, study) for part in parts)
-        case Without(part):
-            return not _holds(part, study)
-
-
-def tags_of(scope: Scope) -> frozenset[str]:
-    """The attributes that an expression looks at."""
-    match scope:
-        case Has(criterion):
-            return frozenset({criterion.tag})
-        case Every(parts) | Some(parts):
-            return frozenset().union(*map(tags_of, parts))
-        case Without(part):
-            return tags_of(part)
+    return scope.accepts(Study(attributes))

@@ -21,7 +21,6 @@ from isocenter.core.scope import (
     holds,
     like,
     some,
-    tags_of,
     without,
 )
 from support.index_samples import scopes
@@ -143,18 +142,3 @@ def test_simple_ones_hold_where_the_others_do(parts: list[Scope], one: JsonAttri
     assert holds(some(parts), one) is any(holds(part, one) for part in parts)
     for part in parts:
         assert holds(without(part), one) is not holds(part, one)
-
-
-@given(scope=scopes(), one=studies())
-def test_an_expression_looks_at_nothing_but_its_attributes(
-    scope: Scope, one: JsonAttributes
-) -> None:
-    wanted = tags_of(scope)
-    seen = {tag: element for tag, element in one.items() if tag in wanted}
-    assert holds(scope, seen) is holds(scope, one)
-
-
-def test_the_attributes_of_an_expression_are_those_of_all_its_parts() -> None:
-    scope = every([without(some([CT, MR])), NORTH, like(PATIENT_ID, "LO", ["P*"])])
-    assert tags_of(scope) == {MODALITIES, SITES.tag, PATIENT_ID}
-    assert tags_of(EVERYTHING) == tags_of(NOTHING) == frozenset()

@@ -1,7 +1,8 @@
 """A scope (`core.scope`) as an SQL test of one row of `studies` or `patients`.
 
 What a rule looks at stands in the document of a study, so a row is decided upon by its document
-alone, however many patients and sites a policy names: SQL calls `core.scope.holds`.
+alone, however many patients and sites a policy names: SQL calls `core.scope.holds`. The same
+studies are looked at again and again, by the same people: what was decided lately is remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from isocenter.core.matching import Level
 from isocenter.core.scope import EVERYTHING, Scope, holds
 
 _HELD = 256  # scopes of one connection
+_DECIDED = 4096  # documents of which it is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Scopes:
         self._held: OrderedDict[int, tuple[int, Scope]] = OrderedDict()  # by identity
         self._of: dict[int, Scope] = {}  # by number
         self._last = 0
+        self._decided: dict[tuple[int, bytes], bool] = {}
         db.create_function("in_scope", 2, self._holds, deterministic=True)
 
     def test(self, level: Level, scope: Scope | None) -> ScopeTest:
@@ -65,4 +68,10 @@ class Scopes:
         return self._last
 
     def _holds(self, number: int, document: bytes) -> bool:
-        return holds(self._of[number], orjson.loads(document))
+        decided = self._decided.get((number, document))
+        if decided is None:
+            decided = holds(self._of[number], orjson.loads(document))
+            if len(self._decided) >= _DECIDED:
+                self._decided.clear()
+            self._decided[number, document] = decided
+        return decided
