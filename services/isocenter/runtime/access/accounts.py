@@ -103,6 +103,10 @@ class Accounts:
         """As it was a moment ago."""
         return await self._fresh.get(name)
 
+    def held(self, name: str) -> Account | None:
+        """The same, if that is known without a look."""
+        return self._fresh.held(name)
+
     async def check_new(self, name: str) -> None:
         """Raises `Conflict` if there is one of this name."""
         if await self.find(name) is not None:

@@ -32,13 +32,18 @@ class Fresh(Generic[T]):
     async def get(self, name: str) -> T | None:
         """The value of a name, looked up at most `seconds` ago; callers at the same time share a
         look."""
-        held = self._held.get(name)
-        if held is not None and self._clock() < held[0]:
-            return held[1]
+        held = self.held(name)
+        if held is not None:
+            return held
         looking = self._looking.get(name)
         if looking is None:
             looking = self._looking[name] = asyncio.ensure_future(self._look(name))
         return await asyncio.shield(looking)
+
+    def held(self, name: str) -> T | None:
+        """What is known without a look."""
+        held = self._held.get(name)
+        return held[1] if held is not None and self._clock() < held[0] else None
 
     def forget(self, name: str) -> None:
         """Look it up the next time."""

@@ -136,6 +136,10 @@ class Links:
             return None
         return KnownLink(identifier, link)
 
+    def held(self, identifier: str) -> Link | None:
+        """What it leads to, if that is known without a look."""
+        return self._fresh.held(identifier)
+
     async def _is_mine(self, key: str) -> bool:
         """Whether this opening is the one of a number: of two at the same moment one is, since what
         is kept under a key stays."""

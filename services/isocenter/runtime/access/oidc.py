@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -103,9 +104,9 @@ class IdentityProvider:
         self._looking = asyncio.Lock()
 
     @property
-    def refresh_minutes(self) -> float:
+    def refresh_after(self) -> timedelta:
         """After which it is asked again about somebody."""
-        return self._settings.refresh_minutes
+        return timedelta(minutes=self._settings.refresh_minutes)
 
     async def close(self) -> None:
         """Close connections."""

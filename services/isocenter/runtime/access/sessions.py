@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ from isocenter.core.events import Source
 from isocenter.core.identity import ACCESS
 from isocenter.runtime.access.accounts import Account, Accounts
 from isocenter.runtime.access.fresh import Fresh
-from isocenter.runtime.access.links import Links
+from isocenter.runtime.access.links import Link, Links
 from isocenter.runtime.access.oidc import Grant, IdentityProvider
 from isocenter.runtime.access.sealing import sealed, unsealed
 from isocenter.runtime.access.tokens import digest_of
@@ -38,6 +39,7 @@ SESSIONS = f"{ACCESS}sessions/"
 _ID_LENGTH = 32  # of the digest of its secret, hexadecimal digits
 _TOUCH = timedelta(minutes=1)  # between two notes that a session is used, at most
 _TOUCHES = 10  # notes at least within the time after which an unused one ends
+_MOST = 10_000  # that are remembered
 _AWAY = 30.0  # seconds in which a provider that does not answer is not asked again
 
 
@@ -96,6 +98,16 @@ class KnownSession:
     caller: Caller
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A session that was found, and of what."""
+
+    session: Session
+    of: Account | Link | None
+    known: KnownSession
+    until: datetime  # when something about it is to be looked at
+
+
 class Sessions:
     """The sessions of an installation."""
 
@@ -120,6 +132,7 @@ class Sessions:
         self._idle, self._longest = idle, longest
         self._touch = min(_TOUCH, idle / _TOUCHES)
         self._fresh = Fresh(self._found, fresh_seconds)
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._away_until = float("-inf")  # of the monotonic clock
 
@@ -132,6 +145,8 @@ class Sessions:
     async def find(self, secret: str, by: Source) -> KnownSession | None:
         """The session of a secret, which is used by this."""
         identifier = id_of(secret)
+        if (held := self._again(identifier)) is not None:
+            return held
         session = await self._fresh.get(identifier)
         if session is None:
             return None
@@ -140,10 +155,39 @@ class Sessions:
         if renewed is None or known is None:
             await self.end(identifier)
             return None
+        self._hold(known)
         if datetime.now(UTC) - renewed.used_at > self._touch:
             used = renewed.model_copy(update={"used_at": datetime.now(UTC)})
             await self.keep(identifier, used, by)
         return known
+
+    def _again(self, identifier: str) -> KnownSession | None:
+        """The session that was found before, if nothing has changed of what it rests on."""
+        held = self._held.get(identifier)
+        if held is None or self._fresh.held(identifier) is not held.session:
+            return None
+        if self._of(held.session) is not held.of or datetime.now(UTC) >= held.until:
+            return None
+        return held.known
+
+    def _hold(self, known: KnownSession) -> None:
+        session, of = known.session, self._of(known.session)
+        ends = [session.used_at + self._touch, session.began_at + self._longest]
+        ends += [one.ends_at for one in session.emergencies if one.ends_at > datetime.now(UTC)]
+        if isinstance(of, Link):
+            ends.append(of.ends_at)
+        if (person := session.federated) and person.refresh and self._provider:
+            ends.append(person.asked_at + self._provider.refresh_after)
+        self._held[known.id] = _Held(session, of, known, min(ends))
+        self._held.move_to_end(known.id)
+        if len(self._held) > _MOST:
+            self._held.popitem(last=False)
+
+    def _of(self, session: Session) -> Account | Link | None:
+        """What a session rests on, as far as that is known without a look."""
+        if session.link:
+            return self._links.held(session.link)
+        return None if session.federated else self._accounts.held(session.person)
 
     async def begin_federated(self, grant: Grant, address: str, browser: str, by: Source) -> str:
         """That of a person whom the identity provider vouches for."""
@@ -205,7 +249,7 @@ class Sessions:
             return False
         if not person.refresh:
             return False  # it lasts as long as it may without being asked about
-        return datetime.now(UTC) - person.asked_at >= timedelta(minutes=provider.refresh_minutes)
+        return datetime.now(UTC) - person.asked_at >= provider.refresh_after
 
     async def _asked(self, secret: str, session: Session) -> Session | None:
         """What the provider says of the session's person now; None: they are not let in."""
