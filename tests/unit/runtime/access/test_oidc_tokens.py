@@ -39,7 +39,7 @@ def claims(**more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def refused(issuer: Issuer, token: str, why: str = "") -> None:
+async def refused(issuer: Issuer, token: str, why: str = ".") -> None:
     with pytest.raises(Unauthenticated, match=why):
         await issuer.provider().program(token)
 
