@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,11 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     operating,
     out,
     process,
-    require_data,
     run_async,
-    settings_of,
 )
 from isocenter.core.errors import Invalid, NotFound, Refused
 
@@ -63,7 +62,7 @@ def explain(
 ) -> None:
     """Whether somebody may do something with a study, and by which rule. Exit code 1: they may
     not."""
-    settings = _settings(data, config, assignments)
+    settings = opened(data, config, assignments)
     as_if = {"roles": roles, "groups": groups, "sites": sites}
     raise typer.Exit(run_async(_explain(settings, who, verb, what, as_if)))
 
@@ -89,7 +88,7 @@ def sessions(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Who is signed in in a browser."""
-    run_async(_sessions(_settings(data, config, assignments), as_json=as_json))
+    run_async(_sessions(opened(data, config, assignments), as_json=as_json))
 
 
 @access.command("end-session")
@@ -100,7 +99,7 @@ def end_session(
     assignments: SetOption = None,
 ) -> None:
     """End a session."""
-    run_async(_end_session(_settings(data, config, assignments), identifier))
+    run_async(_end_session(opened(data, config, assignments), identifier))
 
 
 @access.command()
@@ -110,7 +109,7 @@ def marks(
     assignments: SetOption = None,
 ) -> None:
     """What is marked as confidential, one JSON object a line."""
-    run_async(_marks(_settings(data, config, assignments)))
+    run_async(_marks(opened(data, config, assignments)))
 
 
 @access.command()
@@ -125,7 +124,7 @@ def mark(
 ) -> None:
     """Mark a patient or a study as confidential."""
     fields = {"patient": patient, "issuer": issuer, "study": study, "reason": reason}
-    run_async(_mark(_settings(data, config, assignments), fields))
+    run_async(_mark(opened(data, config, assignments), fields))
 
 
 @access.command()
@@ -139,13 +138,7 @@ def unmark(
 ) -> None:
     """Take the mark of a patient or a study off."""
     fields = {"patient": patient, "issuer": issuer, "study": study}
-    run_async(_unmark(_settings(data, config, assignments), fields))
-
-
-def _settings(data: Any, config: Any, assignments: Any) -> Settings:  # noqa: ANN401 - options
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
+    run_async(_unmark(opened(data, config, assignments), fields))
 
 
 async def _explain(

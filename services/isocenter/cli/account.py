@@ -13,12 +13,11 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     operating,
     out,
     process,
-    require_data,
     run_async,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """All accounts."""
-    run_async(_list(_settings(data, config, assignments), as_json=as_json))
+    run_async(_list(opened(data, config, assignments), as_json=as_json))
 
 
 @account.command()
@@ -65,7 +64,7 @@ def add(
 ) -> None:
     """Make an account, and print the one-time link by which its password is set."""
     fields = _given(roles, groups, sites, shown)
-    run_async(_add(_settings(data, config, assignments), name, fields))
+    run_async(_add(opened(data, config, assignments), name, fields))
 
 
 @account.command("set")
@@ -86,7 +85,7 @@ def set_(
     fields = _given(roles, groups, sites, shown)
     if disabled is not None:
         fields["disabled"] = disabled
-    run_async(_set(_settings(data, config, assignments), name, fields))
+    run_async(_set(opened(data, config, assignments), name, fields))
 
 
 @account.command()
@@ -97,7 +96,7 @@ def invite(
     assignments: SetOption = None,
 ) -> None:
     """Print a new one-time link, for who forgot the password."""
-    run_async(_invite(_settings(data, config, assignments), name))
+    run_async(_invite(opened(data, config, assignments), name))
 
 
 @account.command()
@@ -108,7 +107,7 @@ def remove(
     assignments: SetOption = None,
 ) -> None:
     """Forget an account, and end its sessions."""
-    run_async(_remove(_settings(data, config, assignments), name))
+    run_async(_remove(opened(data, config, assignments), name))
 
 
 @account.command("drop-factor")
@@ -119,7 +118,7 @@ def drop_factor(
     assignments: SetOption = None,
 ) -> None:
     """Take the second factor from who lost it."""
-    run_async(_drop_factor(_settings(data, config, assignments), name))
+    run_async(_drop_factor(opened(data, config, assignments), name))
 
 
 def link_of(settings: Settings, secret: str) -> str:
@@ -140,12 +139,6 @@ def _given(
 ) -> dict[str, Any]:
     said = {"roles": roles, "groups": groups, "sites": sites, "shown": shown}
     return {name: value for name, value in said.items() if value is not None}
-
-
-def _settings(data: Any, config: Any, assignments: Any) -> Settings:  # noqa: ANN401 - options
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
 
 
 @asynccontextmanager

@@ -16,12 +16,11 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     operating,
     out,
     process,
-    require_data,
     run_async,
-    settings_of,
 )
 from isocenter.core.errors import Invalid, NotFound, Unavailable
 
@@ -58,7 +57,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """All AEs that are known, those of the settings too."""
-    run_async(list_entries(_settings(data, config, assignments), as_json=as_json))
+    run_async(list_entries(opened(data, config, assignments), as_json=as_json))
 
 
 @aes.command()
@@ -69,7 +68,7 @@ def show(
     assignments: SetOption = None,
 ) -> None:
     """All that is known of an AE, as JSON."""
-    run_async(show_entry(_settings(data, config, assignments), title))
+    run_async(show_entry(opened(data, config, assignments), title))
 
 
 @aes.command("set")
@@ -87,7 +86,7 @@ def set_(
     assignments: SetOption = None,
 ) -> None:
     """Add an AE, or change fields of one."""
-    run_async(set_entry(_settings(data, config, assignments), title, fields or []))
+    run_async(set_entry(opened(data, config, assignments), title, fields or []))
 
 
 @aes.command()
@@ -98,7 +97,7 @@ def remove(
     assignments: SetOption = None,
 ) -> None:
     """Forget an AE."""
-    run_async(remove_entry(_settings(data, config, assignments), title))
+    run_async(remove_entry(opened(data, config, assignments), title))
 
 
 @aes.command("import")
@@ -109,7 +108,7 @@ def import_(
     assignments: SetOption = None,
 ) -> None:
     """Add and change the AEs of a file; others stay. Nothing happens if one of them is wrong."""
-    run_async(import_entries(_settings(data, config, assignments), read_file(file)))
+    run_async(import_entries(opened(data, config, assignments), read_file(file)))
 
 
 @aes.command()
@@ -120,7 +119,7 @@ def export(
     form: Annotated[Form, typer.Option("--format", help="Of what is printed.")] = Form.JSON,
 ) -> None:
     """Print what administrators keep in the directory, as a file that `aes import` takes."""
-    run_async(export_entries(_settings(data, config, assignments), form))
+    run_async(export_entries(opened(data, config, assignments), form))
 
 
 @aes.command()
@@ -132,13 +131,7 @@ def echo(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long it may take to answer.")] = 10,
 ) -> None:
     """Ask an AE whether it is there (C-ECHO); exit code 0 if it is."""
-    run_async(echo_entry(_settings(data, config, assignments), title, seconds))
-
-
-def _settings(data: Path | None, config: Path | None, assignments: list[str] | None) -> Settings:
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
+    run_async(echo_entry(opened(data, config, assignments), title, seconds))
 
 
 @asynccontextmanager

@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from isocenter.cli import audit_evidence, audit_export, audit_keeping, audit_notes, audit_proof
-from isocenter.cli.audit_common import opened
 from isocenter.cli.audit_filters import filtered
 from isocenter.cli.audit_listing import count_records, list_records, show_record
 from isocenter.cli.audit_story import object_
-from isocenter.cli.common import ConfigOption, DataOption, SetOption, run_async
+from isocenter.cli.common import ConfigOption, DataOption, SetOption, opened, run_async
 from isocenter.core.audit import AuditFilter, By
 
 audit = typer.Typer(

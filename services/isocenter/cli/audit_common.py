@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from isocenter.cli.common import operating, operator, require_data, settings_of
+from isocenter.cli.common import operating, operator
 from isocenter.core.audit import AuditFilter, Entry
 from isocenter.core.errors import NotFound
 from isocenter.core.events import AuditOutcome
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from isocenter.audit.segments import Segments
     from isocenter.core.audit_api import AuditTrail
     from isocenter.runtime.trail_access import TrailAccess
-    from isocenter.settings import Settings
 
 STYLES = {
     AuditOutcome.SUCCESS: "green",
@@ -31,13 +29,6 @@ STYLES = {
 HEAD = (
     f"{'when (UTC)':19}  {'who':16}  {'from':15}  {'what':8}  {'outcome':13}  {'images':>6}  detail"
 )
-
-
-def opened(data: Path | None, config: Path | None, assignments: list[str] | None) -> Settings:
-    """The settings of a verb on an installation that is there."""
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
 
 
 async def access(env: Process) -> TrailAccess:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import opened, reading, sealed
+from isocenter.cli.audit_common import reading, sealed
 from isocenter.cli.audit_filters import FORMATS, utc
 from isocenter.cli.audit_proof import verifier_file
 from isocenter.cli.common import (
@@ -19,6 +19,7 @@ from isocenter.cli.common import (
     DataOption,
     SetOption,
     err,
+    opened,
     operator,
     process,
     run_async,

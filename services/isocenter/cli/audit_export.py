@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from isocenter.cli.audit_common import opened, reading
+from isocenter.cli.audit_common import reading
 from isocenter.cli.audit_filters import filtered
 from isocenter.cli.audit_proof import TrustOption, verified
 from isocenter.cli.common import (
@@ -20,6 +20,7 @@ from isocenter.cli.common import (
     DataOption,
     SetOption,
     err,
+    opened,
     operator,
     process,
     run_async,

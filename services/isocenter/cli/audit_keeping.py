@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import change, opened, sealed
+from isocenter.cli.audit_common import change, sealed
 from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
     err,
+    opened,
     out,
     process,
     run_async,

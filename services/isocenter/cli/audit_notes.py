@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import access, opened, reading, visible
+from isocenter.cli.audit_common import access, reading, visible
 from isocenter.cli.audit_filters import filtered
 from isocenter.cli.audit_listing import list_records
 from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     operating,
     operator,
     out,

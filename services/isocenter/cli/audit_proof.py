@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import entry_of, lines_of, opened, reading, sealed, visible
+from isocenter.cli.audit_common import entry_of, lines_of, reading, sealed, visible
 from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
     err,
+    opened,
     operator,
     out,
     plain,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isocenter.cli.audit_common import HEAD, line, opened, reading, visible
+from isocenter.cli.audit_common import HEAD, line, reading, visible
 from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     out,
     plain,
     process,

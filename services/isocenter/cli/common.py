@@ -73,6 +73,13 @@ def settings_of(data: Path | None, config: Path | None, assignments: list[str] |
     return load(config=config, flags=flags, data=data)
 
 
+def opened(data: Path | None, config: Path | None, assignments: list[str] | None) -> Settings:
+    """The same of a verb on what is there already. Raises `Invalid` as `require_data` does."""
+    settings = settings_of(data, config, assignments)
+    require_data(settings)
+    return settings
+
+
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a verb's coroutine on the loop that the services run on."""
     import uvloop

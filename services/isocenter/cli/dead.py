@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,13 +15,12 @@ from isocenter.cli.common import (
     DataOption,
     SetOption,
     err,
+    opened,
     operator,
     out,
     plain,
     process,
-    require_data,
     run_async,
-    settings_of,
 )
 from isocenter.cli.recording import record
 from isocenter.core.errors import Invalid, IsocenterError
@@ -56,7 +54,7 @@ def list_(
     ] = False,
 ) -> None:
     """Letters that wait for a decision: from which topic, since when, why."""
-    settings = _settings(data, config, assignments)
+    settings = opened(data, config, assignments)
     run_async(list_letters(settings, topic, everything=everything))
 
 
@@ -68,7 +66,7 @@ def show(
     assignments: SetOption = None,
 ) -> None:
     """One letter with its headers and its event, without what identifies the patient."""
-    run_async(show_letter(_settings(data, config, assignments), name))
+    run_async(show_letter(opened(data, config, assignments), name))
 
 
 @dead.command()
@@ -82,7 +80,7 @@ def replay(
     everything: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
 ) -> None:
     """Append the events to their topics again, once the cause is gone."""
-    settings = _settings(data, config, assignments)
+    settings = opened(data, config, assignments)
     run_async(replay_letters(settings, names or [], everything=everything))
 
 
@@ -95,13 +93,7 @@ def discard(
     assignments: SetOption = None,
 ) -> None:
     """Mark letters as done without processing their events."""
-    run_async(discard_letters(_settings(data, config, assignments), names, reason))
-
-
-def _settings(data: Path | None, config: Path | None, assignments: list[str] | None) -> Settings:
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
+    run_async(discard_letters(opened(data, config, assignments), names, reason))
 
 
 async def list_letters(settings: Settings, topic: str, *, everything: bool) -> None:

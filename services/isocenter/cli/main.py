@@ -20,9 +20,9 @@ from isocenter.cli.common import (
     SetOption,
     complain,
     complain_of,
+    opened,
     out,
     quiet,
-    require_data,
     run_async,
     settings_of,
 )
@@ -187,8 +187,7 @@ def verify(
     """Re-read every object and compare it with the digest in its name."""
     from isocenter.cli.care import verify as run_verify
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_verify(settings, study)))
 
 
@@ -203,8 +202,7 @@ def rebuild(
     """Build the search index anew from the objects alone, also while everything runs."""
     from isocenter.cli.care import rebuild as run_rebuild
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_rebuild(settings)))
 
 
@@ -222,8 +220,7 @@ def replay(
     """Apply to the index again what the log holds of instances, also while everything runs."""
     from isocenter.cli.care import replay as run_replay
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_replay(settings, since, offset or [])))
 
 
@@ -234,8 +231,7 @@ def sweep(
     """Announce objects that are kept and that no event has announced (it also runs by itself)."""
     from isocenter.cli.care import sweep as run_sweep
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_sweep(settings)))
 
 
@@ -252,8 +248,7 @@ def delete(
     """Delete a study, a series or an instance; it is hidden at once, and kept for a while."""
     from isocenter.cli.deletions import delete as run_delete
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_delete(settings, (study, series, instance), reason)))
 
 
@@ -267,8 +262,7 @@ def deleted(
     """List what was deleted and can be restored."""
     from isocenter.cli.deletions import deleted as run_deleted
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_deleted(settings, as_json=as_json)))
 
 
@@ -282,8 +276,7 @@ def undelete(
     """Undo a deletion."""
     from isocenter.cli.deletions import undelete as run_undelete
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_undelete(settings, deletion)))
 
 
@@ -297,8 +290,7 @@ def attributes(
     """List what searches match; exit code 1 while what was added is being filled."""
     from isocenter.cli.attributes import list_attributes
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(list_attributes(settings, as_json=as_json)))
 
 

@@ -12,6 +12,7 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     require_data,
     run_async,
     settings_of,
@@ -30,8 +31,7 @@ def backup(
     """Copy what is new to a folder of backups, also while everything runs."""
     from isocenter.cli.backup import backup as run_backup
 
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
+    settings = opened(data, config, assignments)
     raise typer.Exit(run_async(run_backup(settings, to.resolve(), keep)))
 
 

@@ -13,11 +13,10 @@ from isocenter.cli.common import (
     ConfigOption,
     DataOption,
     SetOption,
+    opened,
     operating,
     out,
-    require_data,
     run_async,
-    settings_of,
 )
 from isocenter.core.errors import Invalid
 
@@ -54,7 +53,7 @@ def create(
     assignments: SetOption = None,
 ) -> None:
     """Make a token, and print it: it is not shown again."""
-    settings = _settings(data, config, assignments)
+    settings = opened(data, config, assignments)
     fields = {"groups": groups or (), "sites": sites or ()}
     run_async(_create(settings, name, roles or ["integrator"], only, days, fields))
 
@@ -67,7 +66,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """All that are not revoked, the newest first."""
-    run_async(_list(_settings(data, config, assignments), as_json=as_json))
+    run_async(_list(opened(data, config, assignments), as_json=as_json))
 
 
 @token.command()
@@ -78,13 +77,7 @@ def revoke(
     assignments: SetOption = None,
 ) -> None:
     """End a token: within seconds nobody is let in with it."""
-    run_async(_revoke(_settings(data, config, assignments), identifier))
-
-
-def _settings(data: Any, config: Any, assignments: Any) -> Settings:  # noqa: ANN401 - options
-    settings = settings_of(data, config, assignments)
-    require_data(settings)
-    return settings
+    run_async(_revoke(opened(data, config, assignments), identifier))
 
 
 async def _create(
