@@ -25,6 +25,7 @@ from isocenter.runtime.access import (
     attempts,
     links,
     own_account,
+    passwords,
     sessions,
     sharing,
     tokens,
@@ -56,6 +57,11 @@ _CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 def kept(secret: str = PASSWORD) -> str:
     """What might be kept of a password or passcode: at hardly any cost, which is told with it."""
     return _CHEAP.hash(secret)
+
+
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on all are kept and compared at that cost."""
+    monkeypatch.setattr(passwords, "_hasher", lambda: _CHEAP)
 
 
 def asker(*roles: str, name: str = "ada", source: Source = HERE, **more: Any) -> Asker:

@@ -19,7 +19,7 @@ from isocenter.v1 import archive_pb2_grpc
 from isocenter.web.role import application
 from isocenter.web.settings import WebSettings
 from support.archive_calls import channel_to, failed
-from support.guarded_web import GuardedWeb, bearer
+from support.closed_web import ClosedWeb, bearer
 from support.telemetry import Recorder
 from support.waiting import until
 from support.web_fakes import INSTANCE
@@ -34,7 +34,7 @@ def metadata(token: str) -> tuple[tuple[str, str], ...]:
 
 async def test_too_many_requests_are_a_problem_with_the_time_to_try_again() -> None:
     recorder = Recorder()
-    web = GuardedWeb(
+    web = ClosedWeb(
         limits=LimitSettings(requests_per_second=0.25, burst=2), telemetry=recorder.telemetry
     )
     wild, calm = bearer(await web.token("wild")), bearer(await web.token("calm"))
@@ -53,7 +53,7 @@ async def test_too_many_requests_are_a_problem_with_the_time_to_try_again() -> N
 
 
 async def test_requests_under_way_are_counted_until_they_are_answered() -> None:
-    web = GuardedWeb(limits=LimitSettings(requests_at_once=2))
+    web = ClosedWeb(limits=LimitSettings(requests_at_once=2))
     token = bearer(await web.token("wild"))
     async with web.from_address(HERE, headers=token) as client:
         waiting = [asyncio.create_task(client.get("/changes?wait=20")) for _ in range(2)]
@@ -69,7 +69,7 @@ async def test_requests_under_way_are_counted_until_they_are_answered() -> None:
 
 
 async def test_a_request_that_fails_is_over() -> None:
-    web = GuardedWeb(limits=LimitSettings(requests_at_once=1))
+    web = ClosedWeb(limits=LimitSettings(requests_at_once=1))
     async with web.from_address(HERE, headers=bearer(await web.token("one"))) as client:
         for path in ("/nothing", f"{STUDIES}/no-uid", "/access", f"{STUDIES}?limit=x", STUDIES):
             assert (await client.get(path)).status_code in (200, 400, 403, 404), path
@@ -78,13 +78,13 @@ async def test_a_request_that_fails_is_over() -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 async def test_whether_we_are_well_may_be_asked_all_the_time(path: str) -> None:
-    web = GuardedWeb(limits=LimitSettings(address_burst=1))
+    web = ClosedWeb(limits=LimitSettings(address_burst=1))
     async with web.from_address(HERE) as client:
         assert {(await client.get(path)).status_code for _ in range(20)} == {200}
 
 
 async def test_the_address_is_the_one_that_a_trusted_proxy_tells() -> None:
-    web = GuardedWeb(
+    web = ClosedWeb(
         WebSettings(port=0, trusted_proxies=("10.0.0.1",)),
         limits=LimitSettings(address_requests_per_second=0.1, address_burst=2),
     )
@@ -99,7 +99,7 @@ async def test_the_address_is_the_one_that_a_trusted_proxy_tells() -> None:
 
 
 async def test_frames_of_a_viewer_come_as_quickly_as_it_asks() -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     web.storage.keep(frames=1)
     async with web.from_address(HERE, headers=bearer(await web.token("viewer"))) as client:
         asked = [client.get(f"{INSTANCE}/frames/1") for _ in range(1000)]
@@ -109,9 +109,9 @@ async def test_frames_of_a_viewer_come_as_quickly_as_it_asks() -> None:
 
 
 async def test_who_had_too_much_is_in_the_audit_trail() -> None:
-    web = GuardedWeb(limits=LimitSettings(requests_per_second=0.1, burst=1))
+    web = ClosedWeb(limits=LimitSettings(requests_per_second=0.1, burst=1))
     notices = Notices(web.audit)  # type: ignore[arg-type]
-    web.served = application(web.settings, web.services, list, notices)
+    web.application = application(web.settings, web.services, list, notices)
     async with web.from_address(HERE, headers=bearer(await web.token("wild"))) as client:
         assert [(await client.get(STUDIES)).status_code for _ in range(2)] == [200, 429]
         await notices.stop()
@@ -123,7 +123,7 @@ async def test_who_had_too_much_is_in_the_audit_trail() -> None:
 async def test_calls_of_grpc_and_requests_count_together_and_are_refused_in_their_own_form() -> (
     None
 ):
-    web = GuardedWeb(limits=LimitSettings(requests_per_second=0.1, burst=2))
+    web = ClosedWeb(limits=LimitSettings(requests_per_second=0.1, burst=2))
     wild, calm = await web.token("wild"), await web.token("calm")
     async with channel_to(web) as channel, web.from_address(HERE) as client:
         stub = archive_pb2_grpc.ArchiveServiceStub(channel)
@@ -141,7 +141,7 @@ async def test_calls_of_grpc_and_requests_count_together_and_are_refused_in_thei
 
 
 async def test_calls_under_way_are_counted_until_they_end() -> None:
-    web = GuardedWeb(limits=LimitSettings(requests_at_once=1))
+    web = ClosedWeb(limits=LimitSettings(requests_at_once=1))
     wild, calm = metadata(await web.token("wild")), metadata(await web.token("calm"))
     async with channel_to(web) as channel, asyncio.timeout(20):
         stub = archive_pb2_grpc.ArchiveServiceStub(channel)
@@ -157,7 +157,7 @@ async def test_calls_under_way_are_counted_until_they_end() -> None:
 
 
 async def test_wrong_tokens_over_grpc_cost_the_address() -> None:
-    web = GuardedWeb(limits=LimitSettings(address_requests_per_second=0.1, address_burst=3))
+    web = ClosedWeb(limits=LimitSettings(address_requests_per_second=0.1, address_burst=3))
     known = metadata(await web.token("reader"))
     async with channel_to(web) as channel:
         stub = archive_pb2_grpc.ArchiveServiceStub(channel)

@@ -17,23 +17,11 @@ from isocenter.runtime.access.attempts import WINDOW
 from isocenter.runtime.access.links import Link, ends_after
 from isocenter.runtime.instruments import LIMITS_REFUSED
 from isocenter.runtime.limits import LimitSettings
-from support.guarded_web import (
-    BY,
-    PASSWORD,
-    GuardedWeb,
-    bearer,
-    cheap_passwords,
-    signing_in,
-)
+from support.access_rig import PASSWORD
+from support.closed_web import BY, OFTEN, Browser, ClosedWeb, bearer
 from support.telemetry import Recorder
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
-PATIENT = LimitSettings(address_requests_per_second=0)  # what is bounded is attempts
-
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    cheap_passwords(monkeypatch)
 
 
 @pytest.fixture
@@ -50,14 +38,19 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     return compared
 
 
+async def signing_in(client: Browser, *given: str, **more: str) -> int:
+    """The status that a sign-in is answered with."""
+    return (await client.sign_in(*given, **more)).status_code
+
+
 async def test_of_a_thousand_wrong_passwords_from_one_address_five_are_looked_at(looked_at) -> None:
-    web = GuardedWeb(limits=PATIENT)
+    web = ClosedWeb(limits=OFTEN)
     await web.account("eva")
     async with web.from_address(HERE) as client:
         wrong = [await signing_in(client, "eva", f"wrong {number}") for number in range(1000)]
         assert Counter(wrong) == {403: 5, 429: 995}
         assert await signing_in(client, "eva", PASSWORD) == 429
-        last = await client.post("/sign-in", data={"name": "eva", "password": "wrong"})
+        last = await client.sign_in("eva", "wrong")
     assert last.headers["retry-after"] == str(int(WINDOW.total_seconds()))
     assert len(looked_at) == 5
     async with web.from_address(THERE) as client:
@@ -65,7 +58,7 @@ async def test_of_a_thousand_wrong_passwords_from_one_address_five_are_looked_at
 
 
 async def test_of_a_thousand_from_many_addresses_as_many_as_the_account_may_have(looked_at) -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     await web.account("eva")
     wrong: Counter[int] = Counter()
     for number in range(250):
@@ -81,7 +74,7 @@ async def test_of_a_thousand_from_many_addresses_as_many_as_the_account_may_have
 
 
 async def test_of_guesses_for_many_accounts_as_many_as_the_address_may_have(looked_at) -> None:
-    web = GuardedWeb(limits=PATIENT)
+    web = ClosedWeb(limits=OFTEN)
     await web.account("eva")
     async with web.from_address(HERE) as client:
         wrong = [await signing_in(client, f"name{number}", "wrong") for number in range(200)]
@@ -93,7 +86,7 @@ async def test_of_guesses_for_many_accounts_as_many_as_the_address_may_have(look
 
 
 async def test_an_ipv6_host_has_one_address_however_many_it_takes() -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     await web.account("eva")
     wrong = []
     for number in range(1, 9):
@@ -105,7 +98,7 @@ async def test_an_ipv6_host_has_one_address_however_many_it_takes() -> None:
 
 
 async def test_of_many_at_the_same_moment_no_more_are_looked_at(looked_at) -> None:
-    web = GuardedWeb(limits=LimitSettings(address_requests_at_once=0))
+    web = ClosedWeb(limits=LimitSettings(address_requests_at_once=0))
     await web.account("eva")
     async with web.from_address(HERE) as client:
         guesses = (signing_in(client, "eva", f"wrong {number}") for number in range(100))
@@ -114,7 +107,7 @@ async def test_of_many_at_the_same_moment_no_more_are_looked_at(looked_at) -> No
 
 
 async def test_failures_are_forgotten_by_a_sign_in_and_after_a_while(monkeypatch) -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     await web.account("eva")
     async with web.from_address(HERE) as client:
         for _ in range(3):
@@ -134,20 +127,20 @@ async def test_failures_are_forgotten_by_a_sign_in_and_after_a_while(monkeypatch
 
 
 async def test_codes_of_a_second_factor_are_bounded_as_passwords_are() -> None:
-    web, factor = GuardedWeb(), new_factor()
+    web, factor = ClosedWeb(), new_factor()
     await web.account("eva", factor=factor)
     right = pyotp.TOTP(factor).now()
     wrong = f"{(int(right) + 500_000) % 1_000_000:06}"
     async with web.from_address(HERE) as client:
-        codes = [await signing_in(client, "eva", PASSWORD, wrong) for _ in range(100)]
+        codes = [await signing_in(client, "eva", PASSWORD, code=wrong) for _ in range(100)]
         assert Counter(codes) == {403: 5, 429: 95}
-        assert await signing_in(client, "eva", PASSWORD, right) == 429
+        assert await signing_in(client, "eva", PASSWORD, code=right) == 429
     async with web.from_address(THERE) as client:
-        assert await signing_in(client, "eva", PASSWORD, pyotp.TOTP(factor).now()) == 303
+        assert await signing_in(client, "eva", PASSWORD, code=pyotp.TOTP(factor).now()) == 303
 
 
 async def test_who_has_somebodys_session_does_not_guess_the_password_by_it(looked_at) -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     await web.account("eva")
     async with web.from_address(HERE) as client:
         assert await signing_in(client, "eva", PASSWORD) == 303
@@ -158,13 +151,13 @@ async def test_who_has_somebodys_session_does_not_guess_the_password_by_it(looke
     assert len(looked_at) == 6
 
 
-async def shared(web: GuardedWeb, passcode: str) -> str:
+async def shared(web: ClosedWeb, passcode: str) -> str:
     link = Link(study="1.2.3", label="Dr. Stone", made_by="eva", ends_at=ends_after(1))
     return await web.doors.links.make(link, passcode, BY)
 
 
 async def test_passcodes_of_links_are_bounded_as_passwords_are(looked_at) -> None:
-    web = GuardedWeb(limits=PATIENT)
+    web = ClosedWeb(limits=OFTEN)
     secret, open_to_all = await shared(web, "open sesame"), await shared(web, "")
 
     async def opened(client, passcode: str, link: str = secret) -> int:
@@ -191,7 +184,7 @@ async def test_passcodes_of_links_are_bounded_as_passwords_are(looked_at) -> Non
 )
 async def test_what_is_too_long_to_be_guessed_costs_the_address(path, token, status) -> None:
     recorder = Recorder()
-    web = GuardedWeb(limits=LimitSettings(address_burst=200), telemetry=recorder.telemetry)
+    web = ClosedWeb(limits=LimitSettings(address_burst=200), telemetry=recorder.telemetry)
     known = bearer(await web.token("reader"))
     async with web.from_address(HERE) as client:
         assert (await client.get("/dicomweb/studies", headers=known)).status_code == 200
@@ -211,7 +204,7 @@ async def test_what_is_too_long_to_be_guessed_costs_the_address(path, token, sta
 
 
 async def test_a_token_that_was_right_and_is_not_any_more_costs_the_address() -> None:
-    web = GuardedWeb(limits=LimitSettings(address_burst=5))
+    web = ClosedWeb(limits=LimitSettings(address_burst=5))
     token = await web.token("reader")
     async with web.from_address(HERE, headers=bearer(token)) as client:
         assert (await client.get("/dicomweb/studies")).status_code == 200
@@ -221,7 +214,7 @@ async def test_a_token_that_was_right_and_is_not_any_more_costs_the_address() ->
 
 
 async def test_the_work_does_not_tell_whether_there_is_an_account(looked_at) -> None:
-    web = GuardedWeb()
+    web = ClosedWeb()
     await web.account("eva")
     await web.account("gone", disabled=True)
     for name in ("eva", "gone", "nobody", "no name!", ""):

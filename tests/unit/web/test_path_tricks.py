@@ -8,11 +8,10 @@ import re
 import pytest
 
 from isocenter.core.access import Right
-from isocenter.runtime.limits import LimitSettings
 from isocenter.web.operation import Door
 from isocenter.web.operations import OPERATIONS
+from support.closed_web import OFTEN, ClosedWeb
 from support.web_addresses import path_of
-from support.web_browsers import guarded
 from support.web_fakes import Web
 
 CLOSED = sorted(
@@ -70,8 +69,7 @@ def test_there_are_routes_that_are_closed() -> None:
 async def test_no_way_of_writing_a_path_gets_around_its_decision(
     method: bytes, tricks: list[str]
 ) -> None:
-    web, _ = guarded()
-    web.limits = LimitSettings(address_requests_per_second=0)
+    web = ClosedWeb(limits=OFTEN)
     targets = [written(trick, path_of(template)) for template in CLOSED for trick in tricks]
     found = await statuses(web, targets, method)
     assert len(found) > 200
@@ -84,7 +82,7 @@ async def test_no_way_of_writing_a_path_gets_around_its_decision(
 
 @pytest.mark.parametrize("trick", ["{0}", "{first}", "http://localhost{0}"])
 async def test_a_path_that_is_encoded_is_the_same_path(trick: str) -> None:
-    web, _ = guarded()
+    web = ClosedWeb()
     found = await statuses(web, [written(trick, path_of(one)) for one in CLOSED])
     assert set(found.values()) <= {401, 405}
 

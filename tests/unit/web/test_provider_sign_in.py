@@ -13,13 +13,12 @@ import httpx
 import pytest
 
 from isocenter.core.events import AuditAction
-from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.sessions import id_of
 from isocenter.web.sign_in import SIGN_OUT
+from support.closed_web import BY, HERE, PAGES, SESSION, ClosedWeb
 from support.issuer import ISSUER, Issuer
-from support.web_browsers import BY, FLOW, HERE, SESSION, account, browser, guarded
-from support.web_fakes import Web
 
+FLOW = "__Host-isocenter-flow"  # the cookie of a sign-in
 BEGIN, ANSWER = "/sign-in/provider", "/sign-in/answer"
 
 
@@ -39,8 +38,8 @@ async def come_back(
 
 async def test_a_person_signs_in_and_out() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         answer = await come_back(client, issuer)
         assert (answer.status_code, answer.headers["location"]) == (303, "/account")
         assert (await client.get("/account")).status_code == 200
@@ -57,8 +56,8 @@ async def test_a_person_signs_in_and_out() -> None:
 
 async def test_cookies_are_for_us_alone_and_for_no_script() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         begin = await client.get(BEGIN)
         back = await client.get(ANSWER, params=issuer.signs_in(begin.headers["location"]))
     (flow,) = begin.headers.get_list("set-cookie")
@@ -77,8 +76,8 @@ async def test_cookies_are_for_us_alone_and_for_no_script() -> None:
 
 async def test_an_answer_counts_in_the_browser_that_asked_and_once() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as ours, browser(web) as theirs:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as ours, web.browser(PAGES) as theirs:
         answered = issuer.signs_in(await begun(ours))
         stolen = await theirs.get(ANSWER, params=answered)
         assert stolen.status_code == 403
@@ -90,12 +89,12 @@ async def test_an_answer_counts_in_the_browser_that_asked_and_once() -> None:
 
 async def test_the_cookie_and_the_answer_together_count_once_too() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         address = await begun(client)
         flow, answered = client.cookies[FLOW], issuer.signs_in(address)
         assert (await client.get(ANSWER, params=answered)).status_code == 303
-    async with browser(web) as thief:
+    async with web.browser(PAGES) as thief:
         thief.cookies.set(FLOW, flow)
         assert (await thief.get(ANSWER, params=answered)).status_code == 403
         assert SESSION not in thief.cookies
@@ -112,8 +111,8 @@ async def test_the_cookie_and_the_answer_together_count_once_too() -> None:
 )
 async def test_a_sign_in_that_failed_is_over(brought: dict[str, str], status: int) -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         answer = await come_back(client, issuer, **brought)
         assert answer.status_code == status
         assert answer.headers["content-type"].startswith("text/html")
@@ -125,8 +124,8 @@ async def test_a_sign_in_that_failed_is_over(brought: dict[str, str], status: in
 
 async def test_a_nonce_of_another_sign_in_signs_nobody_in() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         first = issuer.signs_in(await begun(client))
         nonce = parse_qs(urlsplit(await begun(client)).query)["nonce"][0]
         issuer.id_claims = {"nonce": nonce}
@@ -149,8 +148,8 @@ async def test_a_nonce_of_another_sign_in_signs_nobody_in() -> None:
     ],
 )
 async def test_a_cookie_that_is_made_up_signs_nobody_in(value: str) -> None:
-    web, _ = guarded(Issuer())
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=Issuer())
+    async with web.browser(PAGES) as client:
         shown = {b"cookie": f"{FLOW}={value}".encode()}
         answer = await client.get(f"{ANSWER}?code=c&state=", headers=shown)
         assert answer.status_code == 403
@@ -158,8 +157,8 @@ async def test_a_cookie_that_is_made_up_signs_nobody_in(value: str) -> None:
 
 async def test_where_the_browser_goes_on_to_is_ours_even_in_a_cookie_that_was_changed() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         answered = issuer.signs_in(await begun(client))
         kept = json.loads(base64.urlsafe_b64decode(client.cookies[FLOW]))
         kept["next"] = "https://evil.test/"
@@ -173,8 +172,8 @@ async def test_where_the_browser_goes_on_to_is_ours_even_in_a_cookie_that_was_ch
 async def test_the_provider_is_told_an_address_of_ours() -> None:
     """The Host header field is what a browser calls us; a name of somebody else's is one that the
     provider does not know."""
-    web, _ = guarded(Issuer())
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=Issuer())
+    async with web.browser(PAGES) as client:
         query = dict(parse_qsl(urlsplit(await begun(client)).query))
         assert query["redirect_uri"] == f"{HERE}{ANSWER}"
         forged = {"x-forwarded-host": "evil.test", "forwarded": "host=evil.test"}
@@ -186,22 +185,22 @@ async def test_the_provider_is_told_an_address_of_ours() -> None:
 async def test_a_session_of_before_is_over_and_its_secret_not_taken_up() -> None:
     """Session fixation."""
     issuer = Issuer()
-    web, doors = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         client.cookies.set(SESSION, "chosen-by-somebody-else", domain="pacs.test", path="/")
         await come_back(client, issuer)
         first = client.cookies[SESSION]
         assert first != "chosen-by-somebody-else"
         await come_back(client, issuer)
         assert client.cookies[SESSION] != first
-        assert await doors.by_session(first, BY) is None
+        assert await web.doors.by_session(first, BY) is None
 
 
 async def test_nobody_becomes_by_a_name_somebody_who_has_an_account_here() -> None:
     issuer = Issuer()
-    web, doors = guarded(issuer)
-    await account(doors, "eva", ("administrator",))
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    await web.account("eva", "administrator")
+    async with web.browser(PAGES) as client:
         assert (await come_back(client, issuer)).status_code == 403
         assert SESSION not in client.cookies
 
@@ -209,19 +208,19 @@ async def test_nobody_becomes_by_a_name_somebody_who_has_an_account_here() -> No
 # --- while it is away ----------------------------------------------------------------------------
 
 
-async def aged(doors: Doors, secret: str) -> None:
+async def aged(web: ClosedWeb, secret: str) -> None:
     """As if the provider had been asked about its person long ago."""
-    known = await doors.by_session(secret, BY)
+    known = await web.doors.by_session(secret, BY)
     assert known is not None
     assert known.session.federated is not None
     long_ago = datetime.now(UTC) - timedelta(minutes=6)
     person = known.session.federated.model_copy(update={"asked_at": long_ago})
     changed = known.session.model_copy(update={"federated": person})
-    await doors.sessions.keep(known.id, changed, BY)
+    await web.doors.sessions.keep(known.id, changed, BY)
 
 
-async def signed_in(web: Web, issuer: Issuer) -> str:
-    async with browser(web) as client:
+async def signed_in(web: ClosedWeb, issuer: Issuer) -> str:
+    async with web.browser(PAGES) as client:
         await come_back(client, issuer)
         return client.cookies[SESSION]
 
@@ -230,13 +229,13 @@ async def test_while_the_provider_is_away_sessions_go_on_and_new_sign_ins_get_a_
     None
 ):
     issuer = Issuer()
-    web, doors = guarded(issuer)
+    web = ClosedWeb(issuer=issuer)
     secret = await signed_in(web, issuer)
-    await aged(doors, secret)
+    await aged(web, secret)
     fresh = issuer.provider()
-    doors.provider._described = None  # type: ignore[union-attr]
+    web.doors.provider._described = None  # type: ignore[union-attr]
     issuer.away, issuer.asked = True, []
-    async with browser(web) as known, browser(web) as stranger:
+    async with web.browser(PAGES) as known, web.browser(PAGES) as stranger:
         known.cookies.set(SESSION, secret, domain="pacs.test", path="/")
         for _ in range(3):
             assert (await known.get("/account")).status_code == 200
@@ -247,14 +246,14 @@ async def test_while_the_provider_is_away_sessions_go_on_and_new_sign_ins_get_a_
         assert "does not answer at the moment" in answer.text
         left = await known.post(SIGN_OUT)
         assert (left.status_code, left.headers["location"]) == (303, "/sign-in")
-    assert await doors.by_session(secret, BY) is None
+    assert await web.doors.by_session(secret, BY) is None
     await fresh.close()
 
 
 async def test_who_comes_back_while_it_is_away_gets_a_clear_page_and_begins_anew() -> None:
     issuer = Issuer()
-    web, _ = guarded(issuer)
-    async with browser(web) as client:
+    web = ClosedWeb(issuer=issuer)
+    async with web.browser(PAGES) as client:
         answered = issuer.signs_in(await begun(client))
         issuer.away = True
         answer = await client.get(ANSWER, params=answered)
@@ -269,11 +268,11 @@ async def test_who_comes_back_while_it_is_away_gets_a_clear_page_and_begins_anew
 
 async def test_many_requests_at_once_ask_the_provider_once() -> None:
     issuer = Issuer()
-    web, doors = guarded(issuer)
+    web = ClosedWeb(issuer=issuer)
     secret = await signed_in(web, issuer)
-    await aged(doors, secret)
+    await aged(web, secret)
     issuer.person["roles"] = ["technologist"]
-    found = await asyncio.gather(*(doors.by_session(secret, BY) for _ in range(20)))
+    found = await asyncio.gather(*(web.doors.by_session(secret, BY) for _ in range(20)))
     assert len(issuer.refreshed) == 1
     assert {one.caller.roles if one else () for one in found} == {("technologist",)}
 
@@ -281,14 +280,14 @@ async def test_many_requests_at_once_ask_the_provider_once() -> None:
 async def test_two_processes_that_ask_at_once_end_no_session() -> None:
     """What a session is renewed with may count once; the slower one finds what the other kept."""
     issuer = Issuer()
-    web, doors = guarded(issuer)
-    _, others = guarded(issuer)
-    others.sessions._records = doors.sessions._records
+    web = ClosedWeb(issuer=issuer)
+    others = ClosedWeb(issuer=issuer).doors
+    others.sessions._records = web.doors.sessions._records
     secret = await signed_in(web, issuer)
-    await aged(doors, secret)
+    await aged(web, secret)
     stale = await others.sessions._found(id_of(secret))
     assert stale is not None
-    assert await doors.by_session(secret, BY) is not None
+    assert await web.doors.by_session(secret, BY) is not None
     renewed = await others.sessions._renewed(secret, stale, BY)
     assert renewed is not None
     assert len(issuer.refreshed) == 1
@@ -296,24 +295,24 @@ async def test_two_processes_that_ask_at_once_end_no_session() -> None:
 
 async def test_whom_the_provider_does_not_let_in_any_more_is_out() -> None:
     issuer = Issuer()
-    web, doors = guarded(issuer)
+    web = ClosedWeb(issuer=issuer)
     secret = await signed_in(web, issuer)
-    await aged(doors, secret)
+    await aged(web, secret)
     issuer.refusing = "invalid_grant"
-    assert await doors.by_session(secret, BY) is None
+    assert await web.doors.by_session(secret, BY) is None
 
 
 async def test_what_is_kept_of_a_session_lets_nobody_in() -> None:
     """Whoever reads the object store has neither the secret nor what the provider gave."""
     issuer = Issuer()
-    web, doors = guarded(issuer)
+    web = ClosedWeb(issuer=issuer)
     secret = await signed_in(web, issuer)
-    kept = await doors.sessions._found(id_of(secret))
+    kept = await web.doors.sessions._found(id_of(secret))
     assert kept is not None
     assert kept.federated is not None
     written = kept.model_dump_json()
     assert secret not in written
     assert "eyJ" not in written, "no token of the provider"
-    assert doors.sessions.id_token(secret, kept).startswith("eyJ")
+    assert web.doors.sessions.id_token(secret, kept).startswith("eyJ")
     with pytest.raises(Exception, match="cannot be read"):
-        doors.sessions.id_token("another secret", kept)
+        web.doors.sessions.id_token("another secret", kept)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 
-import httpx
 import pytest
 
+from isocenter.runtime.access.settings import AccessSettings
 from isocenter.web.settings import WebSettings
+from support.closed_web import PAGES, SESSION, ClosedWeb
 from support.raw_connections import talk
-from support.web_browsers import SESSION, account, browser, guarded, sign_in
 from support.web_fakes import Web
 
 POST = b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
@@ -145,10 +145,10 @@ SPOOFED = [
 
 
 async def test_what_anybody_can_write_is_not_believed() -> None:
-    web, doors = guarded()
-    await account(doors)
+    web = ClosedWeb()
+    await web.account()
     wrong = {"name": "eva", "password": "wrong"}
-    async with browser(web) as client:
+    async with web.browser(PAGES) as client:
         for headers in SPOOFED:
             assert (await client.get("/account", headers=headers)).status_code == 303, headers
             answer = await client.post("/sign-in", data=wrong, headers=headers)
@@ -161,9 +161,8 @@ async def test_what_anybody_can_write_is_not_believed() -> None:
 @pytest.mark.parametrize("trusting", [True, False])
 async def test_who_is_on_this_machine_is_not_told_by_a_header_field(trusting: bool) -> None:
     """Where loopback is trusted, whoever is elsewhere does not get there by a name."""
-    web, _ = guarded(trust_loopback=trusting)
-    transport = httpx.ASGITransport(web.application, client=("10.0.0.9", 4711))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    web = ClosedWeb(access=AccessSettings(trust_loopback=trusting))
+    async with web.from_address("10.0.0.9", here="http://localhost") as client:
         for headers in ({}, *SPOOFED):
             answer = await client.get("/dicomweb/studies", headers=headers)
             assert answer.status_code == 401, headers
@@ -172,19 +171,17 @@ async def test_who_is_on_this_machine_is_not_told_by_a_header_field(trusting: bo
 @pytest.mark.parametrize("host", ["evil.test", "127.0.0.1.evil.test", "localhost.evil.test", "["])
 async def test_a_name_that_somebody_else_gave_this_machine_lets_nobody_in(host: str) -> None:
     """DNS rebinding."""
-    web, _ = guarded(trust_loopback=True)
-    async with browser(web, "http://localhost") as client:
-        client.headers["accept"] = "*/*"
+    web = ClosedWeb(access=AccessSettings(trust_loopback=True))
+    async with web.browser(here="http://localhost") as client:
         refused = await client.get("/dicomweb/studies", headers={"host": host})
         assert refused.status_code in (400, 401)
         assert (await client.get("/dicomweb/studies")).status_code in (200, 204)
 
 
 async def test_attempts_are_counted_by_the_address_that_a_trusted_proxy_tells() -> None:
-    web, doors = guarded()
-    web.settings = WebSettings(port=0, trusted_proxies=("127.0.0.1",))
-    await account(doors)
-    async with browser(web) as client:
+    web = ClosedWeb(WebSettings(port=0, trusted_proxies=("127.0.0.1",)))
+    await web.account()
+    async with web.browser(PAGES) as client:
         for number in range(3):
             headers = {"x-forwarded-for": f"192.0.2.{number}, 198.51.100.7"}
             await client.post("/sign-in", data={"name": "eva", "password": "x"}, headers=headers)
@@ -194,10 +191,10 @@ async def test_attempts_are_counted_by_the_address_that_a_trusted_proxy_tells() 
 
 async def test_a_session_is_told_to_nobody_but_its_browser() -> None:
     """No answer but the cookie has the secret of a session: not a page, an address or a record."""
-    web, doors = guarded()
-    await account(doors, roles=("administrator",))
-    async with browser(web) as client:
-        answer = await sign_in(client)
+    web = ClosedWeb()
+    await web.account("eva", "administrator")
+    async with web.browser(PAGES) as client:
+        answer = await client.sign_in()
         secret = client.cookies[SESSION]
         assert secret not in answer.headers["location"]
         for path in ("/account", "/access", "/share"):

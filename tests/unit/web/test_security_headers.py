@@ -13,8 +13,8 @@ import pytest
 from isocenter.web.changes import ROUTE as CHANGES
 from isocenter.web.operations import OPERATIONS
 from isocenter.web.settings import WebSettings
+from support.closed_web import OFTEN, ClosedWeb
 from support.web_addresses import address_of, filled
-from support.web_browsers import guarded
 from support.web_fakes import Web
 
 FIXED = {
@@ -68,8 +68,8 @@ def viewer(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "nobody"])
 async def test_every_answer_of_every_route_has_them(known: bool, viewer: Path) -> None:
-    web = filled(Web()) if known else guarded()[0]
-    web.settings = WebSettings(port=0, viewer=viewer)
+    settings = WebSettings(port=0, viewer=viewer)
+    web = filled(Web(settings)) if known else ClosedWeb(settings, limits=OFTEN)
     statuses = set()
     async with web.client() as client:
         for template in OPERATIONS:

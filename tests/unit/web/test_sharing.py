@@ -10,7 +10,7 @@ import pytest
 
 from isocenter.core.access import OWN, Patient
 from isocenter.runtime.access.links import MAX_DAYS
-from support.closed_web import Browser, ClosedWeb, shown
+from support.closed_web import HERE, Browser, ClosedWeb, shown
 from support.policies import allow, guard_of, study
 from support.web_fakes import INSTANCE, STUDY
 
@@ -23,13 +23,13 @@ RULES = guard_of(
 
 def address_of(text: str) -> str:
     """The path of the link that an answer tells."""
-    found = re.search(r"http://pacs\.test(/share/[A-Za-z0-9_-]+)", text)
+    found = re.search(rf"{re.escape(HERE)}(/share/[A-Za-z0-9_-]+)", text)
     assert found, text
     return found[1]
 
 
 async def made(browser: Browser, **fields: Any) -> str:
-    answer = await browser.client.post("/api/links", json={**LINK, **fields})
+    answer = await browser.post("/api/links", json={**LINK, **fields})
     assert answer.status_code == 201, answer.text
     return address_of(answer.text)
 
@@ -42,13 +42,13 @@ async def test_a_link_opens_its_study_without_an_account() -> None:
     web = ClosedWeb()
     web.storage.keep()
     async with web.person("eva", "viewer") as eva, web.browser() as outside:
-        page = await eva.post("/share", label="Dr Kaya", study=STUDY, days="7")
+        page = await eva.fill("/share", label="Dr Kaya", study=STUDY, days="7")
         path = address_of(page.text)
         assert (await outside.get(INSTANCE)).status_code == 401
         opening = await outside.get(path)
         assert (opening.status_code, "Dr Kaya" in shown(opening)) == (200, True)
         assert (await outside.get(INSTANCE)).status_code == 401, "looking at it opens nothing"
-        opened = await outside.post(path)
+        opened = await outside.fill(path)
         assert opened.status_code == 303
         assert opened.headers["location"] == f"/viewer/viewer?StudyInstanceUIDs={STUDY}"
         assert (await outside.get(f"{INSTANCE}/metadata")).status_code == 200
@@ -59,7 +59,7 @@ async def test_a_link_opens_its_study_without_an_account() -> None:
 async def test_it_leads_to_nothing_else() -> None:
     web = ClosedWeb()
     async with web.person("ada", "administrator") as ada, web.browser() as outside:
-        await outside.post(await made(ada))
+        await outside.fill(await made(ada))
         for path in ("/access", "/audit", "/share", "/emergency", "/api/links", "/api/marks"):
             assert (await outside.get(path)).status_code == 403, path
         other = f"/dicomweb/studies/{OTHER}/series/1.2/instances/1.3/metadata"
@@ -73,8 +73,8 @@ async def test_objects_are_taken_away_where_the_link_says_so(download, status) -
     web = ClosedWeb(rules=guard_of((allow(),), study(STUDY)))
     web.storage.keep()
     async with web.person("eva", "viewer") as eva, web.browser() as outside:
-        await outside.post(await made(eva, download=download))
-        answer = await outside.get(INSTANCE, accept="application/dicom")
+        await outside.fill(await made(eva, download=download))
+        answer = await outside.get(INSTANCE, params={"accept": "application/dicom"})
         assert answer.status_code == status, answer.text
 
 
@@ -83,8 +83,8 @@ async def test_a_passcode_is_asked_for_and_guesses_are_bounded() -> None:
     async with web.person("eva", "viewer") as eva, web.browser() as outside:
         path = await made(eva, passcode="4711-0815")
         for _ in range(5):
-            assert (await outside.post(path, passcode="4711-0816")).status_code == 403
-        assert (await outside.post(path, passcode="4711-0815")).status_code == 429
+            assert (await outside.fill(path, passcode="4711-0816")).status_code == 403
+        assert (await outside.fill(path, passcode="4711-0815")).status_code == 429
     assert recorded(web, "sign-in").count("link of eva for Dr Kaya opened") == 6
 
 
@@ -94,7 +94,7 @@ async def test_a_link_is_opened_as_often_as_it_says() -> None:
         path = await made(eva, openings=2, passcode="4711-0815")
         for expected in (303, 303, 404):
             async with web.browser() as outside:
-                assert (await outside.post(path, passcode="4711-0815")).status_code == expected
+                assert (await outside.fill(path, passcode="4711-0815")).status_code == expected
         (told,) = (await eva.get("/api/links")).json()["links"]
         assert (told["opened"], told["openings"], told["passcode"]) == (2, 2, True)
 
@@ -104,13 +104,13 @@ async def test_a_link_that_is_revoked_is_over_for_who_has_opened_it_too() -> Non
     web.storage.keep()
     async with web.person("eva", "viewer") as eva, web.browser() as outside:
         path = await made(eva)
-        await outside.post(path)
+        await outside.fill(path)
         (one,) = (await eva.get("/api/links")).json()["links"]
-        assert (await eva.client.delete(f"/api/links/{one['id']}")).status_code == 204
+        assert (await eva.delete(f"/api/links/{one['id']}")).status_code == 204
         over = await outside.get(path)
         assert (over.status_code, "is over" in shown(over)) == (404, True)
         assert (await outside.get(f"{INSTANCE}/metadata")).status_code == 401
-        assert (await eva.client.delete(f"/api/links/{one['id']}")).status_code == 404
+        assert (await eva.delete(f"/api/links/{one['id']}")).status_code == 404
     assert recorded(web, "security")[-1] == "link for Dr Kaya: revoked"
 
 
@@ -125,10 +125,10 @@ async def test_everybody_has_their_own_links_and_administrators_all() -> None:
         (one,) = (await eva.get("/api/links")).json()["links"]
         assert one["made_by"] == "eva"
         assert (await other.get("/api/links")).json() == {"links": []}
-        assert (await other.client.delete(f"/api/links/{one['id']}")).status_code == 404
-        assert (await other.post("/share/revoked", id=one["id"])).status_code == 404
+        assert (await other.delete(f"/api/links/{one['id']}")).status_code == 404
+        assert (await other.fill("/share/revoked", id=one["id"])).status_code == 404
         assert (await ada.get("/api/links")).json() == {"links": [one]}
-        assert (await ada.post("/share/revoked", id=one["id"])).status_code == 303
+        assert (await ada.fill("/share/revoked", id=one["id"])).status_code == 303
     assert recorded(web, "query") == ["links to studies"] * 3
 
 
@@ -136,9 +136,9 @@ async def test_what_somebody_may_not_see_they_do_not_share() -> None:
     web = ClosedWeb(rules=RULES)
     async with web.person("eva", "viewer", sites=("north",)) as eva:
         await made(eva)
-        answer = await eva.client.post("/api/links", json={**LINK, "study": OTHER})
+        answer = await eva.post("/api/links", json={**LINK, "study": OTHER})
         assert answer.status_code == 404
-        page = await eva.post("/share", study=OTHER, label="x", days="1")
+        page = await eva.fill("/share", study=OTHER, label="x", days="1")
         assert (page.status_code, "there is no such study" in shown(page)) == (404, True)
     assert [one for one in recorded(web, "security") if one.startswith("link")] != []
     assert len(await web.doors.links.all()) == 1
@@ -149,7 +149,7 @@ async def test_who_may_not_share_is_refused(role) -> None:
     web = ClosedWeb()
     async with web.person("eva", role) as eva:
         for answer in (
-            await eva.client.post("/api/links", json=LINK),
+            await eva.post("/api/links", json=LINK),
             await eva.get("/api/links"),
             await eva.get("/share"),
         ):
@@ -177,7 +177,7 @@ async def test_who_may_not_share_is_refused(role) -> None:
 async def test_a_link_that_cannot_be_says_why(change, why) -> None:
     web = ClosedWeb()
     async with web.person("eva", "viewer") as eva:
-        answer = await eva.client.post("/api/links", json={**LINK, **change})
+        answer = await eva.post("/api/links", json={**LINK, **change})
         assert (answer.status_code, why in answer.json()["detail"]) == (400, True), answer.text
     assert await web.doors.links.all() == []
 
@@ -185,7 +185,7 @@ async def test_a_link_that_cannot_be_says_why(change, why) -> None:
 async def test_the_form_keeps_what_was_written_when_it_is_wrong() -> None:
     web = ClosedWeb()
     async with web.person("eva", "viewer") as eva:
-        page = await eva.post("/share", study=STUDY, label='"><b>Dr', days="999999")
+        page = await eva.fill("/share", study=STUDY, label='"><b>Dr', days="999999")
         assert (page.status_code, 'value="&#34;&gt;&lt;b&gt;Dr"' in page.text) == (400, True)
         assert "days must be a number" in shown(page)
 
@@ -193,13 +193,13 @@ async def test_the_form_keeps_what_was_written_when_it_is_wrong() -> None:
 async def test_in_an_emergency_a_patient_is_seen_with_a_reason_that_stays() -> None:
     web = ClosedWeb()
     async with web.person("eva", "viewer") as eva, web.person("bo", "integrator") as bo:
-        short = await eva.post("/emergency", patient="P1", reason="help")
+        short = await eva.fill("/emergency", patient="P1", reason="help")
         assert (short.status_code, "say why" in shown(short)) == (400, True)
-        begun = await eva.post("/emergency", patient="P1", reason="unconscious in A&E")
+        begun = await eva.fill("/emergency", patient="P1", reason="unconscious in A&E")
         assert begun.status_code == 303
         await eva.get("/dicomweb/studies")
         assert web.query.callers[-1].emergencies == (Patient("P1"),)
-        refused = await bo.post("/emergency", patient="P1", reason="unconscious in A&E")
+        refused = await bo.fill("/emergency", patient="P1", reason="unconscious in A&E")
         assert refused.status_code == 403
     (told,) = [one for one in recorded(web, "security") if one.startswith("emergency access")]
     assert told.endswith("UTC: unconscious in A&E")

@@ -16,19 +16,9 @@ from isocenter.runtime.access.links import Link
 from isocenter.runtime.access.sessions import Session, id_of
 from isocenter.web.operations import OPERATIONS
 from isocenter.web.sign_in import wanted_of
+from support.access_rig import ANOTHER, PASSWORD
+from support.closed_web import BY, HERE, PAGES, SESSION, ClosedWeb, bearer
 from support.web_addresses import path_of
-from support.web_browsers import (
-    ANOTHER,
-    BY,
-    HERE,
-    PASSWORD,
-    SESSION,
-    account,
-    browser,
-    guarded,
-    sign_in,
-    token,
-)
 from support.web_fakes import STUDY
 
 CHANGING = [
@@ -42,36 +32,36 @@ CHANGING = [
 
 
 async def test_a_secret_that_somebody_chose_is_never_that_of_a_session() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
         client.cookies.set(SESSION, "chosen", domain="pacs.test", path="/")
         assert (await client.get("/account")).status_code == 303
-        await sign_in(client)
+        await client.sign_in()
         assert client.cookies[SESSION] != "chosen"
         assert len(client.cookies[SESSION]) >= 43, "256 bits"
-    assert await doors.by_session("chosen", BY) is None
+    assert await web.doors.by_session("chosen", BY) is None
 
 
 async def test_every_sign_in_begins_a_session_anew_and_ends_that_of_before() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
         seen = []
         for _ in range(3):
-            assert (await sign_in(client)).status_code == 303
+            assert (await client.sign_in()).status_code == 303
             seen.append(client.cookies[SESSION])
     assert len(set(seen)) == 3
-    assert [await doors.by_session(one, BY) is not None for one in seen] == [False, False, True]
+    assert [await web.doors.by_session(one, BY) is not None for one in seen] == [False, False, True]
 
 
 async def test_a_change_of_rights_goes_on_under_another_secret() -> None:
     """Password, second factor, emergency access, a link: who knew the secret of before has nothing
     of what a session may do from then on."""
-    web, doors = guarded()
-    await account(doors)
+    web = ClosedWeb()
+    await web.account()
     factor = pyotp.random_base32()
-    link = await doors.links.make(
+    link = await web.doors.links.make(
         Link(study=STUDY, label="x", made_by="eva", ends_at=datetime.now(UTC) + timedelta(days=1)),
         "", BY,
     )  # fmt: skip
@@ -85,27 +75,27 @@ async def test_a_change_of_rights_goes_on_under_another_secret() -> None:
         ("/emergency", {"patient": "P1", "reason": "unconscious in the emergency room"}),
         (f"/share/{link}", {}),
     )
-    async with browser(web) as client:
-        await sign_in(client)
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         for path, form in deeds:
             before = client.cookies[SESSION]
             answer = await client.post(path, data=form)
             assert answer.status_code in (200, 303), (path, answer.text)
             assert client.cookies[SESSION] != before, path
-            assert await doors.by_session(before, BY) is None, path
-            assert await doors.by_session(client.cookies[SESSION], BY) is not None, path
+            assert await web.doors.by_session(before, BY) is None, path
+            assert await web.doors.by_session(client.cookies[SESSION], BY) is not None, path
 
 
 async def test_emergency_access_goes_on_with_what_was_begun() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
-        before = await doors.by_session(client.cookies[SESSION], BY)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
+        before = await web.doors.by_session(client.cookies[SESSION], BY)
         for patient in ("P1", "P2"):
             form = {"patient": patient, "reason": "unconscious in the emergency room"}
             await client.post("/emergency", data=form)
-        after = await doors.by_session(client.cookies[SESSION], BY)
+        after = await web.doors.by_session(client.cookies[SESSION], BY)
     assert before is not None
     assert after is not None
     assert after.session.began_at == before.session.began_at
@@ -113,21 +103,21 @@ async def test_emergency_access_goes_on_with_what_was_begun() -> None:
 
 
 async def test_a_session_that_has_ended_stays_ended_whatever_uses_it_meanwhile() -> None:
-    _, doors = guarded()
-    await account(doors)
+    web = ClosedWeb()
+    await web.account()
     for _ in range(5):
         used = datetime.now(UTC) - timedelta(minutes=2)
-        secret = await doors.sessions.begin(Session(person="eva", used_at=used), BY)
-        using = [doors.by_session(secret, BY) for _ in range(5)]
-        await asyncio.gather(*using, doors.sessions.end(id_of(secret)))
-        assert await doors.sessions._found(id_of(secret)) is None
+        secret = await web.doors.sessions.begin(Session(person="eva", used_at=used), BY)
+        using = [web.doors.by_session(secret, BY) for _ in range(5)]
+        await asyncio.gather(*using, web.doors.sessions.end(id_of(secret)))
+        assert await web.doors.sessions._found(id_of(secret)) is None
 
 
 async def test_what_is_over_is_refused_at_the_next_request() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client, browser(web) as thief:
-        await sign_in(client)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client, web.browser(PAGES) as thief:
+        await client.sign_in()
         thief.cookies.set(SESSION, client.cookies[SESSION], domain="pacs.test", path="/")
         assert (await thief.get("/account")).status_code == 200
         answer = await client.post("/sign-out")
@@ -136,21 +126,21 @@ async def test_what_is_over_is_refused_at_the_next_request() -> None:
 
 
 async def test_an_account_that_is_disabled_is_out_at_once() -> None:
-    web, doors = guarded()
-    known = await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    known = await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         assert (await client.get("/account")).status_code == 200
-        await doors.accounts.keep(known.model_copy(update={"disabled": True}), BY)
+        await web.doors.accounts.keep(known.model_copy(update={"disabled": True}), BY)
         assert (await client.get("/account")).status_code == 303
 
 
 async def test_cookies_have_the_prefix_and_the_attributes_where_tls_is() -> None:
     for here, prefix, secure in ((HERE, "__Host-", True), ("http://localhost", "", False)):
-        web, doors = guarded()
-        await account(doors)
-        async with browser(web, here) as client:
-            (cookie,) = (await sign_in(client)).headers.get_list("set-cookie")
+        web = ClosedWeb()
+        await web.account()
+        async with web.browser(PAGES, here=here) as client:
+            (cookie,) = (await client.sign_in()).headers.get_list("set-cookie")
         name, _, attributes = cookie.partition("=")
         assert name == prefix + "isocenter"
         assert ("; Secure" in attributes) is secure
@@ -162,24 +152,24 @@ async def test_cookies_have_the_prefix_and_the_attributes_where_tls_is() -> None
 
 async def test_a_cookie_without_the_prefix_is_no_session_where_tls_is() -> None:
     """Another host of the domain can plant one, which has not the prefix (RFC 6265bis 4.1.3.2)."""
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         secret = client.cookies[SESSION]
-    async with browser(web) as other:
+    async with web.browser(PAGES) as other:
         other.cookies.set("isocenter", secret, domain="pacs.test", path="/")
         assert (await other.get("/account")).status_code == 303
 
 
 async def test_two_cookies_of_the_name_are_not_taken_for_one() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         secret = client.cookies[SESSION]
     fields = [("cookie", f"{SESSION}=planted"), ("cookie", f"{SESSION}={secret}")]
-    async with browser(web) as other:
+    async with web.browser(PAGES) as other:
         assert (await other.get("/account", headers=fields)).status_code == 303
 
 
@@ -204,10 +194,10 @@ FOREIGN = [
 
 
 async def test_what_a_page_of_another_site_sends_is_not_done() -> None:
-    web, doors = guarded()
-    await account(doors, roles=("administrator", "technologist"))
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    await web.account("eva", "administrator", "technologist")
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         del client.headers["sec-fetch-site"]
         web.audit.records.clear()
         for method, template in CHANGING:
@@ -215,19 +205,19 @@ async def test_what_a_page_of_another_site_sends_is_not_done() -> None:
                 answer = await client.request(method, path_of(template), headers=headers)
                 assert answer.status_code == 403, (method, template, headers)
                 assert "page of another site" in answer.text
-        assert await doors.by_session(client.cookies[SESSION], BY) is not None
+        assert await web.doors.by_session(client.cookies[SESSION], BY) is not None
     assert web.audit.records == []
 
 
 async def test_what_our_own_pages_send_is_done() -> None:
-    web, doors = guarded()
-    await account(doors)
+    web = ClosedWeb()
+    await web.account()
     for headers in (
         {"sec-fetch-site": "same-origin"},
         {"sec-fetch-site": "none"},
         {"origin": HERE},
     ):
-        async with browser(web) as client:
+        async with web.browser(PAGES) as client:
             del client.headers["sec-fetch-site"]
             form = {"name": "eva", "password": PASSWORD}
             assert (await client.post("/sign-in", data=form, headers=headers)).status_code == 303
@@ -237,9 +227,9 @@ async def test_what_our_own_pages_send_is_done() -> None:
     "kind", ["text/plain", "multipart/form-data; boundary=b", "application/json", ""]
 )
 async def test_forms_are_taken_in_one_media_type(kind: str) -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
         answer = await client.post("/sign-in", content=b"name=eva", headers={"content-type": kind})
     assert answer.status_code == 415
 
@@ -253,22 +243,19 @@ async def test_what_is_safe_changes_nothing() -> None:
 
 
 async def test_a_token_needs_no_page_of_ours_and_a_browser_sends_none_by_itself() -> None:
-    web, doors = guarded()
-    shown = {"authorization": f"Bearer {await token(doors, 'integrator')}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(web.application),  # type: ignore[arg-type]
-        base_url=HERE,
-    ) as client:
+    web = ClosedWeb()
+    shown = bearer(await web.token())
+    async with web.from_address("127.0.0.1") as client:
         answer = await client.get("/dicomweb/studies", headers=shown)
         assert answer.status_code in (200, 204)
         assert "set-cookie" not in answer.headers
 
 
 async def test_what_is_no_token_of_ours_is_refused_with_a_cookie_too() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         for shown in NO_TOKENS:
             answer = await client.get("/dicomweb/studies", headers={"authorization": shown})
             assert answer.status_code == 401, shown
@@ -276,10 +263,10 @@ async def test_what_is_no_token_of_ours_is_refused_with_a_cookie_too() -> None:
 
 
 async def test_two_tokens_in_a_request_are_none() -> None:
-    web, doors = guarded()
-    shown = f"Bearer {await token(doors, 'integrator')}"
-    async with browser(web) as client:
-        fields = [("authorization", shown), ("authorization", shown)]
+    web = ClosedWeb()
+    shown = bearer(await web.token())
+    async with web.browser(PAGES) as client:
+        fields = [*shown.items(), *shown.items()]
         assert (await client.get("/dicomweb/studies", headers=fields)).status_code == 401
 
 
@@ -310,15 +297,15 @@ def test_a_path_of_ours_is_gone_on_to_as_it_stands(wanted: str) -> None:
 
 
 async def test_nobody_is_led_away_after_a_sign_in() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as client:
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as client:
         for wanted in AWAY:
             shown = await client.get(f"/sign-in?next={quote(wanted)}")
             assert 'name="next" value="/viewer/"' in shown.text, wanted
-        answer = await sign_in(client, next="//evil.test")
+        answer = await client.sign_in(next="//evil.test")
         assert (answer.status_code, answer.headers["location"]) == (303, "/viewer/")
-        answer = await sign_in(client, next="/account?x=1")
+        answer = await client.sign_in(next="/account?x=1")
         assert (answer.status_code, answer.headers["location"]) == (303, "/account?x=1")
 
 
@@ -329,8 +316,8 @@ def test_nobody_goes_round_in_circles(wanted: str) -> None:
 
 @pytest.mark.parametrize("path", ["/account", "//evil.test/account", "/account?x=//evil.test"])
 async def test_whoever_is_sent_to_the_sign_in_stays_here(path: str) -> None:
-    web, _ = guarded()
-    async with browser(web) as client:
+    web = ClosedWeb()
+    async with web.browser(PAGES) as client:
         request = client.build_request("GET", HERE)
         request.url = request.url.copy_with(raw_path=path.encode())
         answer = await client.send(request)

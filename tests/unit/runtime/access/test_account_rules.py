@@ -13,7 +13,8 @@ from isocenter.core.errors import Invalid, NotFound
 from isocenter.runtime.access.accounts import RECOVERY_CODES, new_recovery_codes, step_of
 from isocenter.runtime.access.passwords import LONGEST, check_password
 from isocenter.runtime.access.sessions import Session, id_of
-from support.web_browsers import ANOTHER, BY, PASSWORD, SESSION, account, browser, guarded, sign_in
+from support.access_rig import ANOTHER, PASSWORD
+from support.closed_web import BY, PAGES, SESSION, ClosedWeb
 
 FACTOR = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 SUBJECT = ("eva", "Eva Example", "isocenter")
@@ -39,10 +40,10 @@ def test_a_password_of_any_composition_is_taken(password: str) -> None:
 
 
 async def test_a_password_is_compared_as_it_was_given() -> None:
-    _, doors = guarded()
-    known = await account(doors)
+    web = ClosedWeb()
+    known = await web.account()
     assert known.password.startswith("$argon2id$v=19$m=65536,t=3,")
-    right = doors.accounts.has_password
+    right = web.doors.accounts.has_password
     assert await right(known, PASSWORD)
     for wrong in (PASSWORD.upper(), PASSWORD + " ", f" {PASSWORD}", PASSWORD[:-1], "", "\0"):
         assert not await right(known, wrong)
@@ -51,11 +52,11 @@ async def test_a_password_is_compared_as_it_was_given() -> None:
 
 
 async def test_a_code_counts_once_and_for_a_moment() -> None:
-    _, doors = guarded()
-    known = (await account(doors)).model_copy(update={"factor": FACTOR})
+    web = ClosedWeb()
+    known = (await web.account()).model_copy(update={"factor": FACTOR})
     code = pyotp.TOTP(FACTOR).now()
-    assert await doors.accounts.has_code(known, f" {code[:3]} {code[3:]}", BY)
-    assert not await doors.accounts.has_code(known, code, BY)
+    assert await web.doors.accounts.has_code(known, f" {code[:3]} {code[3:]}", BY)
+    assert not await web.doors.accounts.has_code(known, code, BY)
     now = datetime.now(UTC)
     for seconds in (-120, 120):
         late = pyotp.TOTP(FACTOR).at(now + timedelta(seconds=seconds))
@@ -68,53 +69,53 @@ def test_what_is_no_code_is_none(code: str) -> None:
 
 
 async def test_a_recovery_code_counts_once_and_is_not_kept_itself() -> None:
-    _, doors = guarded()
+    web = ClosedWeb()
     codes, digests = new_recovery_codes()
     assert len(set(codes)) == RECOVERY_CODES
     assert all(len(bytes.fromhex(one)) * 8 >= 112 for one in codes)
-    known = (await account(doors)).model_copy(update={"factor": FACTOR, "recovery": digests})
-    await doors.accounts.keep(known, BY)
+    known = (await web.account()).model_copy(update={"factor": FACTOR, "recovery": digests})
+    await web.doors.accounts.keep(known, BY)
     assert not set(codes) & set(known.model_dump_json().split('"'))
-    assert await doors.accounts.has_code(known, codes[0].upper(), BY)
-    again = await doors.accounts.get("eva")
-    assert not await doors.accounts.has_code(again, codes[0], BY)
-    assert await doors.accounts.has_code(again, codes[1], BY)
+    assert await web.doors.accounts.has_code(known, codes[0].upper(), BY)
+    again = await web.doors.accounts.get("eva")
+    assert not await web.doors.accounts.has_code(again, codes[0], BY)
+    assert await web.doors.accounts.has_code(again, codes[1], BY)
 
 
 async def test_a_one_time_link_works_once_even_for_two_at_once() -> None:
-    _, doors = guarded()
-    await account(doors)
-    secret = await doors.accounts.invite("eva", BY)
+    web = ClosedWeb()
+    await web.account()
+    secret = await web.doors.accounts.invite("eva", BY)
     assert len(secret) >= 43
     tried = await asyncio.gather(
-        *(doors.accounts.accept(secret, ANOTHER, BY) for _ in range(2)), return_exceptions=True
+        *(web.doors.accounts.accept(secret, ANOTHER, BY) for _ in range(2)), return_exceptions=True
     )
     assert sum(not isinstance(one, NotFound) for one in tried) <= 1
     with pytest.raises(NotFound):
-        await doors.accounts.invited(secret)
+        await web.doors.accounts.invited(secret)
 
 
 async def test_a_link_does_not_stand_in_for_the_second_factor() -> None:
-    web, doors = guarded()
-    known = await account(doors)
-    await doors.accounts.keep(known.model_copy(update={"factor": FACTOR}), BY)
-    secret = await doors.accounts.invite("eva", BY)
-    async with browser(web) as client:
+    web = ClosedWeb()
+    known = await web.account()
+    await web.doors.accounts.keep(known.model_copy(update={"factor": FACTOR}), BY)
+    secret = await web.doors.accounts.invite("eva", BY)
+    async with web.browser(PAGES) as client:
         form = {"password": ANOTHER, "again": ANOTHER}
         answer = await client.post(f"/invitation/{secret}", data=form)
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
         assert SESSION not in client.cookies
-        assert (await doors.accounts.get("eva")).factor == FACTOR
+        assert (await web.doors.accounts.get("eva")).factor == FACTOR
 
 
 @pytest.mark.parametrize(
     "path", ["/account/password", "/account/factor", "/account/factor/removed"]
 )
 async def test_what_lets_somebody_in_is_changed_with_the_password_only(path: str) -> None:
-    web, doors = guarded()
-    known = await account(doors)
-    async with browser(web) as client:
-        await sign_in(client)
+    web = ClosedWeb()
+    known = await web.account()
+    async with web.browser(PAGES) as client:
+        await client.sign_in()
         secret = client.cookies[SESSION]
         form = {"password": ANOTHER, "again": ANOTHER, "factor": FACTOR}
         form["code"] = pyotp.TOTP(FACTOR).now()
@@ -123,7 +124,7 @@ async def test_what_lets_somebody_in_is_changed_with_the_password_only(path: str
             assert answer.status_code == 400
             assert "current password is wrong" in answer.text
         assert client.cookies[SESSION] == secret
-    assert await doors.accounts.get("eva") == known
+    assert await web.doors.accounts.get("eva") == known
 
 
 @pytest.mark.parametrize(
@@ -132,10 +133,10 @@ async def test_what_lets_somebody_in_is_changed_with_the_password_only(path: str
 async def test_a_session_ends_unused_after_an_hour_and_anyhow_after_twelve(
     used: int, began: int, lasts: bool
 ) -> None:
-    _, doors = guarded()
-    known = await account(doors)
+    web = ClosedWeb()
+    known = await web.account()
     long_ago = datetime.now(UTC) - timedelta(days=2)
-    await doors.accounts.keep(known.model_copy(update={"since": long_ago}), BY)
+    await web.doors.accounts.keep(known.model_copy(update={"since": long_ago}), BY)
     now = datetime.now(UTC)
     session = Session(
         person="eva",
@@ -143,18 +144,18 @@ async def test_a_session_ends_unused_after_an_hour_and_anyhow_after_twelve(
         used_at=now - timedelta(minutes=used),
         began_at=now - timedelta(minutes=began),
     )
-    secret = await doors.sessions.begin(session, BY)
-    assert (await doors.by_session(secret, BY) is not None) is lasts
+    secret = await web.doors.sessions.begin(session, BY)
+    assert (await web.doors.by_session(secret, BY) is not None) is lasts
     if not lasts:
-        assert await doors.sessions._found(id_of(secret)) is None, "it is forgotten"
+        assert await web.doors.sessions._found(id_of(secret)) is None, "it is forgotten"
 
 
 async def test_people_see_their_sessions_and_end_them() -> None:
-    web, doors = guarded()
-    await account(doors)
-    async with browser(web) as one, browser(web) as other:
-        await sign_in(one)
-        await sign_in(other)
+    web = ClosedWeb()
+    await web.account()
+    async with web.browser(PAGES) as one, web.browser(PAGES) as other:
+        await one.sign_in()
+        await other.sign_in()
         shown = await one.get("/account")
         there = id_of(other.cookies[SESSION])
         assert there in shown.text
