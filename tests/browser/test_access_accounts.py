@@ -9,7 +9,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.local_people import PASSWORD, LocalPeople, local_people
+from support.access_rig import PASSWORD
+from support.local_people import LocalPeople, local_people
 from support.visitors import Visitors, expect_status
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]

@@ -17,8 +17,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from isocenter.runtime.access.tokens import new_token
+from support.access_rig import PASSWORD
 from support.axe import assert_fits, assert_no_violation, require_axe
-from support.local_people import BY, PASSWORD, LocalPeople, local_people
+from support.closed_web import BY
+from support.local_people import LocalPeople, local_people
 from support.ports import free_ports
 from support.visitors import Visitors
 

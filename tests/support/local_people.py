@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 
-from isocenter.core.events import Source
 from isocenter.runtime.access.accounts import Account
-from isocenter.runtime.access.doors import Doors
 from isocenter.runtime.access.settings import AccessSettings
-from isocenter.web.services import Services
+from support.access_rig import PASSWORD
+from support.closed_web import BY, ClosedWeb
 from support.served import Served
-from support.web_fakes import Web
-
-PASSWORD = "correct horse battery staple 7"
-BY = Source("test")
-
-
-@dataclass
-class LocalWeb(Web):
-    """The role, with the doors of settings."""
-
-    access: AccessSettings = field(default_factory=AccessSettings)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.doors = Doors.of(self.records, self.access)
-
-    @property
-    def services(self) -> Services:
-        return replace(super().services, doors=self.doors)
 
 
 class LocalPeople(Served):
     """It, where accounts can be made."""
 
-    web: LocalWeb
+    web: ClosedWeb
 
     def invite(self, name: str, *roles: str) -> str:
         """A new account; the address of its one-time link."""
@@ -58,5 +37,5 @@ class LocalPeople(Served):
 def local_people(**settings: object) -> Iterator[LocalPeople]:
     """They are there in the block."""
     access = AccessSettings.model_validate({"follow_seconds": 0.01, **settings})
-    with LocalPeople(LocalWeb(access=access)) as people:
+    with LocalPeople(ClosedWeb(access=access)) as people:
         yield people
