@@ -47,7 +47,7 @@ def _talk(isocenter: Isocenter, data: bytes, *, half_close: bool = False) -> byt
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         bytes.fromhex("16030100c8010000c40303") + bytes(200),
         bytes(range(256)) * 8,
         b"\x04\x00\xff\xff\xff\xff" + bytes(64),

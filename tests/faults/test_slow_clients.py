@@ -147,7 +147,7 @@ def test_readers_that_stop_take_bounded_memory_and_leave_nothing(
     path, accept = READS[what][0](held), READS[what][1]
     isocenter.search("/studies?limit=1")
     base, before = memory(isocenter), left_open(isocenter)
-    request = f"GET /dicomweb{path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
+    request = f"GET /dicomweb{path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
     peers = [connect(isocenter) for _ in range(CLIENTS)]
     for peer in peers:
         peer.sendall(request.encode("ascii"))
@@ -178,8 +178,8 @@ def test_senders_that_stop_take_bounded_memory_and_leave_nothing(
     begin = file.getvalue()[: -EDGE * EDGE * 2 - 4]
     declared = EDGE * EDGE * 2 * 100
     head = (
-        f"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: {declared + MIB}\r\n"
-        f"Content-Type: {PARTS}; boundary=x\r\n\r\n"
+        "POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {declared + MIB}\r\nContent-Type: {PARTS}; boundary=x\r\n\r\n"
         "--x\r\nContent-Type: application/dicom\r\n\r\n"
     ).encode("ascii")
     base, before = memory(isocenter), left_open(isocenter)

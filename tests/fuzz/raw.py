@@ -19,8 +19,8 @@ class Talk:
 
 _KIND = b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n'
 _PART = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + bytes(300) + b"\r\n--b--\r\n"
-_GET = b"GET /dicomweb/studies?limit=1 HTTP/1.1\r\nHost: x\r\n"
-_POST = b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\n" + _KIND
+_GET = b"GET /dicomweb/studies?limit=1 HTTP/1.1\r\nHost: localhost\r\n"
+_POST = b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\n" + _KIND
 
 _LINES = st.sampled_from(
     [b"GET / HTTP/1.1", b"GET /livez HTTP/1.0", b"GET /livez HTTP/0.9", b"GET /livez", b"GET",
@@ -35,7 +35,8 @@ _LINES = st.sampled_from(
      b"M-SEARCH * HTTP/1.1", b"SOURCE / ICE/1.0", b"ANNOUNCE / RTSP/1.0", b"\x01\x00\x00\x00"]
 )  # fmt: skip
 _FIELDS = st.sampled_from(
-    [b"Host: x", b"Host: x", b"Host:", b"Host: a\r\nHost: b", b"Host x", b" Host: x", b"Host : x",
+    [b"Host: localhost", b"Host: localhost", b"Host:", b"Host: a\r\nHost: b", b"Host x",
+     b" Host: x", b"Host : x",
      b"Host: x\r\n folded", b": x", b"X\x00: y", b"X: \x00", b"X: a\rb", b"X: a\nb", b"X: \xff",
      b"Connection: close", b"Connection: keep-alive, close", b"Connection: upgrade\r\nUpgrade: h2c",
      b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
@@ -99,10 +100,11 @@ def _with_bodies(draw: st.DrawFn) -> bytes:
 def _pipelines(draw: st.DrawFn) -> bytes:
     """Several requests at once, some with garbage between them."""
     one = st.sampled_from(
-        [_GET + b"\r\n", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n", b"garbage\r\n\r\n",
+        [_GET + b"\r\n", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n",
+         b"garbage\r\n\r\n",
          _POST + b"Content-Length: %d\r\n\r\n" % len(_PART) + _PART, b"GET / HTTP/1.1\r\n\r\n",
          _GET + b"Connection: close\r\n\r\n",
-         b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"]
+         b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"]
     )  # fmt: skip
     times = draw(st.sampled_from([1, 1, 1, 20]))
     return b"".join(draw(st.lists(one, min_size=2, max_size=5))) * times

@@ -244,7 +244,7 @@ class Target:
         """Whether a well-formed request is answered, on a connection of its own."""
         connection = self.connect()
         connection.expect("GET")
-        connection.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = connection.answer()
         connection.close()
         if answer is None or answer.status != 200:

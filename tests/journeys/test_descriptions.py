@@ -27,7 +27,7 @@ def test_openapi_names_this_server_and_every_path_answers_options(isocenter: Iso
     values = {"study": "1.2", "series": "1.3", "instance": "1.4", "frames": "1",
               "path": "00420011", "file": "index.html", "deletion": "1",
               "title": "CT1", "record": "1", "name": "night", "resource": "1",
-              "secret": "x"}  # fmt: skip
+              "secret": "x", "link": "1", "mark": "1"}  # fmt: skip
     paths = [path.format(**values) for path in document["paths"] if path != "/dicomweb"]
     addresses = [f"{isocenter.http_url}{path}" for path in paths if path != "/dicomweb/"]
     asked = run("curl", "-sS", "-X", "OPTIONS", "-w", "%{http_code} %header{allow}\n", *addresses)

@@ -169,7 +169,7 @@ def uploading(isocenter: Isocenter) -> Iterator[None]:
     boundary = 'multipart/related; type="application/dicom"; boundary=b'
     with socket.create_connection((isocenter.host, isocenter.http_port)) as upload:
         upload.sendall(
-            b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
             + f"Content-Type: {boundary}\r\n\r\n--b\r\n".encode()
         )
         yield

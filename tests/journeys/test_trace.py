@@ -42,6 +42,7 @@ NOT_MEASURED = {
     "isocenter.fill.attributes",
     "isocenter.fill.objects",
     "isocenter.fill.remaining",
+    "isocenter.limits.refused",
     "isocenter.log.dead_letters",
     "isocenter.log.skipped",
     "isocenter.moves.active",

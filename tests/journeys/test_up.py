@@ -103,7 +103,7 @@ def test_ctrl_c_waits_for_work_under_way_and_a_second_one_does_not(
     boundary = 'multipart/related; type="application/dicom"; boundary=b'
     with socket.create_connection((installation.host, installation.http_port)) as upload:
         upload.sendall(
-            b"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
             + f"Content-Type: {boundary}\r\n\r\n--b\r\n".encode()
         )
         wait_until(lambda: established(upload.getsockname()[1]), what="the upload is accepted")

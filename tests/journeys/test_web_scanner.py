@@ -43,17 +43,14 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isocenter]:
     isocenter.start()
     try:
         found = wait_until(lambda: re.search(r"/invitation/([\w-]+)", isocenter.log.read_text()))
+        roles = ("--role", "viewer", "--role", "auditor")
+        made = isocenter.cli("account add", "scan", *roles)
+        link = re.search(r"/invitation/([\w-]+)", made.stdout)
+        assert link is not None, made
         form = {"password": PASSWORD, "again": PASSWORD}
-        answer = httpx.post(f"{isocenter.http_url}/invitation/{found[1]}", data=form)
-        assert answer.status_code == 303
-        cookie = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
-        made = httpx.post(
-            f"{isocenter.http_url}/access/accounts",
-            data={"name": "scan", "role": ["viewer", "auditor"]}, headers=cookie,
-        )  # fmt: skip
-        link = re.search(r"/invitation/([\w-]+)", made.text)
-        assert link is not None
-        httpx.post(f"{isocenter.http_url}/invitation/{link[1]}", data=form)
+        for one in (found, link):
+            answer = httpx.post(f"{isocenter.http_url}/invitation/{one[1]}", data=form)
+            assert answer.status_code == 303
         yield isocenter
     finally:
         isocenter.stop()

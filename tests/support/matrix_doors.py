@@ -7,8 +7,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from isocenter.core.access import Right
 from support.files import Series
-from support.matrix_expected import ANYBODY, KNOWN, PERSON, UNASKED, Line
+from support.matrix_expected import ANYBODY, KNOWN, LISTS_LINKS, PERSON, UNASKED, Line
 from support.matrix_world import FORGER, GUEST, NOBODY, Who, World, names_of
 from support.walked_requests import FORM, JSON, Answer, Asked
 
@@ -156,6 +157,8 @@ class Door:
     def _leaks(self, who: Who, asked: Asked, answer: Answer) -> Iterator[str]:
         """What is told of a study that they may not see, beyond what they said themselves."""
         if self.line.about == "trail" and self.line.needs in who.rights:
+            return
+        if self.template in LISTS_LINKS and Right.ACCESS.value in who.rights:
             return
         said = f"{asked.values} {asked.query} {asked.body!r}"
         told = answer.body + repr(answer.headers).encode()

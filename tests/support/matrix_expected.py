@@ -166,6 +166,10 @@ GET     /readyz                                                       unasked   
 GET     /api/openapi.json                                             known      -
 """
 
+LISTS_LINKS = frozenset({"/share", "/share/revoked", "/api/links"})
+"""Here links are listed: those that somebody has made, and all to who administers access, to
+whatever study they lead."""
+
 _STUDY = "/dicomweb/studies/{study}"
 VARIANTS: Mapping[str, tuple[str, Line]] = {
     "a ZIP file": (_STUDY, Line("download", "study", accept="application/zip")),

@@ -32,7 +32,7 @@ HELD = (
 PARTS = "multipart/related; type="
 PROBLEM = "application/problem+json"
 # What both are told, so that addresses and problem documents do not differ.
-SAME = {"Host": "pacs.test", "X-Request-Id": "the-same-request"}
+SAME = {"Host": "localhost:8080", "X-Request-Id": "the-same-request"}
 DATES = ("last-modified",)
 
 
