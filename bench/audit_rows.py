@@ -35,12 +35,10 @@ from isocenter.audit.trail import Trail
 from isocenter.audit.verifying import verify
 from isocenter.core.audit import AuditFilter, Entry, Place
 from isocenter.core.events import TOPIC_AUDIT, AuditAction, AuditEvent, AuditOutcome, Source
-from isocenter.runtime.access_windows import WINDOW_SECONDS
 from isocenter.runtime.event_codec import encode
 
 WITHOUT = "without the trail"
 UNTRAILED = Path(__file__).parent / "untrailed"
-WINDOW_ROUNDS = 3  # of a row whose turns outlast a window of counted accesses
 
 TAKEN_IN = 2_000  # records a second, as promised
 VERIFIED = 100_000  # records a second
@@ -244,8 +242,8 @@ ROWS: Mapping[str, Measure] = {
     "audit-qido": cost(
         "audit-qido",
         "requests/s",
-        rows.qido_patient_id(16, int(1.5 * WINDOW_SECONDS)),
-        rounds=WINDOW_ROUNDS,
+        rows.qido_patient_id(16, costs.WINDOW),
+        rounds=costs.WINDOW_ROUNDS,
     ),
     "audit-qido-new": cost("audit-qido-new", "requests/s", new_questions),
     "audit-frame": cost("audit-frame", "requests/s", rows.frame),

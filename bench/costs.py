@@ -8,8 +8,13 @@ from bench import machine, rows
 from bench.report import Result, compare
 from bench.rows import Bench
 from bench.server import Server
+from isocenter.runtime.access_windows import WINDOW_SECONDS
 
 ROUNDS = 5
+# Of rows in which accesses are counted: turns outlast the windows they are counted in, so that what
+# begins and ends with a window weighs the same on both sides.
+WINDOW = int(1.5 * WINDOW_SECONDS)
+WINDOW_ROUNDS = 3
 
 Sides = tuple[Server, Server]  # with it, and without
 Measure = Callable[[Bench, Sides], Sequence[Result]]

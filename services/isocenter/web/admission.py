@@ -84,7 +84,9 @@ class Admission:
             exchange.caller = await self.doors.by_bearer(shown[len(_BEARER) :].strip())
             return
         if shown:
-            exchange.session = await self.doors.by_session(shown, exchange.source)
+            exchange.session = self.doors.held_session(shown)
+            if exchange.session is None:
+                exchange.session = await self.doors.by_session(shown, exchange.source)
         if exchange.session is not None:
             exchange.caller = exchange.session.caller
         else:

@@ -132,7 +132,7 @@ class Sessions:
         self._idle, self._longest = idle, longest
         self._touch = min(_TOUCH, idle / _TOUCHES)
         self._fresh = Fresh(self._found, fresh_seconds)
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()  # by secret
         self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._away_until = float("-inf")  # of the monotonic clock
 
@@ -145,8 +145,6 @@ class Sessions:
     async def find(self, secret: str, by: Source) -> KnownSession | None:
         """The session of a secret, which is used by this."""
         identifier = id_of(secret)
-        if (held := self._again(identifier)) is not None:
-            return held
         session = await self._fresh.get(identifier)
         if session is None:
             return None
@@ -155,22 +153,23 @@ class Sessions:
         if renewed is None or known is None:
             await self.end(identifier)
             return None
-        self._hold(known)
+        self._hold(secret, known)
         if datetime.now(UTC) - renewed.used_at > self._touch:
             used = renewed.model_copy(update={"used_at": datetime.now(UTC)})
             await self.keep(identifier, used, by)
         return known
 
-    def _again(self, identifier: str) -> KnownSession | None:
-        """The session that was found before, if nothing has changed of what it rests on."""
-        held = self._held.get(identifier)
-        if held is None or self._fresh.held(identifier) is not held.session:
+    def held(self, secret: str) -> KnownSession | None:
+        """The same, if that is known without a look: it was found lately, and nothing has changed
+        of what it rests on."""
+        held = self._held.get(secret)
+        if held is None or self._fresh.held(held.known.id) is not held.session:
             return None
         if self._of(held.session) is not held.of or datetime.now(UTC) >= held.until:
             return None
         return held.known
 
-    def _hold(self, known: KnownSession) -> None:
+    def _hold(self, secret: str, known: KnownSession) -> None:
         session, of = known.session, self._of(known.session)
         ends = [session.used_at + self._touch, session.began_at + self._longest]
         ends += [one.ends_at for one in session.emergencies if one.ends_at > datetime.now(UTC)]
@@ -178,8 +177,8 @@ class Sessions:
             ends.append(of.ends_at)
         if (person := session.federated) and person.refresh and self._provider:
             ends.append(person.asked_at + self._provider.refresh_after)
-        self._held[known.id] = _Held(session, of, known, min(ends))
-        self._held.move_to_end(known.id)
+        self._held[secret] = _Held(session, of, known, min(ends))
+        self._held.move_to_end(secret)
         if len(self._held) > _MOST:
             self._held.popitem(last=False)
 
