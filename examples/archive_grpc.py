@@ -1,7 +1,8 @@
 """Stores files and gets them back over gRPC, with grpcio and the stubs of the package.
 
     pip install isocenter
-    python archive_grpc.py localhost:50052 FILE...
+    isocenter token create example > token
+    python archive_grpc.py localhost:50052 token FILE...
 
 Other languages make their stubs from `protos/isocenter/v1/archive.proto`, or ask the server for it
 by reflection.
@@ -21,11 +22,12 @@ from isocenter.v1 import archive_pb2, archive_pb2_grpc, query_pb2
 CHUNK = 256 * 1024
 
 
-def main(address: str, paths: list[str]) -> None:
+def main(address: str, token_file: str, paths: list[str]) -> None:
     """Store, watch for it, search it, and retrieve it in several forms."""
+    who = [("authorization", f"Bearer {Path(token_file).read_text().strip()}")]
     with grpc.insecure_channel(address) as channel:
         archive = archive_pb2_grpc.ArchiveServiceStub(channel)
-        stored = list(archive.StoreObjects(messages_of(paths)))
+        stored = list(archive.StoreObjects(messages_of(paths), metadata=who))
         for one in stored:
             outcome = f"refused: {one.failure.message}" if one.failure.reason else one.digest[:16]
             print(f"file {one.number}: {outcome}")
@@ -33,7 +35,9 @@ def main(address: str, paths: list[str]) -> None:
 
         # The log tells what was stored from the oldest event it still holds on, and goes on
         # telling; what is stored is found within a second.
-        changes = archive.WatchChanges(archive_pb2.WatchChangesRequest(since="oldest"))
+        changes = archive.WatchChanges(
+            archive_pb2.WatchChangesRequest(since="oldest"), metadata=who
+        )
         for change in changes:
             if not change.type.endswith(".StudyChanged"):  # the first tells a position alone
                 continue
@@ -52,17 +56,21 @@ def main(address: str, paths: list[str]) -> None:
             ],
             include=["StudyDescription"],
         )
-        for answer in archive.SearchArchive(request):
+        for answer in archive.SearchArchive(request, metadata=who):
             for study in map(json.loads, answer.answers):
                 print(f"patient: {study['00100020']['Value'][0]}")
 
         place = {"study": name.study, "series": name.series, "instance": name.instance}
-        (item,) = archive.RetrieveMetadata(archive_pb2.RetrieveMetadataRequest(**place))
+        (item,) = archive.RetrieveMetadata(
+            archive_pb2.RetrieveMetadataRequest(**place), metadata=who
+        )
         print(f"rows: {json.loads(item.data)['00280010']['Value'][0]}")
         wanted = archive_pb2.RetrieveFramesRequest(**place, numbers=[1], decoded=True)
-        frame = b"".join(piece.data for piece in archive.RetrieveFrames(wanted))
+        frame = b"".join(piece.data for piece in archive.RetrieveFrames(wanted, metadata=who))
         print(f"bytes of the first frame: {len(frame)}")
-        objects = archive.RetrieveObjects(archive_pb2.RetrieveObjectsRequest(study=name.study))
+        objects = archive.RetrieveObjects(
+            archive_pb2.RetrieveObjectsRequest(study=name.study), metadata=who
+        )
         print(f"files: {sum(1 for part in objects if part.WhichOneof('part') == 'head')}")
 
 
@@ -78,4 +86,4 @@ def messages_of(paths: list[str]) -> Iterator[archive_pb2.StoreObjectsRequest]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,20 +1,23 @@
 """Stores files and gets them back over DICOMweb, with dicomweb-client.
 
 pip install dicomweb-client
-python dicomweb.py http://localhost:8080/dicomweb FILE...
+isocenter token create example > token
+python dicomweb.py http://localhost:8080/dicomweb token FILE...
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
 
-def main(root: str, paths: list[str]) -> None:
+def main(root: str, token_file: str, paths: list[str]) -> None:
     """Store, wait until it is found, and retrieve it in several forms."""
-    client = DICOMwebClient(url=root)
+    token = Path(token_file).read_text().strip()
+    client = DICOMwebClient(url=root, headers={"Authorization": f"Bearer {token}"})
     images = [dcmread(path) for path in paths]
     answer = client.store_instances(datasets=images)
     print(f"stored: {len(answer.ReferencedSOPSequence)}")
@@ -38,4 +41,4 @@ def main(root: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -43,44 +44,47 @@ def main() -> None:
         # Topics carry several types, and later versions add more: take what is meant for you.
         if dict(record.headers).get("ce_type") == STORED.encode():
             event = events_pb2.InstanceStored.FromString(record.value)
-            print(fetch(objects, event, options.to, options.purpose), flush=True)
+            print(fetch(objects, event, options), flush=True)
         consumer.commit()
 
 
 def connected(options: argparse.Namespace) -> grpc.Channel:
-    """With TLS if there is a CA; what says who calls, if anything does, goes with each call."""
+    """With TLS if there is a CA."""
     how = [(f"grpc.{name}", value) for name, value in RETRIED.items()]
     if not options.ca:
         return grpc.insecure_channel(options.archive, options=how)
     shown = [path.read_bytes() for path in (options.key, options.certificate) if path]
     credentials = grpc.ssl_channel_credentials(options.ca.read_bytes(), *shown)
-    if options.token_file:
-        token = grpc.access_token_call_credentials(options.token_file.read_text().strip())
-        credentials = grpc.composite_channel_credentials(credentials, token)
     return grpc.secure_channel(options.archive, credentials, options=how)
 
 
 def fetch(
     objects: objects_pb2_grpc.ObjectServiceStub,
     event: events_pb2.InstanceStored,
-    folder: Path,
-    purpose: str,
+    options: argparse.Namespace,
 ) -> Path:
     """The object of an event as a file; a file that is there already is not fetched again."""
-    path = folder / event.name.study / f"{event.name.instance}.{event.digest[:16]}.dcm"
+    path = options.to / event.name.study / f"{event.name.instance}.{event.digest[:16]}.dcm"
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        request = objects_pb2.GetObjectRequest(key=event.key, purpose=purpose)
-        for chunk in objects.GetObject(request, timeout=600):
+        request = objects_pb2.GetObjectRequest(key=event.key, purpose=options.purpose)
+        for chunk in objects.GetObject(request, timeout=600, metadata=who_calls(options)):
             digest.update(chunk.data)
             file.write(chunk.data)
     if digest.hexdigest() != event.digest:
         sys.exit(f"{event.key} does not have the digest that its event tells")
     return part.rename(path)
+
+
+def who_calls(options: argparse.Namespace) -> Sequence[tuple[str, str]]:
+    """What says so, but for a certificate: a token that may have been replaced by now."""
+    if not options.token_file:
+        return ()
+    return [("authorization", f"Bearer {options.token_file.read_text().strip()}")]
 
 
 def _options() -> argparse.Namespace:

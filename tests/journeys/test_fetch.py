@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from support.authority import Authority
+from support.clients import isocenter_cli
 from support.datasets import ct_image
 from support.files import Series, data_set_bytes, find_instances, write_series
 from support.harness import Isocenter, running, wait_until
@@ -204,17 +203,6 @@ def test_names_of_every_script_are_asked_for_and_answered(
         assert [row["PatientName"] for row in done] == [name]
     [row] = query(peer, f"PatientName=Ünlü^Ayşe{where}")
     assert row["PatientID"] == f"{where}2"
-
-
-def isocenter_cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a verb that has to do with others only."""
-    return subprocess.run(
-        [sys.executable, "-m", "isocenter", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def query(peer: str, *keys: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isocenter.runtime.aes import KnownAE, fields_of
-from support.clients import Outcome, dcmtk
+from support.clients import Outcome, dcmtk, isocenter_cli
 from support.files import Series, write_series
 from support.harness import Isocenter, running, wait_until
 
@@ -23,7 +23,7 @@ allow = ["store"]
 [[rules]]
 name = "a site sees what it made"
 allow = ["search", "read", "download"]
-who = ["ae:*"]
+who = ["ae:*", "program:*"]
 sites = ["own"]
 
 [[rules]]
@@ -132,3 +132,23 @@ def test_a_decision_about_an_ae_is_explained_as_it_is_made(
 ) -> None:
     told = isocenter.cli("access explain", who, right)
     assert told.stdout.strip().startswith(answer), told.stdout + told.stderr
+
+
+def test_files_are_sent_and_studies_found_and_fetched_by_a_token(
+    isocenter: Isocenter, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path / "series", 2, patient_id="T1")
+    made = isocenter.cli("token create", "carrier", "--site", "north")
+    (token := tmp_path / "token").write_text(made.stdout)
+    archive, shown = isocenter.dicomweb, ("--token-file", token)
+    refused = isocenter_cli("send", series.folder, "--to", archive)
+    assert refused.returncode == 1
+    assert "name a --token-file" in " ".join(refused.stderr.split())
+    sent = isocenter_cli("send", series.folder, "--to", archive, *shown)
+    assert sent.returncode == 0, sent.stderr
+    key = f"StudyInstanceUID={series.study}"
+    look = lambda: isocenter_cli("query", archive, key, "--format", "json", *shown).stdout  # noqa: E731
+    wait_until(lambda: series.study in look(), what="the study is found")
+    fetched = isocenter_cli("fetch", archive, series.study, "--to", tmp_path / "to", *shown)
+    assert fetched.returncode == 0, fetched.stderr
+    assert len(list((tmp_path / "to").rglob("*.dcm"))) == series.count

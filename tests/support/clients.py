@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,3 +86,14 @@ def storescp(
     finally:
         process.kill()
         process.wait()
+
+
+def isocenter_cli(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a verb that has to do with others only."""
+    return subprocess.run(
+        [sys.executable, "-m", "isocenter", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

@@ -44,6 +44,10 @@ CertificateOption = Annotated[
     Path | None, typer.Option(help="Our certificate (PEM), for peers that want one.")
 ]
 KeyOption = Annotated[Path | None, typer.Option(help="Its key (PEM, no password).")]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with a token, for DICOMweb peers that want one."),
+]
 
 
 class QueryLevel(StrEnum):
@@ -84,6 +88,7 @@ def send(
     ca_file: CaOption = None,
     certificate_file: CertificateOption = None,
     key_file: KeyOption = None,
+    token_file: TokenOption = None,
 ) -> None:
     """Send files to any peer, over C-STORE or STOW-RS."""
     from isocenter.cli.peers import caller_tls
@@ -92,9 +97,10 @@ def send(
     quiet("text")
     wait = commit_seconds if commit else 0
     files = caller_tls(tls, ca_file, certificate_file, key_file)
-    raise typer.Exit(
-        run_async(run_send(paths, to, calling=calling, parallel=parallel, commit=wait, tls=files))
+    sending = run_send(
+        paths, to, calling=calling, parallel=parallel, commit=wait, tls=files, token_file=token_file
     )
+    raise typer.Exit(run_async(sending))
 
 
 def import_(
@@ -130,13 +136,15 @@ def query(
     ca_file: CaOption = None,
     certificate_file: CertificateOption = None,
     key_file: KeyOption = None,
+    token_file: TokenOption = None,
 ) -> None:
     """Search another archive, over C-FIND or QIDO-RS."""
     from isocenter.cli.peers import caller_tls, parse_peer
     from isocenter.cli.query import query as run_query
 
     quiet("text")
-    target = parse_peer(peer, calling, caller_tls(tls, ca_file, certificate_file, key_file))
+    files = caller_tls(tls, ca_file, certificate_file, key_file)
+    target = parse_peer(peer, calling, files, token_file)
     raise typer.Exit(
         run_async(run_query(target, keys or [], level=level.name, limit=limit, form=form.value))
     )
@@ -178,6 +186,7 @@ def fetch(
     ca_file: CaOption = None,
     certificate_file: CertificateOption = None,
     key_file: KeyOption = None,
+    token_file: TokenOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -188,7 +197,8 @@ def fetch(
     from isocenter.cli.peers import caller_tls, parse_peer
 
     quiet("text")
-    target = parse_peer(peer, calling, caller_tls(tls, ca_file, certificate_file, key_file))
+    files = caller_tls(tls, ca_file, certificate_file, key_file)
+    target = parse_peer(peer, calling, files, token_file)
     plan = Plan(target, move, tuple(which or ()), uids, everything, parallel, attempts, report)
     settings = settings_of(data, config, assignments)
     raise typer.Exit(run_async(run_fetch(settings, plan, to)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,11 +27,14 @@ class WebPeer:
 
     root: str
     tls: Callable[[], ssl.SSLContext] | None = None  # None: as the system trusts
+    shown: Mapping[str, str] = field(default_factory=dict, repr=False)  # fields that say who asks
 
 
-def parse_peer(text: str, calling: str, tls: CallerTls | None = None) -> Target | WebPeer:
-    """A peer to be called as the AE title `calling`, over TLS if there are files of it. Raises
-    `Invalid`."""
+def parse_peer(
+    text: str, calling: str, tls: CallerTls | None = None, token_file: Path | None = None
+) -> Target | WebPeer:
+    """A peer to be called as the AE title `calling`, over TLS if there are files of it, or with the
+    token of a file. Raises `Invalid`."""
     try:
         url = urlsplit(text)
         port = url.port
@@ -39,7 +42,9 @@ def parse_peer(text: str, calling: str, tls: CallerTls | None = None) -> Target 
         raise Invalid(f"{text}: {error}", fix="ports are 1 to 65535") from None
     contexts = RequestorContexts(tls) if tls is not None else None
     if url.scheme in ("http", "https") and url.netloc:
-        return WebPeer(text.rstrip("/"), contexts)
+        return WebPeer(text.rstrip("/"), contexts, shown_by(token_file))
+    if token_file is not None:
+        raise Invalid("--token-file is for peers of http", fix="AEs are known by their titles")
     if url.scheme == "dicom" and url.hostname and url.username and is_ae_title(url.username):
         if not is_ae_title(calling):
             raise Invalid(
@@ -64,7 +69,21 @@ def archive_of(peer: Target | WebPeer, move_to: str = "") -> RemoteArchive:
 
     if move_to:
         raise Invalid("--move: DICOMweb has no C-MOVE", fix="leave it out")
-    return WebArchive(peer.root, tls=peer.tls() if peer.tls is not None else None)
+    tls = peer.tls() if peer.tls is not None else None
+    return WebArchive(peer.root, tls=tls, shown=peer.shown)
+
+
+def shown_by(token_file: Path | None) -> Mapping[str, str]:
+    """The header fields that say who asks (RFC 6750 2.1). Raises `Invalid`."""
+    if token_file is None:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
+    except OSError as error:
+        raise Invalid(
+            f"{token_file} cannot be read: {error.strerror}",
+            fix="`isocenter token create NAME` prints a token for it",
+        ) from error
 
 
 def caller_tls(

@@ -13,8 +13,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from isocenter.cli.common import out
+from isocenter.cli.peers import shown_by
 from isocenter.cli.send import send
-from isocenter.core.errors import Invalid, IsocenterError, Refused, Unavailable
+from isocenter.core.errors import IsocenterError, Refused, Unavailable
 
 _POLL_SECONDS = 0.2
 _REQUEST_SECONDS = 30.0
@@ -26,7 +27,7 @@ async def probe(dicom: str, web: str, *, seconds: float, token_file: Path | None
     """Store over DIMSE, find within some seconds and read over DICOMweb, with the token of a file;
     the same instance at every run, so that an archive keeps one. 0 if what came back is what was
     sent. Raises `Invalid` if the file cannot be read."""
-    shown = _shown(token_file)
+    shown = shown_by(token_file)
     sent = await asyncio.to_thread(_instance)
     began = perf_counter()
     with tempfile.TemporaryDirectory(prefix="isocenter-probe-") as folder:
@@ -50,16 +51,6 @@ async def probe(dicom: str, web: str, *, seconds: float, token_file: Path | None
         )
     out.print(f"read back after {perf_counter() - began:.2f} s, as it was sent")
     return 0
-
-
-def _shown(token_file: Path | None) -> dict[str, str]:
-    """The header fields by which the web role knows us."""
-    if token_file is None:
-        return {}
-    try:
-        return {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
-    except OSError as error:
-        raise Invalid(f"{token_file} cannot be read: {error.strerror}", fix=_MAKE) from error
 
 
 def _told(web: str, error: httpx.HTTPError) -> IsocenterError:

@@ -21,6 +21,7 @@ from isocenter.core.deflate import inflate
 from isocenter.core.errors import (
     Invalid,
     IsocenterError,
+    Refused,
     Unavailable,
     Unprocessable,
     Unsupported,
@@ -59,10 +60,11 @@ async def send(
     parallel: int,
     commit: float = 0,
     tls: CallerTls | None = None,
+    token_file: Path | None = None,
 ) -> int:
     """Send everything found; 0 when the peer took it all, and commits to it, if it is to tell so
-    within `commit` seconds."""
-    peer = parse_peer(to, calling, tls)
+    within `commit` seconds. `token_file`: of a token for peers over DICOMweb."""
+    peer = parse_peer(to, calling, tls, token_file)
     if commit and isinstance(peer, WebPeer):
         raise Invalid("--commit: DICOMweb has no Storage Commitment", fix="send to dicom://...")
     files = find_some(paths)
@@ -222,7 +224,7 @@ class _Counter:
 
 async def _stow(peer: WebPeer, queue: Queue, tally: Tally) -> None:
     verify = peer.tls() if peer.tls is not None else True
-    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, verify=verify) as client:
+    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, verify=verify, headers=peer.shown) as client:
         async for batch in queue:
             await _stow_batch(client, peer.root, batch, tally)
 
@@ -258,6 +260,11 @@ async def _stow_batch(
             f"{root} does not answer: {str(error) or type(error).__name__}",
             fix="check the address and that the peer runs",
         ) from error
+    if response.status_code in (401, 403):
+        raise Refused(
+            f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}",
+            fix="name a --token-file of who may store there",
+        )
     if response.status_code not in (200, 202, 409):
         raise Unsupported(
             f"{root} answered {response.status_code} to STOW-RS: {response.text[:300]}",

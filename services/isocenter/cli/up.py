@@ -215,6 +215,7 @@ def _monitor(settings: Settings, sockets: Mapping[str, Path]) -> Role:
     return Monitor(pages_of_family(sockets), Health(()), host=where.host, port=where.port)
 
 
+_WHO = "sed 's/^/Authorization: Bearer /'"  # a header field, as curl reads it of a file
 _FIND_KEYS = "-S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate"
 
 
@@ -233,11 +234,10 @@ def banner(settings: Settings, link: str = "") -> str:
     tls = " with TLS" if web.grpc_tls else ""
     grpc = f"  gRPC           {_shown(web.host)}:{web.grpc_port}{tls}\n" if web.grpc_port else ""
     data = settings.data.resolve()
-    known = (
-        ""
-        if settings.access.trust_loopback
-        else (f"  isocenter aes set --data {data} FINDSCU host=127.0.0.1\n")
-    )
+    trusted = settings.access.trust_loopback
+    known = "" if trusted else f"  isocenter aes set --data {data} FINDSCU host=127.0.0.1\n"
+    token = "" if trusted else f"  isocenter token create trial --data {data} | {_WHO} > who\n"
+    shown = "" if trusted else "-H @who "
     return f"""
 Isocenter is up. Data directory: {data}
 
@@ -248,7 +248,7 @@ Isocenter is up. Data directory: {data}
 Try:
   storescu -aec {gateway.ae_title} {dicom} +sd FOLDER
 {known}  findscu -aec {gateway.ae_title} {dicom} {_FIND_KEYS}
-  curl '{http}/dicomweb/studies?limit=5'
+{token}  curl {shown}'{http}/dicomweb/studies?limit=5'
 
 Ctrl-C stops.
 """

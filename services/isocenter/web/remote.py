@@ -47,11 +47,21 @@ _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 class WebArchive:
     """See `core.remote.RemoteArchive`."""
 
-    def __init__(self, root: str, *, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` checks an https server, and shows our certificate; None: as the system does."""
+    def __init__(
+        self,
+        root: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        shown: Mapping[str, str] | None = None,
+    ) -> None:
+        """`tls` checks an https server, and shows our certificate; None: as the system does.
+        `shown`: header fields that say who asks; not told to others that it leads to."""
         self._root = root
         self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT, verify=True if tls is None else tls, follow_redirects=True
+            timeout=_TIMEOUT,
+            verify=True if tls is None else tls,
+            follow_redirects=True,
+            headers=shown,
         )
 
     async def find(

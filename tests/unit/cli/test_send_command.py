@@ -41,6 +41,17 @@ def test_peers_are_read_from_their_addresses() -> None:
     assert parse_peer(f"{root}/", "US") == WebPeer(root)
 
 
+def test_a_token_is_shown_to_peers_of_http_alone_and_is_not_told(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("iso_1_secret\n")
+    peer = parse_peer("https://archive.example/dicomweb", "US", token_file=token)
+    assert isinstance(peer, WebPeer)
+    assert peer.shown == {"Authorization": "Bearer iso_1_secret"}
+    assert "secret" not in repr(peer)
+    with pytest.raises(Invalid, match="--token-file is for peers of http"):
+        parse_peer("dicom://PACS@10.0.0.1:104", "US", token_file=token)
+
+
 @pytest.mark.parametrize(
     "text",
     ["PACS", "dicom://10.0.0.1:104", "dicom://AN-AE-TITLE-TOO-LONG@h:1", "http://", "file:///x"],

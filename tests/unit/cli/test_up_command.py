@@ -44,9 +44,12 @@ def test_the_banner_shows_the_addresses_that_the_settings_say(
         "AE title ARCHIVE, host localhost, port 11199",
         "storescu -aec ARCHIVE localhost 11199",
         "findscu -aec ARCHIVE localhost 11199",
-        "curl 'http://10.1.2.3:18081/dicomweb/studies",
+        "curl -H @who 'http://10.1.2.3:18081/dicomweb/studies",
     ):
         assert expected in text
+    trusting = banner(load(data=tmp_path, flags={**flags, "access.trust_loopback": "true"}))
+    assert "curl 'http://" in trusting
+    assert "token" not in trusting
 
 
 def test_the_banner_warns_of_what_is_not_there(tmp_path: Path) -> None:
