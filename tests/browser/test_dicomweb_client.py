@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pydicom
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from support.harness import running
 from support.web_answers import FILES, HELD, fill, place_of
@@ -50,6 +50,14 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(tmp_path_factory.mktemp("npm") / "data") as isocenter:
         fill(isocenter)
         yield isocenter.http_url
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Runs the library, which is of no page of ours: their policy lets nothing else run."""
+    context = browser.new_context(bypass_csp=True)
+    yield context
+    context.close()
 
 
 @pytest.fixture

@@ -35,4 +35,4 @@ if [ ! -d "$data/home" ]; then
     [ -z "${3:-}" ] || cp "$3" "$data/home/data/import/realm.json"
 fi
 export JAVA_OPTS="${JAVA_OPTS:--Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1}"
-exec "$data/home/bin/kc.sh" start --optimized --http-enabled=true --hostname-strict=false --http-host=127.0.0.1 "--http-port=$port" --import-realm
+exec "$data/home/bin/kc.sh" start --optimized --http-enabled=true --hostname-strict=false --http-host=127.0.0.1 "--http-port=$port" "--http-management-port=$((port + 1))" --import-realm

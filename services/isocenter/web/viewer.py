@@ -42,12 +42,13 @@ _FOR_EVER = b"public, max-age=31536000, immutable"
 _REVALIDATE = b"no-cache"
 
 # React writes styles into elements; PDF documents are shown by an object of the browser's own.
-_POLICY = (
+_POLICY_WITH = (  # the scripts in the page
     b"default-src 'self'; script-src 'self' 'wasm-unsafe-eval'%b;"
     b" worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
     b" font-src 'self' data:; connect-src 'self' blob: data:; object-src 'self' blob:;"
     b" frame-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
+_POLICY = _POLICY_WITH % b""
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 _CONFIGURATION: Mapping[str, object] = {
@@ -205,12 +206,12 @@ class Viewer:
         """Of scripts in a page those run that its file has (CSP 3 2.3.1): whatever else gets into
         it, a browser does not."""
         if not file.name.endswith(".html"):
-            return _POLICY % b""
+            return _POLICY
         known = self._policies.get(file.plain)
         if known is None or known[0] != file.etag:
             content = await asyncio.to_thread(file.plain.read_bytes)
             digests = (b64encode(sha256(one).digest()) for one in _INLINE.findall(content))
-            policy = _POLICY % b"".join(b" 'sha256-%b'" % one for one in digests)
+            policy = _POLICY_WITH % b"".join(b" 'sha256-%b'" % one for one in digests)
             known = self._policies[file.plain] = file.etag, policy
         return known[1]
 
