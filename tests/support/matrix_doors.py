@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from isocenter.core.access import Right
@@ -197,18 +197,19 @@ class Door:
             for within in self.ways:
                 there = self.ask(who, self.aimed(series, within))
                 nowhere = self.ask(who, self.aimed(world.nowhere, within))
-                if (one := told(there, series)) != (other := told(nowhere, world.nowhere)):
+                names = {*names_of(series), *names_of(world.nowhere)}
+                if (one := told(there, names)) != (other := told(nowhere, names)):
                     yield f"{one}, but of a study that is not there {other}"
         if world.count(series) != before:
             yield "the study is not what it was"
 
 
-def told(answer: Answer, series: Series) -> tuple[int, bytes, Mapping[str, str]]:
-    """All that an answer tells, but for the names that were asked for and its own."""
+def told(answer: Answer, names: Collection[str]) -> tuple[int, bytes, Mapping[str, str]]:
+    """All that an answer tells, but for names that may have been asked for, and its own."""
     body, headers = answer.body, {**answer.headers}
     for name in ("date", "content-length"):
         headers.pop(name, None)
-    for name in names_of(series):
+    for name in names:
         body = body.replace(name.encode(), b"?")
     if headers.get("content-type") == "application/problem+json" and body:
         problem = {**json.loads(body), "instance": ""}
