@@ -34,6 +34,29 @@ async def test_a_stolen_id_opens_nothing(access: Access) -> None:
     assert await access.lets_in(secret)
 
 
+async def test_a_session_that_was_found_is_known_without_a_look_until_something_changes(
+    access: Access, clock: Clock
+) -> None:
+    secret = await access.signed_in("eva")
+    held = access.doors.held_session
+    assert held(secret) is None
+    found = await access.doors.by_session(secret, HERE)
+    assert found is not None
+    assert held(secret) is found
+    assert held(found.id) is held(secret + "x") is None
+    await access.account("eva", disabled=True)
+    assert held(secret) is None
+    other = await access.signed_in("ben")
+    known = await access.doors.by_session(other, HERE)
+    assert known is not None
+    clock.move(minutes=2)  # its use is to be noted
+    assert held(other) is None
+    clock.move(minutes=-2)
+    assert held(other) is known
+    await access.doors.sessions.end(known.id)
+    assert held(other) is None
+
+
 async def test_secrets_are_long_and_never_the_same(access: Access) -> None:
     account = await access.account("eva")
     secrets = {await access.signing_in.begin(account, BROWSER, HERE) for _ in range(20)}
