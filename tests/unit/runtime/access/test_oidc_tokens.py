@@ -64,7 +64,7 @@ async def test_a_token_that_is_right_names_who_shows_it() -> None:
         ({"aud": CLIENT}, "[Aa]udience"),
         ({"iss": "https://login.test/realms/another"}, "[Ii]ssuer"),
         ({"iss": ISSUER + "/"}, "[Ii]ssuer"),
-        ({"exp": "never"}, ""),
+        ({"exp": "never"}, "."),
         ({"preferred_username": 5}, "names nobody"),
         ({"preferred_username": "a\nb"}, "names nobody"),
         ({"preferred_username": "x" * 64}, "names nobody"),
