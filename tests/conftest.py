@@ -3,6 +3,7 @@ installation or the servers stay together), and what is shown of a failure."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif "isocenter" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"isocenter-{item.path.parent.name}"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Verbs configure the logging of their process, which tests and what they set up share."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        return (yield)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,7 +21,6 @@ from isocenter.runtime.rpc_admission import NEEDS
 from isocenter.web.operations import OPERATIONS
 from support.clients import storescp
 from support.harness import running
-from support.logging_state import logging_as_before
 from support.matrix_calls import (
     METHODS,
     VERBS,
@@ -36,8 +35,6 @@ from support.ports import free_ports
 from support.walked_calls import every_method
 from support.walked_dimse import Verbs as DimseVerbs
 from support.walked_dimse import cases as dimse_cases
-
-__all__ = ["logging_as_before"]
 
 pytestmark = pytest.mark.xdist_group("matrix")  # one archive for all
 
@@ -202,7 +199,6 @@ DOORS = {"read": "/dicomweb/studies/{study}/metadata", "download": "/dicomweb/st
 EXPLAINED = {"viewer": "person:person-viewer", "reader": "program:reader", CHIEF: "program:chief"}
 
 
-@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_what_is_explained_is_what_the_doors_of_http_do(world: World, name: str) -> None:
     for right, template in DOORS.items():
@@ -213,7 +209,6 @@ def test_what_is_explained_is_what_the_doors_of_http_do(world: World, name: str)
             assert said is (verdict(answer) == ANSWERED), (right, series, answer)
 
 
-@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("title", ["SOUTHERN", "LOOKING", "STRANGER"])
 def test_what_is_explained_is_what_the_gateway_does(world: World, title: str) -> None:
     for series in (world.own, world.other):

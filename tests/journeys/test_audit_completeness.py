@@ -27,7 +27,6 @@ from isocenter.web.operations import OPERATIONS
 from support.clients import storescp
 from support.files import Series, find_instances, write_series
 from support.harness import Isocenter, running, wait_until
-from support.logging_state import logging_as_before
 from support.ports import free_ports
 from support.recorded import Record, Recorded
 from support.walked_calls import Calls, Ports, every_method
@@ -37,8 +36,6 @@ from support.walked_dimse import cases as dimse_cases
 from support.walked_requests import PREPARING
 from support.walked_routes import Routes
 from support.walked_verbs import Verbs, every_verb
-
-__all__ = ["logging_as_before"]
 
 pytestmark = pytest.mark.xdist_group("walk")  # one archive for all
 
@@ -267,7 +264,6 @@ def test_a_method_of_grpc_leaves_its_record(walk: Walk, method: str) -> None:
 RUN = [verb for verb, kind in VERBS.items() if not isinstance(kind, str) and verb != "run"]
 
 
-@pytest.mark.usefixtures("logging_as_before")  # verbs run in this process
 @pytest.mark.parametrize("verb", RUN)
 def test_a_verb_leaves_its_record(walk: Walk, verb: str) -> None:
     before = {one.event.id for one in walk.recorded.all()}

@@ -80,7 +80,7 @@ def test_everything_acknowledged_before_the_backup_survives_the_loss_of_the_disk
 ) -> None:
     first = write_series(tmp_path / "first", 30, rows=128)
     store(isocenter, first)
-    during = [write_series(tmp_path / f"during{n}", 150, rows=64) for n in range(2)]
+    during = [write_series(tmp_path / f"during{n}", 1000, rows=32) for n in range(2)]
     sender = DimseSender(isocenter, during)
     sender.start()
     wait_until(lambda: len(sender.acknowledged) >= 20, what="storing is under way")

@@ -95,7 +95,7 @@ def _rest(
 ) -> Operation:
     return Operation(
         id_, summary, takes=takes, answers={status: [JSON] if schema else []}, schema=schema,
-        errors=(403, *errors), audited=audited, needs=needs,
+        errors=errors, audited=audited, needs=needs,
     )  # fmt: skip
 
 
@@ -229,7 +229,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
                 (200, 400, 404),
                 needs=Right.SHARE,
             ),
-            errors=(403, 408, 413, 415),
+            errors=(408, 413, 415),
         ),
     },
     REVOKED: {

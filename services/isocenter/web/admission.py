@@ -25,7 +25,7 @@ from isocenter.web.problems import Problem
 SIGN_IN = "/sign-in"
 NEXT = "next"  # the parameter with the address that somebody wanted
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER = "bearer "
 
 Operations = Mapping[str, Mapping[str, Operation]]
@@ -91,7 +91,7 @@ class Admission:
             exchange.caller = exchange.session.caller
         else:
             exchange.caller = self._by_address(exchange)
-        if exchange.scope["method"] not in _SAFE:
+        if exchange.scope["method"] not in SAFE:
             from_here(exchange)
 
     def _by_address(self, exchange: Exchange) -> Caller:

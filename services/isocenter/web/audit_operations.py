@@ -74,7 +74,7 @@ def _read(id_: str, summary: str, schema: str, parameters: Sequence[Parameter] =
           errors: Sequence[int] = ()) -> Operation:  # fmt: skip
     return Operation(
         id_, summary, parameters=parameters, answers={200: [JSON]}, schema=schema,
-        errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.AUDIT,
+        errors=errors, audited=AuditAction.AUDIT, needs=Right.AUDIT,
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _change(id_: str, summary: str, answers: Sequence[int], schema: str = "",
             errors: Sequence[int] = ()) -> Operation:  # fmt: skip
     return Operation(
         id_, summary, answers={status: [JSON] if schema else [] for status in answers},
-        schema=schema, errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD,
+        schema=schema, errors=errors, audited=AuditAction.AUDIT, needs=Right.HOLD,
         takes=[JSON] if schema else (),
     )  # fmt: skip
 
@@ -115,13 +115,13 @@ _REST: Mapping[str, Mapping[str, Operation]] = {
     audit_rest.VERIFICATION: {"POST": Operation(
         "verifyAuditTrail", "Verify all that is sealed; as JSON lines it tells how far it is",
         takes=[JSON], answers={200: [JSON_LINES, JSON]}, schema="AuditVerification",
-        errors=(403, 406, *_KEPT), audited=AuditAction.VERIFY, needs=Right.AUDIT,
+        errors=(406, *_KEPT), audited=AuditAction.VERIFY, needs=Right.AUDIT,
     )},
     EXPORT: {"GET": Operation(
         "exportAuditRecords", "All records that pass a filter, as a file",
         parameters=(*_EXPORT, *FILTER),
         answers={200: [form.media_type.partition(";")[0] for form in FORMS.values()]},
-        errors=(403,), audited=AuditAction.AUDIT, needs=Right.AUDIT,
+        audited=AuditAction.AUDIT, needs=Right.AUDIT,
     )},
     audit_notes.SEARCHES: {"GET": _read(
         "listSavedSearches", "Saved searches of the audit trail", "SavedSearches",
@@ -150,7 +150,7 @@ _FHIR_SEARCH = (
 def _fhir(id_: str, summary: str, parameters: Sequence[Parameter] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=parameters, answers={200: [FHIR_JSON]}, schema="FhirResource",
-        errors=(403, 404, 406), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=FHIR_JSON,
+        errors=(404, 406), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=FHIR_JSON,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ _FHIR: Mapping[str, Mapping[str, Operation]] = {
     )},
     audit_fhir.SEARCH: {"POST": replace(
         _fhir("searchAuditEventsByPost", "The same with the parameters in a form"),
-        takes=[FORM], errors=(403, 404, 406, *_KEPT),
+        takes=[FORM], errors=(404, 406, *_KEPT),
     )},
     audit_fhir.EVENT: {"GET": _fhir("readAuditEvent", "An AuditEvent resource")},
     audit_fhir.OTHERS: {"GET": replace(
@@ -177,14 +177,14 @@ _FHIR: Mapping[str, Mapping[str, Operation]] = {
 def _page(id_: str, summary: str, *parameters: Parameter, errors: Sequence[int] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
-        errors=(403, *errors), audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=HTML,
+        errors=errors, audited=AuditAction.AUDIT, needs=Right.AUDIT, errors_in=HTML,
     )  # fmt: skip
 
 
 def _deed(id_: str, summary: str, errors: Sequence[int] = ()) -> Operation:
     return Operation(
         id_, summary, parameters=(LANGUAGE,), takes=[FORM], answers={303: []},
-        errors=(403, *_KEPT, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD, errors_in=HTML,
+        errors=(*_KEPT, *errors), audited=AuditAction.AUDIT, needs=Right.HOLD, errors_in=HTML,
     )  # fmt: skip
 
 
@@ -216,7 +216,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
         "GET": _page("auditVerificationPage", "The last verification"),
         "POST": replace(
             _page("auditVerifyPage", "Verify the trail; the page comes as that goes on"),
-            takes=[FORM], errors=(403, *_KEPT), audited=AuditAction.VERIFY, needs=Right.AUDIT,
+            takes=[FORM], errors=_KEPT, audited=AuditAction.VERIFY, needs=Right.AUDIT,
         ),
     },
     audit_desk.SEARCHES: {"POST": _deed("saveSearchByForm", "Save a search")},

@@ -6,7 +6,7 @@ from isocenter.web.exchange import Exchange
 
 # RFC 6265bis 4.1.3.2: a browser takes a name with this prefix from us alone, over TLS.
 _SECURE = "__Host-"
-_SESSION, _FLOW = "isocenter", "isocenter-flow"
+SESSION, _FLOW = "isocenter", "isocenter-flow"
 # Lax: a link in a mail opens a study, and the identity provider sends people back; what changes
 # something is looked at by `admission.from_here`.
 _ATTRIBUTES = "Path=/; HttpOnly; SameSite=Lax"
@@ -16,17 +16,17 @@ Field = tuple[bytes, bytes]
 
 def session(exchange: Exchange) -> str:
     """The secret of the session that a browser shows; empty without one."""
-    return _shown(exchange, _SESSION)
+    return _shown(exchange, SESSION)
 
 
 def kept(exchange: Exchange, secret: str) -> Field:
     """The header field by which a browser keeps the secret of a session, as long as it runs."""
-    return _field(exchange, _SESSION, secret, "")
+    return _field(exchange, SESSION, secret, "")
 
 
 def forgotten(exchange: Exchange) -> Field:
     """The header field by which it forgets it."""
-    return _field(exchange, _SESSION, "", "; Max-Age=0")
+    return _field(exchange, SESSION, "", "; Max-Age=0")
 
 
 def flow(exchange: Exchange) -> str:

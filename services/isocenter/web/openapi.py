@@ -11,17 +11,31 @@ from typing import Any
 import orjson
 
 from isocenter import __version__
+from isocenter.core.access import Right
 from isocenter.core.dictionary import LONG_VRS, SHORT_VRS
 from isocenter.runtime.aes import KnownAE
+from isocenter.web import cookies
 from isocenter.web.access_schemas import SCHEMAS as ACCESS_SCHEMAS
+from isocenter.web.admission import SAFE
 from isocenter.web.audit_schemas import SCHEMAS as AUDIT_SCHEMAS
 from isocenter.web.exchange import DICOMWEB, Exchange
-from isocenter.web.operation import Operation, Parameter
+from isocenter.web.operation import Door, Operation, Parameter
 from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS
 
 _PROBLEM = "application/problem+json"
-# Malformed requests, too many of them; ourselves; what we depend on.
-_EVERYWHERE = (400, 429, 500, 503)
+# Malformed requests, of somebody unknown, too many of them; ourselves; what we depend on.
+_EVERYWHERE = (400, 401, 429, 500, 503)
+_FOREIGN = 403  # to whoever lacks the right, and to the page of another site
+_KNOWN_BY: Mapping[str, Mapping[str, object]] = {
+    "token": {
+        "type": "http", "scheme": "bearer",
+        "description": "of `isocenter token`, or an access token of the identity provider",
+    },
+    "session": {
+        "type": "apiKey", "in": "cookie", "name": cookies.SESSION,
+        "description": "of a browser that is signed in; over TLS its name begins with __Host-",
+    },
+}  # fmt: skip
 
 _ELEMENT: Mapping[str, object] = {
     "type": "object",
@@ -139,8 +153,10 @@ def document() -> Mapping[str, Any]:
             "description": "DICOMweb (PS3.18) and what comes with it; errors are problem documents",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "security": [{name: []} for name in _KNOWN_BY],
         "paths": paths,
         "components": {
+            "securitySchemes": _KNOWN_BY,
             "schemas": SCHEMAS,
             "parameters": _parameters(),
             "responses": {
@@ -155,7 +171,7 @@ def document() -> Mapping[str, Any]:
 
 
 def _error_statuses() -> set[int]:
-    return set(_EVERYWHERE) | {
+    return {*_EVERYWHERE, _FOREIGN} | {
         status
         for methods in OPERATIONS.values()
         for operation in methods.values()
@@ -217,8 +233,12 @@ def _path_parameter(parameter: Parameter) -> Mapping[str, object]:
 def _options() -> Mapping[str, object]:
     allow = {"description": "the methods", "schema": {"type": "string"}}
     answer = {"description": "The methods of this resource", "headers": {"Allow": allow}}
-    malformed = {"$ref": "#/components/responses/Problem400"}
-    return {"summary": "Ask for the methods", "responses": {"204": answer, "400": malformed}}
+    errors = {str(status): _error(status, "") for status in (400, 401, 429)}
+    return {
+        "summary": "Ask for the methods",
+        "responses": {"204": answer, **errors},
+        "security": [],
+    }
 
 
 def _operation(method: str, operation: Operation) -> Mapping[str, object]:
@@ -226,13 +246,16 @@ def _operation(method: str, operation: Operation) -> Mapping[str, object]:
         str(status): _response(method, status, media, operation.schema)
         for status, media in operation.answers.items()
     }
-    for status in sorted({*_EVERYWHERE, *operation.errors}):
+    refused = isinstance(operation.needs, Right) or method not in SAFE
+    for status in sorted({*_EVERYWHERE, *operation.errors, *([_FOREIGN] if refused else ())}):
         responses.setdefault(str(status), _error(status, operation.errors_in))
     described: dict[str, object] = {
         "operationId": operation.id,
         "summary": operation.summary,
         "responses": responses,
     }
+    if operation.needs is Door.OPEN:
+        described["security"] = []
     if operation.section:
         described["description"] = f"PS3.18 {operation.section}"
         described["tags"] = ["DICOMweb"]

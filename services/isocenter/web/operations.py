@@ -206,7 +206,7 @@ def _delete(what: str) -> Operation:
     return Operation(
         f"delete{what}", f"Delete a {what.lower()}; it can be restored for a while",
         parameters=(_REASON,), answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404), audited=AuditAction.DELETE, needs=Right.DELETE,
+        errors=(404,), audited=AuditAction.DELETE, needs=Right.DELETE,
     )  # fmt: skip
 
 
@@ -319,7 +319,7 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
     )},
     RESTORE: {"POST": Operation(
         "restore", "Undo a deletion", answers={200: [JSON], 202: [JSON]}, schema="Deletion",
-        errors=(403, 404), audited=AuditAction.DELETE, needs=Right.DELETE,
+        errors=(404,), audited=AuditAction.DELETE, needs=Right.DELETE,
     )},
     AES: {"GET": Operation(
         "listAEs", "The AE directory: who may call over DIMSE, and what they may do",
@@ -332,11 +332,11 @@ _ROUTES: Mapping[str, Mapping[str, Operation]] = {
         ),
         "PUT": Operation(
             "setAE", "Add an AE, or say everything about it anew (schema KnownAE)", takes=[JSON],
-            answers={200: [JSON], 201: [JSON]}, schema="AEEntry", errors=(403, 408, 409, 413, 415),
+            answers={200: [JSON], 201: [JSON]}, schema="AEEntry", errors=(408, 409, 413, 415),
             audited=AuditAction.SECURITY, needs=Right.AES,
         ),
         "DELETE": Operation(
-            "removeAE", "Forget an AE", answers={204: []}, errors=(403, 404, 409),
+            "removeAE", "Forget an AE", answers={204: []}, errors=(404, 409),
             audited=AuditAction.SECURITY, needs=Right.AES,
         ),
     },

@@ -7,17 +7,11 @@ import io
 import json
 import logging
 
-import pytest
 from pydicom import valuerep
 from pydicom.config import WARN
 from pydicom.uid import UID
 
 from isocenter.runtime.logs import configure
-from support.logging_state import logging_as_before
-
-__all__ = ["logging_as_before"]
-
-pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def test_ours_is_heard_from_its_level_up_and_libraries_from_warnings_up():

@@ -32,10 +32,7 @@ from isocenter.runtime.telemetry import (
     Stages,
     is_sampled,
 )
-from support.logging_state import logging_as_before
 from support.telemetry import Recorder
-
-__all__ = ["logging_as_before"]
 
 REMOTE = {
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -280,7 +277,6 @@ def test_the_table_has_every_metric_once_with_a_name_of_ours() -> None:
     assert all(name.startswith("isocenter.") for name in names)
 
 
-@pytest.mark.usefixtures("logging_as_before")
 def test_entries_of_the_log_name_their_span_in_both_forms() -> None:
     recorder = Recorder()
     log = logging.getLogger("isocenter.web")

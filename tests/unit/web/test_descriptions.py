@@ -13,8 +13,10 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from isocenter.core.access import Right
 from isocenter.core.errors import Unavailable, Unprocessable
 from isocenter.core.identity import is_uid
+from isocenter.web.operation import Door
 from isocenter.web.operations import OPERATIONS, PATH_PARAMETERS
 from support.web_fakes import (
     INSTANCE,
@@ -74,7 +76,9 @@ def _resolved(document: Mapping[str, Any], reference: str) -> Any:
 async def test_the_document_has_the_structure_of_openapi() -> None:
     document = await _openapi()
     assert document["openapi"].startswith("3.1.")
-    assert document.keys() <= {"openapi", "info", "servers", "paths", "components"}
+    assert document.keys() <= {
+        "openapi", "info", "servers", "security", "paths", "components",
+    }  # fmt: skip
     assert {"title", "version"} <= document["info"].keys()
     assert document["servers"] == [{"url": "http://pacs.test"}]
     for node in _within(document):
@@ -94,9 +98,23 @@ async def test_the_document_has_the_structure_of_openapi() -> None:
                 _assert_operation(document, operation)
 
 
+async def test_it_says_who_is_let_in_and_what_others_are_told() -> None:
+    document = await _openapi()
+    schemes = document["components"]["securitySchemes"]
+    assert [{name: []} for name in schemes] == document["security"]
+    for template, methods in OPERATIONS.items():
+        for method, described in methods.items():
+            path = document["paths"][template.replace("...", "")]
+            operation = path[method.lower()]
+            assert (operation.get("security") == []) == (described.needs is Door.OPEN)
+            assert "401" in operation["responses"]
+            if isinstance(described.needs, Right) or method in ("POST", "PUT", "DELETE"):
+                assert "403" in operation["responses"]
+
+
 def _assert_operation(document: Mapping[str, Any], operation: Mapping[str, Any]) -> None:
     known = {"operationId", "summary", "description", "tags", "parameters", "requestBody",
-             "responses"}  # fmt: skip
+             "responses", "security"}  # fmt: skip
     assert {"summary", "responses"} <= operation.keys() <= known
     for status, response in operation["responses"].items():
         assert re.fullmatch("[1-5][0-9]{2}", status)
