@@ -67,6 +67,9 @@ class Described:
             "record": _records(isocenter),
             "name": ["night", "a/b"],
             "resource": ["Patient/1", "AuditEvent/1/_history"],
+            "secret": ["A" * 43, "a" * 12],
+            "link": ["0" * 16, "link"],
+            "mark": ["0" * 16, "mark"],
         }
         return cls(document, known)
 
@@ -114,8 +117,8 @@ class Described:
         pattern = schema.get("pattern")
         longest = schema.get("maxLength", 1000)
         conforming = st.from_regex(pattern or ".*", fullmatch=True)
-        allowed = conforming.filter(lambda text: len(text) <= longest) if pattern else _GARBAGE
         escaped = _GARBAGE.map(lambda text: quote(text, safe="%/."))
+        allowed = conforming.filter(lambda text: len(text) <= longest) if pattern else escaped
         return st.integers(0, 9).flatmap(
             lambda dice: there if dice < 8 else allowed if dice == 8 else escaped
         )
@@ -150,7 +153,7 @@ class Described:
         if path in self.document["paths"]:
             return path
         for template, item in self.document["paths"].items():
-            last = re.findall(r"\{(path|file|title|name|resource)\}$", template)
+            last = re.findall(r"\{(path|title|name|resource)\}$|^/viewer/\{file\}$", template)
             pattern = re.sub(r"\{\w+\}$", ".*", template) if last else template
             pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
             if "parameters" in item and re.fullmatch(pattern, path, re.DOTALL):

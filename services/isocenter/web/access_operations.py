@@ -37,7 +37,7 @@ PATH_PARAMETERS: Sequence[Parameter] = (
     Parameter("mark", "id of a mark"),
 )
 
-_FORM_ERRORS = (403, 408, 413, 415)
+_FORM_ERRORS = (408, 413, 415)
 _ANSWER = (
     Parameter("state", "what it was sent with"),
     Parameter("code", "authorization code (RFC 6749 4.1.2)"),
@@ -57,9 +57,10 @@ def _page(
     *parameters: Parameter,
     needs: Right | Door = Door.OPEN,
     audited: AuditAction | str = NO_PATIENT_DATA,
+    errors: Sequence[int] = (),
 ) -> Operation:
     return Operation(
-        id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]},
+        id_, summary, parameters=(*parameters, LANGUAGE), answers={200: [HTML]}, errors=errors,
         audited=audited, needs=needs, errors_in=HTML,
     )  # fmt: skip
 
@@ -131,7 +132,7 @@ _PROGRAMS: Mapping[str, Mapping[str, Operation]] = {
 _PAGES: Mapping[str, Mapping[str, Operation]] = {
     SIGN_IN: {
         "GET": _page("signInPage", "Sign in, for people", _WANTED),
-        "POST": _deed("signIn", "Begin a session", AuditAction.SIGN_IN, (403, 429)),
+        "POST": _deed("signIn", "Begin a session", AuditAction.SIGN_IN, (429,)),
     },
     BEGIN: {
         "GET": Operation(
@@ -169,7 +170,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
     SESSION_ENDED: {"POST": _administer("endSession", "End a session", 404)},
     MARKS: {"POST": _administer("mark", "Mark as confidential", 400, needs=Right.MARK)},
     MARK_REMOVED: {"POST": _administer("unmark", "Take a mark off", 404, needs=Right.MARK)},
-    ACCOUNT: {"GET": _page("accountPage", "One's own account", needs=Door.KNOWN)},
+    ACCOUNT: {"GET": _page("accountPage", "One's own account", needs=Door.KNOWN, errors=(404,))},
     PASSWORD: {
         "POST": _deed(
             "setPassword",
@@ -180,7 +181,7 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
         )
     },
     FACTOR: {
-        "GET": _page("factorPage", "Set up a second factor", needs=Door.KNOWN),
+        "GET": _page("factorPage", "Set up a second factor", needs=Door.KNOWN, errors=(404,)),
         "POST": _deed(
             "setFactor",
             "Take a second factor",
@@ -242,13 +243,13 @@ _PAGES: Mapping[str, Mapping[str, Operation]] = {
         )
     },
     LINK: {
-        "GET": _page("openingPage", "What a link leads to"),
-        "POST": _deed("openLink", "Open it", AuditAction.SIGN_IN, (403, 404, 429)),
+        "GET": _page("openingPage", "What a link leads to", errors=(404,)),
+        "POST": _deed("openLink", "Open it", AuditAction.SIGN_IN, (404, 429)),
     },
     SIGN_OUT: {"POST": _deed("signOut", "End the session", AuditAction.SIGN_OUT, (200,))},
     INVITATION: {
-        "GET": _page("invitationPage", "Set a password by a one-time link"),
-        "POST": _deed("acceptInvitation", "The same", AuditAction.SECURITY, (400,)),
+        "GET": _page("invitationPage", "Set a password by a one-time link", errors=(404,)),
+        "POST": _deed("acceptInvitation", "The same", AuditAction.SECURITY, (400, 404)),
     },
 }
 

@@ -219,7 +219,7 @@ def _path_item(template: str, methods: Mapping[str, Operation]) -> Mapping[str, 
         item["parameters"] = [_path_parameter(PATH_PARAMETERS[name]) for name in names]
     for method, operation in methods.items():
         item[method.lower()] = _operation(method, operation)
-    item.setdefault("options", _options())
+    item.setdefault("options", _options(max(one.errors_in for one in methods.values())))
     return item
 
 
@@ -230,10 +230,10 @@ def _path_parameter(parameter: Parameter) -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def _options() -> Mapping[str, object]:
+def _options(errors_in: str) -> Mapping[str, object]:
     allow = {"description": "the methods", "schema": {"type": "string"}}
     answer = {"description": "The methods of this resource", "headers": {"Allow": allow}}
-    errors = {str(status): _error(status, "") for status in (400, 401, 429)}
+    errors = {str(status): _error(status, errors_in) for status in (400, 401, 429)}
     return {
         "summary": "Ask for the methods",
         "responses": {"204": answer, **errors},
