@@ -137,7 +137,7 @@ def strips(rows: Mapping[str, Mapping[int, int]], width: int) -> Sequence[Strip]
 
 
 def _level(count: int, most: int) -> int:
-    return 1 + (count - 1) * LEVELS // most if count else 0
+    return -(-count * LEVELS // most) if count else 0  # rounded up: what is there is seen
 
 
 def week(tallies: Iterable[Tally]) -> Sequence[Strip]:
