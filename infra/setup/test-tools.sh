@@ -3,7 +3,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 "$here/packages.sh" dcmtk dicom3tools chromium curl faketime haproxy prometheus unzip \
-    rsyslog rsyslog-gnutls rsyslog-openssl wapiti
+    orthanc orthanc-dicomweb rsyslog rsyslog-gnutls rsyslog-openssl wapiti
 "$here/helm.sh" >/dev/null
 "$here/dicom-rs.sh"
 command -v npm >/dev/null || "$here/packages.sh" npm
