@@ -185,6 +185,10 @@ class Door:
 
         # What another test has stored may be indexed between the two.
         wait_until(counted, what=f"{who.name}: as many found as are counted")
+        for series in who.hidden if narrow else ():
+            there = self.ask(who, self.narrowed(self.aimed(series), series))
+            if there.headers["x-total-count"] != "0":
+                yield "the other study is counted"
 
     def _hidden_problems(self, who: Who, series: Series) -> Iterator[str]:
         """What they may not see is as if it were not there, also as a part of what they may."""
